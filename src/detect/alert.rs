@@ -1,0 +1,67 @@
+//! What the right people are told.
+
+use crate::detect::Timestamp;
+use crate::detect::finding::Finding;
+
+/// News of a finding, for every sink. Carries the finding's id and the audit sequence number, so that a receiver can
+/// drop a repeat and put two alerts in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// What happened to the finding.
+    pub kind: AlertKind,
+    /// The sequence number of the audit entry that says the same.
+    pub sequence: u64,
+    /// The hash of that audit entry; with it a trail can be checked from outside.
+    pub audit_hash: String,
+    /// The moment that the alert speaks of as now.
+    pub at: Timestamp,
+    /// When the rotation window ends.
+    pub window_ends_at: Timestamp,
+    /// The finding as it was then.
+    pub finding: Finding,
+}
+
+/// What happened to a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlertKind {
+    /// A second key is active.
+    Opened,
+    /// Something about the open finding changed.
+    Updated(Vec<Update>),
+    /// Fewer than two keys are active.
+    Closed,
+}
+
+/// What changed about an open finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Update {
+    /// Other keys are active than before.
+    Keys,
+    /// It is now known who made the second key active.
+    Opener,
+    /// The severity was raised.
+    Severity,
+}
+
+impl Update {
+    /// What changed, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Keys => "other keys are active now",
+            Self::Opener => "it is now known who made the second key active",
+            Self::Severity => "the severity was raised",
+        }
+    }
+}
+
+/// An alert that is committed and not yet delivered to one sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwedAlert {
+    /// The sink's name.
+    pub sink: String,
+    /// When another worker than the one that committed it may deliver it.
+    pub due_at: Timestamp,
+    /// What to tell.
+    pub alert: Alert,
+}

@@ -1,0 +1,372 @@
+//! The decision: given what is kept of a user, what the key source lists and what events say, what is to be written
+//! and who is to be told.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use crate::detect::Timestamp;
+use crate::detect::alert::{Alert, Update};
+use crate::detect::audit::AuditEntry;
+use crate::detect::episode;
+use crate::detect::evidence::Evidence;
+use crate::detect::finding::{CloseReason, Finding};
+use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::listing::{Answer, KeyListing, KeyStatus};
+use crate::detect::policy::Policy;
+use crate::detect::severity::severity;
+use crate::detect::trail;
+use crate::detect::user_record::{LastListing, UserRecord};
+use crate::detect::view::{Unsettled, View, is_explained, view};
+
+/// For how long evidence on a key that is not listed is kept.
+const KEEP_EVIDENCE: TimeDelta = TimeDelta::days(1);
+
+/// What a decision is made on.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What is kept of the user.
+    pub record: &'a UserRecord,
+    /// What the key source says; requested after `record` was read.
+    pub listing: &'a KeyListing,
+    /// What events say that is new; duplicates and late ones do no harm.
+    pub changes: &'a [KeyChange],
+    /// The ids of those changes that stand in the audit trail already.
+    pub already_recorded: &'a BTreeSet<String>,
+    /// The latest finding of the user under its former name, if it was renamed.
+    pub former: Option<&'a Finding>,
+}
+
+/// What is to be written, told and looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What became of the finding.
+    pub outcome: Outcome,
+    /// The user's record from now on; always written.
+    pub record: UserRecord,
+    /// Whether `record.finding` is new or changed.
+    pub finding_changed: bool,
+    /// The new entries of the audit trail.
+    pub audit: Vec<AuditEntry>,
+    /// The ids of the changes that `audit` tells of.
+    pub recorded: Vec<String>,
+    /// What every sink is to be told.
+    pub alert: Option<Alert>,
+    /// After how long the user is to be looked at again.
+    pub rechecks: Vec<TimeDelta>,
+    /// Why the view was not settled; empty if it was.
+    pub unsettled: BTreeSet<Unsettled>,
+}
+
+/// What became of the finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// A finding was opened.
+    Opened,
+    /// The open finding was closed.
+    Closed,
+    /// The open finding changed in a way that is told.
+    Updated,
+    /// The open finding was confirmed, and nothing else changed.
+    Confirmed,
+    /// The finding stays open.
+    StillOpen,
+    /// There is none.
+    NothingOpen,
+}
+
+impl Outcome {
+    /// The word for it, as logs and metrics show it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Closed => "closed",
+            Self::Updated => "updated",
+            Self::Confirmed => "confirmed",
+            Self::StillOpen => "still open",
+            Self::NothingOpen => "nothing open",
+        }
+    }
+}
+
+/// Decides what `situation` comes to at `now`.
+#[must_use]
+pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Decision {
+    let Situation {
+        record,
+        listing,
+        changes,
+        ..
+    } = *situation;
+    let evidence = changes
+        .iter()
+        .fold(record.evidence.clone(), |evidence, change| {
+            evidence.with(&record.user, change)
+        });
+    let view = view(record, &evidence, listing, policy.settle);
+    let seen = Seen {
+        situation,
+        evidence: &evidence,
+        view: &view,
+        policy,
+        now,
+    };
+
+    let (outcome, finding, updates) = match record.open_finding() {
+        None if seen.is_to_open() => (
+            Outcome::Opened,
+            Some(seen.with_severity(episode::opened(&seen))),
+            vec![],
+        ),
+        None => (Outcome::NothingOpen, None, vec![]),
+        Some(open) if seen.has_two_active() || seen.is_blind() => seen.gone_on(open),
+        Some(open) if seen.may_close() => {
+            (Outcome::Closed, Some(episode::closed(open, &seen)), vec![])
+        }
+        Some(_) => (Outcome::StillOpen, None, vec![]),
+    };
+
+    let mut next = next_record(&seen);
+    let (mut audit, recorded) = trail::of_changes(&mut next.audit, situation, now);
+    let alert = finding.as_ref().and_then(|finding| {
+        let was_confirmed = record.open_finding().is_some_and(|open| open.confirmed);
+        trail::of_finding(
+            &mut next.audit,
+            &mut audit,
+            finding,
+            outcome,
+            &updates,
+            was_confirmed,
+            policy,
+            now,
+        )
+    });
+    let rechecks = seen.rechecks(outcome, finding.as_ref());
+    next.recheck_at = next_recheck(record, &rechecks, now);
+    if outcome == Outcome::Opened {
+        next.episodes += 1;
+        next.renamed_from = None;
+    }
+    let finding_changed = finding.is_some();
+    if finding_changed {
+        next.finding = finding;
+    }
+    Decision {
+        outcome,
+        record: next,
+        finding_changed,
+        audit,
+        recorded,
+        alert,
+        rechecks,
+        unsettled: view.unsettled,
+    }
+}
+
+/// A situation with all that follows from it before anything is decided.
+pub(super) struct Seen<'a> {
+    pub(super) situation: &'a Situation<'a>,
+    pub(super) evidence: &'a Evidence,
+    pub(super) view: &'a View,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+}
+
+impl Seen<'_> {
+    pub(super) fn is_settled(&self) -> bool {
+        self.view.unsettled.is_empty()
+    }
+
+    pub(super) fn has_two_active(&self) -> bool {
+        self.view.active_keys().nth(1).is_some()
+    }
+
+    pub(super) fn is_blind(&self) -> bool {
+        self.view.unsettled.contains(&Unsettled::ListingRefused)
+    }
+
+    // INVARIANT (open early, close late): an opening waits for nothing.
+    // INVARIANT (blindness is news): where the keys cannot be listed, any key made active is news.
+    fn is_to_open(&self) -> bool {
+        let activated = || {
+            self.situation.changes.iter().any(|change| {
+                change.key_status().is_some_and(|(key, status)| {
+                    status == KeyStatus::Active && self.view.status(key) == status
+                })
+            })
+        };
+        self.has_two_active() || (self.is_blind() && activated())
+    }
+
+    // INVARIANT (open early, close late): nothing closes on an unsettled view, nor on a listing that was requested less
+    // than the settling time after one.
+    fn may_close(&self) -> bool {
+        let requested_at = self.situation.listing.requested_at();
+        self.is_settled()
+            && self
+                .situation
+                .record
+                .settle_after
+                .is_none_or(|settle_after| requested_at - settle_after >= self.policy.settle)
+    }
+
+    fn with_severity(&self, mut finding: Finding) -> Finding {
+        (finding.severity, finding.severity_reasons) = severity(&finding, self.policy, self.now);
+        finding
+    }
+
+    /// What becomes of an open finding while two keys are active, or nobody can tell.
+    fn gone_on(&self, open: &Finding) -> (Outcome, Option<Finding>, Vec<Update>) {
+        let mut finding = open.clone();
+        let mut updates = Vec::new();
+        if self.is_settled() {
+            finding.confirmed = true;
+            finding.keys = episode::present_keys(self.view);
+            if !finding.active_keys().eq(open.active_keys()) {
+                updates.push(Update::Keys);
+            }
+        }
+        if finding.opener.is_none()
+            && let Some(opener) = episode::opener(self)
+        {
+            finding.opened_at = opener.at;
+            finding.opener = Some(opener);
+            updates.push(Update::Opener);
+        }
+        let mut finding = self.with_severity(finding);
+        if finding.severity > open.severity {
+            updates.push(Update::Severity);
+        } else {
+            // What was raised once stays raised.
+            finding.severity = open.severity;
+            finding.severity_reasons.clone_from(&open.severity_reasons);
+        }
+        let outcome = match (updates.is_empty(), finding == *open) {
+            (false, _) => Outcome::Updated,
+            (true, false) if finding.confirmed != open.confirmed => Outcome::Confirmed,
+            (true, _) => return (Outcome::StillOpen, None, updates),
+        };
+        (outcome, Some(finding), updates)
+    }
+
+    fn rechecks(&self, outcome: Outcome, finding: Option<&Finding>) -> Vec<TimeDelta> {
+        let Situation {
+            record,
+            listing,
+            changes,
+            ..
+        } = *self.situation;
+        let has_events = !changes.is_empty();
+        let is_open = match outcome {
+            Outcome::Opened | Outcome::Updated | Outcome::Confirmed | Outcome::StillOpen => true,
+            Outcome::Closed | Outcome::NothingOpen => false,
+        };
+        if let Some(finding) = finding
+            && outcome == Outcome::Closed
+            && finding
+                .closing
+                .as_ref()
+                .is_some_and(|closing| closing.reason == CloseReason::NeverConfirmed)
+        {
+            return vec![Policy::NEVER_CONFIRMED_RECHECK];
+        }
+        // A listing that cannot be had, or that is hours old by nature, is not asked for every minute.
+        if !self.is_settled()
+            && (self.is_blind() || matches!(listing.answer(), Answer::Report { .. }))
+        {
+            let is_queued = record.recheck_at.is_some_and(|at| at > self.now);
+            let patient = (is_open && !is_queued).then_some(Policy::PATIENT_RECHECK);
+            let first = has_events.then_some(Policy::FIRST_RECHECK);
+            return first.into_iter().chain(patient).collect();
+        }
+        let is_unexplained = changes
+            .iter()
+            .any(|change| !is_explained(change, self.evidence, listing));
+        let is_withheld = outcome == Outcome::StillOpen && !self.has_two_active();
+        if self.is_settled() && !is_unexplained && !is_withheld {
+            return vec![];
+        }
+        let first = has_events.then_some(Policy::FIRST_RECHECK);
+        first
+            .into_iter()
+            .chain([self.policy.late_recheck()])
+            .collect()
+    }
+}
+
+fn next_record(seen: &Seen<'_>) -> UserRecord {
+    let Situation {
+        record,
+        listing,
+        changes,
+        ..
+    } = *seen.situation;
+    let mut next = record.clone();
+    let requested_at = listing.requested_at();
+    next.version += 1;
+    match listing.answer() {
+        Answer::Keys { display_name, keys } => {
+            if let Some(name) = display_name {
+                next.display_name.clone_from(name);
+            }
+            next.no_such_user_since = None;
+            next.last_listing = Some(LastListing {
+                requested_at,
+                keys: keys
+                    .iter()
+                    .map(|(id, key)| (id.clone(), key.status))
+                    .collect(),
+            });
+        }
+        Answer::NoSuchUser => {
+            next.no_such_user_since = next.no_such_user_since.or(Some(requested_at));
+            next.last_listing = Some(LastListing {
+                requested_at,
+                keys: std::collections::BTreeMap::new(),
+            });
+        }
+        Answer::Report { .. } | Answer::Refused { .. } => {}
+    }
+    for change in changes {
+        match &change.kind {
+            ChangeKind::UserRenamed { to, to_name } if *to == record.user => {
+                if change.user != record.user {
+                    next.renamed_from = Some(change.user.clone());
+                }
+                if record.version == 0 {
+                    next.display_name.clone_from(to_name);
+                }
+            }
+            _ if record.version == 0 && next.display_name == record.display_name => {
+                next.display_name.clone_from(&change.user_name);
+            }
+            _ => {}
+        }
+    }
+    if seen.is_settled() {
+        if !seen.has_two_active() {
+            next.below_two_at = Some(requested_at);
+            next.renamed_from = None;
+        }
+    } else {
+        // INVARIANT (close late): never lowered.
+        next.settle_after = next.settle_after.max(Some(requested_at));
+    }
+    next.evidence = seen.evidence.clone().pruned(
+        |key| seen.view.status(key) != KeyStatus::Gone,
+        requested_at,
+        KEEP_EVIDENCE,
+    );
+    next
+}
+
+/// When the user has to be looked at again at the latest. One that is still to come stays.
+fn next_recheck(record: &UserRecord, rechecks: &[TimeDelta], now: Timestamp) -> Option<Timestamp> {
+    let still_to_come = record.recheck_at.filter(|at| *at > now);
+    rechecks
+        .iter()
+        .max()
+        .map(|delay| now + *delay)
+        .max(still_to_come)
+}

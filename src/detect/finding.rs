@@ -1,0 +1,150 @@
+//! A finding: one user with two active keys, from opening to closing.
+
+use std::fmt;
+
+use crate::detect::Timestamp;
+use crate::detect::actor::Actor;
+use crate::detect::listing::KeyStatus;
+use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::user::UserId;
+
+/// One episode of two active keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which user and which episode.
+    pub id: FindingId,
+    /// The user's name in IAM's spelling.
+    pub display_name: String,
+    /// Open or closed.
+    pub status: FindingStatus,
+    /// Whether a settled listing has shown two active keys.
+    pub confirmed: bool,
+    /// The level of harm.
+    pub severity: Severity,
+    /// Why the severity is above the usual.
+    pub severity_reasons: Vec<SeverityReason>,
+    /// When the second key became active: the event's time where one opened the finding, else when it was seen.
+    pub opened_at: Timestamp,
+    /// When secondkey saw it.
+    pub detected_at: Timestamp,
+    /// What made the second key active, if an event told.
+    pub opener: Option<Opener>,
+    /// Why the keys could not be listed when the finding was opened, if they could not.
+    pub could_not_list: Option<String>,
+    /// The user's keys as last noted.
+    pub keys: Vec<FindingKey>,
+    /// The finding of the same user under its former name.
+    pub continues: Option<FindingId>,
+    /// How it ended.
+    pub closing: Option<Closing>,
+}
+
+/// Which finding: `<account>/<user>/<episode>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FindingId {
+    /// The user.
+    pub user: UserId,
+    /// Counts from 1 per user.
+    pub episode: u32,
+}
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.user, self.episode)
+    }
+}
+
+/// Where a finding is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FindingStatus {
+    /// Two keys are active, as far as anybody knows.
+    Open,
+    /// The cleanup is done.
+    Closed,
+}
+
+/// One of the keys that a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindingKey {
+    /// The key's id, or the slot's name in a credential report.
+    pub id: String,
+    /// Its status as last noted.
+    pub status: KeyStatus,
+    /// When it was created, if known.
+    pub created: Option<Timestamp>,
+}
+
+/// What made the second key active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opener {
+    /// The key.
+    pub key: String,
+    /// Whether it was made then, and not switched on again.
+    pub created: bool,
+    /// When.
+    pub at: Timestamp,
+    /// Since when the key had been inactive, if an event told.
+    pub inactive_since: Option<Timestamp>,
+    /// Who did it.
+    pub actor: Actor,
+    /// CloudTrail's `eventID`.
+    pub event_id: Option<String>,
+}
+
+/// How a finding ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// Why it is closed.
+    pub reason: CloseReason,
+    /// When fewer than two keys were active again: the event's time where one told, else the listing's.
+    pub at: Timestamp,
+    /// Who did it, if an event told.
+    pub actor: Option<Actor>,
+    /// CloudTrail's `eventID`, if an event told.
+    pub event_id: Option<String>,
+}
+
+/// Why a finding is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CloseReason {
+    /// A key was deactivated.
+    Deactivated,
+    /// A key was deleted.
+    Deleted,
+    /// The user was deleted.
+    UserDeleted,
+    /// The user has another name now, under which its finding goes on.
+    Renamed,
+    /// No listing ever showed two active keys.
+    NeverConfirmed,
+}
+
+impl CloseReason {
+    /// The reason in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Deactivated => "key deactivated",
+            Self::Deleted => "key deleted",
+            Self::UserDeleted => "user deleted",
+            Self::Renamed => "user renamed",
+            Self::NeverConfirmed => "never confirmed",
+        }
+    }
+}
+
+impl Finding {
+    /// The user.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.id.user
+    }
+
+    /// The ids of the keys that are active, as last noted.
+    pub fn active_keys(&self) -> impl Iterator<Item = &str> {
+        self.keys
+            .iter()
+            .filter(|key| key.status == KeyStatus::Active)
+            .map(|key| key.id.as_str())
+    }
+}

@@ -1,0 +1,323 @@
+//! What a CloudTrail record means for somebody's access keys.
+
+use chrono::{NaiveDateTime, SubsecRound};
+use thiserror::Error;
+
+use crate::detect::Timestamp;
+use crate::detect::actor::Actor;
+use crate::detect::affected_user::{AffectedUser, affected_user};
+use crate::detect::listing::KeyStatus;
+use crate::detect::record::CloudTrailRecord;
+use crate::detect::text::{bounded, sha256_hex};
+use crate::detect::user::UserId;
+
+/// A successful call that changed a user's access keys, or the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChange {
+    /// Tells this change from every other: the event id and a fingerprint of the content, so that an event id that a
+    /// relay lost or made constant hides nothing.
+    pub id: String,
+    /// CloudTrail's `eventID`, if the record has one.
+    pub event_id: Option<String>,
+    /// The `eventID` of the record that this one corrects.
+    pub corrects: Option<String>,
+    /// When the call was made; whole seconds, never later than the message was sent.
+    pub at: Timestamp,
+    /// Whose keys.
+    pub user: UserId,
+    /// The user's name as the record spells it.
+    pub user_name: String,
+    /// What was done.
+    pub kind: ChangeKind,
+    /// Who did it.
+    pub actor: Actor,
+    /// The region that recorded the call.
+    pub region: Option<String>,
+}
+
+/// What a successful call did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// `CreateAccessKey`.
+    KeyCreated {
+        /// The key's id.
+        key: String,
+        /// Its status, `Active` as far as anybody has seen.
+        status: KeyStatus,
+    },
+    /// `UpdateAccessKey`.
+    KeyUpdated {
+        /// The key's id.
+        key: String,
+        /// Its status from now on.
+        status: KeyStatus,
+    },
+    /// `DeleteAccessKey`.
+    KeyDeleted {
+        /// The key's id.
+        key: String,
+    },
+    /// `DeleteUser`.
+    UserDeleted,
+    /// `UpdateUser` with a new name.
+    UserRenamed {
+        /// The user under its new name.
+        to: UserId,
+        /// The new name as the record spells it.
+        to_name: String,
+    },
+}
+
+/// What reading a record came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// A change to re-check a user for.
+    Change(Box<KeyChange>),
+    /// Nothing to do, and why.
+    Ignored(Ignored),
+}
+
+/// Why a record is knowingly ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ignored {
+    /// Another API call than the five that change keys or users.
+    OtherCall,
+    /// Not from IAM.
+    OtherService,
+    /// The call failed, so it changed nothing.
+    FailedCall,
+    /// `UpdateUser` that left the name as it was.
+    NoRename,
+}
+
+impl Ignored {
+    /// The reason in words, as metrics and summaries show it.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::OtherCall => "not a key change",
+            Self::OtherService => "not from IAM",
+            Self::FailedCall => "failed call",
+            Self::NoRename => "user update without a new name",
+        }
+    }
+}
+
+/// Why a record that should be a key change cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RecordError {
+    /// No `eventName`: this is no CloudTrail record.
+    #[error("not a CloudTrail record: it has no `eventName`")]
+    NoEventName,
+    /// No account in the envelope or the record.
+    #[error(
+        "`{0}` names no account: neither the envelope's `account` nor `recipientAccountId` is there"
+    )]
+    NoAccount(String),
+    /// No user.
+    #[error(
+        "`{0}` names no user: `requestParameters.userName` is missing and the caller is no IAM user"
+    )]
+    NoUser(String),
+    /// No time.
+    #[error("`{0}` has no `eventTime`")]
+    NoTime(String),
+    /// A time that is none.
+    #[error("`{event}` has the `eventTime` `{time}`, which is not an RFC 3339 time")]
+    BadTime {
+        /// The event's name.
+        event: String,
+        /// What stands where the time belongs.
+        time: String,
+    },
+    /// No key id.
+    #[error("`{0}` names no access key")]
+    NoKey(String),
+    /// A status that is none.
+    #[error("`{event}` has the status `{status}`, which is neither Active nor Inactive")]
+    BadStatus {
+        /// The event's name.
+        event: String,
+        /// What stands where the status belongs; empty if nothing.
+        status: String,
+    },
+}
+
+/// What is known of a record beside its own text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadContext<'a> {
+    /// The envelope's account, which goes before the record's.
+    pub account: Option<&'a str>,
+    /// The account for a record that names none; without it such a record is an error.
+    pub account_if_missing: Option<&'a str>,
+    /// When the message that brought the record was sent; an event time later than this is clamped to it.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// Reads `record` as a change of somebody's keys.
+pub fn read_key_change(
+    record: &CloudTrailRecord,
+    context: ReadContext<'_>,
+) -> Result<Reading, RecordError> {
+    let Some(event) = record.event_name.as_deref().filter(|name| !name.is_empty()) else {
+        return Err(RecordError::NoEventName);
+    };
+    if !matches!(
+        event,
+        "CreateAccessKey" | "UpdateAccessKey" | "DeleteAccessKey" | "UpdateUser" | "DeleteUser"
+    ) {
+        return Ok(Reading::Ignored(Ignored::OtherCall));
+    }
+    if record
+        .event_source
+        .as_deref()
+        .is_some_and(|source| !source.starts_with("iam."))
+    {
+        return Ok(Reading::Ignored(Ignored::OtherService));
+    }
+    if record.failure().is_some() {
+        return Ok(Reading::Ignored(Ignored::FailedCall));
+    }
+    let new_name = non_empty(record.request_parameters.new_user_name.as_deref());
+    if event == "UpdateUser" && new_name.is_none() {
+        return Ok(Reading::Ignored(Ignored::NoRename));
+    }
+
+    let account = non_empty(context.account)
+        .or(non_empty(record.recipient_account_id.as_deref()))
+        .or(context.account_if_missing)
+        .map(bounded)
+        .ok_or_else(|| RecordError::NoAccount(event.to_owned()))?;
+    let (user, user_name) = match affected_user(record) {
+        AffectedUser::Root => (UserId::root(&account), "root".to_owned()),
+        AffectedUser::Named(name) => {
+            let name = bounded(&name);
+            (UserId::new(&account, &name), name)
+        }
+        AffectedUser::Unknown => return Err(RecordError::NoUser(event.to_owned())),
+    };
+    let event_time = event_time(event, record.event_time.as_deref())?;
+    let kind = change_kind(event, record, &account)?;
+
+    let event_id = non_empty(record.event_id.as_deref()).map(bounded);
+    Ok(Reading::Change(Box::new(KeyChange {
+        id: change_id(event_id.as_deref(), record, event_time, &user),
+        event_id,
+        corrects: non_empty(record.addendum.original_event_id.as_deref()).map(bounded),
+        at: context
+            .sent_at
+            .map_or(event_time, |sent_at| event_time.min(sent_at)),
+        user,
+        user_name,
+        kind,
+        actor: Actor::of(record),
+        region: record.aws_region.as_deref().map(bounded),
+    })))
+}
+
+impl KeyChange {
+    /// The users to re-check for this change, in this order: after a rename the new name first, so that the finding is
+    /// never closed under the old name before it stands under the new one.
+    #[must_use]
+    pub fn affected_users(&self) -> Vec<UserId> {
+        match &self.kind {
+            ChangeKind::UserRenamed { to, .. } if *to != self.user => {
+                vec![to.clone(), self.user.clone()]
+            }
+            _ => vec![self.user.clone()],
+        }
+    }
+}
+
+fn change_kind(
+    event: &str,
+    record: &CloudTrailRecord,
+    account: &str,
+) -> Result<ChangeKind, RecordError> {
+    let created = &record.response_elements.access_key;
+    let asked = &record.request_parameters;
+    let key = |id: &Option<String>| {
+        non_empty(id.as_deref())
+            .map(bounded)
+            .ok_or_else(|| RecordError::NoKey(event.to_owned()))
+    };
+    let status = |text: &str| {
+        KeyStatus::parse(text).ok_or_else(|| RecordError::BadStatus {
+            event: event.to_owned(),
+            status: bounded(text),
+        })
+    };
+    Ok(match event {
+        "CreateAccessKey" => ChangeKind::KeyCreated {
+            key: key(&created.access_key_id)?,
+            // A new key is active (IAM API reference, CreateAccessKey); the answer says so too, where it was kept.
+            status: created
+                .status
+                .as_deref()
+                .map_or(Ok(KeyStatus::Active), status)?,
+        },
+        "UpdateAccessKey" => ChangeKind::KeyUpdated {
+            key: key(&asked.access_key_id)?,
+            status: status(asked.status.as_deref().unwrap_or_default())?,
+        },
+        "DeleteAccessKey" => ChangeKind::KeyDeleted {
+            key: key(&asked.access_key_id)?,
+        },
+        "DeleteUser" => ChangeKind::UserDeleted,
+        _ => {
+            let to_name = bounded(asked.new_user_name.as_deref().unwrap_or_default());
+            ChangeKind::UserRenamed {
+                to: UserId::new(account, &to_name),
+                to_name,
+            }
+        }
+    })
+}
+
+/// Reads an `eventTime`: RFC 3339, also without the `Z` or the `T`, which relays drop. CloudTrail times are UTC.
+fn event_time(event: &str, text: Option<&str>) -> Result<Timestamp, RecordError> {
+    let text = non_empty(text).ok_or_else(|| RecordError::NoTime(event.to_owned()))?;
+    let with_zone = chrono::DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    let without_zone = || {
+        NaiveDateTime::parse_from_str(&text.replacen(' ', "T", 1), "%Y-%m-%dT%H:%M:%S%.f")
+            .map(|time| time.and_utc())
+    };
+    with_zone
+        .or_else(|_| without_zone())
+        .map(|time| time.trunc_subsecs(0))
+        .map_err(|_| RecordError::BadTime {
+            event: event.to_owned(),
+            time: bounded(text),
+        })
+}
+
+fn change_id(
+    event_id: Option<&str>,
+    record: &CloudTrailRecord,
+    event_time: Timestamp,
+    user: &UserId,
+) -> String {
+    let asked = &record.request_parameters;
+    let created = &record.response_elements.access_key;
+    let content = [
+        record.event_name.as_deref(),
+        Some(&event_time.to_rfc3339()),
+        Some(user.account()),
+        Some(user.name()),
+        asked.access_key_id.as_deref(),
+        asked.status.as_deref(),
+        asked.new_user_name.as_deref(),
+        created.access_key_id.as_deref(),
+    ]
+    .map(Option::unwrap_or_default)
+    .join("\n");
+    let fingerprint: String = sha256_hex(content.as_bytes()).chars().take(16).collect();
+    match event_id {
+        Some(event_id) => format!("{event_id}.{fingerprint}"),
+        None => fingerprint,
+    }
+}
+
+fn non_empty(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}

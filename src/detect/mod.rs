@@ -1,0 +1,31 @@
+//! The pure core: from a CloudTrail record to a decision. No I/O, no clock, nothing here can fail or wait.
+//!
+//! In the order the data flows:
+//! [`record`] (what CloudTrail sent) → [`key_change`] (what it means) → [`affected_user`] (whose keys) →
+//! [`evidence`] (what is known of each key) + [`listing`] (what IAM says) → [`view`] (what to believe) →
+//! [`decide`] (what to do) → [`finding`], [`audit`], [`alert`] (what to write and tell).
+
+pub mod actor;
+pub mod affected_user;
+pub mod alert;
+pub mod audit;
+pub mod decide;
+mod episode;
+pub mod evidence;
+pub mod finding;
+pub mod key_change;
+pub mod listing;
+pub mod policy;
+pub mod record;
+pub mod retire;
+pub mod severity;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod text;
+mod trail;
+pub mod user;
+pub mod user_record;
+pub mod view;
+
+/// A moment in UTC.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

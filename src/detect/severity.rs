@@ -1,0 +1,112 @@
+//! How much harm two active keys may do.
+
+use chrono::TimeDelta;
+
+use crate::detect::Timestamp;
+use crate::detect::actor::Actor;
+use crate::detect::finding::{Finding, Opener};
+use crate::detect::policy::Policy;
+use crate::detect::user::UserId;
+
+/// The level of harm; apart from whether it is confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Two active keys.
+    Medium,
+    /// Two active keys, and a reason for haste.
+    High,
+    /// Two active keys of root.
+    Critical,
+}
+
+impl Severity {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Medium => "MEDIUM",
+            Self::High => "HIGH",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+/// Why a severity is above the usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SeverityReason {
+    /// The keys are root's.
+    Root,
+    /// The rotation window is over.
+    OutlivedWindow,
+    /// The second key was made active by somebody who is neither the user nor trusted to.
+    UntrustedActor,
+    /// The second key had been inactive for long.
+    DormantKey,
+}
+
+impl SeverityReason {
+    /// The reason in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Root => "the keys are root's",
+            Self::OutlivedWindow => "the rotation window is over",
+            Self::UntrustedActor => {
+                "whoever made the key active is neither the user nor a trusted actor"
+            }
+            Self::DormantKey => "the key had been inactive for over 30 days",
+        }
+    }
+}
+
+/// The severity of `finding` at `now`, and what raises it.
+#[must_use]
+pub fn severity(
+    finding: &Finding,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Severity, Vec<SeverityReason>) {
+    let user = finding.user();
+    let opener = finding.opener.as_ref();
+    let reasons: Vec<SeverityReason> = [
+        (SeverityReason::Root, user.is_root()),
+        (
+            SeverityReason::OutlivedWindow,
+            now - finding.opened_at >= policy.rotation_window,
+        ),
+        (
+            SeverityReason::UntrustedActor,
+            opener.is_some_and(|opener| is_untrusted(&opener.actor, user, policy)),
+        ),
+        (
+            SeverityReason::DormantKey,
+            opener.and_then(dormant_for) > Some(Policy::DORMANT),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(reason, holds)| holds.then_some(reason))
+    .collect();
+
+    let severity = match reasons.first() {
+        Some(SeverityReason::Root) => Severity::Critical,
+        Some(_) => Severity::High,
+        None => Severity::Medium,
+    };
+    (severity, reasons)
+}
+
+fn is_untrusted(actor: &Actor, user: &UserId, policy: &Policy) -> bool {
+    let is_the_user = actor.name.as_deref().is_some_and(|name| {
+        UserId::new(actor.account.as_deref().unwrap_or(user.account()), name) == *user
+    });
+    !policy.trusted_actors.is_empty()
+        && !is_the_user
+        && !policy
+            .trusted_actors
+            .iter()
+            .any(|pattern| wildmatch::WildMatch::new(pattern).matches(actor.label()))
+}
+
+fn dormant_for(opener: &Opener) -> Option<TimeDelta> {
+    opener.inactive_since.map(|since| opener.at - since)
+}

@@ -1,0 +1,112 @@
+//! What the tests of the core are written in: one user, seconds from an arbitrary start.
+
+use chrono::{DateTime, TimeDelta};
+
+use crate::detect::Timestamp;
+use crate::detect::actor::Actor;
+use crate::detect::finding::{Finding, FindingId, FindingKey, FindingStatus};
+use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
+use crate::detect::severity::Severity;
+use crate::detect::user::UserId;
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::seconds(second)
+}
+
+pub(crate) fn user() -> UserId {
+    UserId::new("111122223333", "alice")
+}
+
+pub(crate) fn change(kind: ChangeKind, second: i64) -> KeyChange {
+    KeyChange {
+        id: format!("{kind:?} at {second}"),
+        event_id: Some(format!("event-{second}")),
+        corrects: None,
+        at: at(second),
+        user: user(),
+        user_name: "Alice".to_owned(),
+        kind,
+        actor: actor("bob"),
+        region: Some("us-east-1".to_owned()),
+    }
+}
+
+pub(crate) fn actor(name: &str) -> Actor {
+    Actor {
+        kind: Some("IAMUser".to_owned()),
+        arn: Some(format!("arn:aws:iam::111122223333:user/{name}")),
+        name: Some(name.to_owned()),
+        account: Some("111122223333".to_owned()),
+        ..Actor::default()
+    }
+}
+
+pub(crate) fn created(key: &str, second: i64) -> KeyChange {
+    let (key, status) = (key.to_owned(), KeyStatus::Active);
+    change(ChangeKind::KeyCreated { key, status }, second)
+}
+
+pub(crate) fn updated(key: &str, status: KeyStatus, second: i64) -> KeyChange {
+    let key = key.to_owned();
+    change(ChangeKind::KeyUpdated { key, status }, second)
+}
+
+pub(crate) fn deleted(key: &str, second: i64) -> KeyChange {
+    change(
+        ChangeKind::KeyDeleted {
+            key: key.to_owned(),
+        },
+        second,
+    )
+}
+
+pub(crate) fn user_deleted(second: i64) -> KeyChange {
+    change(ChangeKind::UserDeleted, second)
+}
+
+/// A listing requested at `second`, of keys by id, `+` before an active one and `-` before an inactive one.
+pub(crate) fn listing(second: i64, keys: &[&str]) -> KeyListing {
+    let keys = keys.iter().map(|key| {
+        let (status, id) = key.split_at(1);
+        let status = match status {
+            "+" => KeyStatus::Active,
+            "-" => KeyStatus::Inactive,
+            other => panic!("a key of a listing begins with `+` or `-`, not with `{other}`"),
+        };
+        let created = Some(at(-1_000_000));
+        (id.to_owned(), AccessKey { status, created })
+    });
+    match PartialListing::requested(at(second)).page(Some("Alice".to_owned()), keys, false) {
+        AfterPage::Complete(listing) => listing,
+        AfterPage::More(_) => panic!("the last page completes a listing"),
+    }
+}
+
+pub(crate) fn finding_of(active: &[(&str, Option<i64>)]) -> Finding {
+    Finding {
+        id: FindingId {
+            user: user(),
+            episode: 1,
+        },
+        display_name: "Alice".to_owned(),
+        status: FindingStatus::Open,
+        confirmed: true,
+        severity: Severity::Medium,
+        severity_reasons: vec![],
+        opened_at: at(2),
+        detected_at: at(3),
+        opener: None,
+        could_not_list: None,
+        keys: active
+            .iter()
+            .map(|(id, created)| FindingKey {
+                id: (*id).to_owned(),
+                status: KeyStatus::Active,
+                created: created.map(at),
+            })
+            .collect(),
+        continues: None,
+        closing: None,
+    }
+}

@@ -1,0 +1,212 @@
+//! What a decision writes into the audit trail, and the alert that repeats it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::detect::Timestamp;
+use crate::detect::alert::{Alert, AlertKind, Update};
+use crate::detect::audit::{AuditDraft, AuditEntry, AuditKind, ChainHead};
+use crate::detect::decide::{Outcome, Situation};
+use crate::detect::finding::Finding;
+use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::policy::Policy;
+
+/// The entries for the changes that are not in the trail yet, each once, in the order in which they happened; and their
+/// ids.
+pub(super) fn of_changes(
+    head: &mut ChainHead,
+    situation: &Situation<'_>,
+    now: Timestamp,
+) -> (Vec<AuditEntry>, Vec<String>) {
+    let mut recorded = BTreeSet::new();
+    let mut news: Vec<&KeyChange> = situation
+        .changes
+        .iter()
+        .filter(|change| !situation.already_recorded.contains(&change.id))
+        .filter(|change| recorded.insert(change.id.clone()))
+        .collect();
+    news.sort_by_key(|change| change.at);
+    let entries = news
+        .into_iter()
+        .map(|change| head.append(&situation.record.user, of_change(change, now)))
+        .collect();
+    (entries, recorded.into_iter().collect())
+}
+
+/// The entries for what became of `finding`, added to `entries`; and the alert that tells of it, if it is told.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call, and a struct for it would only name them twice"
+)]
+pub(super) fn of_finding(
+    head: &mut ChainHead,
+    entries: &mut Vec<AuditEntry>,
+    finding: &Finding,
+    outcome: Outcome,
+    updates: &[Update],
+    was_confirmed: bool,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<Alert> {
+    let mut write = |kind, at, details| {
+        let entry = head.append(
+            finding.user(),
+            of_transition(finding, kind, at, now, details),
+        );
+        entries.push(entry.clone());
+        entry
+    };
+    if matches!(outcome, Outcome::Confirmed | Outcome::Updated)
+        && finding.confirmed
+        && !was_confirmed
+    {
+        let _ = write(AuditKind::FindingConfirmed, now, BTreeMap::new());
+    }
+    let (kind, entry) = match outcome {
+        Outcome::Opened => (
+            AlertKind::Opened,
+            write(
+                AuditKind::FindingOpened,
+                finding.opened_at,
+                opening_details(finding),
+            ),
+        ),
+        Outcome::Updated => (
+            AlertKind::Updated(updates.to_vec()),
+            write(
+                AuditKind::FindingUpdated,
+                now,
+                update_details(finding, updates),
+            ),
+        ),
+        Outcome::Closed => (
+            AlertKind::Closed,
+            write(
+                AuditKind::FindingClosed,
+                finding.closing.as_ref().map_or(now, |closing| closing.at),
+                closing_details(finding),
+            ),
+        ),
+        Outcome::Confirmed | Outcome::StillOpen | Outcome::NothingOpen => return None,
+    };
+    Some(Alert {
+        kind,
+        sequence: entry.sequence,
+        audit_hash: entry.hash,
+        at: now,
+        window_ends_at: finding.opened_at + policy.rotation_window,
+        finding: finding.clone(),
+    })
+}
+
+fn of_change(change: &KeyChange, now: Timestamp) -> AuditDraft {
+    let (kind, subject) = match &change.kind {
+        ChangeKind::KeyCreated { key, status } => (
+            AuditKind::KeyCreated,
+            vec![("key", key.as_str()), ("status", status.word())],
+        ),
+        ChangeKind::KeyUpdated { key, status } => (
+            AuditKind::KeyUpdated,
+            vec![("key", key.as_str()), ("status", status.word())],
+        ),
+        ChangeKind::KeyDeleted { key } => (AuditKind::KeyDeleted, vec![("key", key.as_str())]),
+        ChangeKind::UserDeleted => (AuditKind::UserDeleted, vec![]),
+        ChangeKind::UserRenamed { to_name, .. } => {
+            (AuditKind::UserRenamed, vec![("new_name", to_name.as_str())])
+        }
+    };
+    let circumstances = [
+        ("user", Some(change.user_name.as_str())),
+        ("corrects", change.corrects.as_deref()),
+        ("region", change.region.as_deref()),
+        ("source_ip", change.actor.source_ip.as_deref()),
+        ("user_agent", change.actor.user_agent.as_deref()),
+    ];
+    AuditDraft {
+        at: change.at,
+        recorded_at: now,
+        kind,
+        finding_id: None,
+        event_id: change.event_id.clone(),
+        actor: Some(change.actor.label().to_owned()),
+        details: subject
+            .into_iter()
+            .chain(
+                circumstances
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    }
+}
+
+fn of_transition(
+    finding: &Finding,
+    kind: AuditKind,
+    at: Timestamp,
+    now: Timestamp,
+    details: BTreeMap<String, String>,
+) -> AuditDraft {
+    let (actor, event_id) = match (kind, &finding.closing, &finding.opener) {
+        (AuditKind::FindingClosed, Some(closing), _) => (
+            closing.actor.as_ref().map(|actor| actor.label().to_owned()),
+            closing.event_id.clone(),
+        ),
+        (AuditKind::FindingOpened, _, Some(opener)) => (
+            Some(opener.actor.label().to_owned()),
+            opener.event_id.clone(),
+        ),
+        _ => (None, None),
+    };
+    AuditDraft {
+        at,
+        recorded_at: now,
+        kind,
+        finding_id: Some(finding.id.to_string()),
+        event_id,
+        actor,
+        details,
+    }
+}
+
+fn opening_details(finding: &Finding) -> BTreeMap<String, String> {
+    let mut details = state_details(finding);
+    if let Some(reason) = &finding.could_not_list {
+        details.insert("could_not_list".to_owned(), reason.clone());
+    }
+    if let Some(former) = &finding.continues {
+        details.insert("continues".to_owned(), former.to_string());
+    }
+    details
+}
+
+fn update_details(finding: &Finding, updates: &[Update]) -> BTreeMap<String, String> {
+    let mut details = state_details(finding);
+    let words: Vec<&str> = updates.iter().map(|update| update.words()).collect();
+    details.insert("update".to_owned(), words.join("; "));
+    if let Some(opener) = &finding.opener {
+        details.insert("opened_by".to_owned(), opener.actor.label().to_owned());
+    }
+    details
+}
+
+fn closing_details(finding: &Finding) -> BTreeMap<String, String> {
+    let mut details = state_details(finding);
+    if let Some(closing) = &finding.closing {
+        details.insert("reason".to_owned(), closing.reason.words().to_owned());
+    }
+    details
+}
+
+fn state_details(finding: &Finding) -> BTreeMap<String, String> {
+    let keys: Vec<String> = finding
+        .keys
+        .iter()
+        .map(|key| format!("{} {}", key.id, key.status.word()))
+        .collect();
+    BTreeMap::from([
+        ("keys".to_owned(), keys.join(", ")),
+        ("severity".to_owned(), finding.severity.word().to_owned()),
+        ("confirmed".to_owned(), finding.confirmed.to_string()),
+    ])
+}

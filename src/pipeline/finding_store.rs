@@ -1,0 +1,41 @@
+//! Where records, findings and audit trails are kept.
+
+use async_trait::async_trait;
+
+use crate::detect::alert::OwedAlert;
+use crate::detect::audit::AuditEntry;
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::user::UserId;
+use crate::detect::user_record::UserRecord;
+use crate::pipeline::commit::{Commit, Committed};
+use crate::pipeline::error::ServiceError;
+
+/// What a re-check needs of a store: DynamoDB, or SQLite.
+#[async_trait]
+pub trait FindingStore: Send + Sync {
+    /// The record of `user`, as the last commit left it (strongly consistent); a new one of version 0 if there is none.
+    async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError>;
+
+    /// The alerts that are owed for `user`, in order of sequence.
+    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError>;
+
+    /// Writes `commit` whole or not at all; see [`Commit`] for the conditions.
+    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError>;
+
+    /// Notes that `owed` was delivered. Doing it twice is no error.
+    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError>;
+}
+
+/// What the command line reads of a store.
+#[async_trait]
+pub trait FindingReader: FindingStore {
+    /// The findings of a status, the oldest opening first.
+    async fn findings(&self, status: FindingStatus) -> Result<Vec<Finding>, ServiceError>;
+
+    /// The audit trail of `user`, in order of sequence.
+    async fn history(&self, user: &UserId) -> Result<Vec<AuditEntry>, ServiceError>;
+
+    /// Every user that has an audit trail or a record; read from the items themselves, so that a trail whose record was
+    /// removed is found too.
+    async fn users(&self) -> Result<Vec<UserId>, ServiceError>;
+}

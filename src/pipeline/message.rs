@@ -1,0 +1,108 @@
+//! What comes out of the changes queue: a CloudTrail event in its EventBridge envelope, or a re-check that was queued.
+
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::detect::Timestamp;
+use crate::detect::key_change::{
+    Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
+};
+use crate::detect::record::CloudTrailRecord;
+use crate::detect::user::UserId;
+
+/// A message that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// An event told of a change.
+    Change(Box<KeyChange>),
+    /// A user is to be looked at again.
+    Recheck(UserId),
+    /// There is nothing to do.
+    Ignored(Ignored),
+}
+
+/// Why a message cannot be read.
+#[derive(Debug, Error)]
+pub enum MessageError {
+    /// It is no JSON.
+    #[error("the message is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    /// It is JSON and neither an event nor a re-check.
+    #[error("the message is neither an EventBridge event nor a re-check: {0}")]
+    NotAnEvent(serde_json::Error),
+    /// It is a re-check of a version that this release does not know.
+    #[error(
+        "the re-check has version {0}, which this release does not know; deploy the release that queued it"
+    )]
+    UnknownVersion(u32),
+    /// The record in it cannot be a key change.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// A queued re-check, as it stands in the queue.
+#[derive(Debug, Serialize, Deserialize)]
+struct QueuedRecheck {
+    secondkey_recheck: RecheckV1,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RecheckV1 {
+    version: u32,
+    account: String,
+    user: String,
+}
+
+/// Reads the body of a message that was sent at `sent_at`.
+pub fn read_message(body: &str, sent_at: Option<Timestamp>) -> Result<Message, MessageError> {
+    let json: Value = serde_json::from_str(body).map_err(MessageError::NotJson)?;
+    read_event(json, sent_at)
+}
+
+/// Reads a message that is JSON already.
+pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, MessageError> {
+    if json.get("secondkey_recheck").is_some() {
+        let queued: QueuedRecheck =
+            serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
+        let recheck = queued.secondkey_recheck;
+        if recheck.version != 1 {
+            return Err(MessageError::UnknownVersion(recheck.version));
+        }
+        return Ok(Message::Recheck(UserId::new(
+            &recheck.account,
+            &recheck.user,
+        )));
+    }
+    let event: EventBridgeEvent<Value> =
+        serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
+    // Anybody may put events of another source on a bus; only AWS puts those of `aws.*`.
+    if event.source != "aws.iam" {
+        return Ok(Message::Ignored(Ignored::OtherService));
+    }
+    let context = ReadContext {
+        account: event.account.as_deref(),
+        account_if_missing: None,
+        sent_at,
+    };
+    Ok(
+        match read_key_change(&CloudTrailRecord::from_json(&event.detail), context)? {
+            Reading::Change(change) => Message::Change(change),
+            Reading::Ignored(reason) => Message::Ignored(reason),
+        },
+    )
+}
+
+/// The body of a message that has `user` looked at again.
+#[must_use]
+pub fn recheck_body(user: &UserId) -> String {
+    let queued = QueuedRecheck {
+        secondkey_recheck: RecheckV1 {
+            version: 1,
+            account: user.account().to_owned(),
+            user: user.name().to_owned(),
+        },
+    };
+    serde_json::json!(queued).to_string()
+}

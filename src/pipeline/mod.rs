@@ -1,0 +1,14 @@
+//! The order of effects: load, list, decide, commit, deliver. Everything that waits for something stands here, behind
+//! the three traits that the re-check needs, each with two real implementations or more.
+//!
+//! [`message`] (what came in) → [`batch`] (grouped by user) → [`recheck`] (load, list, decide, commit) → [`deliver`].
+
+pub mod alert_sink;
+pub mod batch;
+pub mod commit;
+pub mod deliver;
+pub mod error;
+pub mod finding_store;
+pub mod key_source;
+pub mod message;
+pub mod recheck;
