@@ -11,5 +11,11 @@
     )
 )]
 
+pub mod aws;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod detect;
+pub mod local;
+pub mod output;
 pub mod pipeline;
+mod stored;

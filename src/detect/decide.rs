@@ -116,13 +116,15 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     let (outcome, finding, updates) = match record.open_finding() {
         None if seen.is_to_open() => (
             Outcome::Opened,
-            Some(seen.with_severity(episode::opened(&seen))),
+            Some(seen.judged(episode::opened(&seen), now)),
             vec![],
         ),
         None => (Outcome::NothingOpen, None, vec![]),
         Some(open) if seen.has_two_active() || seen.is_blind() => seen.gone_on(open),
         Some(open) if seen.may_close() => {
-            (Outcome::Closed, Some(episode::closed(open, &seen)), vec![])
+            let closed = episode::closed(open, &seen);
+            let ended_at = closed.closing.as_ref().map_or(now, |closing| closing.at);
+            (Outcome::Closed, Some(seen.judged(closed, ended_at)), vec![])
         }
         Some(_) => (Outcome::StillOpen, None, vec![]),
     };
@@ -211,8 +213,12 @@ impl Seen<'_> {
                 .is_none_or(|settle_after| requested_at - settle_after >= self.policy.settle)
     }
 
-    fn with_severity(&self, mut finding: Finding) -> Finding {
-        (finding.severity, finding.severity_reasons) = severity(&finding, self.policy, self.now);
+    /// `finding` with the severity it has at `at`; what was raised once stays raised.
+    fn judged(&self, mut finding: Finding, at: Timestamp) -> Finding {
+        let (severity, reasons) = severity(&finding, self.policy, at);
+        if severity > finding.severity {
+            (finding.severity, finding.severity_reasons) = (severity, reasons);
+        }
         finding
     }
 
@@ -234,13 +240,9 @@ impl Seen<'_> {
             finding.opener = Some(opener);
             updates.push(Update::Opener);
         }
-        let mut finding = self.with_severity(finding);
+        let finding = self.judged(finding, self.now);
         if finding.severity > open.severity {
             updates.push(Update::Severity);
-        } else {
-            // What was raised once stays raised.
-            finding.severity = open.severity;
-            finding.severity_reasons.clone_from(&open.severity_reasons);
         }
         let outcome = match (updates.is_empty(), finding == *open) {
             (false, _) => Outcome::Updated,

@@ -274,21 +274,28 @@ fn change_kind(
     })
 }
 
-/// Reads an `eventTime`: RFC 3339, also without the `Z` or the `T`, which relays drop. CloudTrail times are UTC.
+/// Reads an `eventTime`: RFC 3339, also without the `Z` or the `T`, which relays drop. CloudTrail times are UTC, in
+/// whole seconds.
+#[must_use]
+pub fn read_event_time(text: &str) -> Option<Timestamp> {
+    let with_zone = || chrono::DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    let without_zone = NaiveDateTime::parse_from_str(
+        &text.replacen(' ', "T", 1),
+        "%Y-%m-%dT%H:%M:%S%.f",
+    );
+    without_zone
+        .map(|time| time.and_utc())
+        .or_else(|_| with_zone())
+        .ok()
+        .map(|time| time.trunc_subsecs(0))
+}
+
 fn event_time(event: &str, text: Option<&str>) -> Result<Timestamp, RecordError> {
     let text = non_empty(text).ok_or_else(|| RecordError::NoTime(event.to_owned()))?;
-    let with_zone = chrono::DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    let without_zone = || {
-        NaiveDateTime::parse_from_str(&text.replacen(' ', "T", 1), "%Y-%m-%dT%H:%M:%S%.f")
-            .map(|time| time.and_utc())
-    };
-    with_zone
-        .or_else(|_| without_zone())
-        .map(|time| time.trunc_subsecs(0))
-        .map_err(|_| RecordError::BadTime {
-            event: event.to_owned(),
-            time: bounded(text),
-        })
+    read_event_time(text).ok_or_else(|| RecordError::BadTime {
+        event: event.to_owned(),
+        time: bounded(text),
+    })
 }
 
 fn change_id(

@@ -27,5 +27,14 @@ pub mod user;
 pub mod user_record;
 pub mod view;
 
+#[cfg(test)]
+mod decide_tests;
+#[cfg(test)]
+mod key_change_tests;
+#[cfg(test)]
+mod severity_tests;
+#[cfg(test)]
+mod view_tests;
+
 /// A moment in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,5 +1,7 @@
 //! What the tests of the core are written in: one user, seconds from an arbitrary start.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta};
 
 use crate::detect::Timestamp;
@@ -12,6 +14,11 @@ use crate::detect::user::UserId;
 
 pub(crate) fn at(second: i64) -> Timestamp {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::seconds(second)
+}
+
+/// How many seconds after the start `at` counts from `time` is.
+pub(crate) fn second(time: Timestamp) -> i64 {
+    (time - at(0)).num_seconds()
 }
 
 pub(crate) fn user() -> UserId {
@@ -65,22 +72,61 @@ pub(crate) fn user_deleted(second: i64) -> KeyChange {
     change(ChangeKind::UserDeleted, second)
 }
 
+pub(crate) fn renamed(to_name: &str, second: i64) -> KeyChange {
+    let to = UserId::new("111122223333", to_name);
+    let to_name = to_name.to_owned();
+    change(ChangeKind::UserRenamed { to, to_name }, second)
+}
+
+/// `change` made by the IAM user `name`; the others are made by `bob`.
+pub(crate) fn by(name: &str, change: KeyChange) -> KeyChange {
+    KeyChange {
+        actor: actor(name),
+        ..change
+    }
+}
+
 /// A listing requested at `second`, of keys by id, `+` before an active one and `-` before an inactive one.
 pub(crate) fn listing(second: i64, keys: &[&str]) -> KeyListing {
-    let keys = keys.iter().map(|key| {
-        let (status, id) = key.split_at(1);
-        let status = match status {
-            "+" => KeyStatus::Active,
-            "-" => KeyStatus::Inactive,
-            other => panic!("a key of a listing begins with `+` or `-`, not with `{other}`"),
-        };
-        let created = Some(at(-1_000_000));
-        (id.to_owned(), AccessKey { status, created })
-    });
+    let dated: Vec<(&str, i64)> = keys.iter().map(|key| (*key, -1_000_000)).collect();
+    dated_listing(second, &dated)
+}
+
+/// The same, of keys each with the second of its creation.
+pub(crate) fn dated_listing(second: i64, keys: &[(&str, i64)]) -> KeyListing {
+    let keys = keys.iter().map(|(key, created)| listed_key(key, *created));
     match PartialListing::requested(at(second)).page(Some("Alice".to_owned()), keys, false) {
         AfterPage::Complete(listing) => listing,
         AfterPage::More(_) => panic!("the last page completes a listing"),
     }
+}
+
+/// A credential report generated at `second`, of slots written as the keys of a listing are.
+pub(crate) fn report(second: i64, slots: &[&str]) -> KeyListing {
+    let slots: BTreeMap<String, AccessKey> = slots
+        .iter()
+        .map(|slot| listed_key(slot, -1_000_000))
+        .collect();
+    KeyListing::from_report(at(second), slots)
+}
+
+pub(crate) fn no_such_user(second: i64) -> KeyListing {
+    KeyListing::no_such_user(at(second))
+}
+
+pub(crate) fn refused(second: i64) -> KeyListing {
+    KeyListing::refused(at(second), "AccessDenied".to_owned())
+}
+
+fn listed_key(key: &str, created: i64) -> (String, AccessKey) {
+    let (status, id) = key.split_at(1);
+    let status = match status {
+        "+" => KeyStatus::Active,
+        "-" => KeyStatus::Inactive,
+        other => panic!("a key of a listing begins with `+` or `-`, not with `{other}`"),
+    };
+    let created = Some(at(created));
+    (id.to_owned(), AccessKey { status, created })
 }
 
 pub(crate) fn finding_of(active: &[(&str, Option<i64>)]) -> Finding {

@@ -10,9 +10,10 @@ use crate::pipeline::error::ServiceError;
 /// Lists the keys of one user: IAM, or the ledger of replayed records.
 #[async_trait]
 pub trait KeySource: Send + Sync {
-    /// All keys of `user` now. A source that refuses for good answers with a refused listing, for that is news; an error
+    /// All keys of `user` now, who is spelled `name`: IAM names are unique without regard to case, but whether a call may
+    /// spell one otherwise is not documented. A source that refuses for good answers with a refused listing, for that is news; an error
     /// means that it may answer later.
-    async fn list(&self, user: &UserId) -> Result<KeyListing, ServiceError>;
+    async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError>;
 
     /// When each of `keys` was last used, as far as it can be had in one round trip; what cannot be had is left out.
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses;

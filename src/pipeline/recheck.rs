@@ -101,7 +101,7 @@ async fn recheck_part(
         // INVARIANT (load before list): what the next version holds was listed after this one was written.
         let (record, owed) = try_join(parts.store.record(user), parts.store.owed(user)).await?;
         let former = former_finding(parts, &record, changes).await?;
-        let listing = parts.keys.list(user).await?;
+        let listing = parts.keys.list(user, spelling(&record, changes)).await?;
         let now = now.max(listing.requested_at());
 
         let mut already_recorded = BTreeSet::new();
@@ -166,6 +166,18 @@ impl Rechecked {
             self.rechecks.insert(due_at - now);
         }
     }
+}
+
+/// The user's name as the latest event spells it, or as IAM last did.
+fn spelling<'a>(record: &'a UserRecord, changes: &'a [KeyChange]) -> &'a str {
+    changes
+        .iter()
+        .rev()
+        .find_map(|change| match &change.kind {
+            ChangeKind::UserRenamed { to, to_name } if *to == record.user => Some(to_name),
+            _ => (change.user == record.user).then_some(&change.user_name),
+        })
+        .unwrap_or(&record.display_name)
 }
 
 /// The latest finding of the user under its former name, if it was renamed.

@@ -1,2 +1,7 @@
-#[test]
-fn t() {}
+mod e2e;
+mod events;
+mod replay_input;
+mod replay_oracle;
+mod stack;
+mod store_contract;
+mod table;

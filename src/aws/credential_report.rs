@@ -1,0 +1,121 @@
+//! Root's row in the credential report. Source: IAM user guide, credential reports.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::detect::Timestamp;
+use crate::detect::listing::{AccessKey, KeyStatus};
+
+/// The name of root's row.
+const ROOT_ROW: &str = "<root_account>";
+
+/// Why a report does not tell of root's keys.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// It is not the CSV that it should be.
+    #[error("the credential report cannot be read: {0}")]
+    NotCsv(#[from] csv::Error),
+    /// It has no row for root.
+    #[error("the credential report has no row for root")]
+    NoRoot,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    user: String,
+    access_key_1_active: String,
+    access_key_1_last_rotated: String,
+    access_key_2_active: String,
+    access_key_2_last_rotated: String,
+}
+
+/// Root's used key slots. A report names no key ids; a slot that was never used has no date.
+pub fn parse_root(report: &[u8]) -> Result<BTreeMap<String, AccessKey>, ReportError> {
+    let mut reader = csv::Reader::from_reader(report);
+    for row in reader.deserialize() {
+        let row: Row = row?;
+        if row.user == ROOT_ROW {
+            let slots = [
+                ("access key 1", row.access_key_1_active, row.access_key_1_last_rotated),
+                ("access key 2", row.access_key_2_active, row.access_key_2_last_rotated),
+            ];
+            return Ok(slots
+                .into_iter()
+                .filter_map(|(name, active, rotated)| Some((name.to_owned(), slot(&active, &rotated)?)))
+                .collect());
+        }
+    }
+    Err(ReportError::NoRoot)
+}
+
+fn slot(active: &str, last_rotated: &str) -> Option<AccessKey> {
+    let created = chrono::DateTime::parse_from_rfc3339(last_rotated)
+        .ok()
+        .map(|time| Timestamp::from(time));
+    let is_active = active.eq_ignore_ascii_case("true");
+    let status = if is_active {
+        KeyStatus::Active
+    } else {
+        KeyStatus::Inactive
+    };
+    (is_active || created.is_some()).then_some(AccessKey { status, created })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,\
+        password_next_rotation,mfa_active,access_key_1_active,access_key_1_last_rotated,\
+        access_key_1_last_used_date,access_key_1_last_used_region,access_key_1_last_used_service,\
+        access_key_2_active,access_key_2_last_rotated,access_key_2_last_used_date,\
+        access_key_2_last_used_region,access_key_2_last_used_service,cert_1_active,cert_1_last_rotated,\
+        cert_2_active,cert_2_last_rotated";
+
+    fn report(user: &str, first: (&str, &str), second: (&str, &str)) -> String {
+        format!(
+            "{HEADER}\n{user},arn:aws:iam::1:root,2020-01-01T00:00:00+00:00,not_supported,no_information,\
+            not_supported,not_supported,true,{},{},N/A,N/A,N/A,{},{},N/A,N/A,N/A,false,N/A,false,N/A\n",
+            first.0, first.1, second.0, second.1
+        )
+    }
+
+    #[test]
+    fn a_slot_that_was_never_used_is_no_key() {
+        let report = report(
+            ROOT_ROW,
+            ("true", "2024-05-01T10:00:00+00:00"),
+            ("false", "N/A"),
+        );
+        let slots = parse_root(report.as_bytes()).unwrap();
+        assert_eq!(slots.len(), 1);
+        assert_eq!(slots["access key 1"].status, KeyStatus::Active);
+        assert_eq!(
+            slots["access key 1"].created.unwrap().to_rfc3339(),
+            "2024-05-01T10:00:00+00:00"
+        );
+    }
+
+    #[test]
+    fn an_inactive_key_is_told_from_an_empty_slot_by_its_date() {
+        let report = report(
+            ROOT_ROW,
+            ("true", "2024-05-01T10:00:00+00:00"),
+            ("false", "2024-05-02T10:00:00+00:00"),
+        );
+        let slots = parse_root(report.as_bytes()).unwrap();
+        assert_eq!(slots["access key 2"].status, KeyStatus::Inactive);
+    }
+
+    #[test]
+    fn a_report_without_root_or_without_sense_is_an_error() {
+        let other = report("alice", ("true", "N/A"), ("true", "N/A"));
+        assert!(matches!(parse_root(other.as_bytes()), Err(ReportError::NoRoot)));
+        assert!(matches!(
+            parse_root(b"user,arn\n<root_account>,x\n"),
+            Err(ReportError::NotCsv(_))
+        ));
+    }
+}

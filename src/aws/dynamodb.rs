@@ -1,0 +1,214 @@
+//! The findings table in `DynamoDB`: records, findings, audit trails, owed alerts and the marks of changes recorded.
+//!
+//! | item | `PK` | `SK` |
+//! |---|---|---|
+//! | record | `USER#<account>#<user>` | `RECORD` |
+//! | finding | the same | `FINDING#<episode>` |
+//! | audit entry | `AUDIT#<account>#<user>` | its sequence number |
+//! | alert owed | `OWED#<account>#<user>` | `<sequence>#<sink>` |
+//! | change recorded | `EVENT#<account>#<change>` | `SEEN#<user>` |
+//!
+//! Two sparse indexes: `findings` (`finding_status`, `opened_at`) and `due` (`due`, `due_at`: records to look at again
+//! and alerts owed).
+
+mod items;
+mod keys;
+mod transaction;
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+
+use crate::aws::dynamodb::items::Item;
+use crate::aws::dynamodb::transaction::Transaction;
+use crate::aws::errors::service_error;
+use crate::detect::alert::OwedAlert;
+use crate::detect::audit::AuditEntry;
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::user::UserId;
+use crate::detect::user_record::UserRecord;
+use crate::pipeline::commit::{Commit, Committed};
+use crate::pipeline::error::ServiceError;
+use crate::pipeline::finding_store::{FindingReader, FindingStore};
+use crate::stored::{AuditV1, FindingV1, OwedV1, RecordV1, Word};
+
+/// The index of findings by status and opening.
+const FINDINGS_INDEX: &str = "findings";
+
+/// The findings table.
+#[derive(Debug, Clone)]
+pub struct DynamoDbStore {
+    client: Client,
+    table: String,
+}
+
+impl DynamoDbStore {
+    /// The table named `table`, which must exist.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// All items that `query` finds, page by page.
+    async fn query(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, ServiceError> {
+        query
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .map_err(|error| self.error("dynamodb:Query", &error))
+    }
+
+    /// The items of one partition in order of their sort keys, strongly consistent.
+    async fn partition(&self, partition: &str) -> Result<Vec<Item>, ServiceError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("PK = :partition")
+            .expression_attribute_values(":partition", items::text(partition));
+        self.query(query).await
+    }
+
+    fn error<E, R>(&self, action: &str, error: &SdkError<E, R>) -> ServiceError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: Debug,
+    {
+        let what = format!("{action} on table `{}`", self.table);
+        if let SdkError::ServiceError(answer) = error
+            && answer.err().code() == Some("ResourceNotFoundException")
+        {
+            let region = self
+                .client
+                .config()
+                .region()
+                .map_or("none", |region| region.as_ref());
+            return ServiceError::permanent(format!(
+                "{what} failed: there is no such table or index in region `{region}`; deploy it with `sam deploy`, or name another region with --region"
+            ));
+        }
+        service_error(&what, error)
+    }
+}
+
+#[async_trait]
+impl FindingStore for DynamoDbStore {
+    async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key_attributes(&keys::record(user))))
+            // INVARIANT (load before list): the record as the last commit left it, not as it was some time ago.
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.error("dynamodb:GetItem", &error))?;
+        match answer.item {
+            Some(item) => Ok(items::read::<RecordV1>(item)?.into()),
+            None => Ok(UserRecord::new(user.clone())),
+        }
+    }
+
+    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError> {
+        let items = self.partition(&keys::owed_partition(user)).await?;
+        items
+            .into_iter()
+            .map(|item| Ok(items::read::<OwedV1>(item)?.into()))
+            .collect()
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
+        let transaction = Transaction::of(commit, &self.table)?;
+        // The SDK puts a client request token of its own on each call and keeps it from one try to the next, so that a
+        // try whose predecessor's answer was lost succeeds too.
+        let sent = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(transaction.actions.clone()))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Committed::Written),
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    transaction.cancelled(cancelled.cancellation_reasons())
+                }
+                _ => Err(self.error("dynamodb:TransactWriteItems", &error)),
+            },
+        }
+    }
+
+    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
+        let key = keys::owed(owed.alert.finding.user(), owed.alert.sequence, &owed.sink);
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key_attributes(&key)))
+            .send()
+            .await
+            .map_err(|error| self.error("dynamodb:DeleteItem", &error))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl FindingReader for DynamoDbStore {
+    async fn findings(&self, status: FindingStatus) -> Result<Vec<Finding>, ServiceError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(FINDINGS_INDEX)
+            .key_condition_expression("finding_status = :status")
+            .expression_attribute_values(":status", items::text(status.to_word()));
+        let mut findings = self
+            .query(query)
+            .await?
+            .into_iter()
+            .map(|item| Ok(items::read::<FindingV1>(item)?.into()))
+            .collect::<Result<Vec<Finding>, ServiceError>>()?;
+        // The index leaves open in which order findings of one moment come.
+        findings.sort_by(|one, other| (one.opened_at, &one.id).cmp(&(other.opened_at, &other.id)));
+        Ok(findings)
+    }
+
+    async fn history(&self, user: &UserId) -> Result<Vec<AuditEntry>, ServiceError> {
+        let items = self.partition(&keys::audit_partition(user)).await?;
+        items
+            .into_iter()
+            .map(|item| Ok(items::read::<AuditV1>(item)?.into()))
+            .collect()
+    }
+
+    async fn users(&self) -> Result<Vec<UserId>, ServiceError> {
+        // A scan, and no index or list of users kept beside: whoever hides a trail would remove its user from there
+        // first. A trail whose record was removed must be found too.
+        let items = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .projection_expression("PK, SK, #account, #user")
+            .filter_expression("SK = :record OR begins_with(PK, :audit)")
+            .expression_attribute_names("#account", "account")
+            .expression_attribute_names("#user", "user")
+            .expression_attribute_values(":record", items::text(keys::RECORD))
+            .expression_attribute_values(":audit", items::text(keys::AUDIT))
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .map_err(|error| self.error("dynamodb:Scan", &error))?;
+        Ok(items::users(&items)?.into_iter().collect())
+    }
+}

@@ -1,0 +1,131 @@
+//! Items of the table: the stored structs with their keys, their schema and the attributes of the indexes.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::aws::dynamodb::keys::{self, Key};
+use crate::detect::Timestamp;
+use crate::detect::alert::OwedAlert;
+use crate::detect::audit::AuditEntry;
+use crate::detect::finding::Finding;
+use crate::detect::user::UserId;
+use crate::detect::user_record::UserRecord;
+use crate::pipeline::error::ServiceError;
+use crate::stored::{
+    AuditV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR, check_schema, time_text, unreadable,
+};
+
+/// An item of the table.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The partition of the index `due`, which holds what has to be looked at by time: a constant, for the index is sparse
+/// and small.
+const DUE: &str = "due";
+
+pub(super) fn record(record: &UserRecord) -> Result<Item, ServiceError> {
+    let mut item = item(&keys::record(&record.user), &RecordV1::from(record))?;
+    if let Some(recheck_at) = record.recheck_at {
+        item.insert("due".to_owned(), text(DUE));
+        item.insert("due_at".to_owned(), text(&time_text(recheck_at)));
+    }
+    Ok(item)
+}
+
+pub(super) fn finding(finding: &Finding) -> Result<Item, ServiceError> {
+    item(
+        &keys::finding(finding.user(), finding.id.episode),
+        &FindingV1::from(finding),
+    )
+}
+
+pub(super) fn audit(entry: &AuditEntry) -> Result<Item, ServiceError> {
+    item(
+        &keys::audit(&entry.user, entry.sequence),
+        &AuditV1::from(entry),
+    )
+}
+
+pub(super) fn owed(user: &UserId, owed: &OwedAlert) -> Result<Item, ServiceError> {
+    let key = keys::owed(user, owed.alert.sequence, &owed.sink);
+    let mut item = item(&key, &OwedV1::from(owed))?;
+    item.insert("due".to_owned(), text(DUE));
+    Ok(item)
+}
+
+/// The mark that the change `change_id` is in the trail of `user`.
+pub(super) fn seen(user: &UserId, change_id: &str, at: Timestamp) -> Item {
+    let mut item = key_attributes(&keys::seen(user, change_id));
+    item.insert("schema".to_owned(), number(SCHEMA));
+    item.insert("expires_at".to_owned(), number((at + SEEN_FOR).timestamp()));
+    item
+}
+
+/// The key as an item holds it.
+pub(super) fn key_attributes(key: &Key) -> Item {
+    HashMap::from([
+        ("PK".to_owned(), text(&key.partition)),
+        ("SK".to_owned(), text(&key.sort)),
+    ])
+}
+
+/// Reads an item as what it stores.
+pub(super) fn read<T: DeserializeOwned>(item: Item) -> Result<T, ServiceError> {
+    let name = name(&item);
+    match schema(&item) {
+        Some(schema) => check_schema(&name, schema)?,
+        None => return Err(unreadable(&name, &"it has no `schema`")),
+    }
+    serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|error| unreadable(&name, &error))
+}
+
+/// The schema of an item.
+pub(super) fn schema(item: &Item) -> Option<u32> {
+    item.get("schema")?.as_n().ok()?.parse().ok()
+}
+
+/// The users of items that hold their names. The keys do not: a long name stands in them as a hash.
+pub(super) fn users(items: &[Item]) -> Result<BTreeSet<UserId>, ServiceError> {
+    items
+        .iter()
+        .map(|item| {
+            let attribute = |name: &str| item.get(name)?.as_s().ok();
+            match (attribute("account"), attribute("user")) {
+                (Some(account), Some(user)) => Ok(UserId::new(account, user)),
+                _ => Err(unreadable(&name(item), &"it does not say whose it is")),
+            }
+        })
+        .collect()
+}
+
+/// The item's name in an error.
+pub(super) fn name(item: &Item) -> String {
+    let part = |name: &str| {
+        item.get(name)
+            .and_then(|value| value.as_s().ok())
+            .map_or("?", String::as_str)
+    };
+    format!("item `{}`, `{}`", part("PK"), part("SK"))
+}
+
+pub(super) fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub(super) fn number(number: impl Into<i128>) -> AttributeValue {
+    AttributeValue::N(number.into().to_string())
+}
+
+fn item(key: &Key, stored: &impl Serialize) -> Result<Item, ServiceError> {
+    let mut item: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(stored).map_err(|error| {
+        ServiceError::permanent(format!(
+            "item `{}`, `{}` cannot be written: {error}",
+            key.partition, key.sort
+        ))
+    })?;
+    item.extend(key_attributes(key));
+    item.insert("schema".to_owned(), number(SCHEMA));
+    Ok(item)
+}

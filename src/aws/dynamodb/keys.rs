@@ -1,0 +1,155 @@
+//! The keys of the table's items.
+//!
+//! Partitions are apart so that a role's `dynamodb:LeadingKeys` conditions can tell them apart.
+
+use std::fmt::Write as _;
+
+use crate::detect::text::sha256_hex;
+use crate::detect::user::UserId;
+
+/// The longest part of a key, in bytes. Two of them and a word stay below the 2,048 bytes of a partition key, one and
+/// a word below the 1,024 of a sort key (`DynamoDB` developer guide, limits).
+const MAX_PART: usize = 900;
+
+/// How much of a longer part is kept beside its hash.
+const KEPT_OF_LONGER: usize = 800;
+
+/// Where an item stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    /// The partition key, `PK`.
+    pub(super) partition: String,
+    /// The sort key, `SK`.
+    pub(super) sort: String,
+}
+
+/// The sort key of a record.
+pub(super) const RECORD: &str = "RECORD";
+
+/// How the partition key of an audit trail begins.
+pub(super) const AUDIT: &str = "AUDIT#";
+
+pub(super) fn record(user: &UserId) -> Key {
+    Key {
+        partition: format!("USER#{}", of_user(user)),
+        sort: RECORD.to_owned(),
+    }
+}
+
+pub(super) fn finding(user: &UserId, episode: u32) -> Key {
+    Key {
+        partition: format!("USER#{}", of_user(user)),
+        sort: format!("FINDING#{episode:010}"),
+    }
+}
+
+pub(super) fn audit(user: &UserId, sequence: u64) -> Key {
+    Key {
+        partition: audit_partition(user),
+        sort: format!("{sequence:020}"),
+    }
+}
+
+pub(super) fn audit_partition(user: &UserId) -> String {
+    format!("{AUDIT}{}", of_user(user))
+}
+
+pub(super) fn owed(user: &UserId, sequence: u64, sink: &str) -> Key {
+    Key {
+        partition: owed_partition(user),
+        sort: format!("{sequence:020}#{}", part(sink)),
+    }
+}
+
+pub(super) fn owed_partition(user: &UserId) -> String {
+    format!("OWED#{}", of_user(user))
+}
+
+/// The mark of a change. It names the user too: a rename touches two users, and enters the trail of each.
+pub(super) fn seen(user: &UserId, change_id: &str) -> Key {
+    Key {
+        partition: format!("EVENT#{}#{}", part(user.account()), part(change_id)),
+        sort: format!("SEEN#{}", part(user.name())),
+    }
+}
+
+fn of_user(user: &UserId) -> String {
+    format!("{}#{}", part(user.account()), part(user.name()))
+}
+
+/// `text` as a part of a key: percent-encoded but for visible ASCII, so that hostile text neither makes one key of two
+/// nor reaches a log line or a console raw. What is too long keeps its beginning and gets the hash of the whole; the
+/// `%~` before it stands in no encoded text.
+fn part(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' && byte != b'#' {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    if encoded.len() > MAX_PART {
+        encoded.truncate(KEPT_OF_LONGER);
+        encoded.push_str("%~");
+        encoded.push_str(&sha256_hex(text.as_bytes()));
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::text::{MAX_BYTES, bounded};
+
+    #[test]
+    fn keys_of_ordinary_names_are_readable() {
+        let alice = UserId::new("111122223333", "Alice.B@example.com");
+        assert_eq!(
+            finding(&alice, 7),
+            Key {
+                partition: "USER#111122223333#alice.b@example.com".to_owned(),
+                sort: "FINDING#0000000007".to_owned(),
+            }
+        );
+        assert_eq!(
+            owed(&alice, 12, "sns").sort,
+            "00000000000000000012#sns".to_owned()
+        );
+    }
+
+    #[test]
+    fn hostile_text_makes_no_two_users_one() {
+        let users = [
+            ("1#2", "3"),
+            ("1", "2#3"),
+            ("1%232", "3"),
+            ("1", "2%233"),
+            ("1", "2\n3"),
+            ("1", "2\u{202e}3"),
+            ("", "1#2#3"),
+        ];
+        let mut keys: Vec<String> = users
+            .iter()
+            .map(|(account, name)| record(&UserId::new(account, name)).partition)
+            .collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), users.len());
+        assert!(keys.iter().all(|key| key.is_ascii()));
+    }
+
+    #[test]
+    fn the_longest_texts_fit_and_stay_apart() {
+        let long = |end: &str| bounded(&("İ".repeat(MAX_BYTES) + end));
+        let one = UserId::new(&long("one"), &long("one"));
+        let two = UserId::new(&long("one"), &long("two"));
+        for key in [record(&one), seen(&one, &long("x")), owed(&one, 1, "sns")] {
+            assert!(key.partition.len() <= 2048 && key.sort.len() <= 1024);
+        }
+        assert_ne!(record(&one), record(&two));
+        assert_ne!(seen(&one, &long("x")), seen(&one, &long("y")));
+        assert_ne!(seen(&one, "x").sort, seen(&two, "x").sort);
+    }
+}

@@ -1,0 +1,257 @@
+//! What the SDK's errors mean, in one sentence each: what failed, why, and what mends it.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::pipeline::error::ServiceError;
+
+/// Codes by which services say that the caller is too fast.
+const THROTTLED: [&str; 8] = [
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+    "Throttled",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+
+/// Codes by which services say that the caller may not.
+const DENIED: [&str; 5] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "AuthorizationErrorException",
+    "UnauthorizedOperation",
+];
+
+/// Codes by which services say that they do not know the caller.
+const NOT_AUTHENTICATED: [&str; 9] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
+/// The error of `what`, which names the action and what it was done to: ``dynamodb:GetItem on table `findings` ``.
+///
+/// Trying again can help where the service was out of reach, busy or broken, and not where it refused.
+#[must_use]
+pub fn service_error<E, R>(what: &str, error: &SdkError<E, R>) -> ServiceError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug,
+{
+    match error {
+        SdkError::TimeoutError(_) => {
+            ServiceError::retryable(format!("{what} failed: no answer in time"))
+        }
+        SdkError::ResponseError(_) => {
+            ServiceError::retryable(format!("{what} failed: the answer could not be read"))
+        }
+        // With a kind it is a transient one: a connection that broke.
+        SdkError::DispatchFailure(failure)
+            if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
+        {
+            not_sent(what, &root_cause(error))
+        }
+        SdkError::DispatchFailure(_) => ServiceError::retryable(format!(
+            "{what} failed: the service cannot be reached ({}); check the network, the region and `AWS_ENDPOINT_URL`",
+            root_cause(error)
+        )),
+        SdkError::ServiceError(answer) => refused(what, answer.err()),
+        SdkError::ConstructionFailure(_) => not_sent(what, &root_cause(error)),
+        _ => ServiceError::retryable(format!(
+            "{what} failed for a reason unknown to this release"
+        )),
+    }
+}
+
+/// What a service's refusal means.
+fn refused(what: &str, error: &impl ProvideErrorMetadata) -> ServiceError {
+    let code = error.code().unwrap_or("unknown error");
+    let message = error.message().unwrap_or("no further explanation");
+    if is_throttling(code) {
+        return ServiceError::retryable(format!(
+            "{what} failed: AWS throttles the calls ({code}); try again"
+        ));
+    }
+    if DENIED.contains(&code) {
+        return ServiceError::permanent(format!(
+            "{what} failed: access denied; allow it to the role or profile in use ({message})"
+        ));
+    }
+    if NOT_AUTHENTICATED.contains(&code) {
+        return ServiceError::permanent(format!(
+            "{what} failed: the AWS credentials are invalid or have expired ({code}: {message}); sign in again, or name others with --profile"
+        ));
+    }
+    let is_their_fault = code.starts_with("InternalServer")
+        || code.starts_with("InternalFailure")
+        || code.starts_with("InternalError")
+        || code.starts_with("ServiceUnavailable")
+        || code == "TransactionInProgressException"
+        || code == "RequestTimeout"
+        // A proxy or a broken service answers without a code.
+        || error.code().is_none();
+    let text = format!("{what} failed: {code}: {message}");
+    if is_their_fault {
+        ServiceError::retryable(text)
+    } else {
+        ServiceError::permanent(text)
+    }
+}
+
+/// Whether the service refused because the caller may not, which trying again does not change.
+#[must_use]
+pub fn is_refusal<E, R>(error: &SdkError<E, R>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+        .is_some_and(|code| DENIED.contains(&code))
+}
+
+/// Whether a service means by `code` that the caller is too fast.
+#[must_use]
+pub fn is_throttling(code: &str) -> bool {
+    THROTTLED.contains(&code)
+}
+
+/// A request that never left: credentials or region are missing, or a request was built wrongly.
+fn not_sent(what: &str, cause: &str) -> ServiceError {
+    let lower = cause.to_lowercase();
+    // The SDK's types for these errors are not public in the crates used here, their words are.
+    if lower.contains("region") {
+        return ServiceError::permanent(format!(
+            "{what} failed: no AWS region is set; name one with --region, `AWS_REGION` or the profile"
+        ));
+    }
+    if lower.contains("no identity resolver") {
+        return ServiceError::permanent(format!(
+            "{what} failed: no AWS credentials are set; sign in, or name a profile with --profile"
+        ));
+    }
+    if lower.contains("credential") || lower.contains("token") || lower.contains("sso") {
+        return ServiceError::permanent(format!(
+            "{what} failed: no usable AWS credentials ({cause}); sign in, or name others with --profile"
+        ));
+    }
+    ServiceError::permanent(format!("{what} failed before it was sent: {cause}"))
+}
+
+/// The innermost cause of `error`, which says the most in the fewest words.
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::{Client, Config};
+
+    use super::*;
+    use crate::pipeline::error::ErrorKind;
+
+    const WHAT: &str = "dynamodb:GetItem on table `findings`";
+
+    #[track_caller]
+    fn check(error: &ServiceError, kind: ErrorKind, expected: &str) {
+        assert_eq!(error.kind(), kind, "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with(WHAT), "{text}");
+        assert!(text.contains(expected), "`{expected}` is not in: {text}");
+        assert!(
+            !text.contains('{') && !text.contains("::"),
+            "a Debug dump: {text}"
+        );
+    }
+
+    fn answer(code: &str) -> ServiceError {
+        let metadata = ErrorMetadata::builder()
+            .code(code)
+            .message("in AWS's words")
+            .build();
+        refused(WHAT, &metadata)
+    }
+
+    #[test]
+    fn a_refusal_says_what_mends_it() {
+        check(
+            &answer("AccessDeniedException"),
+            ErrorKind::Permanent,
+            "access denied; allow it to the role or profile in use (in AWS's words)",
+        );
+        check(
+            &answer("ExpiredTokenException"),
+            ErrorKind::Permanent,
+            "credentials are invalid or have expired",
+        );
+        check(
+            &answer("ThrottlingException"),
+            ErrorKind::Retryable,
+            "throttles",
+        );
+        check(
+            &answer("InternalServerError"),
+            ErrorKind::Retryable,
+            "in AWS's words",
+        );
+        check(
+            &answer("ValidationException"),
+            ErrorKind::Permanent,
+            "ValidationException: in AWS's words",
+        );
+        check(
+            &refused(WHAT, &ErrorMetadata::builder().build()),
+            ErrorKind::Retryable,
+            "unknown error",
+        );
+    }
+
+    /// The error of a call with a client that `configure` leaves incomplete; it never leaves the machine.
+    async fn error_of_call(configure: impl FnOnce(Builder) -> Builder) -> ServiceError {
+        let config = configure(Config::builder().behavior_version(BehaviorVersion::latest()));
+        let error = Client::from_conf(config.build())
+            .get_item()
+            .table_name("findings")
+            .key(
+                "PK",
+                aws_sdk_dynamodb::types::AttributeValue::S("x".to_owned()),
+            )
+            .send()
+            .await
+            .unwrap_err();
+        service_error(WHAT, &error)
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_are_told_with_what_mends_it() {
+        let error = error_of_call(|config| config.region(Region::new("us-east-1"))).await;
+        check(&error, ErrorKind::Permanent, "no AWS credentials are set");
+    }
+
+    #[tokio::test]
+    async fn a_missing_region_is_told_with_what_mends_it() {
+        let error = error_of_call(|config| {
+            config.credentials_provider(Credentials::new("test", "test", None, None, "tests"))
+        })
+        .await;
+        check(&error, ErrorKind::Permanent, "no AWS region is set");
+    }
+}

@@ -1,0 +1,160 @@
+//! Alerts as events of an EventBridge bus, for automation.
+
+use async_trait::async_trait;
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::primitives::DateTime;
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
+
+use crate::aws::errors::{is_throttling, service_error};
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::retire::LastUses;
+use crate::output::json_v1;
+use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::error::ServiceError;
+
+/// The events' source. AWS refuses sources that begin with `aws.`.
+const SOURCE: &str = "secondkey";
+
+/// The longest detail; an entry may have 262,144 bytes in all (EventBridge user guide, `PutEvents`).
+const LONGEST_DETAIL: usize = 200 * 1024;
+
+/// Puts alerts on one bus.
+#[derive(Debug, Clone)]
+pub struct EventBridgeSink {
+    client: Client,
+    bus_name: String,
+}
+
+impl EventBridgeSink {
+    /// Puts alerts on the bus `bus_name`, which may be an ARN.
+    #[must_use]
+    pub fn new(client: Client, bus_name: String) -> Self {
+        Self { client, bus_name }
+    }
+}
+
+#[async_trait]
+impl AlertSink for EventBridgeSink {
+    fn name(&self) -> &'static str {
+        "eventbridge"
+    }
+
+    async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
+        let what = format!("events:PutEvents on bus `{}`", self.bus_name);
+        let entry = entry(alert, last_uses, &self.bus_name)
+            .map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
+        let answer = self
+            .client
+            .put_events()
+            .entries(entry)
+            .send()
+            .await
+            .map_err(|error| service_error(&what, &error))?;
+        // The call succeeds even if the bus took nothing.
+        if answer.failed_entry_count() == 0 {
+            return Ok(());
+        }
+        Err(refused(&what, answer.entries().first()))
+    }
+}
+
+fn entry(
+    alert: &Alert,
+    last_uses: &LastUses,
+    bus_name: &str,
+) -> Result<PutEventsRequestEntry, serde_json::Error> {
+    let detail = json_v1::to_line(&json_v1::alert(alert, last_uses), LONGEST_DETAIL)?;
+    Ok(PutEventsRequestEntry::builder()
+        .event_bus_name(bus_name)
+        .source(SOURCE)
+        .detail_type(detail_type(&alert.kind))
+        .time(DateTime::from_secs(alert.at.timestamp()))
+        .set_resources(json_v1::user_arn(&alert.finding).map(|arn| vec![arn.to_owned()]))
+        .detail(detail)
+        .build())
+}
+
+fn detail_type(kind: &AlertKind) -> &'static str {
+    match kind {
+        AlertKind::Opened => "Second Active Access Key Opened",
+        AlertKind::Updated(_) => "Second Active Access Key Updated",
+        AlertKind::Closed => "Second Active Access Key Closed",
+    }
+}
+
+fn refused(what: &str, entry: Option<&PutEventsResultEntry>) -> ServiceError {
+    let code = entry
+        .and_then(PutEventsResultEntry::error_code)
+        .unwrap_or("unknown error");
+    let message = entry
+        .and_then(PutEventsResultEntry::error_message)
+        .unwrap_or("no further explanation");
+    let text = format!("{what} failed: the bus refused the event: {code}: {message}");
+    if is_throttling(code) || code.starts_with("Internal") || code == "unknown error" {
+        ServiceError::retryable(text)
+    } else {
+        ServiceError::permanent(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::output::testing::{
+        HOSTILE, every_alert, filled_with, last_uses, last_uses_with, opened,
+    };
+    use crate::pipeline::error::ErrorKind;
+
+    #[test]
+    fn every_alert_is_an_event_with_its_json() {
+        for alert in every_alert() {
+            let entry = entry(&alert, &last_uses(), "findings").unwrap();
+            assert_eq!(entry.source(), Some("secondkey"));
+            let kind = entry.detail_type().unwrap().rsplit(' ').next().unwrap();
+            let detail: Value = serde_json::from_str(entry.detail().unwrap()).unwrap();
+            assert_eq!(detail["kind"], kind.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn an_event_names_the_user_where_the_user_is_the_actor() {
+        let mut alert = opened();
+        let by_another = entry(&alert, &last_uses(), "findings").unwrap();
+        assert_eq!(by_another.resources(), [] as [String; 0]);
+        let opener = alert.finding.opener.as_mut().unwrap();
+        opener.actor = crate::detect::testing::actor("Alice");
+        let by_the_user = entry(&alert, &last_uses(), "findings").unwrap();
+        assert_eq!(
+            by_the_user.resources(),
+            ["arn:aws:iam::111122223333:user/Alice"]
+        );
+    }
+
+    #[test]
+    fn a_refused_entry_is_an_error_that_says_whether_to_try_again() {
+        for (code, kind) in [
+            ("ThrottlingException", ErrorKind::Retryable),
+            ("InternalFailure", ErrorKind::Retryable),
+            ("NotAuthorizedForSourceException", ErrorKind::Permanent),
+        ] {
+            let entry = PutEventsResultEntry::builder().error_code(code).build();
+            let error = refused("events:PutEvents on bus `b`", Some(&entry));
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains(code));
+        }
+    }
+
+    #[test]
+    fn hostile_and_long_text_fits_an_event() {
+        let long = "\u{1}".repeat(1_100);
+        for text in HOSTILE.iter().copied().chain([long.as_str()]) {
+            let alert = filled_with(text, opened());
+            let entry = entry(&alert, &last_uses_with(text), "findings").unwrap();
+            let detail = entry.detail().unwrap();
+            assert!(detail.len() < 250_000);
+            assert!(serde_json::from_str::<Value>(detail).is_ok());
+        }
+    }
+}

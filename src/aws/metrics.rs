@@ -1,0 +1,138 @@
+//! Metrics in CloudWatch's embedded format: lines on stdout that CloudWatch makes metrics of, without a call.
+//! Source: CloudWatch user guide, embedded metric format specification.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::detect::Timestamp;
+
+/// The namespace of all metrics.
+const NAMESPACE: &str = "secondkey";
+
+/// The most values of one metric in one line, by the specification.
+const MAX_VALUES: usize = 100;
+
+/// What one invocation counted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics {
+    /// Messages by what they came to.
+    pub events_by_outcome: BTreeMap<&'static str, u64>,
+    /// Messages that were knowingly ignored, by reason.
+    pub ignored_by_reason: BTreeMap<&'static str, u64>,
+    /// Seconds from the event that opened or closed a finding to the delivered alert.
+    pub seconds_to_alert: Vec<f64>,
+    /// Alerts that a sink took.
+    pub alerts_delivered: u64,
+    /// How often somebody else had written a record.
+    pub conflicts: u64,
+    /// Events that stood in the audit trail already.
+    pub duplicates: u64,
+    /// Re-checks whose listing was behind its events, or went back.
+    pub stale_listings: u64,
+    /// Re-checks whose listing was refused.
+    pub refused_listings: u64,
+}
+
+impl Metrics {
+    /// Writes the metrics at `now`.
+    pub fn write(&self, out: &mut impl Write, now: Timestamp) -> io::Result<()> {
+        for (dimension, counts) in [
+            ("Outcome", &self.events_by_outcome),
+            ("Reason", &self.ignored_by_reason),
+        ] {
+            let name = if dimension == "Outcome" { "Events" } else { "Ignored" };
+            for (value, count) in counts {
+                line(out, now, &[(dimension, value)], name, "Count", &json!(count))?;
+            }
+        }
+        for (name, count) in [
+            ("AlertsDelivered", self.alerts_delivered),
+            ("Conflicts", self.conflicts),
+            ("Duplicates", self.duplicates),
+            ("StaleListings", self.stale_listings),
+            ("RefusedListings", self.refused_listings),
+        ] {
+            if count > 0 {
+                line(out, now, &[], name, "Count", &json!(count))?;
+            }
+        }
+        for values in self.seconds_to_alert.chunks(MAX_VALUES) {
+            line(out, now, &[], "SecondsToAlert", "Seconds", &json!(values))?;
+        }
+        Ok(())
+    }
+}
+
+fn line(
+    out: &mut impl Write,
+    now: Timestamp,
+    dimensions: &[(&str, &str)],
+    name: &str,
+    unit: &str,
+    value: &Value,
+) -> io::Result<()> {
+    let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
+    let mut document = json!({
+        "_aws": {
+            "Timestamp": now.timestamp_millis(),
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [names],
+                "Metrics": [{"Name": name, "Unit": unit}],
+            }],
+        },
+        name: value,
+    });
+    if let Some(document) = document.as_object_mut() {
+        for (name, value) in dimensions {
+            document.insert((*name).to_owned(), json!(value));
+        }
+    }
+    writeln!(out, "{document}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::at;
+
+    fn lines(metrics: &Metrics) -> Vec<Value> {
+        let mut out = Vec::new();
+        metrics.write(&mut out, at(0)).unwrap();
+        String::from_utf8(out)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn every_metric_named_has_its_value_and_its_dimensions_in_the_same_line() {
+        let metrics = Metrics {
+            events_by_outcome: BTreeMap::from([("opened", 2), ("failed", 1)]),
+            ignored_by_reason: BTreeMap::from([("failed call", 3)]),
+            seconds_to_alert: vec![1.5; 150],
+            conflicts: 4,
+            ..Metrics::default()
+        };
+        let lines = lines(&metrics);
+        assert_eq!(lines.len(), 6);
+        for line in &lines {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            let name = directive["Metrics"][0]["Name"].as_str().unwrap();
+            assert!(!line[name].is_null(), "{line}");
+            for dimension in directive["Dimensions"][0].as_array().unwrap() {
+                assert!(line[dimension.as_str().unwrap()].is_string(), "{line}");
+            }
+        }
+        assert_eq!(lines[1]["Outcome"], "opened");
+        assert_eq!(lines[1]["Events"], 2);
+    }
+
+    #[test]
+    fn nothing_counted_writes_nothing() {
+        assert!(lines(&Metrics::default()).is_empty());
+    }
+}

@@ -1,0 +1,164 @@
+//! The settings of a function, from its environment.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use chrono::TimeDelta;
+
+use crate::detect::policy::Policy;
+
+/// The settings of the detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `TABLE_NAME`: the DynamoDB table.
+    pub table: String,
+    /// `CHANGES_QUEUE_URL`: where re-checks are queued.
+    pub changes_queue_url: String,
+    /// `ALERT_TOPIC_ARN`: the SNS topic for alerts; empty or absent for none.
+    pub alert_topic_arn: Option<String>,
+    /// `EVENT_BUS_NAME`: the event bus for alerts; empty or absent for none.
+    pub event_bus_name: Option<String>,
+    /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by commas).
+    pub policy: Policy,
+}
+
+impl Settings {
+    /// Reads the settings from the environment. All that is wrong is said at once.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the settings from wherever `lookup` finds them.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let lookup = |name: &str| {
+            lookup(name)
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        };
+        let mut problems = Vec::new();
+        let mut required = |name: &str| {
+            lookup(name).unwrap_or_else(|| {
+                problems.push(format!(
+                    "environment variable `{name}` is not set; sam deploy sets it, or export it"
+                ));
+                String::new()
+            })
+        };
+        let table = required("TABLE_NAME");
+        let changes_queue_url = required("CHANGES_QUEUE_URL");
+        let alert_topic_arn = lookup("ALERT_TOPIC_ARN");
+        let event_bus_name = lookup("EVENT_BUS_NAME");
+        if alert_topic_arn.is_none() && event_bus_name.is_none() {
+            problems.push(
+                "neither `ALERT_TOPIC_ARN` nor `EVENT_BUS_NAME` is set, so nobody would be told; set one of them"
+                    .to_owned(),
+            );
+        }
+        let default = Policy::default();
+        let settle_seconds = number(
+            &lookup, &mut problems, "SETTLE_SECONDS", 0..=3_600, default.settle.num_seconds(),
+        );
+        let rotation_window_hours = number(
+            &lookup, &mut problems, "ROTATION_WINDOW_HOURS", 1..=8_760, default.rotation_window.num_hours(),
+        );
+        let trusted_actors = lookup("TRUSTED_ACTORS").map_or_else(Vec::new, |patterns| {
+            patterns
+                .split(',')
+                .map(|pattern| pattern.trim().to_owned())
+                .filter(|pattern| !pattern.is_empty())
+                .collect()
+        });
+        if !problems.is_empty() {
+            return Err(SettingsError { problems });
+        }
+        Ok(Self {
+            table,
+            changes_queue_url,
+            alert_topic_arn,
+            event_bus_name,
+            policy: Policy {
+                settle: TimeDelta::seconds(settle_seconds),
+                rotation_window: TimeDelta::hours(rotation_window_hours),
+                trusted_actors,
+            },
+        })
+    }
+}
+
+/// All that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", problems.join("\n"))]
+pub struct SettingsError {
+    problems: Vec<String>,
+}
+
+fn number<N: FromStr + PartialOrd + Display>(
+    lookup: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+    name: &str,
+    range: std::ops::RangeInclusive<N>,
+    default: N,
+) -> N {
+    let Some(text) = lookup(name) else {
+        return default;
+    };
+    match text.parse() {
+        Ok(number) if range.contains(&number) => number,
+        _ => {
+            problems.push(format!(
+                "environment variable `{name}` is `{text}`; it has to be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            ));
+            default
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(|name| {
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let settings = settings(&[
+            ("TABLE_NAME", "t"),
+            ("CHANGES_QUEUE_URL", "q"),
+            ("ALERT_TOPIC_ARN", "a"),
+            ("EVENT_BUS_NAME", ""),
+            ("TRUSTED_ACTORS", "arn:aws:iam::*:role/ci, ,arn:aws:sts::*:assumed-role/admin/*"),
+        ])
+        .unwrap();
+        assert_eq!(settings.policy.settle, TimeDelta::seconds(60));
+        assert_eq!(settings.policy.rotation_window, TimeDelta::hours(24));
+        assert_eq!(settings.policy.trusted_actors.len(), 2);
+        assert_eq!(settings.event_bus_name, None);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let error = settings(&[("SETTLE_SECONDS", "soon"), ("ROTATION_WINDOW_HOURS", "0")])
+            .unwrap_err()
+            .to_string();
+        let expected = [
+            "`TABLE_NAME` is not set",
+            "`CHANGES_QUEUE_URL` is not set",
+            "neither `ALERT_TOPIC_ARN` nor",
+            "`SETTLE_SECONDS` is `soon`; it has to be a whole number from 0 to 3600",
+            "`ROTATION_WINDOW_HOURS` is `0`",
+        ];
+        assert_eq!(error.lines().count(), expected.len(), "{error}");
+        for (line, part) in error.lines().zip(expected) {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Alerts as messages of an SNS topic, each protocol with its own text.
+
+use async_trait::async_trait;
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::MessageAttributeValue;
+use serde::Serialize;
+
+use crate::aws::errors::service_error;
+use crate::detect::alert::Alert;
+use crate::detect::retire::LastUses;
+use crate::output::alert_text::{alert_text, subject};
+use crate::output::chat::chat_notification;
+use crate::output::escape::{Place, for_subject};
+use crate::output::json_v1;
+use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::error::ServiceError;
+
+/// The longest JSON in a message. In the message it is quoted once more, which may double it; with the readable texts it
+/// stays below SNS's limit of 262,144 bytes for all protocols together (SNS API reference, `Publish`).
+const LONGEST_JSON: usize = 64 * 1024;
+
+/// Publishes alerts to one topic, which must be a standard one.
+#[derive(Debug, Clone)]
+pub struct SnsSink {
+    client: Client,
+    topic_arn: String,
+}
+
+impl SnsSink {
+    /// Publishes to the topic `topic_arn`.
+    #[must_use]
+    pub fn new(client: Client, topic_arn: String) -> Self {
+        Self { client, topic_arn }
+    }
+}
+
+#[async_trait]
+impl AlertSink for SnsSink {
+    fn name(&self) -> &'static str {
+        "sns"
+    }
+
+    async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
+        let what = format!("sns:Publish to topic `{}`", self.topic_arn);
+        let message = message(alert, last_uses)
+            .map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
+        let mut request = self
+            .client
+            .publish()
+            .topic_arn(&self.topic_arn)
+            .subject(subject(alert))
+            .message_structure("json")
+            .message(message);
+        for (name, value) in attributes(alert) {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
+            request = request.message_attributes(name, value);
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| service_error(&what, &error))?;
+        Ok(())
+    }
+}
+
+/// What each protocol's subscribers get; one that is not named gets the default.
+#[derive(Serialize)]
+struct Message {
+    /// JSON for programs: queues, functions, streams.
+    default: String,
+    /// The readable text for people.
+    email: String,
+    /// Amazon Q in chat subscribes by HTTPS and understands nothing else.
+    https: String,
+    /// One short line.
+    sms: String,
+}
+
+fn message(alert: &Alert, last_uses: &LastUses) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Message {
+        default: json_v1::to_line(&json_v1::alert(alert, last_uses), LONGEST_JSON)?,
+        email: alert_text(alert, last_uses, Place::PlainText).whole(),
+        https: serde_json::to_string(&chat_notification(alert, last_uses))?,
+        sms: subject(alert),
+    })
+}
+
+/// What a subscription can filter by.
+fn attributes(alert: &Alert) -> impl Iterator<Item = (&'static str, String)> {
+    let finding = &alert.finding;
+    [
+        ("severity", finding.severity.word().to_owned()),
+        ("kind", json_v1::kind(&alert.kind).to_owned()),
+        ("account", for_subject(finding.user().account())),
+    ]
+    .into_iter()
+    // SNS refuses a message with an empty attribute.
+    .filter(|(_, value)| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::output::testing::{
+        HOSTILE, closed, every_alert, filled_with, last_uses, last_uses_with, opened,
+    };
+
+    fn parsed(alert: &Alert, last_uses: &LastUses) -> Value {
+        serde_json::from_str(&message(alert, last_uses).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_alert_holds_the_expected_protocols_and_json_where_programs_read() {
+        for alert in every_alert() {
+            let message = parsed(&alert, &last_uses());
+            let protocols: Vec<&String> = message.as_object().unwrap().keys().collect();
+            assert_eq!(protocols, ["default", "email", "https", "sms"]);
+            let text = |protocol: &str| message[protocol].as_str().unwrap().to_owned();
+            let json: Value = serde_json::from_str(&text("default")).unwrap();
+            assert_eq!(json["version"], "1");
+            let chat: Value = serde_json::from_str(&text("https")).unwrap();
+            assert_eq!(chat["source"], "custom");
+            assert!(text("sms").len() < 100);
+        }
+    }
+
+    #[test]
+    fn hostile_text_forges_no_line_of_the_email_and_no_attribute() {
+        let lines = |alert: &Alert, uses: &LastUses| {
+            parsed(alert, uses)["email"]
+                .as_str()
+                .unwrap()
+                .lines()
+                .count()
+        };
+        for of in [opened(), closed()] {
+            let expected = lines(&filled_with("x", of.clone()), &last_uses_with("x"));
+            for text in HOSTILE {
+                let alert = filled_with(text, of.clone());
+                assert_eq!(lines(&alert, &last_uses_with(text)), expected, "{text:?}");
+                for (_, value) in attributes(&alert) {
+                    assert!(value.chars().all(|shown| (' '..='~').contains(&shown)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_texts_stay_below_the_limit() {
+        for character in ["\u{1}", "\\", "\"", "'", "é", "🦀", "\u{202e}", "<", "x"] {
+            let text = character.repeat(1_100 / character.len());
+            for of in [opened(), closed()] {
+                let alert = filled_with(&text, of);
+                let message = message(&alert, &last_uses_with(&text)).unwrap();
+                assert!(
+                    message.len() < 250_000,
+                    "{} bytes of {character:?}",
+                    message.len()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `secondkey history USER`: one user's audit trail as a timeline.
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+
+use crate::cli::LONGEST;
+use crate::cli::Exit;
+use crate::cli::source::Source;
+use crate::cli::table::Format;
+use crate::detect::audit::AuditEntry;
+use crate::detect::user::UserId;
+use crate::output::escape::for_terminal;
+use crate::output::{json_v1, timeline};
+use crate::pipeline::finding_store::FindingReader;
+
+/// Show one user's audit trail, oldest entry first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  secondkey history alice --db findings.db
+  secondkey history 111122223333/alice --table secondkey --format json
+
+Exit codes: 0 shown, 1 failure (no such user among them), 2 wrong usage.")]
+pub struct Args {
+    /// The user's name, or ACCOUNT/NAME where several accounts have a user of that name; `root` for root
+    user: String,
+
+    #[command(flatten)]
+    source: Source,
+
+    /// How to print the entries
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    let store = args.source.open().await?;
+    let user = find_user(store.as_ref(), &args.user).await?;
+    let entries = store.history(&user).await?;
+    print(&entries, args.format)?;
+    Ok(Exit::NoFinding)
+}
+
+fn print(entries: &[AuditEntry], format: Format) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match format {
+        Format::Table => {
+            for entry in entries {
+                writeln!(out, "{}", timeline::entry(entry))?;
+            }
+        }
+        Format::Json => {
+            let entries: Vec<_> = entries.iter().map(json_v1::audit_entry).collect();
+            let document = serde_json::json!({"version": "1", "entries": entries});
+            writeln!(out, "{document:#}")?;
+        }
+        Format::Jsonl => {
+            for entry in entries {
+                let line = serde_json::to_string(&json_v1::audit_entry(entry))
+                    .context("an entry could not be written as JSON")?;
+                writeln!(out, "{line}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The one user that `name` means: `NAME`, `ACCOUNT/NAME`, or `root`.
+pub async fn find_user(store: &dyn FindingReader, name: &str) -> anyhow::Result<UserId> {
+    let user = |account: &str, name: &str| match name {
+        "root" if !account.is_empty() => UserId::root(account),
+        _ => UserId::new(account, name),
+    };
+    // An IAM user name holds no slash.
+    let wanted = name.rsplit_once('/');
+    let known = store.users().await?;
+    let mut meant: Vec<&UserId> = known
+        .iter()
+        .filter(|known| match wanted {
+            Some((account, name)) => **known == user(account, name),
+            None => **known == user(known.account(), name),
+        })
+        .collect();
+    match (meant.pop(), meant.is_empty()) {
+        (Some(one), true) => Ok(one.clone()),
+        (Some(one), false) => bail!(
+            "several accounts have a user `{}`; name one as ACCOUNT/NAME, for example `{}`",
+            for_terminal(name, LONGEST),
+            for_terminal(&one.to_string(), LONGEST),
+        ),
+        (None, _) => bail!(
+            "nothing is kept of a user `{}`; `secondkey verify` lists the users that there are",
+            for_terminal(name, LONGEST),
+        ),
+    }
+}

@@ -1,0 +1,263 @@
+//! `secondkey replay`: findings out of CloudTrail logs, with nothing deployed.
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{TimeDelta, Utc};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::cli::LONGEST;
+use crate::cli::Exit;
+use crate::cli::table::{self, Format};
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::policy::Policy;
+use crate::local::log_files::{LogFile, find_logs};
+use crate::local::log_reading::{LogReading, MalformedRecord};
+use crate::local::replay::{Replay, replay};
+use crate::local::sqlite::SqliteStore;
+use crate::local::terminal::TerminalSink;
+use crate::output::escape::for_terminal;
+use crate::output::json_v1;
+use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::finding_store::FindingReader;
+
+/// Find second active keys in CloudTrail logs, with nothing deployed
+///
+/// Reads CloudTrail files as they lie in S3 (gzipped or not), JSON arrays, one record a line, single records and
+/// EventBridge events; works out from the records which keys each user had when; and runs the same re-check on every
+/// key change that the deployed detector runs. Alerts go to stderr, the findings to stdout.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  secondkey replay AWSLogs/
+  aws s3 cp s3://BUCKET/KEY.json.gz - | secondkey replay -
+  secondkey replay january/ --db findings.db && secondkey replay february/ --db findings.db
+  secondkey replay AWSLogs/ --quiet --format json | jq '.findings[] | select(.status == \"open\")'
+
+Exit codes: 0 no finding, 10 at least one finding (open or closed), 1 failure (a record that could not be read among \
+them), 2 wrong usage.")]
+pub struct Args {
+    /// Log files, folders with log files, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Keep findings, audit trail and keys in this file, to look at them later and to add newer logs
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+
+    /// How to print the findings
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// How long two active keys count as a rotation, in hours; a finding that outlives it has the severity HIGH
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    rotation_window_hours: u32,
+
+    /// The ARN of somebody who may make keys for others, with `*` and `?`; may be given more than once. Where one is given,
+    /// a key that somebody else makes for another user has the severity HIGH at once
+    #[arg(long = "trusted-actor", value_name = "PATTERN")]
+    trusted_actors: Vec<String>,
+
+    /// Print no alerts
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    let (logs, passed_over) = find_logs(&args.paths)?;
+    let mut reading = read(&logs);
+    if passed_over > 0 {
+        *reading.ignored.entry("file that is no log").or_default() += passed_over as u64;
+    }
+
+    // Declared first, so that it is removed after the store in it is closed.
+    let temporary = tempfile::tempdir().context("no temporary folder could be made")?;
+    let path = args
+        .db
+        .clone()
+        .unwrap_or_else(|| temporary.path().join("findings.db"));
+    let store = Arc::new(SqliteStore::open(&path)?);
+    let sinks: Vec<Box<dyn AlertSink>> = if args.quiet {
+        vec![]
+    } else {
+        vec![Box::new(TerminalSink::stderr())]
+    };
+    let policy = Policy {
+        rotation_window: TimeDelta::hours(i64::from(args.rotation_window_hours)),
+        trusted_actors: args.trusted_actors.clone(),
+        ..Policy::default()
+    };
+    let replayed = replay(&reading, store.clone(), sinks, &policy).await?;
+    if replayed.already_replayed > 0 {
+        reading
+            .ignored
+            .insert("already replayed", replayed.already_replayed as u64);
+    }
+
+    let mut findings = store.findings(FindingStatus::Open).await?;
+    findings.extend(store.findings(FindingStatus::Closed).await?);
+    table::sort(&mut findings);
+    print(&args, &findings, &reading, &replayed)?;
+    report_malformed(&reading)?;
+    Ok(if reading.malformed > 0 {
+        Exit::Failure
+    } else if findings.is_empty() {
+        Exit::NoFinding
+    } else {
+        Exit::Findings
+    })
+}
+
+fn read(logs: &[LogFile]) -> LogReading {
+    let progress = progress(logs);
+    let mut reading = LogReading::default();
+    let read_until = Utc::now();
+    for log in logs {
+        let name = log.name();
+        match log.open(|raw| Box::new(progress.wrap_read(raw)) as Box<dyn Read>) {
+            Ok(opened) => reading.read(&name, opened, read_until),
+            Err(error) => reading.malformed(&name, None, error.to_string()),
+        }
+    }
+    progress.finish_and_clear();
+    reading
+}
+
+fn progress(logs: &[LogFile]) -> ProgressBar {
+    let total = logs.iter().map(LogFile::size).sum::<Option<u64>>();
+    let bar = match total {
+        Some(bytes) => ProgressBar::new(bytes).with_style(
+            ProgressStyle::with_template(
+                "reading {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
+            )
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ),
+        None => ProgressBar::no_length(),
+    };
+    if std::io::stderr().is_terminal() {
+        bar.enable_steady_tick(Duration::from_millis(200));
+    } else {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
+}
+
+fn print(
+    args: &Args,
+    findings: &[Finding],
+    reading: &LogReading,
+    replayed: &Replay,
+) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    let summary = summary_json(reading, replayed);
+    match args.format {
+        Format::Table => {
+            let now = reading.newest.unwrap_or_else(Utc::now);
+            if findings.is_empty() {
+                writeln!(out, "No user had two active access keys.")?;
+            } else {
+                table::print(&mut out, findings, now)?;
+            }
+            print_summary(&mut out, reading, replayed, findings)?;
+            if let Some(db) = &args.db {
+                writeln!(
+                    out,
+                    "Kept in {0}: try `secondkey history USER --db {0}` and `secondkey verify --db {0}`.",
+                    db.display()
+                )?;
+            }
+        }
+        Format::Json => {
+            let findings: Vec<_> = findings.iter().map(json_v1::finding).collect();
+            let document = json!({"version": "1", "findings": findings, "summary": summary});
+            writeln!(out, "{document:#}")?;
+        }
+        Format::Jsonl => {
+            for finding in findings {
+                writeln!(out, "{}", serde_json::to_string(&json_v1::finding(finding))?)?;
+            }
+            writeln!(out, "{}", json!({"version": "1", "summary": summary}))?;
+        }
+    }
+    Ok(())
+}
+
+fn summary_json(reading: &LogReading, replayed: &Replay) -> serde_json::Value {
+    let malformed: Vec<_> = reading
+        .malformed_records
+        .iter()
+        .map(|one| json!({"file": one.file, "record": one.record, "reason": one.reason}))
+        .collect();
+    let known_only_from_then: Vec<_> = replayed
+        .known_only_from_then
+        .iter()
+        .map(|(user, key)| json!({"account": user.account(), "user": user.name(), "key": key}))
+        .collect();
+    json!({
+        "records": reading.records,
+        "key_changes": reading.changes.len(),
+        "ignored": reading.ignored,
+        "malformed": reading.malformed,
+        "malformed_records": malformed,
+        "known_only_from_first_change": known_only_from_then,
+    })
+}
+
+fn print_summary(
+    out: &mut impl Write,
+    reading: &LogReading,
+    replayed: &Replay,
+    findings: &[Finding],
+) -> anyhow::Result<()> {
+    let open = findings
+        .iter()
+        .filter(|finding| finding.status == FindingStatus::Open)
+        .count();
+    let ignored: Vec<String> = reading
+        .ignored
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    writeln!(
+        out,
+        "{} records, {} key changes, {open} open and {} closed findings, {} malformed.",
+        reading.records,
+        reading.changes.len(),
+        findings.len() - open,
+        reading.malformed,
+    )?;
+    if !ignored.is_empty() {
+        writeln!(out, "Ignored: {}.", ignored.join(", "))?;
+    }
+    let known = replayed.known_only_from_then.len();
+    if known > 0 {
+        writeln!(
+            out,
+            "{known} of the keys were there before the logs begin: each counts from its first change in them, and what \
+             was before is not known."
+        )?;
+    }
+    Ok(())
+}
+
+fn report_malformed(reading: &LogReading) -> anyhow::Result<()> {
+    let mut err = anstream::stderr().lock();
+    for MalformedRecord {
+        file,
+        record,
+        reason,
+    } in &reading.malformed_records
+    {
+        let place = record.map_or_else(String::new, |number| format!(", record {number}"));
+        writeln!(err, "malformed: {}{place}: {}", for_terminal(file, LONGEST), for_terminal(reason, LONGEST))?;
+    }
+    let not_listed = reading.malformed - reading.malformed_records.len() as u64;
+    if not_listed > 0 {
+        writeln!(err, "malformed: {not_listed} more records, not listed")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,1487 @@
+//! What is decided, step by step, for one user.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use crate::detect::Timestamp;
+use crate::detect::alert::{AlertKind, Update};
+use crate::detect::audit::{AuditEntry, AuditKind, verify_chain};
+use crate::detect::decide::{Decision, Outcome, Situation, decide};
+use crate::detect::finding::{CloseReason, Closing, Finding, FindingStatus};
+use crate::detect::key_change::KeyChange;
+use crate::detect::listing::{KeyListing, KeyStatus};
+use crate::detect::policy::Policy;
+use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::testing::{
+    at, by, created, dated_listing, deleted, listing, no_such_user, refused, renamed, report,
+    second, updated, user, user_deleted,
+};
+use crate::detect::user::UserId;
+use crate::detect::user_record::UserRecord;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// One user's record and audit trail, from one re-check to the next.
+struct Story {
+    record: UserRecord,
+    trail: Vec<AuditEntry>,
+    recorded: BTreeSet<String>,
+    former: Option<Finding>,
+    policy: Policy,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self::of(user())
+    }
+
+    fn of(user: UserId) -> Self {
+        Self {
+            record: UserRecord::new(user),
+            trail: vec![],
+            recorded: BTreeSet::new(),
+            former: None,
+            policy: Policy::default(),
+        }
+    }
+
+    /// Bob made `K2` at second 95; a finding has been open and confirmed since, with nothing left to look at.
+    fn open() -> Self {
+        let mut story = Self::new();
+        story.check(
+            &listing(100, &["+K1", "+K2"]),
+            &[created("K2", 95)],
+            "opened: confirmed MEDIUM +K1 +K2 since 95 by bob",
+        );
+        story
+    }
+
+    /// The same, from a sweep: no event told of it.
+    fn swept_open() -> Self {
+        let mut story = Self::new();
+        story.check(
+            &listing(100, &["+K1", "+K2"]),
+            &[],
+            "opened: confirmed MEDIUM +K1 +K2 since 101",
+        );
+        story
+    }
+
+    /// Bob made `K2` at second 4, which no listing has shown.
+    fn unconfirmed() -> Self {
+        let mut story = Self::new();
+        story.check(
+            &listing(5, &["+K1"]),
+            &[created("K2", 4)],
+            "opened: unconfirmed MEDIUM +K1 +K2 since 4 by bob; listing behind events; again 5 65",
+        );
+        story
+    }
+
+    /// Decides one second after the listing was requested, and writes it down.
+    fn check(&mut self, listing: &KeyListing, changes: &[KeyChange], expected: &str) -> Decision {
+        let now = listing.requested_at() + TimeDelta::seconds(1);
+        self.check_at(now, listing, changes, expected)
+    }
+
+    fn check_at(
+        &mut self,
+        now: Timestamp,
+        listing: &KeyListing,
+        changes: &[KeyChange],
+        expected: &str,
+    ) -> Decision {
+        let decision = self.step(now, listing, changes);
+        assert_eq!(words(&decision), expected);
+        decision
+    }
+
+    /// Decides, checks what holds of every decision, and writes it down.
+    fn step(&mut self, now: Timestamp, listing: &KeyListing, changes: &[KeyChange]) -> Decision {
+        let decision = self.decided(now, listing, changes);
+        self.trail.extend(decision.audit.iter().cloned());
+        self.recorded.extend(decision.recorded.iter().cloned());
+        self.check_invariants(&decision);
+        self.record = decision.record.clone();
+        decision
+    }
+
+    fn decided(&self, now: Timestamp, listing: &KeyListing, changes: &[KeyChange]) -> Decision {
+        let situation = Situation {
+            record: &self.record,
+            listing,
+            changes,
+            already_recorded: &self.recorded,
+            former: self.former.as_ref(),
+        };
+        decide(&situation, &self.policy, now)
+    }
+
+    fn check_invariants(&self, decision: &Decision) {
+        let (before, after) = (&self.record, &decision.record);
+        assert_eq!(after.version, before.version + 1, "every re-check writes");
+        verify_chain(&self.trail, &after.audit).unwrap();
+        assert!(after.settle_after >= before.settle_after, "never lowered");
+        let opened = u32::from(decision.outcome == Outcome::Opened);
+        assert_eq!(after.episodes, before.episodes + opened);
+        if !decision.finding_changed {
+            assert_eq!(after.finding, before.finding);
+        }
+        if let Some(finding) = &after.finding {
+            assert_eq!(finding.id.episode, after.episodes);
+            assert_eq!(
+                finding.status == FindingStatus::Closed,
+                finding.closing.is_some()
+            );
+        }
+        if decision.outcome == Outcome::Closed {
+            assert!(decision.unsettled.is_empty(), "close late");
+        }
+        let is_told = matches!(
+            decision.outcome,
+            Outcome::Opened | Outcome::Updated | Outcome::Closed
+        );
+        assert_eq!(decision.alert.is_some(), is_told);
+        if let Some(alert) = &decision.alert {
+            let entry = decision.audit.last().unwrap();
+            assert_eq!(
+                (alert.sequence, &alert.audit_hash),
+                (entry.sequence, &entry.hash)
+            );
+            assert_eq!(entry.draft.finding_id, Some(alert.finding.id.to_string()));
+            assert_eq!(Some(&alert.finding), after.finding.as_ref());
+        }
+    }
+
+    fn finding(&self) -> &Finding {
+        self.record.finding.as_ref().unwrap()
+    }
+}
+
+/// A decision in words: what became of the finding, why the view is unsettled, when to look again.
+fn words(decision: &Decision) -> String {
+    let mut words = decision.outcome.word().to_owned();
+    if let Some(AlertKind::Updated(updates)) = decision.alert.as_ref().map(|alert| &alert.kind) {
+        let updates: Vec<&str> = updates.iter().map(|update| update.words()).collect();
+        let _ = write!(words, " ({})", updates.join(", "));
+    }
+    if decision.finding_changed {
+        let finding = decision.record.finding.as_ref().unwrap();
+        let _ = write!(words, ": {}", finding_words(finding));
+    }
+    for reason in &decision.unsettled {
+        let _ = write!(words, "; {}", reason.words());
+    }
+    if !decision.rechecks.is_empty() {
+        words.push_str("; again");
+    }
+    for delay in &decision.rechecks {
+        let _ = write!(words, " {}", delay.num_seconds());
+    }
+    words
+}
+
+fn finding_words(finding: &Finding) -> String {
+    if let Some(closing) = &finding.closing {
+        let reason = closing.reason.words();
+        let mut words = format!("{reason} at {}", second(closing.at));
+        if let Some(actor) = &closing.actor {
+            let _ = write!(words, " by {}", actor.name.as_deref().unwrap());
+        }
+        return words;
+    }
+    let confirmed = if finding.confirmed {
+        "confirmed"
+    } else {
+        "unconfirmed"
+    };
+    let mut words = format!("{confirmed} {}", finding.severity.word());
+    for key in &finding.keys {
+        let sign = if key.status == KeyStatus::Active {
+            '+'
+        } else {
+            '-'
+        };
+        let _ = write!(words, " {sign}{}", key.id);
+    }
+    let _ = write!(words, " since {}", second(finding.opened_at));
+    if let Some(opener) = &finding.opener {
+        let _ = write!(words, " by {}", opener.actor.name.as_deref().unwrap());
+    }
+    if let Some(reason) = &finding.could_not_list {
+        let _ = write!(words, ", could not list: {reason}");
+    }
+    words
+}
+
+fn kinds(decision: &Decision) -> Vec<AuditKind> {
+    decision
+        .audit
+        .iter()
+        .map(|entry| entry.draft.kind)
+        .collect()
+}
+
+// The table: two or more active.
+
+#[test]
+fn two_active_keys_on_a_settled_view_open_a_confirmed_finding() {
+    let decision = Story::new().check(
+        &listing(100, &["+K1", "+K2", "-K3"]),
+        &[],
+        "opened: confirmed MEDIUM +K1 +K2 -K3 since 101",
+    );
+    assert_eq!(decision.alert.unwrap().kind, AlertKind::Opened);
+    assert_eq!(
+        kinds(&Story::new().step(at(101), &listing(100, &["+K1", "+K2"]), &[])),
+        [AuditKind::FindingOpened]
+    );
+}
+
+#[test]
+fn a_second_key_that_the_listing_has_not_seen_opens_an_unconfirmed_finding() {
+    let story = Story::unconfirmed();
+    let finding = story.finding();
+    assert_eq!(finding.detected_at, at(6));
+    assert_eq!(finding.opener.as_ref().unwrap().key, "K2");
+    assert_eq!(
+        finding.opener.as_ref().unwrap().event_id.as_deref(),
+        Some("event-4")
+    );
+    assert_eq!(finding.display_name, "Alice");
+    assert_eq!(finding.id.to_string(), "111122223333/alice/1");
+}
+
+#[test]
+fn a_settled_listing_of_both_keys_confirms_without_an_alert() {
+    let mut story = Story::unconfirmed();
+    let decision = story.check(
+        &listing(71, &["+K1", "+K2"]),
+        &[],
+        "confirmed: confirmed MEDIUM +K1 +K2 since 4 by bob",
+    );
+    assert_eq!(kinds(&decision), [AuditKind::FindingConfirmed]);
+    story.check(&listing(200, &["+K1", "+K2"]), &[], "still open");
+}
+
+#[test]
+fn a_listing_of_both_keys_right_after_one_without_the_second_confirms_nothing() {
+    let decision = Story::unconfirmed().check(
+        &listing(10, &["+K1", "+K2"]),
+        &[],
+        "still open; listing changed without an event; again 65",
+    );
+    assert!(decision.audit.is_empty());
+}
+
+#[test]
+fn other_active_keys_are_told_once_the_view_is_settled() {
+    let exchange = [deleted("K2", 190), created("K3", 191)];
+    let mut story = Story::open();
+    story.check(
+        &listing(200, &["+K1", "+K2"]),
+        &exchange,
+        "still open; listing behind events; again 5 65",
+    );
+    let decision = story.check(
+        &listing(265, &["+K1", "+K3"]),
+        &[],
+        "updated (other keys are active now): confirmed MEDIUM +K1 +K3 since 95 by bob",
+    );
+    assert_eq!(kinds(&decision), [AuditKind::FindingUpdated]);
+
+    let decision = Story::open().check(
+        &listing(200, &["+K1", "+K3"]),
+        &exchange,
+        "updated (other keys are active now): confirmed MEDIUM +K1 +K3 since 95 by bob",
+    );
+    let expected = [
+        AuditKind::KeyDeleted,
+        AuditKind::KeyCreated,
+        AuditKind::FindingUpdated,
+    ];
+    assert_eq!(kinds(&decision), expected);
+}
+
+#[test]
+fn a_finding_may_be_confirmed_and_updated_at_once() {
+    let decision = Story::unconfirmed().check(
+        &listing(200, &["+K1", "+K3"]),
+        &[deleted("K2", 190), created("K3", 191)],
+        "updated (other keys are active now): confirmed MEDIUM +K1 +K3 since 4 by bob",
+    );
+    let expected = [
+        AuditKind::KeyDeleted,
+        AuditKind::KeyCreated,
+        AuditKind::FindingConfirmed,
+        AuditKind::FindingUpdated,
+    ];
+    assert_eq!(kinds(&decision), expected);
+}
+
+// The table: fewer than two active, a finding open.
+
+#[test]
+fn a_deactivation_closes_with_its_time_and_actor() {
+    let decision = Story::open().check(
+        &listing(200, &["+K1", "-K2"]),
+        &[by("carol", updated("K2", KeyStatus::Inactive, 195))],
+        "closed: key deactivated at 195 by carol",
+    );
+    assert_eq!(
+        kinds(&decision),
+        [AuditKind::KeyUpdated, AuditKind::FindingClosed]
+    );
+    let closing = decision.record.finding.unwrap().closing.unwrap();
+    assert_eq!(closing.event_id.as_deref(), Some("event-195"));
+}
+
+#[test]
+fn a_deletion_closes_with_its_time_and_actor() {
+    let decision = Story::open().check(
+        &listing(200, &["+K1"]),
+        &[by("carol", deleted("K2", 195))],
+        "closed: key deleted at 195 by carol",
+    );
+    let finding = decision.record.finding.unwrap();
+    let keys: Vec<(&str, KeyStatus)> = finding
+        .keys
+        .iter()
+        .map(|key| (key.id.as_str(), key.status))
+        .collect();
+    assert_eq!(keys, [("K1", KeyStatus::Active), ("K2", KeyStatus::Gone)]);
+}
+
+#[test]
+fn without_an_event_a_finding_closes_at_the_listing_with_nobody_to_name() {
+    Story::open().check(
+        &listing(200, &["+K1", "-K2"]),
+        &[],
+        "closed: key deactivated at 200",
+    );
+    Story::open().check(&listing(200, &["+K1"]), &[], "closed: key deleted at 200");
+    Story::open().check(&listing(200, &[]), &[], "closed: key deleted at 200");
+}
+
+#[test]
+fn a_key_deactivated_and_then_deleted_ended_with_the_deactivation() {
+    Story::open().check(
+        &listing(200, &["+K1"]),
+        &[
+            by("carol", updated("K2", KeyStatus::Inactive, 180)),
+            by("dave", deleted("K2", 195)),
+        ],
+        "closed: key deactivated at 180 by carol",
+    );
+}
+
+#[test]
+fn where_both_keys_ended_the_first_to_go_closed_it() {
+    let ends = [
+        by("carol", updated("K1", KeyStatus::Inactive, 180)),
+        by("dave", deleted("K2", 195)),
+    ];
+    Story::open().check(
+        &listing(200, &["-K1"]),
+        &ends,
+        "closed: key deactivated at 180 by carol",
+    );
+}
+
+#[test]
+fn a_key_that_ended_while_two_others_stayed_active_closed_nothing() {
+    let mut story = Story::open();
+    story.step(
+        at(201),
+        &listing(200, &["+K1", "+K3"]),
+        &[by("carol", deleted("K2", 190)), created("K3", 191)],
+    );
+    story.check(
+        &listing(300, &["+K3", "-K1"]),
+        &[by("dave", updated("K1", KeyStatus::Inactive, 290))],
+        "closed: key deactivated at 290 by dave",
+    );
+}
+
+#[test]
+fn a_deletion_of_the_user_closes_with_its_time_and_actor() {
+    Story::open().check(
+        &no_such_user(200),
+        &[by("carol", user_deleted(195))],
+        "closed: user deleted at 195 by carol",
+    );
+}
+
+#[test]
+fn a_user_deleted_key_by_key_was_below_two_with_the_first() {
+    Story::open().check(
+        &no_such_user(200),
+        &[deleted("K1", 190), deleted("K2", 191), user_deleted(192)],
+        "closed: user deleted at 190 by bob",
+    );
+}
+
+#[test]
+fn a_deletion_of_the_user_closes_nothing_while_the_name_is_in_use() {
+    let mut story = Story::open();
+    story.check(
+        &listing(200, &["+K1", "+K2"]),
+        &[user_deleted(195)],
+        "still open; listing behind events; again 5 65",
+    );
+    story.check(&listing(270, &["+K1", "+K2"]), &[], "still open");
+}
+
+#[test]
+fn no_such_user_without_an_event_closes_when_it_repeats_after_the_settling_time() {
+    let mut story = Story::open();
+    story.check(
+        &no_such_user(200),
+        &[],
+        "still open; no such user, unexplained; again 65",
+    );
+    story.check(
+        &no_such_user(259),
+        &[],
+        "still open; no such user, unexplained; again 65",
+    );
+    story.check(&no_such_user(319), &[], "closed: user deleted at 319");
+}
+
+#[test]
+fn a_user_that_is_back_begins_the_wait_for_no_such_user_anew() {
+    let mut story = Story::open();
+    story.step(at(201), &no_such_user(200), &[]);
+    story.step(at(231), &listing(230, &["+K1", "+K2"]), &[]);
+    story.check(
+        &no_such_user(265),
+        &[],
+        "still open; listing changed without an event; no such user, unexplained; again 65",
+    );
+    story.check(&no_such_user(325), &[], "closed: user deleted at 325");
+}
+
+#[test]
+fn a_rename_closes_the_finding_of_the_old_name() {
+    Story::open().check(
+        &no_such_user(200),
+        &[by("carol", renamed("alicia", 195))],
+        "closed: user renamed at 195 by carol",
+    );
+}
+
+#[test]
+fn a_finding_that_no_listing_ever_showed_closes_as_never_confirmed() {
+    let mut story = Story::unconfirmed();
+    let decision = story.check(
+        &listing(70, &["+K1"]),
+        &[],
+        "closed: never confirmed at 70; again 600",
+    );
+    assert_eq!(decision.alert.unwrap().kind, AlertKind::Closed);
+    assert_eq!(story.record.recheck_at, Some(at(71 + 600)));
+    story.check(&listing(671, &["+K1"]), &[], "nothing open");
+    assert_eq!(story.record.recheck_at, None);
+}
+
+#[test]
+fn an_unconfirmed_finding_whose_end_an_event_told_closes_with_that() {
+    let mut story = Story::unconfirmed();
+    story.step(
+        at(21),
+        &listing(20, &["+K1"]),
+        &[by("carol", deleted("K2", 19))],
+    );
+    story.check(
+        &listing(90, &["+K1"]),
+        &[],
+        "closed: key deleted at 19 by carol",
+    );
+}
+
+#[test]
+fn fewer_than_two_active_on_an_unsettled_view_keep_the_finding_open() {
+    for (listing, changes, expected) in [
+        (
+            listing(150, &["+K1"]),
+            vec![],
+            "still open; listing changed without an event; again 65",
+        ),
+        (
+            listing(200, &["+K1", "+K2"]),
+            vec![deleted("K2", 199)],
+            "still open; listing behind events; again 5 65",
+        ),
+        (
+            listing(200, &["+K1", "-K2"]),
+            vec![
+                updated("K2", KeyStatus::Inactive, 199),
+                updated("K2", KeyStatus::Active, 199),
+            ],
+            "still open; events of one second contradict each other; again 5 65",
+        ),
+    ] {
+        let decision = Story::swept_open().check(&listing, &changes, expected);
+        assert!(!decision.finding_changed);
+    }
+}
+
+#[test]
+fn with_nothing_open_and_nothing_to_open_only_the_record_is_written() {
+    let mut story = Story::new();
+    for second in [0, 100, 200] {
+        let decision = story.check(&listing(second, &["+K1", "-K2"]), &[], "nothing open");
+        assert!(decision.audit.is_empty() && decision.alert.is_none());
+    }
+    assert_eq!(story.record.version, 3);
+    Story::new().check(
+        &listing(100, &["+K1"]),
+        &[deleted("K2", 99)],
+        "nothing open",
+    );
+    Story::new().check(
+        &listing(100, &["+K1", "+K2"]),
+        &[deleted("K2", 99)],
+        "nothing open; listing behind events; again 5 65",
+    );
+}
+
+// The three rules in bold.
+
+#[test]
+fn freshness_is_measured_when_the_listing_was_requested_and_not_at_the_decision() {
+    for now in [6, 10_000, 80_000] {
+        Story::new().check_at(
+            at(now),
+            &listing(5, &["+K1"]),
+            &[created("K2", 4)],
+            "opened: unconfirmed MEDIUM +K1 +K2 since 4 by bob; listing behind events; again 5 65",
+        );
+        Story::open().check_at(
+            at(200 + now),
+            &listing(200, &["+K1", "+K2"]),
+            &[deleted("K2", 199)],
+            "still open; listing behind events; again 5 65",
+        );
+    }
+}
+
+#[test]
+fn evidence_as_old_as_the_settling_time_at_the_request_no_longer_counts() {
+    Story::new().check(
+        &listing(63, &["+K1"]),
+        &[created("K2", 4)],
+        "opened: unconfirmed MEDIUM +K1 +K2 since 4 by bob; listing behind events; again 5 65",
+    );
+    Story::new().check(
+        &listing(64, &["+K1"]),
+        &[created("K2", 4)],
+        "nothing open; again 5 65",
+    );
+}
+
+#[test]
+fn an_event_older_than_the_last_listing_does_not_explain_a_changed_listing() {
+    for second in [50, 99, 100] {
+        Story::swept_open().check(
+            &listing(105, &["+K1"]),
+            &[deleted("K2", second)],
+            "still open; listing changed without an event; again 5 65",
+        );
+    }
+    Story::swept_open().check(
+        &listing(105, &["+K1"]),
+        &[deleted("K2", 101)],
+        "closed: key deleted at 101 by bob",
+    );
+}
+
+#[test]
+fn two_stale_sweeps_in_a_row_close_nothing() {
+    let mut story = Story::swept_open();
+    story.check(
+        &listing(101, &["+K1"]),
+        &[],
+        "still open; listing changed without an event; again 65",
+    );
+    story.check(&listing(102, &["+K1"]), &[], "still open; again 65");
+    story.check(&listing(160, &["+K1"]), &[], "still open; again 65");
+    story.check(&listing(161, &["+K1"]), &[], "closed: key deleted at 161");
+}
+
+#[test]
+fn settle_after_is_the_request_of_the_latest_unsettled_listing() {
+    let mut story = Story::open();
+    assert_eq!(story.record.settle_after, None);
+    story.step(at(151), &listing(150, &["+K1"]), &[]);
+    assert_eq!(story.record.settle_after, Some(at(150)));
+    story.step(at(161), &listing(160, &["+K1"]), &[]);
+    assert_eq!(
+        story.record.settle_after,
+        Some(at(150)),
+        "that one was settled"
+    );
+    story.step(
+        at(171),
+        &listing(170, &["+K1"]),
+        &[updated("K1", KeyStatus::Inactive, 170)],
+    );
+    assert_eq!(story.record.settle_after, Some(at(170)));
+}
+
+#[test]
+fn settle_after_is_never_lowered() {
+    let mut story = Story::open();
+    story.step(at(151), &listing(150, &["+K1"]), &[]);
+    // Another clock than that of the worker before.
+    story.step(at(152), &listing(140, &["+K1", "+K2"]), &[]);
+    assert_eq!(story.record.settle_after, Some(at(150)));
+}
+
+#[test]
+fn the_last_listing_is_kept_also_when_its_view_was_unsettled() {
+    let story = Story::unconfirmed();
+    let last = story.record.last_listing.unwrap();
+    assert_eq!(last.requested_at, at(5));
+    assert_eq!(
+        last.keys.into_keys().collect::<Vec<_>>(),
+        ["K1"],
+        "the listing, not the view"
+    );
+}
+
+#[test]
+fn the_last_listing_is_kept_through_a_refusal() {
+    let mut story = Story::open();
+    story.step(at(201), &refused(200), &[]);
+    assert_eq!(story.record.last_listing.unwrap().requested_at, at(100));
+}
+
+// When to look again.
+
+#[test]
+fn a_settled_and_explained_event_queues_nothing() {
+    let decision = Story::new().check(
+        &listing(100, &["+K1"]),
+        &[created("K1", 99)],
+        "nothing open",
+    );
+    assert_eq!(decision.record.recheck_at, None);
+}
+
+#[test]
+fn a_re_check_without_events_is_not_repeated_after_five_seconds() {
+    Story::swept_open().check(
+        &listing(150, &["+K1"]),
+        &[],
+        "still open; listing changed without an event; again 65",
+    );
+}
+
+#[test]
+fn an_old_event_that_nothing_explains_queues_re_checks() {
+    Story::new().check(
+        &listing(10_000, &["+K1"]),
+        &[created("K2", 4)],
+        "nothing open; again 5 65",
+    );
+    Story::new().check(
+        &listing(10_000, &["+K1"]),
+        &[created("K2", 4), deleted("K2", 5)],
+        "nothing open",
+    );
+    Story::new().check(
+        &no_such_user(10_000),
+        &[created("K2", 4), user_deleted(9_990)],
+        "nothing open",
+    );
+}
+
+#[test]
+fn an_old_end_of_the_user_that_the_listing_does_not_show_queues_re_checks() {
+    Story::open().check(
+        &listing(10_000, &["+K1", "+K2"]),
+        &[user_deleted(9_000)],
+        "still open; again 5 65",
+    );
+}
+
+#[test]
+fn the_record_says_when_to_look_again_at_the_latest() {
+    let mut story = Story::unconfirmed();
+    assert_eq!(story.record.recheck_at, Some(at(6 + 65)));
+    story.step(at(11), &listing(10, &["+K1", "+K2"]), &[created("K2", 4)]);
+    assert_eq!(
+        story.record.recheck_at,
+        Some(at(11 + 65)),
+        "moved to the later one"
+    );
+    story.step(at(75), &listing(74, &["+K1", "+K2"]), &[]);
+    assert_eq!(story.record.recheck_at, Some(at(76)), "still to come");
+    story.step(at(76), &listing(75, &["+K1", "+K2"]), &[]);
+    assert_eq!(story.record.recheck_at, None, "that was it");
+}
+
+#[test]
+fn a_later_look_that_is_still_to_come_is_not_moved_nearer() {
+    let mut story = Story::unconfirmed();
+    story.step(at(71), &listing(70, &["+K1"]), &[]);
+    assert_eq!(story.record.recheck_at, Some(at(671)));
+    story.check(
+        &listing(200, &["+K1", "+K3"]),
+        &[created("K2", 150)],
+        "opened: unconfirmed MEDIUM +K1 +K2 +K3 since 150 by bob; listing behind events; again 5 65",
+    );
+    assert_eq!(story.record.recheck_at, Some(at(671)));
+}
+
+// Blindness is news.
+
+#[test]
+fn an_activation_whose_user_cannot_be_listed_opens_an_unconfirmed_finding() {
+    let refused_words = "could not list: AccessDenied; listing behind events; listing refused";
+    let decision = Story::new().check(
+        &refused(5),
+        &[created("K1", 4)],
+        &format!("opened: unconfirmed MEDIUM +K1 since 4 by bob, {refused_words}; again 5 900"),
+    );
+    assert_eq!(decision.record.recheck_at, Some(at(6 + 900)));
+    Story::new().check(
+        &refused(10_000),
+        &[updated("K1", KeyStatus::Active, 4)],
+        &format!("opened: unconfirmed MEDIUM +K1 since 4 by bob, {refused_words}; again 5 900"),
+    );
+}
+
+#[test]
+fn a_refused_listing_without_an_activation_opens_nothing() {
+    Story::new().check(&refused(5), &[], "nothing open; listing refused");
+    for change in [
+        updated("K1", KeyStatus::Inactive, 4),
+        deleted("K1", 4),
+        user_deleted(4),
+        renamed("alicia", 4),
+    ] {
+        let decision = Story::new().step(at(6), &refused(5), &[change]);
+        assert_eq!(decision.outcome, Outcome::NothingOpen);
+        assert_eq!(decision.rechecks, [TimeDelta::seconds(5)]);
+    }
+}
+
+#[test]
+fn an_activation_that_a_later_event_undid_opens_nothing() {
+    let decision = Story::new().step(at(6), &refused(5), &[created("K1", 3), deleted("K1", 4)]);
+    assert_eq!(decision.outcome, Outcome::NothingOpen);
+}
+
+#[test]
+fn a_refused_listing_never_closes() {
+    let mut story = Story::open();
+    let refusal = "still open; listing behind events; listing refused";
+    story.check(
+        &refused(200),
+        &[deleted("K2", 190)],
+        &format!("{refusal}; again 5 900"),
+    );
+    story.check(&refused(50_000), &[], &format!("{refusal}; again 900"));
+    story.check(
+        &refused(60_000),
+        &[deleted("K1", 59_000), user_deleted(59_001)],
+        &format!("{refusal}; again 5 900"),
+    );
+}
+
+#[test]
+fn a_refused_listing_is_asked_for_again_once_per_quarter_of_an_hour() {
+    let mut story = Story::new();
+    story.step(at(1), &refused(0), &[created("K1", 0)]);
+    let refusal = "still open; listing behind events; listing refused";
+    story.check(&refused(6), &[], refusal);
+    story.check(&refused(300), &[], refusal);
+    assert_eq!(story.record.recheck_at, Some(at(901)));
+    story.check(&refused(900), &[], &format!("{refusal}; again 900"));
+    assert_eq!(story.record.recheck_at, Some(at(901 + 900)));
+}
+
+#[test]
+fn a_finding_opened_blind_closes_as_never_confirmed_only_after_the_settling_time() {
+    let mut story = Story::new();
+    story.step(at(101), &refused(100), &[created("K1", 99)]);
+    story.check(&listing(130, &["+K1"]), &[], "still open; again 65");
+    story.check(&listing(159, &["+K1"]), &[], "still open; again 65");
+    story.check(
+        &listing(160, &["+K1"]),
+        &[],
+        "closed: never confirmed at 160; again 600",
+    );
+}
+
+#[test]
+fn a_finding_opened_blind_is_confirmed_by_a_settled_listing_of_two() {
+    let mut story = Story::new();
+    story.step(at(101), &refused(100), &[created("K2", 99)]);
+    story.check(
+        &listing(130, &["+K1", "+K2"]),
+        &[],
+        "updated (other keys are active now): confirmed MEDIUM +K1 +K2 since 99 by bob, could not list: AccessDenied",
+    );
+}
+
+#[test]
+fn a_second_key_beside_the_last_listed_one_opens_though_the_listing_is_refused() {
+    let mut story = Story::new();
+    story.check(&listing(100, &["+K1", "-K2"]), &[], "nothing open");
+    let decision = story.step(
+        at(5_001),
+        &refused(5_000),
+        &[updated("K2", KeyStatus::Active, 4_990)],
+    );
+    let finding = decision.record.finding.unwrap();
+    assert_eq!(finding.active_keys().collect::<Vec<_>>(), ["K1", "K2"]);
+    assert!(!finding.confirmed);
+}
+
+// Who opened it.
+
+#[test]
+fn a_late_event_fills_in_who_opened_it_and_when() {
+    let mut story = Story::swept_open();
+    let decision = story.check(
+        &listing(300, &["+K1", "+K2"]),
+        &[by("carol", created("K2", 95))],
+        "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since 95 by carol",
+    );
+    assert_eq!(
+        decision.alert.unwrap().kind,
+        AlertKind::Updated(vec![Update::Opener])
+    );
+    story.check(
+        &listing(400, &["+K1", "+K2"]),
+        &[by("carol", created("K2", 95))],
+        "still open",
+    );
+}
+
+#[test]
+fn an_event_on_a_key_that_is_not_in_view_is_not_blamed() {
+    Story::swept_open().check(
+        &listing(300, &["+K1", "+K2"]),
+        &[created("K9", 50), deleted("K9", 60)],
+        "still open",
+    );
+}
+
+#[test]
+fn the_latest_activation_of_an_active_key_is_the_opener() {
+    Story::new().check(
+        &listing(100, &["+K1", "+K2"]),
+        &[by("carol", created("K2", 95)), by("bob", created("K1", 90))],
+        "opened: confirmed MEDIUM +K1 +K2 since 95 by carol",
+    );
+    Story::new().check(
+        &listing(100, &["+K1", "+K2"]),
+        &[
+            by("carol", created("K2", 80)),
+            by("dave", updated("K1", KeyStatus::Active, 95)),
+        ],
+        "opened: confirmed MEDIUM +K1 +K2 since 95 by dave",
+    );
+}
+
+#[test]
+fn the_older_keys_event_is_not_blamed_where_the_other_key_is_younger() {
+    Story::new().check(
+        &dated_listing(100, &[("+K1", 10), ("+K2", 90)]),
+        &[created("K1", 10)],
+        "opened: confirmed MEDIUM +K1 +K2 since 101",
+    );
+}
+
+#[test]
+fn an_event_after_which_fewer_than_two_were_active_is_not_blamed() {
+    let mut story = Story::new();
+    story.check(
+        &listing(500, &["+K1", "-K2"]),
+        &[created("K1", 10)],
+        "nothing open",
+    );
+    story.check(
+        &listing(1_000, &["+K1", "+K2"]),
+        &[],
+        "opened: confirmed MEDIUM +K1 +K2 since 1001",
+    );
+    story.check(
+        &listing(1_100, &["+K1", "+K2"]),
+        &[by("carol", updated("K2", KeyStatus::Active, 990))],
+        "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since 990 by carol",
+    );
+}
+
+#[test]
+fn an_activation_that_a_listing_showed_alone_is_not_blamed_however_soon_that_was() {
+    // The usual way of one event: the listing follows within seconds, and nothing is looked at for long thereafter.
+    let mut story = Story::new();
+    story.check(
+        &listing(5, &["+K1", "-K2"]),
+        &[created("K1", 0)],
+        "nothing open",
+    );
+    story.check(
+        &listing(DAY, &["+K1", "+K2"]),
+        &[],
+        &format!("opened: confirmed MEDIUM +K1 +K2 since {}", DAY + 1),
+    );
+    story.check(&listing(DAY + 50, &["+K1", "+K2"]), &[], "still open");
+    let reactivation = by("carol", updated("K2", KeyStatus::Active, DAY - 10));
+    story.check(
+        &listing(DAY + 100, &["+K1", "+K2"]),
+        &[reactivation],
+        &format!(
+            "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since {} by carol",
+            DAY - 10
+        ),
+    );
+}
+
+// Another name.
+
+fn alicia() -> Story {
+    Story::of(UserId::new("111122223333", "alicia"))
+}
+
+#[test]
+fn after_a_rename_the_finding_goes_on_under_the_new_name() {
+    let mut old = Story::open();
+    let mut new = alicia();
+    let rename = [by("carol", renamed("Alicia", 195))];
+    new.former = Some(old.finding().clone());
+    let decision = new.check(
+        &listing(200, &["+K1", "+K2"]),
+        &rename,
+        "opened: confirmed MEDIUM +K1 +K2 since 95 by bob",
+    );
+    let continued = decision.record.finding.unwrap();
+    assert_eq!(continued.continues, Some(old.finding().id.clone()));
+    assert_eq!(continued.id.to_string(), "111122223333/alicia/1");
+    assert_eq!(continued.opener, old.finding().opener);
+    assert_eq!(decision.record.renamed_from, None, "taken over");
+    old.check(
+        &no_such_user(200),
+        &rename,
+        "closed: user renamed at 195 by carol",
+    );
+}
+
+#[test]
+fn a_former_finding_that_was_closed_by_the_rename_goes_on_too() {
+    let mut old = Story::open();
+    let rename = [renamed("Alicia", 195)];
+    old.step(at(201), &no_such_user(200), &rename);
+    let mut new = alicia();
+    new.check(
+        &no_such_user(200),
+        &rename,
+        "nothing open; no such user, unexplained; again 5 65",
+    );
+    assert_eq!(new.record.renamed_from, Some(user()), "until it is listed");
+    new.former = Some(old.finding().clone());
+    new.check(
+        &listing(266, &["+K1", "+K2"]),
+        &[],
+        "opened: confirmed MEDIUM +K1 +K2 since 95 by bob",
+    );
+}
+
+#[test]
+fn a_former_finding_that_ended_otherwise_does_not_go_on() {
+    let mut old = Story::open();
+    old.step(at(191), &listing(190, &["+K1"]), &[deleted("K2", 180)]);
+    assert_eq!(old.finding().status, FindingStatus::Closed);
+    let mut new = alicia();
+    new.former = Some(old.finding().clone());
+    let decision = new.check(
+        &listing(400, &["+K1", "+K3"]),
+        &[],
+        "opened: confirmed MEDIUM +K1 +K3 since 401",
+    );
+    assert_eq!(decision.record.finding.unwrap().continues, None);
+}
+
+#[test]
+fn a_new_name_with_one_key_forgets_the_former_finding() {
+    let mut new = alicia();
+    new.check(
+        &listing(200, &["+K1"]),
+        &[renamed("Alicia", 195)],
+        "nothing open",
+    );
+    assert_eq!(new.record.renamed_from, None);
+}
+
+#[test]
+fn another_spelling_of_the_name_changes_nothing_but_the_spelling() {
+    let mut story = Story::open();
+    story.check(
+        &listing(200, &["+K1", "+K2"]),
+        &[renamed("ALICE", 195)],
+        "still open",
+    );
+    assert_eq!(story.record.renamed_from, None);
+}
+
+// The audit trail.
+
+#[test]
+fn a_change_that_is_recorded_already_is_not_recorded_again_and_decides_the_same() {
+    let change = created("K2", 95);
+    let fresh = Story::new();
+    let mut repeated = Story::new();
+    repeated.recorded.insert(change.id.clone());
+    let now = listing(100, &["+K1"]);
+    let one = fresh.decided(at(101), &now, std::slice::from_ref(&change));
+    let two = repeated.decided(at(101), &now, std::slice::from_ref(&change));
+    assert_eq!(
+        kinds(&one),
+        [AuditKind::KeyCreated, AuditKind::FindingOpened]
+    );
+    assert_eq!(one.recorded, [change.id]);
+    assert_eq!(kinds(&two), [AuditKind::FindingOpened]);
+    assert!(two.recorded.is_empty());
+    assert_eq!(words(&one), words(&two));
+    assert_eq!(one.record.finding, two.record.finding);
+    assert_eq!(one.record.evidence, two.record.evidence);
+}
+
+#[test]
+fn a_change_that_comes_twice_at_once_is_recorded_once() {
+    let change = created("K2", 95);
+    let decision = Story::new().check(
+        &listing(100, &["+K1", "+K2"]),
+        &[change.clone(), created("K1", 90), change.clone()],
+        "opened: confirmed MEDIUM +K1 +K2 since 95 by bob",
+    );
+    let expected = [
+        AuditKind::KeyCreated,
+        AuditKind::KeyCreated,
+        AuditKind::FindingOpened,
+    ];
+    assert_eq!(kinds(&decision), expected);
+    let keys: Vec<&str> = decision.audit[..2]
+        .iter()
+        .map(|entry| entry.draft.details["key"].as_str())
+        .collect();
+    assert_eq!(keys, ["K1", "K2"], "in the order in which they happened");
+}
+
+#[test]
+fn an_entry_says_what_happened_when_by_whom_and_when_it_was_written() {
+    let decision = Story::new().step(
+        at(101),
+        &listing(100, &["+K1", "+K2"]),
+        &[created("K2", 95)],
+    );
+    let [change, opening] = decision.audit.as_slice() else {
+        panic!("two entries");
+    };
+    assert_eq!(
+        (change.draft.at, change.draft.recorded_at),
+        (at(95), at(101))
+    );
+    assert_eq!(change.draft.event_id.as_deref(), Some("event-95"));
+    let bob = Some("arn:aws:iam::111122223333:user/bob");
+    assert_eq!(change.draft.actor.as_deref(), bob);
+    assert_eq!(change.draft.details["key"], "K2");
+    assert_eq!(
+        (opening.draft.at, opening.draft.recorded_at),
+        (at(95), at(101))
+    );
+    assert_eq!(opening.draft.actor.as_deref(), bob);
+    assert_eq!(
+        opening.draft.finding_id.as_deref(),
+        Some("111122223333/alice/1")
+    );
+    assert_eq!(opening.draft.details["keys"], "K1 Active, K2 Active");
+    assert_eq!(opening.draft.details["confirmed"], "true");
+    let alert = decision.alert.unwrap();
+    assert_eq!(alert.sequence, 2);
+    assert_eq!(alert.window_ends_at, at(95 + DAY));
+}
+
+#[test]
+fn an_opening_in_blindness_says_so_in_the_trail() {
+    let decision = Story::new().step(at(6), &refused(5), &[created("K1", 4)]);
+    let details = &decision.audit.last().unwrap().draft.details;
+    assert_eq!(details["could_not_list"], "AccessDenied");
+    assert_eq!(details["confirmed"], "false");
+}
+
+// Episodes.
+
+#[test]
+fn each_opening_is_an_episode_of_its_own() {
+    let mut story = Story::open();
+    story.step(at(201), &listing(200, &["+K1"]), &[deleted("K2", 190)]);
+    let decision = story.check(
+        &listing(300, &["+K1", "+K3"]),
+        &[created("K3", 295)],
+        "opened: confirmed MEDIUM +K1 +K3 since 295 by bob",
+    );
+    assert_eq!(story.finding().id.to_string(), "111122223333/alice/2");
+    assert_eq!(decision.alert.unwrap().sequence, 6);
+    story.check(&listing(400, &["+K1"]), &[], "closed: key deleted at 400");
+    assert_eq!(story.record.episodes, 2);
+}
+
+#[test]
+fn a_reopening_after_a_false_closing_blames_nobody_for_the_first_episode_again() {
+    let mut story = Story::unconfirmed();
+    story.step(at(71), &listing(70, &["+K1"]), &[]);
+    // The re-check ten minutes later finds the key after all.
+    story.check(
+        &listing(671, &["+K1", "+K2"]),
+        &[],
+        "opened: confirmed MEDIUM +K1 +K2 since 672",
+    );
+}
+
+// Severity over time.
+
+#[test]
+fn a_finding_that_outlives_its_window_is_raised_and_told_once() {
+    let mut story = Story::open();
+    let both = ["+K1", "+K2"];
+    story.check(&listing(95 + DAY - 2, &both), &[], "still open");
+    let decision = story.check(
+        &listing(95 + DAY - 1, &both),
+        &[],
+        "updated (the severity was raised): confirmed HIGH +K1 +K2 since 95 by bob",
+    );
+    assert_eq!(
+        decision.record.finding.unwrap().severity_reasons,
+        [SeverityReason::OutlivedWindow]
+    );
+    story.check(&listing(95 + DAY + 100, &both), &[], "still open");
+    story.check(&listing(95 + 9 * DAY, &both), &[], "still open");
+}
+
+#[test]
+fn a_closed_findings_severity_is_that_of_its_end_and_not_of_the_looking() {
+    let mut story = Story::open();
+    let late = listing(95 + 2 * DAY, &["+K1"]);
+    let decision = story.step(late.requested_at(), &late, &[deleted("K2", 195)]);
+    assert_eq!(decision.outcome, Outcome::Closed);
+    assert_eq!(decision.record.finding.unwrap().severity, Severity::Medium);
+
+    let mut story = Story::open();
+    let decision = story.step(late.requested_at(), &late, &[]);
+    assert_eq!(decision.record.finding.unwrap().severity, Severity::High);
+}
+
+#[test]
+fn what_was_raised_stays_raised() {
+    let mut story = Story::open();
+    let both = ["+K1", "+K2"];
+    story.step(at(95 + DAY), &listing(95 + DAY, &both), &[]);
+    story.policy.rotation_window = TimeDelta::days(30);
+    story.check(&listing(100 + DAY, &both), &[], "still open");
+    assert_eq!(story.finding().severity, Severity::High);
+    story.step(at(200 + DAY), &listing(200 + DAY, &["+K1"]), &[]);
+    assert_eq!(story.finding().severity, Severity::High);
+}
+
+#[test]
+fn a_late_event_that_names_an_untrusted_actor_raises_the_severity() {
+    let mut story = Story::swept_open();
+    story.policy.trusted_actors = vec!["*:user/bob".to_owned()];
+    let decision = story.step(
+        at(301),
+        &listing(300, &["+K1", "+K2"]),
+        &[by("mallory", created("K2", 95))],
+    );
+    assert_eq!(
+        decision.alert.unwrap().kind,
+        AlertKind::Updated(vec![Update::Opener, Update::Severity])
+    );
+    assert_eq!(
+        story.finding().severity_reasons,
+        [SeverityReason::UntrustedActor]
+    );
+}
+
+#[test]
+fn a_key_reactivated_after_a_long_sleep_opens_high() {
+    let mut story = Story::new();
+    story.step(
+        at(1),
+        &listing(0, &["+K1", "-K2"]),
+        &[updated("K2", KeyStatus::Inactive, 0)],
+    );
+    let woken = 31 * DAY;
+    story.check(
+        &listing(woken + 5, &["+K1", "+K2"]),
+        &[updated("K2", KeyStatus::Active, woken)],
+        &format!("opened: confirmed HIGH +K1 +K2 since {woken} by bob"),
+    );
+    assert_eq!(
+        story.finding().severity_reasons,
+        [SeverityReason::DormantKey]
+    );
+}
+
+// Root.
+
+fn root() -> Story {
+    Story::of(UserId::root("111122223333"))
+}
+
+fn of_root(change: KeyChange) -> KeyChange {
+    KeyChange {
+        user: UserId::root("111122223333"),
+        user_name: "root".to_owned(),
+        ..change
+    }
+}
+
+const BOTH_SLOTS: [&str; 2] = ["+access_key_1", "+access_key_2"];
+const ONE_SLOT: [&str; 2] = ["+access_key_1", "-access_key_2"];
+
+#[test]
+fn two_active_slots_of_root_open_a_critical_finding() {
+    root().check_at(
+        at(5_000),
+        &report(100, &BOTH_SLOTS),
+        &[],
+        "opened: confirmed CRITICAL +access_key_1 +access_key_2 since 5000",
+    );
+}
+
+#[test]
+fn a_root_event_later_than_the_report_adds_its_key() {
+    let mut story = root();
+    story.check(&report(100, &ONE_SLOT), &[], "nothing open");
+    story.check_at(
+        at(5_000),
+        &report(100, &ONE_SLOT),
+        &[of_root(created("K", 4_990))],
+        "opened: unconfirmed CRITICAL +K +access_key_1 -access_key_2 since 4990 by bob; listing behind events; again 5 900",
+    );
+    story.check_at(
+        at(5_005),
+        &report(100, &ONE_SLOT),
+        &[],
+        "still open; listing behind events",
+    );
+}
+
+#[test]
+fn a_root_finding_closes_only_on_a_report_generated_after_the_last_event() {
+    let mut story = root();
+    story.step(at(5_000), &report(100, &BOTH_SLOTS), &[]);
+    let end = [of_root(by("root", deleted("K", 9_000)))];
+    story.check_at(
+        at(9_005),
+        &report(100, &BOTH_SLOTS),
+        &end,
+        "still open; listing behind events; again 5 900",
+    );
+    story.check_at(
+        at(9_910),
+        &report(8_999, &ONE_SLOT),
+        &[],
+        "still open; listing behind events; again 900",
+    );
+    story.check_at(
+        at(20_000),
+        &report(19_000, &ONE_SLOT),
+        &[],
+        "closed: key deleted at 9000 by root",
+    );
+}
+
+#[test]
+fn a_report_generated_in_the_second_of_roots_event_closes_nothing() {
+    let mut story = root();
+    story.step(at(5_000), &report(100, &BOTH_SLOTS), &[]);
+    let activation = of_root(created("K", 9_000));
+    let decision = story.step(at(9_005), &report(9_000, &ONE_SLOT), &[activation]);
+    assert_eq!(decision.outcome, Outcome::StillOpen);
+}
+
+#[test]
+fn a_root_that_cannot_be_looked_at_opens_as_any_user() {
+    let decision = root().step(at(6), &refused(5), &[of_root(created("K", 4))]);
+    assert_eq!(decision.outcome, Outcome::Opened);
+    let finding = decision.record.finding.unwrap();
+    assert_eq!(finding.severity, Severity::Critical);
+    assert_eq!(finding.could_not_list.as_deref(), Some("AccessDenied"));
+}
+
+// Names.
+
+#[test]
+fn the_displayed_name_is_iams_once_it_is_known_and_the_events_until_then() {
+    let mut story = Story::new();
+    let change = KeyChange {
+        user_name: "ALICE".to_owned(),
+        ..created("K1", 4)
+    };
+    story.step(at(6), &refused(5), &[change]);
+    assert_eq!(story.record.display_name, "ALICE");
+    assert_eq!(story.finding().display_name, "ALICE");
+    story.step(at(101), &listing(100, &["+K1"]), &[]);
+    assert_eq!(story.record.display_name, "Alice");
+}
+
+// A key source that is never behind.
+
+#[test]
+fn a_source_that_is_never_behind_its_events_settles_at_once() {
+    let mut story = Story::new();
+    story.policy.settle = TimeDelta::zero();
+    story.step(at(4), &listing(4, &["+K1"]), &[created("K1", 4)]);
+    story.check(
+        &listing(4, &["+K1", "+K2"]),
+        &[created("K2", 4)],
+        "opened: confirmed MEDIUM +K1 +K2 since 4 by bob",
+    );
+    story.check(
+        &listing(4, &["+K1"]),
+        &[deleted("K2", 4)],
+        "closed: key deleted at 4 by bob",
+    );
+}
+
+// What holds whatever happens.
+
+#[derive(Debug, Clone)]
+struct Step {
+    wait: i64,
+    pause: i64,
+    listing: u8,
+    keys: (u8, u8),
+    changes: Vec<(u8, bool, i64)>,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    (
+        0..90_i64,
+        prop_oneof![Just(0_i64), 0..400_i64],
+        0..8_u8,
+        (0..3_u8, 0..3_u8),
+        prop::collection::vec((0..6_u8, any::<bool>(), 0..120_i64), 0..3),
+    )
+        .prop_map(|(wait, pause, listing, keys, changes)| Step {
+            wait,
+            pause,
+            listing,
+            keys,
+            changes,
+        })
+}
+
+impl Step {
+    fn listing(&self, second: i64) -> KeyListing {
+        let keys: Vec<&str> = [self.keys.0, self.keys.1]
+            .into_iter()
+            .zip([["+K1", "-K1"], ["+K2", "-K2"]])
+            .filter_map(|(status, words)| words.get(usize::from(status)).copied())
+            .collect();
+        match self.listing {
+            0 => no_such_user(second),
+            1 => refused(second),
+            _ => listing(second, &keys),
+        }
+    }
+
+    fn changes(&self, second: i64) -> Vec<KeyChange> {
+        self.changes
+            .iter()
+            .map(|(kind, first, age)| {
+                let key = if *first { "K1" } else { "K2" };
+                let second = second - age;
+                match kind {
+                    0 => created(key, second),
+                    1 => updated(key, KeyStatus::Active, second),
+                    2 => updated(key, KeyStatus::Inactive, second),
+                    3 => deleted(key, second),
+                    4 => user_deleted(second),
+                    _ => renamed("alicia", second),
+                }
+            })
+            .collect()
+    }
+}
+
+proptest! {
+    // A failure is told with its smallest case; nothing is written into the tree.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_invariants_hold(steps in prop::collection::vec(any_step(), 1..12)) {
+        let mut story = Story::new();
+        let mut requested_at = 1_000;
+        for step in steps {
+            requested_at += step.wait;
+            let (listing, changes) = (step.listing(requested_at), step.changes(requested_at));
+            let before = story.record.clone();
+            let paused = story.decided(at(requested_at + step.pause), &listing, &changes);
+            let decision = story.step(at(requested_at), &listing, &changes);
+            // INVARIANT (freshness at the request): a pause between listing and deciding changes nothing.
+            prop_assert_eq!(paused.outcome, decision.outcome);
+            prop_assert_eq!(&paused.unsettled, &decision.unsettled);
+            prop_assert_eq!(&paused.record.evidence, &decision.record.evidence);
+            // INVARIANT (open early, close late).
+            if decision.outcome == Outcome::Closed {
+                let settle = story.policy.settle;
+                prop_assert!(before.settle_after.is_none_or(|after| at(requested_at) - after >= settle));
+                prop_assert!(step.listing != 1, "a refused listing closes nothing");
+            }
+            if !decision.unsettled.is_empty() {
+                prop_assert!(decision.record.settle_after >= Some(at(requested_at)));
+            }
+            // INVARIANT (at most one open finding per user): one opens only where none is open.
+            if decision.outcome == Outcome::Opened {
+                prop_assert!(before.open_finding().is_none());
+            }
+            // Nothing that is unsettled is left alone while somebody may be wrong about an open finding.
+            if decision.record.open_finding().is_some() && !decision.unsettled.is_empty() {
+                prop_assert!(decision.record.recheck_at > Some(at(requested_at)));
+            }
+            if let Some(Finding { opened_at, closing: Some(Closing { at, .. }), .. }) = &decision.record.finding {
+                prop_assert!(at >= opened_at);
+            }
+        }
+    }
+
+    #[test]
+    fn duplicates_of_the_changes_decide_the_same(step in any_step(), order in any::<bool>()) {
+        let (listing, mut changes) = (step.listing(1_000), step.changes(1_000));
+        let story = Story::open();
+        let once = story.decided(at(1_001), &listing, &changes);
+        let mut again = changes.clone();
+        if order {
+            again.reverse();
+        }
+        changes.extend(again);
+        let twice = story.decided(at(1_001), &listing, &changes);
+        prop_assert_eq!(once.outcome, twice.outcome);
+        prop_assert_eq!(once.unsettled, twice.unsettled);
+        prop_assert_eq!(once.audit.len(), twice.audit.len());
+    }
+}
+
+#[test]
+fn a_never_confirmed_closing_names_nobody() {
+    let mut story = Story::unconfirmed();
+    story.step(at(71), &listing(70, &["+K1"]), &[]);
+    let expected = Closing {
+        reason: CloseReason::NeverConfirmed,
+        at: at(70),
+        actor: None,
+        event_id: None,
+    };
+    assert_eq!(story.finding().closing, Some(expected));
+}

@@ -1,0 +1,826 @@
+//! What a record means, with every quirk that published records have.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::detect::actor::Actor;
+use crate::detect::key_change::{
+    ChangeKind, KeyChange, ReadContext, Reading, RecordError, read_event_time, read_key_change,
+};
+use crate::detect::record::CloudTrailRecord;
+use crate::detect::testing::at;
+use crate::detect::text::MAX_BYTES;
+use crate::detect::user::UserId;
+
+/// A record of bob making a key for Alice, as CloudTrail writes it.
+fn create() -> Value {
+    json!({
+        "eventVersion": "1.11",
+        "eventID": "11111111-2222-3333-4444-555555555555",
+        "eventName": "CreateAccessKey",
+        "eventSource": "iam.amazonaws.com",
+        "eventTime": "2024-07-30T21:53:13Z",
+        "eventType": "AwsApiCall",
+        "awsRegion": "us-east-1",
+        "managementEvent": true,
+        "readOnly": false,
+        "recipientAccountId": "111122223333",
+        "requestID": "request",
+        "requestParameters": {"userName": "Alice"},
+        "responseElements": {"accessKey": {
+            "accessKeyId": "AKIA1",
+            "createDate": "Jul 30, 2024 9:53:13 PM",
+            "status": "Active",
+            "userName": "Alice"
+        }},
+        "sourceIPAddress": "192.0.2.1",
+        "userAgent": "aws-cli/2.17",
+        "userIdentity": {
+            "accessKeyId": "AKIAOFBOB",
+            "accountId": "111122223333",
+            "arn": "arn:aws:iam::111122223333:user/bob",
+            "principalId": "AIDA1",
+            "type": "IAMUser",
+            "userName": "bob"
+        }
+    })
+}
+
+fn update() -> Value {
+    with(
+        create(),
+        json!({
+            "eventName": "UpdateAccessKey",
+            "requestParameters": {"userName": "Alice", "accessKeyId": "AKIA1", "status": "Inactive"},
+            "responseElements": null
+        }),
+    )
+}
+
+fn delete() -> Value {
+    with(
+        create(),
+        json!({
+            "eventName": "DeleteAccessKey",
+            "requestParameters": {"userName": "Alice", "accessKeyId": "AKIA1"},
+            "responseElements": null
+        }),
+    )
+}
+
+fn rename() -> Value {
+    with(
+        create(),
+        json!({
+            "eventName": "UpdateUser",
+            "requestParameters": {"userName": "Alice", "newUserName": "Alicia"},
+            "responseElements": null
+        }),
+    )
+}
+
+/// `record` with those fields in place of its own.
+fn with(mut record: Value, fields: Value) -> Value {
+    for (name, value) in fields.as_object().unwrap() {
+        record[name] = value.clone();
+    }
+    record
+}
+
+fn without(mut record: Value, fields: &[&str]) -> Value {
+    for name in fields {
+        record.as_object_mut().unwrap().remove(*name);
+    }
+    record
+}
+
+fn read(record: &Value) -> Result<Reading, RecordError> {
+    read_key_change(&CloudTrailRecord::from_json(record), ReadContext::default())
+}
+
+fn change_in(record: &Value, context: ReadContext<'_>) -> KeyChange {
+    match read_key_change(&CloudTrailRecord::from_json(record), context) {
+        Ok(Reading::Change(change)) => *change,
+        other => panic!("{record} is no change: {other:?}"),
+    }
+}
+
+fn change(record: &Value) -> KeyChange {
+    change_in(record, ReadContext::default())
+}
+
+fn words(reading: Result<Reading, RecordError>) -> String {
+    match reading {
+        Ok(Reading::Ignored(ignored)) => format!("ignored: {}", ignored.reason()),
+        Err(error) => format!("error: {error}"),
+        Ok(Reading::Change(change)) => {
+            let kind = match &change.kind {
+                ChangeKind::KeyCreated { key, status } => format!("{key} created {status:?}"),
+                ChangeKind::KeyUpdated { key, status } => format!("{key} set {status:?}"),
+                ChangeKind::KeyDeleted { key } => format!("{key} deleted"),
+                ChangeKind::UserDeleted => "user deleted".to_owned(),
+                ChangeKind::UserRenamed { to, to_name } => format!("renamed to {to_name} = {to}"),
+            };
+            format!("{} = {}: {kind}", change.user_name, change.user)
+        }
+    }
+}
+
+fn check(record: &Value, expected: &str) {
+    assert_eq!(words(read(record)), expected, "{record}");
+}
+
+const CREATED: &str = "Alice = 111122223333/alice: AKIA1 created Active";
+
+#[test]
+fn the_five_calls_are_changes() {
+    check(&create(), CREATED);
+    check(&update(), "Alice = 111122223333/alice: AKIA1 set Inactive");
+    check(&delete(), "Alice = 111122223333/alice: AKIA1 deleted");
+    check(
+        &rename(),
+        "Alice = 111122223333/alice: renamed to Alicia = 111122223333/alicia",
+    );
+    check(
+        &with(
+            delete(),
+            json!({"eventName": "DeleteUser", "requestParameters": {"userName": "Alice"}}),
+        ),
+        "Alice = 111122223333/alice: user deleted",
+    );
+}
+
+#[test]
+fn any_version_is_read_known_or_not() {
+    for version in [
+        json!("1.02"),
+        json!("1.05"),
+        json!("1.08"),
+        json!("1.09"),
+        json!("1.10"),
+        json!("1.11"),
+        json!("1.12"),
+        json!("2.0"),
+        json!("next"),
+        json!(1.1),
+        Value::Null,
+    ] {
+        check(&with(create(), json!({"eventVersion": version})), CREATED);
+    }
+    check(&without(create(), &["eventVersion"]), CREATED);
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    let mut record = with(
+        create(),
+        json!({"eventContext": {"a": [1]}, "tlsDetails": null, "edgeDeviceDetails": 7}),
+    );
+    record["requestParameters"]["dryRun"] = json!(false);
+    record["responseElements"]["accessKey"]["expires"] = json!({"at": 1});
+    record["userIdentity"]["inScopeOf"] = json!({"issuerType": "x"});
+    check(&record, CREATED);
+}
+
+#[test]
+fn an_error_code_that_is_absent_null_or_empty_means_success() {
+    check(&create(), CREATED);
+    check(&with(create(), json!({"errorCode": null})), CREATED);
+    check(&with(create(), json!({"errorCode": ""})), CREATED);
+}
+
+#[test]
+fn a_failed_call_is_ignored_whatever_else_it_lacks() {
+    for code in [
+        "AccessDenied",
+        "NoSuchEntityException",
+        "LimitExceededException",
+        "EntityTemporarilyUnmodifiableException",
+    ] {
+        let denied =
+            json!({"errorCode": code, "requestParameters": null, "responseElements": null});
+        for record in [create(), update(), delete(), rename()] {
+            check(&with(record, denied.clone()), "ignored: failed call");
+        }
+    }
+    check(
+        &json!({"eventName": "DeleteAccessKey", "errorCode": "AccessDenied"}),
+        "ignored: failed call",
+    );
+}
+
+#[test]
+fn what_is_no_key_change_is_ignored_with_the_reason() {
+    check(
+        &with(create(), json!({"eventName": "ListAccessKeys"})),
+        "ignored: not a key change",
+    );
+    check(
+        &with(create(), json!({"eventName": "createaccesskey"})),
+        "ignored: not a key change",
+    );
+    check(
+        &with(create(), json!({"eventSource": "transfer.amazonaws.com"})),
+        "ignored: not from IAM",
+    );
+    check(
+        &with(
+            rename(),
+            json!({"requestParameters": {"userName": "Alice", "newPath": "/ops/"}}),
+        ),
+        "ignored: user update without a new name",
+    );
+    check(
+        &with(
+            rename(),
+            json!({"requestParameters": {"userName": "Alice", "newUserName": ""}}),
+        ),
+        "ignored: user update without a new name",
+    );
+}
+
+#[test]
+fn the_service_may_be_absent_or_that_of_another_partition() {
+    check(&without(create(), &["eventSource"]), CREATED);
+    check(
+        &with(create(), json!({"eventSource": "iam.amazonaws.com.cn"})),
+        CREATED,
+    );
+}
+
+#[test]
+fn request_parameters_that_are_no_object_count_as_absent() {
+    for value in [Value::Null, json!("{}"), json!([1]), json!(3), json!(true)] {
+        check(
+            &with(create(), json!({"requestParameters": value})),
+            CREATED,
+        );
+        check(
+            &with(update(), json!({"requestParameters": value})),
+            "error: `UpdateAccessKey` names no access key",
+        );
+    }
+    check(&without(create(), &["requestParameters"]), CREATED);
+}
+
+#[test]
+fn response_elements_that_are_no_object_count_as_absent() {
+    for value in [Value::Null, json!("text"), json!([])] {
+        check(
+            &with(delete(), json!({"responseElements": value})),
+            "Alice = 111122223333/alice: AKIA1 deleted",
+        );
+        check(
+            &with(create(), json!({"responseElements": value})),
+            "error: `CreateAccessKey` names no access key",
+        );
+        check(
+            &with(create(), json!({"responseElements": {"accessKey": value}})),
+            "error: `CreateAccessKey` names no access key",
+        );
+    }
+    check(
+        &without(delete(), &["responseElements"]),
+        "Alice = 111122223333/alice: AKIA1 deleted",
+    );
+}
+
+#[test]
+fn numbers_stand_for_the_text_that_belongs_there() {
+    let mut record = create();
+    record["requestParameters"]["userName"] = json!(42);
+    record["responseElements"]["accessKey"]["userName"] = json!(42);
+    record["responseElements"]["accessKey"]["accessKeyId"] = json!(7_000);
+    check(&record, "42 = 111122223333/42: 7000 created Active");
+}
+
+#[test]
+fn an_account_that_became_a_number_gets_its_leading_zeros_back() {
+    let mut record = with(create(), json!({"recipientAccountId": 11_122_223_333_u64}));
+    record["userIdentity"]["accountId"] = json!(42);
+    let change = change(&record);
+    assert_eq!(change.user, UserId::new("011122223333", "alice"));
+    assert_eq!(change.actor.account.as_deref(), Some("000000000042"));
+}
+
+#[test]
+fn masked_keys_and_accounts_are_accepted() {
+    for (account, key) in [
+        ("123456789012", "AKIAIOSFODNN7EXAMPLE"),
+        ("XXXXXXXXXXXX", "AKIAXXXXXXXX********"),
+        ("<account>", "<redacted>"),
+        ("1", "k"),
+    ] {
+        let mut record = with(create(), json!({"recipientAccountId": account}));
+        record["responseElements"]["accessKey"]["accessKeyId"] = json!(key);
+        check(
+            &record,
+            &format!("Alice = {account}/alice: {key} created Active"),
+        );
+    }
+}
+
+#[test]
+fn the_create_date_is_never_read() {
+    for date in [
+        json!("Jul 3, 2024 9:53:13 PM"),
+        json!("nonsense"),
+        json!({}),
+    ] {
+        let mut record = create();
+        record["responseElements"]["accessKey"]["createDate"] = date;
+        check(&record, CREATED);
+    }
+}
+
+#[test]
+fn a_status_is_read_in_any_case_and_expired_is_not_active() {
+    for (status, expected) in [
+        ("Active", "Active"),
+        ("active", "Active"),
+        ("INACTIVE", "Inactive"),
+        ("Expired", "Inactive"),
+    ] {
+        let mut record = update();
+        record["requestParameters"]["status"] = json!(status);
+        check(
+            &record,
+            &format!("Alice = 111122223333/alice: AKIA1 set {expected}"),
+        );
+    }
+}
+
+#[test]
+fn a_new_key_whose_status_was_not_kept_is_active() {
+    let mut record = create();
+    record["responseElements"]["accessKey"]["status"] = Value::Null;
+    check(&record, CREATED);
+}
+
+#[test]
+fn errors_name_the_event_and_the_field() {
+    check(
+        &json!({}),
+        "error: not a CloudTrail record: it has no `eventName`",
+    );
+    for nothing in [json!([1]), json!("text"), Value::Null] {
+        check(
+            &nothing,
+            "error: not a CloudTrail record: it has no `eventName`",
+        );
+    }
+    check(
+        &with(create(), json!({"eventName": ""})),
+        "error: not a CloudTrail record: it has no `eventName`",
+    );
+    for record in [
+        without(create(), &["recipientAccountId"]),
+        with(create(), json!({"recipientAccountId": ""})),
+    ] {
+        check(
+            &record,
+            "error: `CreateAccessKey` names no account: neither the envelope's `account` nor `recipientAccountId` is there",
+        );
+    }
+    check(
+        &with(
+            delete(),
+            json!({"requestParameters": {"accessKeyId": "AKIA1"}, "userIdentity": {"type": "AssumedRole"}}),
+        ),
+        "error: `DeleteAccessKey` names no user: `requestParameters.userName` is missing and the caller is no IAM user",
+    );
+    for record in [
+        without(update(), &["eventTime"]),
+        with(update(), json!({"eventTime": ""})),
+        with(update(), json!({"eventTime": null})),
+    ] {
+        check(&record, "error: `UpdateAccessKey` has no `eventTime`");
+    }
+    check(
+        &with(update(), json!({"eventTime": "yesterday"})),
+        "error: `UpdateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time",
+    );
+    check(
+        &with(update(), json!({"eventTime": 1_700_000_000})),
+        "error: `UpdateAccessKey` has the `eventTime` `1700000000`, which is not an RFC 3339 time",
+    );
+    check(
+        &with(
+            delete(),
+            json!({"requestParameters": {"userName": "Alice", "accessKeyId": ""}}),
+        ),
+        "error: `DeleteAccessKey` names no access key",
+    );
+    check(
+        &with(
+            update(),
+            json!({"requestParameters": {"userName": "Alice", "accessKeyId": "AKIA1", "status": "Paused"}}),
+        ),
+        "error: `UpdateAccessKey` has the status `Paused`, which is neither Active nor Inactive",
+    );
+    check(
+        &with(
+            update(),
+            json!({"requestParameters": {"userName": "Alice", "accessKeyId": "AKIA1"}}),
+        ),
+        "error: `UpdateAccessKey` has the status ``, which is neither Active nor Inactive",
+    );
+}
+
+fn check_time(text: &str, expected: Option<&str>) {
+    let time = read_event_time(text).map(|time| time.to_rfc3339());
+    assert_eq!(time.as_deref(), expected, "{text}");
+}
+
+#[test]
+fn a_time_is_read_without_its_z_or_its_t_and_in_whole_seconds() {
+    let expected = Some("2024-07-30T21:53:13+00:00");
+    for text in [
+        "2024-07-30T21:53:13Z",
+        "2024-07-30T21:53:13",
+        "2024-07-30 21:53:13Z",
+        "2024-07-30 21:53:13",
+        "2024-07-30T21:53:13.000Z",
+        "2024-07-30T21:53:13.999Z",
+        "2024-07-30 21:53:13.5",
+        "2024-07-30T21:53:13+00:00",
+        "2024-07-30T23:53:13+02:00",
+    ] {
+        check_time(text, expected);
+    }
+}
+
+#[test]
+fn what_is_no_time_is_none() {
+    for text in [
+        "",
+        "Z",
+        "yesterday",
+        "2024-07-30",
+        "21:53:13",
+        "2024-13-30T21:53:13Z",
+        "2024-07-30T25:53:13Z",
+        "Jul 30, 2024 9:53:13 PM",
+        "1722376393",
+        "2024-07-30T21:53:13Z and more",
+    ] {
+        check_time(text, None);
+    }
+}
+
+#[test]
+fn a_year_that_rfc_3339_cannot_write_is_no_time() {
+    // Such a time is so near the end of what can be reckoned with that adding a day to it would panic.
+    check_time("+262142-12-31T23:59:59", None);
+    check_time("-262143-01-01T00:00:00", None);
+}
+
+#[test]
+fn a_time_in_the_future_is_clamped_to_when_the_message_was_sent() {
+    let record = create();
+    let event_time = read_event_time("2024-07-30T21:53:13Z").unwrap();
+    for (sent_at, expected) in [
+        (None, event_time),
+        (Some(event_time + chrono::TimeDelta::seconds(3)), event_time),
+        (Some(event_time), event_time),
+        (Some(at(0)), at(0)),
+    ] {
+        let context = ReadContext {
+            sent_at,
+            ..ReadContext::default()
+        };
+        assert_eq!(change_in(&record, context).at, expected);
+    }
+}
+
+#[test]
+fn clamping_the_time_does_not_make_another_change_of_it() {
+    let sent_at = |second| ReadContext {
+        sent_at: Some(at(second)),
+        ..ReadContext::default()
+    };
+    assert_eq!(
+        change_in(&create(), sent_at(1)).id,
+        change_in(&create(), sent_at(2)).id
+    );
+}
+
+#[test]
+fn the_envelopes_account_goes_before_the_records() {
+    let account = |record: &Value, account, account_if_missing| {
+        let context = ReadContext {
+            account,
+            account_if_missing,
+            sent_at: None,
+        };
+        change_in(record, context).user.account().to_owned()
+    };
+    let own = create();
+    let none = without(create(), &["recipientAccountId"]);
+    assert_eq!(account(&own, Some("2"), Some("3")), "2");
+    assert_eq!(account(&own, None, Some("3")), "111122223333");
+    assert_eq!(account(&own, Some(""), Some("3")), "111122223333");
+    assert_eq!(account(&none, Some("2"), Some("3")), "2");
+    assert_eq!(account(&none, None, Some("3")), "3");
+}
+
+#[test]
+fn the_callers_account_is_never_the_users() {
+    let mut record = without(create(), &["recipientAccountId"]);
+    record["userIdentity"]["accountId"] = json!("999999999999");
+    assert!(matches!(read(&record), Err(RecordError::NoAccount(_))));
+    let mut record = create();
+    record["userIdentity"]["accountId"] = json!("999999999999");
+    check(&record, CREATED);
+}
+
+#[test]
+fn the_caller_may_be_unknown_in_part_or_in_whole() {
+    for identity in [
+        Value::Null,
+        json!({}),
+        json!("text"),
+        json!({"userName": "bob"}),
+        json!({"type": "AWSService", "invokedBy": "cloudformation.amazonaws.com"}),
+        json!({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {}}}),
+        json!({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {}, "attributes": null}}),
+        json!({"type": "AssumedRole", "sessionContext": "text"}),
+        json!({"type": ["IAMUser"], "arn": {}, "accountId": {}, "accessKeyId": []}),
+    ] {
+        check(&with(create(), json!({"userIdentity": identity})), CREATED);
+    }
+    check(&without(create(), &["userIdentity"]), CREATED);
+}
+
+fn check_actor(fields: Value, expected: &Actor) {
+    assert_eq!(&change(&with(create(), fields)).actor, expected);
+}
+
+fn bob() -> Actor {
+    Actor {
+        kind: Some("IAMUser".to_owned()),
+        arn: Some("arn:aws:iam::111122223333:user/bob".to_owned()),
+        name: Some("bob".to_owned()),
+        account: Some("111122223333".to_owned()),
+        access_key_id: Some("AKIAOFBOB".to_owned()),
+        source_ip: Some("192.0.2.1".to_owned()),
+        user_agent: Some("aws-cli/2.17".to_owned()),
+        mfa: None,
+        console: false,
+        invoked_by: None,
+    }
+}
+
+#[test]
+fn the_actor_is_told_as_the_record_tells_it() {
+    check_actor(json!({}), &bob());
+}
+
+#[test]
+fn a_service_has_its_name_in_place_of_an_ip_address() {
+    let service = "cloudformation.amazonaws.com";
+    check_actor(
+        json!({
+            "sourceIPAddress": service,
+            "userAgent": service,
+            "userIdentity": {"type": "AssumedRole", "accountId": "111122223333", "invokedBy": service,
+                "userName": "not a user", "accessKeyId": ""}
+        }),
+        &Actor {
+            kind: Some("AssumedRole".to_owned()),
+            account: Some("111122223333".to_owned()),
+            source_ip: Some(service.to_owned()),
+            user_agent: Some(service.to_owned()),
+            invoked_by: Some(service.to_owned()),
+            ..Actor::default()
+        },
+    );
+}
+
+#[test]
+fn a_source_that_is_no_ip_address_stays_text() {
+    for source in [
+        "AWS Internal",
+        "211.9.016.253",
+        "2001:db8::1",
+        "10.0.0.1, 10.0.0.2",
+    ] {
+        let record = with(create(), json!({"sourceIPAddress": source}));
+        assert_eq!(change(&record).actor.source_ip.as_deref(), Some(source));
+    }
+}
+
+#[test]
+fn a_call_from_the_console_is_told_by_its_agent_or_its_session() {
+    for fields in [
+        json!({"userAgent": "signin.amazonaws.com"}),
+        json!({"userAgent": "AWS Internal"}),
+        json!({"userAgent": "Mozilla/5.0", "sessionCredentialFromConsole": "true"}),
+        json!({"sessionCredentialFromConsole": true}),
+    ] {
+        assert!(
+            change(&with(create(), fields.clone())).actor.console,
+            "{fields}"
+        );
+    }
+    for fields in [
+        json!({}),
+        json!({"userAgent": null}),
+        json!({"sessionCredentialFromConsole": "false"}),
+        json!({"userAgent": "not signin.amazonaws.com"}),
+    ] {
+        assert!(
+            !change(&with(create(), fields.clone())).actor.console,
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn mfa_is_told_only_where_the_session_tells_it() {
+    for (attribute, expected) in [
+        (json!("true"), Some(true)),
+        (json!("false"), Some(false)),
+        (json!(true), Some(true)),
+        (Value::Null, None),
+        (json!("perhaps"), None),
+    ] {
+        let mut record = create();
+        record["userIdentity"]["sessionContext"] =
+            json!({"attributes": {"mfaAuthenticated": attribute}});
+        assert_eq!(change(&record).actor.mfa, expected);
+    }
+    assert_eq!(change(&create()).actor.mfa, None);
+}
+
+#[test]
+fn roots_name_is_the_account_alias_and_names_nobody() {
+    let record = with(
+        create(),
+        json!({
+            "requestParameters": null,
+            "userIdentity": {"type": "Root", "userName": "my-alias", "arn": "arn:aws:iam::111122223333:root"}
+        }),
+    );
+    check(
+        &record,
+        "root = 111122223333/<root_account>: AKIA1 created Active",
+    );
+    assert_eq!(change(&record).actor.name, None);
+}
+
+#[test]
+fn long_text_is_cut_where_it_is_kept() {
+    let mut record = with(create(), json!({"userAgent": "a".repeat(5_000)}));
+    record["responseElements"]["accessKey"]["accessKeyId"] = json!("K".repeat(5_000));
+    record["responseElements"]["accessKey"]["userName"] = json!("u".repeat(5_000));
+    let change = change(&record);
+    let (key, _) = change.key_status().unwrap();
+    for text in [
+        change.actor.user_agent.as_deref().unwrap(),
+        key,
+        &change.user_name,
+    ] {
+        assert!(text.len() < MAX_BYTES + 120, "{} bytes", text.len());
+    }
+}
+
+#[test]
+fn the_same_record_twice_is_one_change() {
+    for record in [create(), update(), delete(), rename()] {
+        assert_eq!(change(&record), change(&record.clone()));
+    }
+    let relayed = with(create(), json!({"eventTime": "2024-07-30 21:53:13"}));
+    assert_eq!(change(&relayed).id, change(&create()).id);
+}
+
+#[test]
+fn a_constant_event_id_does_not_make_one_change_of_two() {
+    let mut other_key = create();
+    other_key["responseElements"]["accessKey"]["accessKeyId"] = json!("AKIA2");
+    let mut other_user = create();
+    other_user["responseElements"]["accessKey"]["userName"] = json!("Carol");
+    let mut activated = update();
+    activated["requestParameters"]["status"] = json!("Active");
+    let mut other_name = rename();
+    other_name["requestParameters"]["newUserName"] = json!("Alina");
+    let records = [
+        create(),
+        other_key,
+        other_user,
+        with(create(), json!({"eventTime": "2024-07-30T21:53:14Z"})),
+        with(create(), json!({"recipientAccountId": "2"})),
+        update(),
+        activated,
+        delete(),
+        rename(),
+        other_name,
+    ];
+    let ids: std::collections::BTreeSet<String> =
+        records.iter().map(|record| change(record).id).collect();
+    assert_eq!(ids.len(), records.len());
+}
+
+#[test]
+fn a_missing_event_id_is_derived_from_the_record() {
+    for record in [
+        without(create(), &["eventID"]),
+        with(create(), json!({"eventID": null})),
+        with(create(), json!({"eventID": ""})),
+    ] {
+        let derived = change(&record);
+        assert_eq!(derived.event_id, None);
+        assert!(!derived.id.is_empty());
+        assert_eq!(derived.id, change(&without(create(), &["eventID"])).id);
+        assert_ne!(derived.id, change(&without(delete(), &["eventID"])).id);
+    }
+    let id = change(&create()).id;
+    assert!(
+        id.starts_with("11111111-2222-3333-4444-555555555555."),
+        "{id}"
+    );
+}
+
+#[test]
+fn a_corrected_copy_names_the_record_that_it_corrects() {
+    let record = with(
+        create(),
+        json!({"eventID": "new", "addendum": {"reason": "UPDATED_DATA", "originalEventID": "old"}}),
+    );
+    let corrected = change(&record);
+    assert_eq!(corrected.corrects.as_deref(), Some("old"));
+    assert_eq!(corrected.event_id.as_deref(), Some("new"));
+    for addendum in [
+        Value::Null,
+        json!({}),
+        json!("text"),
+        json!({"reason": "DELIVERY_DELAY"}),
+    ] {
+        let record = with(create(), json!({"addendum": addendum}));
+        assert_eq!(change(&record).corrects, None);
+    }
+}
+
+#[test]
+fn a_rename_affects_both_names_the_new_one_first() {
+    assert_eq!(
+        change(&rename()).affected_users(),
+        [
+            UserId::new("111122223333", "alicia"),
+            UserId::new("111122223333", "alice")
+        ]
+    );
+    let mut respelled = rename();
+    respelled["requestParameters"]["newUserName"] = json!("ALICE");
+    for record in [respelled, create(), update(), delete()] {
+        assert_eq!(
+            change(&record).affected_users(),
+            [UserId::new("111122223333", "alice")]
+        );
+    }
+}
+
+#[test]
+fn the_region_is_kept_where_it_is_told() {
+    assert_eq!(change(&create()).region.as_deref(), Some("us-east-1"));
+    assert_eq!(change(&without(create(), &["awsRegion"])).region, None);
+}
+
+/// Real records, which stand beside a checkout in development and not in it.
+#[test]
+fn records_of_published_attacks_are_read_where_they_are_at_hand() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cloudtrail");
+    if !folder.is_dir() {
+        return;
+    }
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let mut lines = String::new();
+    for file in files {
+        let records: Vec<Value> =
+            serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        for record in records {
+            let _ = writeln!(
+                lines,
+                "{}: {}",
+                record["eventName"].as_str().unwrap(),
+                words(read(&record))
+            );
+        }
+    }
+    expect_test::expect![[r"
+        CreateAccessKey: stratus-red-team-backdoor-u-user = 946986569305/stratus-red-team-backdoor-u-user: AKIAL80DWDVKKM0UXEER created Active
+        AttachUserPolicy: ignored: not a key change
+        CreateAccessKey: malicious-iam-user = 229654561268/malicious-iam-user: AKIAXAFZN8JEPF6L682H created Active
+        CreateUser: ignored: not a key change
+        GetCallerIdentity: ignored: not a key change
+        DeleteLoginProfile: ignored: not a key change
+        CreateLoginProfile: ignored: not a key change
+    "]]
+    .assert_eq(&lines);
+}

@@ -1,0 +1,118 @@
+//! Log files: found in folders, opened plain or gzipped.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use thiserror::Error;
+use walkdir::WalkDir;
+
+/// The name that stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// What gzip begins with (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// The endings of the files that are read in a folder.
+const ENDINGS: [&str; 5] = ["json", "jsonl", "ndjson", "log", "gz"];
+
+/// The folder beside CloudTrail's logs that holds their digests, which are no records.
+const DIGESTS: &str = "CloudTrail-Digest";
+
+/// One log to read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogFile {
+    /// A file.
+    Path(PathBuf),
+    /// Standard input.
+    StandardInput,
+}
+
+/// Why a path gives no logs.
+#[derive(Debug, Error)]
+#[error("cannot read `{}`: {why}", path.display())]
+pub struct PathError {
+    path: PathBuf,
+    why: String,
+}
+
+impl LogFile {
+    /// The name to show.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::StandardInput => "standard input".to_owned(),
+        }
+    }
+
+    /// The size in bytes as it lies on disk; none of a stream.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Path(path) => path.metadata().ok().map(|metadata| metadata.len()),
+            Self::StandardInput => None,
+        }
+    }
+
+    /// Opens the log; what it reads passes through `watch` before it is unpacked.
+    pub fn open(&self, watch: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>) -> io::Result<Box<dyn BufRead>> {
+        let raw: Box<dyn Read> = match self {
+            Self::Path(path) => Box::new(File::open(path)?),
+            Self::StandardInput => Box::new(io::stdin()),
+        };
+        let mut raw = BufReader::with_capacity(128 * 1024, watch(raw));
+        if raw.fill_buf()?.starts_with(&GZIP_MAGIC) {
+            Ok(Box::new(BufReader::with_capacity(
+                128 * 1024,
+                MultiGzDecoder::new(raw),
+            )))
+        } else {
+            Ok(Box::new(raw))
+        }
+    }
+}
+
+/// The logs that `paths` name, each once: files as they are, folders with everything in them that looks like a log, `-`
+/// for standard input; and how many files in folders were passed over.
+pub fn find_logs(paths: &[PathBuf]) -> Result<(Vec<LogFile>, usize), PathError> {
+    let mut logs = std::collections::BTreeSet::new();
+    let mut passed_over = 0;
+    for path in paths {
+        if path == Path::new(STANDARD_INPUT) {
+            logs.insert(LogFile::StandardInput);
+        } else if path.is_dir() {
+            for entry in WalkDir::new(path).sort_by_file_name() {
+                let entry = entry.map_err(|error| PathError {
+                    path: error.path().unwrap_or(path).to_owned(),
+                    why: error
+                        .io_error()
+                        .map_or_else(|| error.to_string(), ToString::to_string),
+                })?;
+                if entry.file_type().is_dir() {
+                    continue;
+                }
+                if looks_like_log(entry.path()) {
+                    logs.insert(LogFile::Path(entry.into_path()));
+                } else {
+                    passed_over += 1;
+                }
+            }
+        } else {
+            path.metadata().map_err(|error| PathError {
+                path: path.clone(),
+                why: error.to_string(),
+            })?;
+            logs.insert(LogFile::Path(path.clone()));
+        }
+    }
+    Ok((logs.into_iter().collect(), passed_over))
+}
+
+fn looks_like_log(path: &Path) -> bool {
+    let is_log = path
+        .extension()
+        .is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    is_log && !path.components().any(|part| part.as_os_str() == DIGESTS)
+}

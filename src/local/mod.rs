@@ -1,0 +1,17 @@
+//! What runs on one machine with nothing deployed: the embedded store, the ledger of replayed records, the terminal.
+
+pub mod ledger;
+#[cfg(feature = "cli")]
+pub mod log_files;
+#[cfg(feature = "cli")]
+pub mod log_records;
+#[cfg(feature = "cli")]
+pub mod ledger_table;
+#[cfg(feature = "cli")]
+pub mod log_reading;
+#[cfg(feature = "cli")]
+pub mod replay;
+#[cfg(feature = "cli")]
+pub mod sqlite;
+#[cfg(feature = "cli")]
+pub mod terminal;

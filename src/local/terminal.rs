@@ -1,0 +1,137 @@
+//! Alerts on the terminal.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use owo_colors::{OwoColorize, Style};
+
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::retire::LastUses;
+use crate::detect::severity::Severity;
+use crate::output::alert_text::{AlertText, alert_text};
+use crate::output::escape::Place;
+use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::error::ServiceError;
+
+/// Writes readable alerts, the headline in colour.
+pub struct TerminalSink {
+    output: Mutex<Box<dyn Write + Send>>,
+}
+
+impl TerminalSink {
+    /// Writes to `output`, always with colour codes.
+    #[must_use]
+    pub fn new(output: Box<dyn Write + Send>) -> Self {
+        Self {
+            output: Mutex::new(output),
+        }
+    }
+
+    /// Writes to stderr, in colour only where it is a terminal and `NO_COLOR` is not set: stdout is for data.
+    #[must_use]
+    pub fn stderr() -> Self {
+        Self::new(Box::new(anstream::stderr()))
+    }
+}
+
+#[async_trait]
+impl AlertSink for TerminalSink {
+    fn name(&self) -> &'static str {
+        "terminal"
+    }
+
+    async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
+        let text = coloured(&alert_text(alert, last_uses, Place::Terminal), alert);
+        // One write for the whole alert, so that no other line comes between its lines.
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        output
+            .write_all(text.as_bytes())
+            .and_then(|()| output.flush())
+            .map_err(|error| {
+                ServiceError::permanent(format!("an alert could not be written: {error}"))
+            })
+    }
+}
+
+fn coloured(text: &AlertText, alert: &Alert) -> String {
+    let style = match (&alert.kind, alert.finding.severity) {
+        (AlertKind::Closed, _) => Style::new().green(),
+        (_, Severity::Medium) => Style::new().yellow(),
+        (_, Severity::High) => Style::new().red(),
+        (_, Severity::Critical) => Style::new().white().on_red(),
+    };
+    format!(
+        "{}\n\n{}\n",
+        text.headline().style(style.bold()),
+        text.body()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::output::testing::{HOSTILE, every_alert, filled_with, last_uses, last_uses_with};
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    async fn printed(alert: &Alert, last_uses: &LastUses) -> String {
+        let captured = Captured::default();
+        let sink = TerminalSink::new(Box::new(captured.clone()));
+        sink.send(alert, last_uses).await.unwrap();
+        let bytes = captured.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_headline_is_coloured_and_nothing_else() {
+        for alert in every_alert() {
+            let printed = printed(&alert, &last_uses()).await;
+            let (headline, body) = printed.split_once('\n').unwrap();
+            assert!(headline.starts_with("\x1b[") && headline.ends_with("\x1b[0m"));
+            assert!(!body.contains('\x1b'));
+        }
+    }
+
+    #[tokio::test]
+    async fn hostile_text_sends_the_terminal_no_codes_and_forges_no_line() {
+        for alert in every_alert() {
+            let harmless = printed(&filled_with("x", alert.clone()), &last_uses_with("x")).await;
+            let codes = harmless.matches('\x1b').count();
+            for text in HOSTILE {
+                let hostile = filled_with(text, alert.clone());
+                let printed = printed(&hostile, &last_uses_with(text)).await;
+                assert_eq!(printed.matches('\x1b').count(), codes, "{text:?}");
+                assert_eq!(printed.lines().count(), harmless.lines().count());
+                let control = |character: char| character.is_control();
+                let others = printed.replace(['\n', '\x1b'], "");
+                assert!(!others.contains(control), "{text:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn where_colour_is_not_wanted_the_codes_are_stripped() {
+        let alert = every_alert().remove(0);
+        let captured = Captured::default();
+        let output =
+            anstream::StripStream::new(Box::new(captured.clone()) as Box<dyn Write + Send>);
+        let sink = TerminalSink::new(Box::new(output));
+        sink.send(&alert, &last_uses()).await.unwrap();
+        let bytes = captured.0.lock().unwrap().clone();
+        assert!(String::from_utf8(bytes).unwrap().starts_with("[MEDIUM] "));
+    }
+}

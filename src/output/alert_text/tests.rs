@@ -1,0 +1,444 @@
+#![expect(
+    clippy::needless_raw_string_hashes,
+    reason = "expect-test writes the texts so"
+)]
+
+use chrono::TimeDelta;
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::detect::finding::{CloseReason, FindingId};
+use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::testing::{at, user};
+use crate::detect::user::UserId;
+use crate::output::commands::{Purpose, command};
+use crate::output::testing::{
+    HOSTILE, closed, filled_with, last_uses, last_uses_with, opened, root, updated,
+};
+
+#[expect(clippy::needless_pass_by_value, reason = "as expect! gives it")]
+fn check(alert: &Alert, last_uses: &LastUses, expected: Expect) {
+    let text = alert_text(alert, last_uses, Place::PlainText).whole();
+    expected.assert_eq(&format!("Subject: {}\n\n{text}", subject(alert)));
+}
+
+#[test]
+fn a_plain_opening() {
+    check(
+        &opened(),
+        &last_uses(),
+        expect![[r#"
+            Subject: [MEDIUM] Second active access key: Alice (111122223333)
+
+            [MEDIUM] Second active access key: Alice (111122223333)
+
+            Confirmed: a listing shows both keys active.
+            Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.
+
+            Keys
+              AKIAOLD  Active
+                created       2022-10-10 22:13:20 UTC, 400 days ago
+                last used     2023-11-14 20:13:20 UTC, 2 h ago, by s3, in us-east-1
+              AKIANEW  Active
+                created       2023-11-14 22:13:22 UTC, 12 s ago
+                last used     never
+
+            Who created AKIANEW
+              when            2023-11-14 22:13:22 UTC
+              actor           arn:aws:iam::111122223333:user/bob
+              signed with     ASIABOB
+              source IP       198.51.100.7
+              user agent      aws-cli/2.15.30 md/awscrt#0.19.19
+              MFA             no
+              console         no
+              event           6f0e3c1a-0000-4000-8000-000000000001
+
+            Do this
+              Retire AKIANEW: it was never used.
+              Deactivate it, in account 111122223333:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
+              If something fails without it, roll back:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+              If this is a rotation, switch to AKIANEW first, then deactivate AKIAOLD instead.
+
+            Details
+              finding         111122223333/alice/1
+              audit entry     2
+              audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+        "#]],
+    );
+}
+
+#[test]
+fn an_opening_whose_keys_could_not_be_listed() {
+    let mut alert = opened();
+    alert.finding.confirmed = false;
+    alert.finding.could_not_list = Some("access denied to role `audit`".to_owned());
+    for key in &mut alert.finding.keys {
+        key.created = None;
+    }
+    alert.finding.opener = None;
+    check(
+        &alert,
+        &LastUses::new(),
+        expect![[r#"
+            Subject: [MEDIUM] Second active access key: Alice (111122223333)
+
+            [MEDIUM] Second active access key: Alice (111122223333)
+
+            Not confirmed: could not list the user's keys; opened on the event's word.
+            The reason: access denied to role `audit`
+            This cannot close until the keys can be listed.
+            Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.
+
+            Keys
+              AKIAOLD  Active
+                created       not known
+                last used     not known
+              AKIANEW  Active
+                created       not known
+                last used     not known
+
+            Who made the second key active is not known; an update follows if an event tells.
+
+            Do this
+              Nothing tells which key to retire. Ask who uses them; deactivate one, never both.
+              To deactivate AKIAOLD:
+                aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Inactive
+              To roll AKIAOLD back:
+                aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Active
+              To deactivate AKIANEW:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
+              To roll AKIANEW back:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+
+            Details
+              finding         111122223333/alice/1
+              audit entry     2
+              audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+        "#]],
+    );
+}
+
+#[test]
+fn an_opening_that_no_listing_has_confirmed_yet() {
+    let mut alert = opened();
+    alert.finding.confirmed = false;
+    let text = alert_text(&alert, &last_uses(), Place::PlainText);
+    let first = text.body().lines().next().unwrap();
+    expect!["Not confirmed: opened on the event's word; a listing has not confirmed it yet."]
+        .assert_eq(first);
+}
+
+#[test]
+fn an_opening_for_root() {
+    check(
+        &root(),
+        &LastUses::new(),
+        expect![[r#"
+        Subject: [CRITICAL] Second active access key: root (111122223333)
+
+        [CRITICAL] Second active access key: root (111122223333)
+
+        Confirmed: a listing shows both keys active.
+        Root's keys are listed from the credential report, which may be up to 4 h old.
+        CRITICAL because the keys are root's.
+        Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+        The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
+
+        Keys
+          access_key_1  Active
+            created       2022-10-10 22:13:20 UTC, 400 days ago
+            last used     not known
+          access_key_2  Active
+            created       2023-11-14 22:13:22 UTC, 12 s ago
+            last used     not known
+
+        Who made the second key active is not known; an update follows if an event tells.
+
+        Do this
+          Retire access_key_1: it is the older one.
+          Commands for IAM users do not reach root's keys.
+          Sign in as root of account 111122223333 > Security credentials > Access keys.
+
+        Details
+          finding         111122223333/<root_account>/1
+          audit entry     2
+          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+    "#]],
+    );
+}
+
+#[test]
+fn a_dormant_key_reactivated_under_a_new_user_name() {
+    let mut alert = opened();
+    alert.finding.severity = Severity::High;
+    alert.finding.severity_reasons = vec![SeverityReason::DormantKey];
+    alert.finding.continues = Some(FindingId {
+        user: UserId::new(user().account(), "alicia"),
+        episode: 3,
+    });
+    let opener = alert.finding.opener.as_mut().unwrap();
+    "AKIAOLD".clone_into(&mut opener.key);
+    opener.created = false;
+    opener.inactive_since = Some(at(2) - TimeDelta::days(45));
+    check(
+        &alert,
+        &last_uses(),
+        expect![[r#"
+        Subject: [HIGH] Second active access key: Alice (111122223333)
+
+        [HIGH] Second active access key: Alice (111122223333)
+
+        Confirmed: a listing shows both keys active.
+        HIGH because the key had been inactive for over 30 days.
+        Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+        The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
+
+        Keys
+          AKIAOLD  Active
+            created       2022-10-10 22:13:20 UTC, 400 days ago
+            last used     2023-11-14 20:13:20 UTC, 2 h ago, by s3, in us-east-1
+          AKIANEW  Active
+            created       2023-11-14 22:13:22 UTC, 12 s ago
+            last used     never
+
+        Who reactivated AKIAOLD
+          when            2023-11-14 22:13:22 UTC
+          inactive since  2023-09-30 22:13:22 UTC, for 45 days
+          actor           arn:aws:iam::111122223333:user/bob
+          signed with     ASIABOB
+          source IP       198.51.100.7
+          user agent      aws-cli/2.15.30 md/awscrt#0.19.19
+          MFA             no
+          console         no
+          event           6f0e3c1a-0000-4000-8000-000000000001
+
+        Do this
+          If nobody on your side reactivated AKIAOLD, deactivate that one instead, at once:
+            aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Inactive
+          Retire AKIANEW: it was never used.
+          Deactivate it, in account 111122223333:
+            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
+          If something fails without it, roll back:
+            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+
+        Details
+          finding         111122223333/alice/1
+          continues       111122223333/alicia/3, the user's former name
+          audit entry     2
+          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+    "#]],
+    );
+}
+
+#[test]
+fn an_update() {
+    check(
+        &updated(),
+        &last_uses(),
+        expect![[r#"
+        Subject: [HIGH] Still two active access keys: Alice (111122223333)
+
+        [HIGH] Still two active access keys: Alice (111122223333)
+
+        Changed: the severity was raised.
+        Confirmed: a listing shows both keys active.
+        HIGH because the rotation window is over.
+        Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+        The rotation window is over since 2023-11-15 22:13:22 UTC (5 min).
+
+        Keys
+          AKIAOLD  Active
+            created       2022-10-10 22:13:20 UTC, 401 days ago
+            last used     2023-11-14 20:13:20 UTC, 26 h 5 min ago, by s3, in us-east-1
+          AKIANEW  Active
+            created       2023-11-14 22:13:22 UTC, 24 h 5 min ago
+            last used     never
+
+        Who created AKIANEW
+          when            2023-11-14 22:13:22 UTC
+          actor           arn:aws:iam::111122223333:user/bob
+          signed with     ASIABOB
+          source IP       198.51.100.7
+          user agent      aws-cli/2.15.30 md/awscrt#0.19.19
+          MFA             no
+          console         no
+          event           6f0e3c1a-0000-4000-8000-000000000001
+
+        Do this
+          Retire AKIANEW: it was never used.
+          Deactivate it, in account 111122223333:
+            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
+          If something fails without it, roll back:
+            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+
+        Details
+          finding         111122223333/alice/1
+          audit entry     4
+          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+    "#]],
+    );
+}
+
+#[test]
+fn a_closing_with_an_inactive_key_left() {
+    check(
+        &closed(),
+        &last_uses(),
+        expect![[r#"
+        Subject: [CLOSED] Second active access key: Alice (111122223333)
+
+        [CLOSED] Second active access key: Alice (111122223333)
+
+        One key is deactivated; fewer than two are active.
+        Closed 2023-11-15 01:33:22 UTC: key deactivated.
+        By arn:aws:iam::111122223333:user/Alice from 203.0.113.9.
+        Two keys were active for 3 h 20 min, since 2023-11-14 22:13:22 UTC.
+
+        Keys
+          AKIAOLD  Inactive
+            created       2022-10-10 22:13:20 UTC, 400 days ago
+            last used     2023-11-14 20:13:20 UTC, 5 h 20 min ago, by s3, in us-east-1
+          AKIANEW  Active
+            created       2023-11-14 22:13:22 UTC, 3 h 20 min ago
+            last used     never
+
+        Left to do
+          AKIAOLD is inactive and can be switched on again.
+          If something fails without it, roll back:
+            aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Active
+          Once nothing has failed for some days, delete it for good:
+            aws iam delete-access-key --user-name Alice --access-key-id AKIAOLD
+
+        Details
+          finding         111122223333/alice/1
+          closed by event 6f0e3c1a-0000-4000-8000-000000000002
+          audit entry     5
+          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+    "#]],
+    );
+}
+
+#[test]
+fn a_closing_with_nothing_left_to_do() {
+    let mut alert = closed();
+    alert.finding.keys.remove(0);
+    let closing = alert.finding.closing.as_mut().unwrap();
+    closing.reason = CloseReason::NeverConfirmed;
+    closing.actor = None;
+    closing.event_id = None;
+    check(
+        &alert,
+        &LastUses::new(),
+        expect![[r#"
+        Subject: [CLOSED] Second active access key: Alice (111122223333)
+
+        [CLOSED] Second active access key: Alice (111122223333)
+
+        No listing ever showed two active keys.
+        Closed 2023-11-15 01:33:22 UTC: never confirmed.
+        It was open for 3 h 20 min, since 2023-11-14 22:13:22 UTC.
+
+        Keys
+          AKIANEW  Active
+            created       2023-11-14 22:13:22 UTC, 3 h 20 min ago
+            last used     not known
+
+        Nothing is left to do.
+
+        Details
+          finding         111122223333/alice/1
+          audit entry     5
+          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+    "#]],
+    );
+}
+
+#[test]
+fn hostile_text_as_a_terminal_gets_it() {
+    let text = "x\x1b[2J\nKeys: none";
+    let alert = filled_with(text, opened());
+    let shown = alert_text(&alert, &last_uses_with(text), Place::Terminal);
+    expect![[r#"
+        [MEDIUM] Second active access key: x\u{1b}[2J\u{a}Keys: none (x\u{1b}[2J\u{a}Keys: none)
+
+        Not confirmed: could not list the user's keys; opened on the event's word.
+        The reason: x\u{1b}[2J\u{a}Keys: none
+        This cannot close until the keys can be listed.
+        Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+        The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.
+
+        Keys
+          x\u{1b}[2J\u{a}Keys: none  Active
+            created       2023-11-14 22:13:21 UTC, 13 s ago
+            last used     2023-11-14 22:13:21 UTC, 13 s ago, by x\u{1b}[2J\u{a}Keys: none, in x\u{1b}[2J\u{a}Keys: none
+          x\u{1b}[2J\u{a}Keys: none  Active
+            created       2023-11-14 22:13:21 UTC, 13 s ago
+            last used     2023-11-14 22:13:21 UTC, 13 s ago, by x\u{1b}[2J\u{a}Keys: none, in x\u{1b}[2J\u{a}Keys: none
+          x\u{1b}[2J\u{a}Keys: none  Inactive
+            created       2023-11-14 22:13:21 UTC, 13 s ago
+            last used     2023-11-14 22:13:21 UTC, 13 s ago, by x\u{1b}[2J\u{a}Keys: none, in x\u{1b}[2J\u{a}Keys: none
+
+        Who reactivated x\u{1b}[2J\u{a}Keys: none
+          when            2023-11-14 22:13:21 UTC
+          inactive since  2023-11-14 22:13:20 UTC, for 1 s
+          actor           x\u{1b}[2J\u{a}Keys: none (the user itself)
+          through         x\u{1b}[2J\u{a}Keys: none
+          signed with     x\u{1b}[2J\u{a}Keys: none
+          source IP       x\u{1b}[2J\u{a}Keys: none
+          user agent      x\u{1b}[2J\u{a}Keys: none
+          MFA             not known
+          console         yes
+          event           x\u{1b}[2J\u{a}Keys: none
+
+        Do this
+          Nothing tells which key to retire. Ask who uses them; deactivate one, never both.
+          To deactivate x\u{1b}[2J\u{a}Keys: none:
+            (no command: the user name or the key id holds what cannot be pasted safely)
+          To roll x\u{1b}[2J\u{a}Keys: none back:
+            (no command: the user name or the key id holds what cannot be pasted safely)
+          To deactivate x\u{1b}[2J\u{a}Keys: none:
+            (no command: the user name or the key id holds what cannot be pasted safely)
+          To roll x\u{1b}[2J\u{a}Keys: none back:
+            (no command: the user name or the key id holds what cannot be pasted safely)
+
+        Details
+          finding         x\u{1b}[2J\u{a}Keys: none/x\u{1b}[2j\u{a}keys: none/1
+          continues       x\u{1b}[2J\u{a}Keys: none/x\u{1b}[2j\u{a}keys: none/1, the user's former name
+          audit entry     2
+          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+    "#]].assert_eq(&shown.whole());
+}
+
+#[test]
+fn every_command_that_is_shown_is_the_command_that_was_made() {
+    for text in HOSTILE {
+        let alert = filled_with(text, opened());
+        let shown = alert_text(&alert, &last_uses_with(text), Place::PlainText);
+        for line in shown
+            .body()
+            .lines()
+            .filter(|line| line.contains("aws iam "))
+        {
+            let made = [Purpose::Deactivate, Purpose::RollBack]
+                .map(|purpose| command(&alert.finding, text, purpose))
+                .into_iter()
+                .flatten()
+                .any(|command| command.line == line.trim_start());
+            assert!(made, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_long_name_leaves_the_account_in_the_subject() {
+    let mut alert = updated();
+    alert.finding.display_name = "n".repeat(64);
+    alert.finding.severity = Severity::Critical;
+    let subject = subject(&alert);
+    assert!(subject.ends_with("? (111122223333)"), "{subject}");
+    assert!(subject.len() < 100);
+}

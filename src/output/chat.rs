@@ -1,0 +1,253 @@
+//! The chat notification: what Amazon Q Developer in chat applications shows in Slack or Teams.
+//!
+//! It shows a message of this form only, and drops any other without a word. Source: Amazon Q Developer in chat
+//! applications administrator guide, custom notifications.
+
+use serde::Serialize;
+
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::retire::{LastUses, key_to_retire};
+use crate::output::alert_text::unchanged;
+use crate::output::commands::{Purpose, command, left_inactive, recommended};
+use crate::output::escape::Place;
+use crate::output::facts::{Facts, tag, topic, user_name};
+use crate::output::json_v1::kind;
+
+/// The longest user name in a title, in characters; a title may have 250.
+const LONGEST_IN_TITLE: usize = 100;
+
+/// A custom notification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChatNotification {
+    version: &'static str,
+    source: &'static str,
+    id: String,
+    content: Content,
+    metadata: Metadata,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Content {
+    text_type: &'static str,
+    title: String,
+    description: String,
+    next_steps: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    /// Updates and the closing join the thread of the opening.
+    thread_id: String,
+    summary: String,
+    event_type: &'static str,
+}
+
+/// The notification that tells `alert`.
+#[must_use]
+pub fn chat_notification(alert: &Alert, last_uses: &LastUses) -> ChatNotification {
+    let facts = Facts {
+        alert,
+        last_uses,
+        place: Place::Chat,
+    };
+    let id = facts.id(&alert.finding.id.to_string());
+    let title = title(&facts);
+    ChatNotification {
+        version: "1.0",
+        source: "custom",
+        id: format!("{} {}", plain(&id), alert.sequence),
+        content: Content {
+            text_type: "client-markdown",
+            description: description(&facts).join("\n"),
+            next_steps: next_steps(&facts),
+            title: title.clone(),
+        },
+        metadata: Metadata {
+            thread_id: plain(&id),
+            summary: title,
+            event_type: kind(&alert.kind),
+        },
+    }
+}
+
+fn plain(code_span: &str) -> String {
+    code_span.trim_matches('`').to_owned()
+}
+
+fn title(facts: &Facts<'_>) -> String {
+    let finding = &facts.alert.finding;
+    let shown = |text| Place::Chat.escape(text, LONGEST_IN_TITLE);
+    format!(
+        "{} | {}: {} ({})",
+        tag(facts.alert),
+        topic(facts.alert),
+        shown(user_name(finding)),
+        shown(finding.user().account())
+    )
+}
+
+fn description(facts: &Facts<'_>) -> Vec<String> {
+    let finding = &facts.alert.finding;
+    let mut lines = match &facts.alert.kind {
+        AlertKind::Closed => facts.closing(),
+        AlertKind::Opened => vec![],
+        AlertKind::Updated(updates) => {
+            let words: Vec<&str> = updates.iter().map(|update| update.words()).collect();
+            vec![format!("Changed: {}.", words.join("; "))]
+        }
+    };
+    if finding.status == FindingStatus::Open {
+        lines.extend(facts.standing());
+        lines.extend(facts.severity_reasons());
+        lines.push(facts.opened());
+        lines.push(facts.window());
+    }
+    lines.extend(finding.keys.iter().map(|key| {
+        format!(
+            "• {} {}, created {}; last used: {}",
+            facts.id(&key.id),
+            key.status.word(),
+            facts.created(key),
+            facts.last_used(key)
+        )
+    }));
+    if let (FindingStatus::Open, Some(opener)) = (finding.status, &finding.opener) {
+        let rows = facts.opener_rows(opener);
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        lines.push(format!(
+            "{}: {}",
+            facts.opener_heading(opener),
+            rows.join(" · ")
+        ));
+    }
+    lines
+}
+
+fn next_steps(facts: &Facts<'_>) -> Vec<String> {
+    let finding = &facts.alert.finding;
+    if finding.status == FindingStatus::Closed {
+        let as_root = left_inactive(finding).next().and_then(|_| as_root(finding));
+        return as_root.into_iter().chain(commands(facts)).collect();
+    }
+    let Some(retire) = key_to_retire(finding, facts.last_uses) else {
+        let advice = "Nothing tells which key to retire: ask who uses them, deactivate one";
+        return [Some(advice.to_owned()), as_root(finding)]
+            .into_iter()
+            .flatten()
+            .collect();
+    };
+    let key = &retire.key.id;
+    let mut steps = vec![format!(
+        "Retire {}: {}",
+        facts.id(key),
+        retire.reason.words()
+    )];
+    steps.extend(as_root(finding));
+    steps.extend(commands(facts));
+    steps.extend(facts.rotation(key));
+    let doubt = facts.key_in_doubt(key).map(|opener| {
+        let line = command(finding, &opener.key, Purpose::Deactivate)
+            .and_then(|command| unchanged(&command, Place::Chat))
+            .map(|line| format!(": {line}"))
+            .unwrap_or_default();
+        format!("{}{line}", facts.doubt(opener))
+    });
+    let first = if facts.is_suspicious() {
+        0
+    } else {
+        steps.len()
+    };
+    steps.splice(first..first, doubt);
+    steps
+}
+
+fn as_root(finding: &Finding) -> Option<String> {
+    finding.user().is_root().then(|| {
+        "Commands do not reach root's keys: sign in as root, Security credentials, Access keys"
+            .to_owned()
+    })
+}
+
+fn commands(facts: &Facts<'_>) -> Vec<String> {
+    recommended(&facts.alert.finding, facts.last_uses)
+        .into_iter()
+        .map(|command| {
+            let purpose = match command.purpose {
+                Purpose::Deactivate => "Deactivate it",
+                Purpose::RollBack => "Roll back if something fails",
+                Purpose::Delete => "Delete it once nothing has failed for some days",
+            };
+            match unchanged(&command, Place::Chat) {
+                Some(line) => format!("{purpose}: {line}"),
+                None => format!("{purpose}: the e-mail has the command"),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::testing::{HOSTILE, filled_with, last_uses, last_uses_with, opened};
+
+    #[test]
+    fn an_opening_in_chat() {
+        let notification = chat_notification(&opened(), &last_uses());
+        let json = serde_json::to_string_pretty(&notification).unwrap();
+        expect_test::expect![[r#"
+            {
+              "version": "1.0",
+              "source": "custom",
+              "id": "111122223333/alice/1 2",
+              "content": {
+                "textType": "client-markdown",
+                "title": "MEDIUM | Second active access key: `Alice` (`111122223333`)",
+                "description": "Confirmed: a listing shows both keys active.\nTwo active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.\nThe rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.\n• `AKIAOLD` Active, created 2022-10-10 22:13:20 UTC, 400 days ago; last used: 2023-11-14 20:13:20 UTC, 2 h ago, by `s3`, in `us-east-1`\n• `AKIANEW` Active, created 2023-11-14 22:13:22 UTC, 12 s ago; last used: never\nWho created `AKIANEW`: when 2023-11-14 22:13:22 UTC · actor `arn:aws:iam::111122223333:user/bob` · signed with `ASIABOB` · source IP `198.51.100.7` · user agent `aws-cli/2.15.30 md/awscrt#0.19.19` · MFA no · console no · event `6f0e3c1a-0000-4000-8000-000000000001`",
+                "nextSteps": [
+                  "Retire `AKIANEW`: it was never used",
+                  "Deactivate it: `aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive`",
+                  "Roll back if something fails: `aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active`",
+                  "If this is a rotation, switch to `AKIANEW` first, then deactivate `AKIAOLD` instead"
+                ]
+              },
+              "metadata": {
+                "threadId": "111122223333/alice/1",
+                "summary": "MEDIUM | Second active access key: `Alice` (`111122223333`)",
+                "eventType": "opened"
+              }
+            }"#]].assert_eq(&json);
+    }
+
+    #[test]
+    fn hostile_text_stays_within_its_code_spans_and_the_limits() {
+        for text in HOSTILE
+            .iter()
+            .map(|text| (*text).to_owned())
+            .chain(["\u{1}".repeat(1_100), "<é`@".repeat(275)])
+        {
+            let alert = filled_with(&text, opened());
+            let notification = chat_notification(&alert, &last_uses_with(&text));
+            let content = &notification.content;
+            assert!(content.title.chars().count() <= 250, "{}", content.title);
+            assert!(content.description.chars().count() <= 8_000);
+            let texts = [&content.title, &content.description]
+                .into_iter()
+                .chain(&content.next_steps);
+            for shown in texts {
+                assert!(
+                    !shown.contains(['<', '>', '&', '\u{1}', '\u{1b}']),
+                    "{shown}"
+                );
+                let outside: String = shown.split('`').step_by(2).collect();
+                assert_eq!(shown.matches('`').count() % 2, 0, "{shown}");
+                assert!(!outside.contains(['@', '*', '[', '$']), "{shown}");
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The exact commands that retire a key, and take that back.
+
+use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::listing::KeyStatus;
+use crate::detect::retire::{LastUses, key_to_retire};
+
+/// The longest name or id that a command is given for; IAM's end at 128.
+const LONGEST_ARGUMENT: usize = 300;
+
+/// What a command does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It deactivates the key.
+    Deactivate,
+    /// It activates the key again.
+    RollBack,
+    /// It deletes the key, which cannot be taken back.
+    Delete,
+}
+
+impl Purpose {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deactivate => "deactivate",
+            Self::RollBack => "roll_back",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// One command for one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What it does.
+    pub purpose: Purpose,
+    /// The key it is for.
+    pub key: String,
+    /// The command, ready for a POSIX shell. It may hold text from an event, so it is escaped like any other.
+    pub line: String,
+}
+
+/// The commands that clean up after `finding`: for an open one, deactivate and roll back the key to retire, if one can
+/// be told; for a closed one, roll back or delete the keys that are left inactive. Never commands for both active keys.
+#[must_use]
+pub fn recommended(finding: &Finding, last_uses: &LastUses) -> Vec<Command> {
+    let (purposes, keys): (_, Vec<&str>) = match finding.status {
+        FindingStatus::Open => (
+            [Purpose::Deactivate, Purpose::RollBack],
+            key_to_retire(finding, last_uses)
+                .map(|retire| retire.key.id.as_str())
+                .into_iter()
+                .collect(),
+        ),
+        FindingStatus::Closed => (
+            [Purpose::RollBack, Purpose::Delete],
+            left_inactive(finding).collect(),
+        ),
+    };
+    keys.into_iter()
+        .flat_map(|key| purposes.map(|purpose| command(finding, key, purpose)))
+        .flatten()
+        .collect()
+}
+
+/// The keys that a closed `finding` leaves behind, inactive.
+pub fn left_inactive(finding: &Finding) -> impl Iterator<Item = &str> {
+    let is_left = finding.closing.as_ref().is_some_and(|closing| {
+        !matches!(
+            closing.reason,
+            CloseReason::UserDeleted | CloseReason::Renamed
+        )
+    });
+    finding
+        .keys
+        .iter()
+        .filter(move |key| is_left && key.status == KeyStatus::Inactive)
+        .map(|key| key.id.as_str())
+}
+
+/// The command that does `purpose` to `key`. None for root, whose keys only root can reach, and none for a name or an id
+/// that IAM would not allow and that could not be pasted safely.
+#[must_use]
+pub fn command(finding: &Finding, key: &str, purpose: Purpose) -> Option<Command> {
+    if finding.user().is_root() {
+        return None;
+    }
+    let user_name = argument("--user-name", &finding.display_name)?;
+    let key_id = argument("--access-key-id", key)?;
+    let line = match purpose {
+        Purpose::Deactivate => {
+            format!("aws iam update-access-key {user_name} {key_id} --status Inactive")
+        }
+        Purpose::RollBack => {
+            format!("aws iam update-access-key {user_name} {key_id} --status Active")
+        }
+        Purpose::Delete => format!("aws iam delete-access-key {user_name} {key_id}"),
+    };
+    Some(Command {
+        purpose,
+        key: key.to_owned(),
+        line,
+    })
+}
+
+fn argument(option: &str, value: &str) -> Option<String> {
+    let is_printable = value
+        .chars()
+        .all(|character| character == ' ' || character.is_ascii_graphic());
+    // The AWS CLI reads a file where a value begins with `file://`.
+    let is_too_odd = value.is_empty() || value.len() > LONGEST_ARGUMENT || value.contains("://");
+    if !is_printable || is_too_odd {
+        return None;
+    }
+    // After `=`, a value that begins with `-` is not taken for another option.
+    let separator = if value.starts_with('-') { '=' } else { ' ' };
+    Some(format!("{option}{separator}{}", quoted(value)))
+}
+
+fn quoted(value: &str) -> String {
+    let is_plain = value
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || "+,.@_-".contains(character));
+    if is_plain {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::finding_of;
+
+    #[track_caller]
+    fn check(user_name: &str, key: &str, expected: Option<&str>) {
+        let mut finding = finding_of(&[("OLD", Some(1)), ("NEW", Some(2))]);
+        user_name.clone_into(&mut finding.display_name);
+        let line = command(&finding, key, Purpose::Delete).map(|command| command.line);
+        assert_eq!(line.as_deref(), expected);
+    }
+
+    #[test]
+    fn arguments_are_quoted_for_the_shell() {
+        check(
+            "Alice",
+            "AKIA1",
+            Some("aws iam delete-access-key --user-name Alice --access-key-id AKIA1"),
+        );
+        check(
+            "a.b+c@example.com",
+            "AKIA1",
+            Some("aws iam delete-access-key --user-name a.b+c@example.com --access-key-id AKIA1"),
+        );
+        check(
+            "x; rm -rf $HOME 'now'",
+            "***",
+            Some(
+                r"aws iam delete-access-key --user-name 'x; rm -rf $HOME '\''now'\''' --access-key-id '***'",
+            ),
+        );
+        check(
+            "--profile",
+            "AKIA1",
+            Some("aws iam delete-access-key --user-name=--profile --access-key-id AKIA1"),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_pasted_safely_gets_no_command() {
+        for user_name in ["", "a\nb", "a\x1bb", "é", "file:///etc/passwd"] {
+            check(user_name, "AKIA1", None);
+        }
+        check(&"x".repeat(301), "AKIA1", None);
+    }
+
+    #[test]
+    fn one_key_at_most_is_recommended() {
+        let finding = finding_of(&[("OLD", Some(1)), ("NEW", Some(2))]);
+        let commands = recommended(&finding, &LastUses::new());
+        let keys: Vec<&str> = commands
+            .iter()
+            .map(|command| command.key.as_str())
+            .collect();
+        assert_eq!(keys, ["OLD", "OLD"]);
+        let alike = finding_of(&[("ONE", None), ("TWO", None)]);
+        assert_eq!(recommended(&alike, &LastUses::new()), []);
+    }
+}

@@ -1,0 +1,292 @@
+//! The one escaping module: text from an event is hostile, and each place it lands in has its own dangers.
+//!
+//! Everywhere, characters that cannot be seen or that move others about are shown as `\u{..}`: control characters
+//! (so no line can be forged), direction marks, zero-width characters, and every space after a first one (so no text
+//! can be pushed to where the next line begins).
+
+/// The longest that a text of no fixed form is shown, in characters: a user agent, an error message.
+pub const LONGEST_TEXT: usize = 200;
+
+/// The longest that a name, an id or an ARN is shown, in characters. An ARN with a long path fits.
+pub const LONGEST_ID: usize = 300;
+
+/// The longest subject that SNS takes. Source: SNS API reference, `Publish`: less than 100 characters.
+const LONGEST_SUBJECT: usize = 99;
+
+/// Where readable text lands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A terminal.
+    Terminal,
+    /// Plain text, such as an e-mail's.
+    PlainText,
+    /// A chat message in the client's markdown.
+    Chat,
+}
+
+impl Place {
+    /// `text` made safe for this place, cut to `longest` characters.
+    #[must_use]
+    pub fn escape(self, text: &str, longest: usize) -> String {
+        match self {
+            Self::Terminal => for_terminal(text, longest),
+            Self::PlainText => for_plain_text(text, longest),
+            Self::Chat => for_chat(text, longest),
+        }
+    }
+}
+
+/// `text` for a terminal, cut to `longest` characters.
+#[must_use]
+pub fn for_terminal(text: &str, longest: usize) -> String {
+    cut(visible(text), longest)
+}
+
+/// `text` for an e-mail or another plain text, cut to `longest` characters. Mail programs make links of addresses, so
+/// `://` becomes `[:]//`.
+#[must_use]
+pub fn for_plain_text(text: &str, longest: usize) -> String {
+    cut(visible(&without_links(text)), longest)
+}
+
+/// `text` for a chat message that Amazon Q shows in the client's own markdown, cut to `longest` characters.
+///
+/// Slack and Teams share no escape: Slack knows no backslash, Teams leaves entities in code as they are. Both show a
+/// code span as it stands, without bold, links, mentions, emoji or headings, and ids can be copied from it. So the text
+/// becomes a code span, and what could end one or means something to Slack even in one is replaced by a look-alike:
+/// backtick, `<`, `>`, `&`, and an `@` that begins a word (`bob@example.com` stays as it is).
+#[must_use]
+pub fn for_chat(text: &str, longest: usize) -> String {
+    let mut is_in_word = false;
+    let inert: String = without_links(text)
+        .chars()
+        .map(|character| {
+            let begins_mention = character == '@' && !is_in_word;
+            is_in_word = character.is_alphanumeric();
+            match character {
+                '`' => '\'',
+                '<' => '‹',
+                '>' => '›',
+                '&' => '＆',
+                '@' if begins_mention => '＠',
+                other => other,
+            }
+        })
+        .collect();
+    if inert.is_empty() {
+        // Two backticks would begin a code span that does not end here.
+        return "(empty)".to_owned();
+    }
+    format!("`{}`", cut(visible(&inert), longest))
+}
+
+/// `text` as the subject of an SNS message: printable ASCII, shorter than 100 characters.
+#[must_use]
+pub fn for_subject(text: &str) -> String {
+    let pieces = text.trim_start().chars().map(|character| {
+        let is_shown = character == ' ' || character.is_ascii_graphic();
+        if is_shown { character } else { '?' }.to_string()
+    });
+    cut_with(pieces, LONGEST_SUBJECT, "...")
+}
+
+/// `text` for an HTML element or a quoted attribute. Not cut.
+#[must_use]
+pub fn for_html(text: &str) -> String {
+    visible(text)
+        .map(|piece| match piece.as_str() {
+            "&" => "&amp;".to_owned(),
+            "<" => "&lt;".to_owned(),
+            ">" => "&gt;".to_owned(),
+            "\"" => "&quot;".to_owned(),
+            "'" => "&#39;".to_owned(),
+            _ => piece,
+        })
+        .collect()
+}
+
+/// `text` as a whole CSV field, quoted where it has to be. Not cut. What a spreadsheet would take for a formula begins
+/// with `'` instead (OWASP, CSV injection).
+#[must_use]
+pub fn for_csv(text: &str) -> String {
+    let is_formula = text.starts_with(['\t', '\r'])
+        || text
+            .trim_start()
+            .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let field: String = is_formula
+        .then(|| "'".to_owned())
+        .into_iter()
+        .chain(visible(text))
+        .collect();
+    if field.contains(['"', ',', ';']) {
+        return format!("\"{}\"", field.replace('"', "\"\""));
+    }
+    field
+}
+
+/// `text` character by character, each as it is to be shown.
+fn visible(text: &str) -> impl Iterator<Item = String> {
+    text.chars().scan(false, |is_after_space, character| {
+        let is_shown = match character {
+            ' ' => !*is_after_space,
+            other => !is_hidden(other),
+        };
+        *is_after_space = character == ' ';
+        Some(if is_shown {
+            character.to_string()
+        } else {
+            character.escape_unicode().to_string()
+        })
+    })
+}
+
+/// Whether `character` cannot be seen, or moves others about. Spaces other than the usual one count, as they could
+/// pass for it.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || character.is_whitespace()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+fn without_links(text: &str) -> String {
+    text.replace("://", "[:]//")
+}
+
+fn cut(pieces: impl Iterator<Item = String>, longest: usize) -> String {
+    cut_with(pieces, longest, "…")
+}
+
+/// The pieces up to `longest` characters, never half a piece; `ending` stands for what was left out.
+fn cut_with(pieces: impl Iterator<Item = String>, longest: usize, ending: &str) -> String {
+    let pieces: Vec<String> = pieces.collect();
+    let length = |text: &str| text.chars().count();
+    if pieces.iter().map(|piece| length(piece)).sum::<usize>() <= longest {
+        return pieces.concat();
+    }
+    let room = longest.saturating_sub(length(ending));
+    let mut used = 0;
+    pieces
+        .into_iter()
+        .take_while(|piece| {
+            used += length(piece);
+            used <= room
+        })
+        .chain([ending.to_owned()])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::testing::HOSTILE;
+
+    #[test]
+    fn no_hidden_character_gets_through_any_of_them() {
+        for text in HOSTILE {
+            for shown in [
+                for_terminal(text, LONGEST_TEXT),
+                for_plain_text(text, LONGEST_TEXT),
+                for_chat(text, LONGEST_TEXT),
+                for_subject(text),
+                for_html(text),
+                for_csv(text),
+            ] {
+                let hidden = shown
+                    .chars()
+                    .find(|character| *character != ' ' && is_hidden(*character));
+                assert_eq!(hidden, None, "{text:?} became {shown:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_chat_message_holds_one_code_span_and_nothing_that_ends_it_or_calls_people() {
+        for text in HOSTILE {
+            let shown = for_chat(text, LONGEST_TEXT);
+            let inner = shown.strip_prefix('`').unwrap().strip_suffix('`').unwrap();
+            assert!(!inner.contains(['`', '<', '>', '&', '\n']), "{shown}");
+            assert!(!inner.contains("://"), "{shown}");
+            assert!(!inner.starts_with('@') && !inner.contains(" @"), "{shown}");
+        }
+        assert_eq!(for_chat("", LONGEST_TEXT), "(empty)");
+    }
+
+    #[test]
+    fn html_csv_and_subject_hold_nothing_of_their_own_syntax() {
+        for text in HOSTILE {
+            let html = for_html(text);
+            assert!(!html.contains(['<', '>', '"', '\'']), "{html}");
+            let csv = for_csv(text);
+            let inner = csv.trim_start_matches('"');
+            assert!(!inner.starts_with(['=', '+', '-', '@']), "{csv}");
+            let subject = for_subject(text);
+            assert!(subject.len() < 100 && subject.is_ascii(), "{subject}");
+        }
+    }
+
+    #[test]
+    fn each_place_shows_harmless_text_as_it_is() {
+        for text in [
+            "arn:aws:sts::111122223333:assumed-role/Admin_Role/bob@example.com",
+            "aws-cli/2.15.30 Python/3.11.8 md/awscrt#0.19.19 [x] (y)",
+            "Zoë 学",
+        ] {
+            assert_eq!(for_terminal(text, LONGEST_TEXT), text);
+            assert_eq!(for_plain_text(text, LONGEST_TEXT), text);
+            assert_eq!(for_chat(text, LONGEST_TEXT), format!("`{text}`"));
+            assert_eq!(for_html(text), text);
+            assert_eq!(for_csv(text), text);
+        }
+    }
+
+    #[test]
+    fn hidden_characters_links_formulas_and_markup_in_words() {
+        assert_eq!(
+            for_terminal("a\x1b[2Kb\nc\u{9b}d\u{202e}e  f", 100),
+            r"a\u{1b}[2Kb\u{a}c\u{9b}d\u{202e}e \u{20}f"
+        );
+        assert_eq!(
+            for_plain_text("see http://evil.example", 100),
+            "see http[:]//evil.example"
+        );
+        assert_eq!(
+            for_chat("<!channel> `*x*` @here &lt;", 100),
+            "`‹!channel› '*x*' ＠here ＆lt;`"
+        );
+        assert_eq!(for_html("<b a='1'>&"), "&lt;b a=&#39;1&#39;&gt;&amp;");
+        assert_eq!(for_csv("=1+1"), "'=1+1");
+        assert_eq!(for_csv("\t=1"), r"'\u{9}=1");
+        assert_eq!(for_csv("-1,\"x\""), "\"'-1,\"\"x\"\"\"");
+        assert_eq!(for_subject("é\r\nBcc: x"), "???Bcc: x");
+    }
+
+    #[test]
+    fn long_text_is_cut_and_never_within_an_escape() {
+        assert_eq!(for_terminal(&"x".repeat(10), 10), "x".repeat(10));
+        assert_eq!(for_terminal(&"x".repeat(11), 10), "xxxxxxxxx…");
+        assert_eq!(for_terminal("xxxxx\u{7}\u{7}", 10), "xxxxx…");
+        assert_eq!(for_subject(&"x".repeat(200)).len(), 99);
+        let arn = format!("arn:aws:iam::111122223333:user/{}", "p".repeat(260));
+        assert_eq!(for_plain_text(&arn, LONGEST_ID), arn);
+    }
+}

@@ -1,0 +1,172 @@
+//! The facts of an alert in words, escaped for the place where they land; every readable output is made of these.
+
+use crate::detect::Timestamp;
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::finding::{Finding, FindingKey};
+use crate::detect::retire::{LastUsed, LastUses};
+use crate::detect::severity::Severity;
+use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, Place};
+use crate::output::time::{duration, readable};
+
+mod actor;
+mod advice;
+mod closing;
+
+pub(super) use self::actor::user_arn;
+
+/// An alert, about to be told in a place.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) alert: &'a Alert,
+    pub(super) last_uses: &'a LastUses,
+    pub(super) place: Place,
+}
+
+/// The name to show for the user of `finding`, hostile still.
+pub(super) fn user_name(finding: &Finding) -> &str {
+    if finding.user().is_root() {
+        return "root";
+    }
+    &finding.display_name
+}
+
+/// What the alert is about, before the name: the beginning of headlines and subjects.
+pub(super) fn topic(alert: &Alert) -> &'static str {
+    match alert.kind {
+        AlertKind::Opened | AlertKind::Closed => "Second active access key",
+        AlertKind::Updated(_) => "Still two active access keys",
+    }
+}
+
+/// The word in front of it all: the severity, as long as it matters.
+pub(super) fn tag(alert: &Alert) -> &'static str {
+    match alert.kind {
+        AlertKind::Opened | AlertKind::Updated(_) => alert.finding.severity.word(),
+        AlertKind::Closed => "CLOSED",
+    }
+}
+
+impl Facts<'_> {
+    pub(super) fn id(&self, id: &str) -> String {
+        self.place.escape(id, LONGEST_ID)
+    }
+
+    pub(super) fn text(&self, text: &str) -> String {
+        self.place.escape(text, LONGEST_TEXT)
+    }
+
+    fn finding(&self) -> &Finding {
+        &self.alert.finding
+    }
+
+    /// Whether two active keys are certain, and if not, why not.
+    pub(super) fn standing(&self) -> Vec<String> {
+        let finding = self.finding();
+        let mut lines = match (&finding.could_not_list, &finding.opener) {
+            _ if finding.confirmed => {
+                vec!["Confirmed: a listing shows both keys active.".to_owned()]
+            }
+            (Some(reason), _) => vec![
+                "Not confirmed: could not list the user's keys; opened on the event's word."
+                    .to_owned(),
+                format!("The reason: {}", self.id(reason)),
+                "This cannot close until the keys can be listed.".to_owned(),
+            ],
+            (None, Some(_)) => vec![
+                "Not confirmed: opened on the event's word; a listing has not confirmed it yet."
+                    .to_owned(),
+            ],
+            (None, None) => vec![
+                "Not confirmed: a listing shows two active keys, but it may be out of date."
+                    .to_owned(),
+            ],
+        };
+        if finding.user().is_root() {
+            lines.push(
+                "Root's keys are listed from the credential report, which may be up to 4 h old."
+                    .to_owned(),
+            );
+        }
+        lines
+    }
+
+    /// Why the severity is above the usual.
+    pub(super) fn severity_reasons(&self) -> Option<String> {
+        let reasons: Vec<&str> = self
+            .finding()
+            .severity_reasons
+            .iter()
+            .map(|reason| reason.words())
+            .collect();
+        let word = self.finding().severity.word();
+        (!reasons.is_empty()).then(|| format!("{word} because {}.", reasons.join("; ")))
+    }
+
+    /// Since when two keys are active, and how late that was seen.
+    pub(super) fn opened(&self) -> String {
+        let finding = self.finding();
+        if finding.detected_at <= finding.opened_at {
+            return format!("Two active keys, seen {}.", readable(finding.detected_at));
+        }
+        format!(
+            "Two active keys since {}, seen {} later.",
+            readable(finding.opened_at),
+            duration(finding.detected_at - finding.opened_at)
+        )
+    }
+
+    /// How long the rotation window still runs, or for how long it has been over.
+    pub(super) fn window(&self) -> String {
+        let (now, end) = (self.alert.at, self.alert.window_ends_at);
+        if now >= end {
+            return format!(
+                "The rotation window is over since {} ({}).",
+                readable(end),
+                duration(now - end)
+            );
+        }
+        let then = match self.finding().severity {
+            Severity::Medium => "; after that, this is HIGH",
+            Severity::High | Severity::Critical => "",
+        };
+        format!(
+            "The rotation window runs {} more, until {}{then}.",
+            duration(end - now),
+            readable(end)
+        )
+    }
+
+    /// When `key` was created.
+    pub(super) fn created(&self, key: &FindingKey) -> String {
+        key.created
+            .map_or("not known".to_owned(), |at| self.moment(at))
+    }
+
+    /// When, by which service and where `key` was last used.
+    pub(super) fn last_used(&self, key: &FindingKey) -> String {
+        match self.last_uses.get(&key.id) {
+            None => "not known".to_owned(),
+            Some(LastUsed::Never) => "never".to_owned(),
+            Some(LastUsed::At {
+                at,
+                service,
+                region,
+            }) => {
+                let by = service
+                    .as_ref()
+                    .map(|service| format!(", by {}", self.text(service)));
+                let place = region
+                    .as_ref()
+                    .map(|region| format!(", in {}", self.text(region)));
+                [Some(self.moment(*at)), by, place]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+        }
+    }
+
+    fn moment(&self, at: Timestamp) -> String {
+        format!("{}, {} ago", readable(at), duration(self.alert.at - at))
+    }
+}

@@ -1,0 +1,96 @@
+//! Who made a change, in words.
+
+use crate::detect::actor::Actor;
+use crate::detect::finding::{Finding, Opener};
+use crate::output::facts::Facts;
+use crate::output::time::{duration, readable};
+
+/// The user's own ARN, which only an event made by the user tells.
+pub(in crate::output) fn user_arn(finding: &Finding) -> Option<&str> {
+    let by_opener = finding.opener.as_ref().map(|opener| &opener.actor);
+    let by_closing = finding
+        .closing
+        .as_ref()
+        .and_then(|closing| closing.actor.as_ref());
+    [by_opener, by_closing]
+        .into_iter()
+        .flatten()
+        .filter(|actor| is_the_user(actor, finding))
+        .find_map(|actor| actor.arn.as_deref())
+}
+
+fn is_the_user(actor: &Actor, finding: &Finding) -> bool {
+    let user = finding.user();
+    let is_same_account = actor.account.as_deref() == Some(user.account());
+    let is_same_name = if user.is_root() {
+        actor.kind.as_deref() == Some("Root")
+    } else {
+        actor
+            .name
+            .as_deref()
+            .is_some_and(|name| name.to_lowercase() == user.name())
+    };
+    is_same_account && is_same_name
+}
+
+impl Facts<'_> {
+    /// What `opener` did, as a heading.
+    pub(in crate::output) fn opener_heading(&self, opener: &Opener) -> String {
+        format!("Who {} {}", did(opener), self.id(&opener.key))
+    }
+
+    /// What is known of `opener`, by name.
+    pub(in crate::output) fn opener_rows(&self, opener: &Opener) -> Vec<(&'static str, String)> {
+        let mut rows = vec![("when", readable(opener.at))];
+        rows.extend(opener.inactive_since.map(|since| {
+            let dormant = duration(opener.at - since);
+            (
+                "inactive since",
+                format!("{}, for {dormant}", readable(since)),
+            )
+        }));
+        rows.extend(self.actor_rows(&opener.actor));
+        rows.extend(opener.event_id.as_ref().map(|id| ("event", self.id(id))));
+        rows
+    }
+
+    /// What is known of `actor`, by name.
+    fn actor_rows(&self, actor: &Actor) -> Vec<(&'static str, String)> {
+        let known = |text: &Option<String>| {
+            text.as_deref()
+                .map_or("not known".to_owned(), |text| self.text(text))
+        };
+        let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+        let itself = if is_the_user(actor, self.finding()) {
+            " (the user itself)"
+        } else {
+            ""
+        };
+        let mut rows = vec![("actor", format!("{}{itself}", self.id(actor.label())))];
+        if let (Some(service), Some(_)) = (&actor.invoked_by, &actor.arn) {
+            rows.push(("through", self.text(service)));
+        }
+        rows.extend(
+            actor
+                .access_key_id
+                .as_ref()
+                .map(|key| ("signed with", self.id(key))),
+        );
+        rows.extend([
+            ("source IP", known(&actor.source_ip)),
+            ("user agent", known(&actor.user_agent)),
+            ("MFA", actor.mfa.map_or("not known".to_owned(), yes_or_no)),
+            ("console", yes_or_no(actor.console)),
+        ]);
+        rows
+    }
+}
+
+/// What an opener did to its key.
+pub(super) fn did(opener: &Opener) -> &'static str {
+    if opener.created {
+        "created"
+    } else {
+        "reactivated"
+    }
+}

@@ -1,0 +1,55 @@
+//! How a finding ended, in words.
+
+use crate::detect::finding::CloseReason;
+use crate::output::facts::Facts;
+use crate::output::time::{duration, readable};
+
+impl Facts<'_> {
+    /// How and when the finding ended, by whom, and how long it was open.
+    pub(in crate::output) fn closing(&self) -> Vec<String> {
+        let finding = self.finding();
+        let Some(closing) = &finding.closing else {
+            return vec![];
+        };
+        let what = match closing.reason {
+            CloseReason::Deactivated => "One key is deactivated; fewer than two are active.",
+            CloseReason::Deleted => "One key is deleted; fewer than two are active.",
+            CloseReason::UserDeleted => "The user is deleted, and its keys with it.",
+            CloseReason::Renamed => {
+                "The user has another name now; under that name its finding goes on."
+            }
+            CloseReason::NeverConfirmed => "No listing ever showed two active keys.",
+        };
+        let by = match &closing.actor {
+            Some(actor) => {
+                let ip = actor
+                    .source_ip
+                    .as_ref()
+                    .map(|ip| format!(" from {}", self.text(ip)))
+                    .unwrap_or_default();
+                Some(format!("By {}{ip}.", self.id(actor.label())))
+            }
+            None if closing.reason == CloseReason::NeverConfirmed => None,
+            None => Some("By whom is not known.".to_owned()),
+        };
+        let open_for = duration(closing.at - finding.opened_at);
+        let since = readable(finding.opened_at);
+        let how_long = match closing.reason {
+            CloseReason::NeverConfirmed => format!("It was open for {open_for}, since {since}."),
+            _ => format!("Two keys were active for {open_for}, since {since}."),
+        };
+        [
+            Some(what.to_owned()),
+            Some(format!(
+                "Closed {}: {}.",
+                readable(closing.at),
+                closing.reason.words()
+            )),
+            by,
+            Some(how_long),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}

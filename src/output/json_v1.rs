@@ -1,0 +1,245 @@
+//! Version 1 of the JSON that programs read. Fields may be added to it; none changes its meaning or goes without a new
+//! version. Times are RFC 3339 in UTC and whole seconds.
+
+use serde_json::Value;
+
+use crate::detect::actor::Actor;
+use crate::detect::alert::{Alert, AlertKind, Update};
+use crate::detect::audit::AuditEntry;
+use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::retire::{LastUsed, LastUses, RetireReason, key_to_retire};
+use crate::detect::severity::SeverityReason;
+use crate::output::commands::recommended;
+use crate::output::facts;
+use crate::output::json_v1::wire::{
+    ActorV1, AlertV1, AuditEntryV1, CommandV1, FindingV1, KeyV1, LastUsedV1, OpenerV1, RetireV1,
+};
+use crate::output::time::rfc3339;
+
+pub mod wire;
+
+/// The longest text that is kept in JSON that would be too long else, in characters.
+const LONGEST_WHEN_CUT: usize = 200;
+
+/// `finding` in version 1.
+#[must_use]
+pub fn finding(finding: &Finding) -> FindingV1 {
+    let user = finding.user();
+    let closing = finding.closing.as_ref();
+    FindingV1 {
+        id: finding.id.to_string(),
+        account: user.account().to_owned(),
+        user: finding.display_name.clone(),
+        is_root: user.is_root(),
+        status: match finding.status {
+            FindingStatus::Open => "open",
+            FindingStatus::Closed => "closed",
+        },
+        confirmed: finding.confirmed,
+        could_not_list: finding.could_not_list.clone(),
+        severity: finding.severity.word(),
+        severity_reasons: finding
+            .severity_reasons
+            .iter()
+            .map(|reason| severity_reason(*reason))
+            .collect(),
+        opened_at: rfc3339(finding.opened_at),
+        detected_at: rfc3339(finding.detected_at),
+        closed_at: closing.map(|closing| rfc3339(closing.at)),
+        close_reason: closing.map(|closing| close_reason(closing.reason)),
+        closed_by: closing.and_then(|closing| closing.actor.as_ref().map(actor)),
+        close_event_id: closing.and_then(|closing| closing.event_id.clone()),
+        keys: finding
+            .keys
+            .iter()
+            .map(|key| KeyV1 {
+                id: key.id.clone(),
+                status: key.status.word(),
+                created: key.created.map(rfc3339),
+            })
+            .collect(),
+        actor: finding.opener.as_ref().map(|opener| actor(&opener.actor)),
+        opener: finding.opener.as_ref().map(|opener| OpenerV1 {
+            key: opener.key.clone(),
+            how: if opener.created {
+                "created"
+            } else {
+                "reactivated"
+            },
+            at: rfc3339(opener.at),
+            inactive_since: opener.inactive_since.map(rfc3339),
+            event_id: opener.event_id.clone(),
+        }),
+        continues: finding.continues.as_ref().map(ToString::to_string),
+    }
+}
+
+/// `alert` in version 1.
+#[must_use]
+pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
+    let retire = key_to_retire(&alert.finding, last_uses);
+    AlertV1 {
+        version: "1",
+        kind: kind(&alert.kind),
+        updates: match &alert.kind {
+            AlertKind::Updated(updates) => updates.iter().map(|one| update(*one)).collect(),
+            AlertKind::Opened | AlertKind::Closed => vec![],
+        },
+        sequence: alert.sequence,
+        audit_hash: alert.audit_hash.clone(),
+        at: rfc3339(alert.at),
+        rotation_window_ends_at: rfc3339(alert.window_ends_at),
+        finding: finding(&alert.finding),
+        last_used: alert
+            .finding
+            .keys
+            .iter()
+            .filter_map(|key| Some(last_used(&key.id, last_uses.get(&key.id)?)))
+            .collect(),
+        retire: retire.map(|retire| RetireV1 {
+            key: retire.key.id.clone(),
+            reason: match retire.reason {
+                RetireReason::NeverUsed => "never_used",
+                RetireReason::LeastRecentlyUsed => "least_recently_used",
+                RetireReason::Oldest => "oldest",
+            },
+        }),
+        commands: recommended(&alert.finding, last_uses)
+            .into_iter()
+            .map(|command| CommandV1 {
+                purpose: command.purpose.word(),
+                key: command.key,
+                command: command.line,
+            })
+            .collect(),
+    }
+}
+
+/// `entry` in version 1.
+#[must_use]
+pub fn audit_entry(entry: &AuditEntry) -> AuditEntryV1 {
+    let draft = &entry.draft;
+    AuditEntryV1 {
+        account: entry.user.account().to_owned(),
+        user: entry.user.name().to_owned(),
+        sequence: entry.sequence,
+        at: rfc3339(draft.at),
+        recorded_at: rfc3339(draft.recorded_at),
+        kind: draft.kind.word(),
+        finding_id: draft.finding_id.clone(),
+        event_id: draft.event_id.clone(),
+        actor: draft.actor.clone(),
+        details: draft.details.clone(),
+        previous_hash: entry.previous_hash.clone(),
+        hash: entry.hash.clone(),
+    }
+}
+
+/// The word for what happened to a finding.
+#[must_use]
+pub fn kind(kind: &AlertKind) -> &'static str {
+    match kind {
+        AlertKind::Opened => "opened",
+        AlertKind::Updated(_) => "updated",
+        AlertKind::Closed => "closed",
+    }
+}
+
+/// The ARN of the finding's user, which only an event that the user made tells.
+#[must_use]
+pub fn user_arn(finding: &Finding) -> Option<&str> {
+    facts::user_arn(finding)
+}
+
+/// `alert` as one line of JSON. Where that would be longer than `longest` bytes, which takes hostile text in many
+/// fields, every text is cut to 200 characters: a cut alert is better than one that no service takes.
+pub fn to_line(alert: &AlertV1, longest: usize) -> Result<String, serde_json::Error> {
+    let line = serde_json::to_string(alert)?;
+    if line.len() <= longest {
+        return Ok(line);
+    }
+    Ok(with_cut_texts(serde_json::to_value(alert)?).to_string())
+}
+
+fn with_cut_texts(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.chars().count() > LONGEST_WHEN_CUT => {
+            Value::String(text.chars().take(LONGEST_WHEN_CUT).chain(['…']).collect())
+        }
+        Value::Array(values) => values.into_iter().map(with_cut_texts).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            // Half a command would do something else.
+            .filter(|(name, _)| name != "commands")
+            .map(|(name, value)| (name, with_cut_texts(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn actor(actor: &Actor) -> ActorV1 {
+    ActorV1 {
+        kind: actor.kind.clone(),
+        arn: actor.arn.clone(),
+        name: actor.name.clone(),
+        account: actor.account.clone(),
+        access_key_id: actor.access_key_id.clone(),
+        source_ip: actor.source_ip.clone(),
+        user_agent: actor.user_agent.clone(),
+        mfa: actor.mfa,
+        console: actor.console,
+        invoked_by: actor.invoked_by.clone(),
+    }
+}
+
+fn last_used(key: &str, used: &LastUsed) -> LastUsedV1 {
+    let key = key.to_owned();
+    match used {
+        LastUsed::Never => LastUsedV1 {
+            key,
+            at: None,
+            service: None,
+            region: None,
+        },
+        LastUsed::At {
+            at,
+            service,
+            region,
+        } => LastUsedV1 {
+            key,
+            at: Some(rfc3339(*at)),
+            service: service.clone(),
+            region: region.clone(),
+        },
+    }
+}
+
+fn update(update: Update) -> &'static str {
+    match update {
+        Update::Keys => "keys",
+        Update::Opener => "opener",
+        Update::Severity => "severity",
+    }
+}
+
+fn severity_reason(reason: SeverityReason) -> &'static str {
+    match reason {
+        SeverityReason::Root => "root",
+        SeverityReason::OutlivedWindow => "outlived_window",
+        SeverityReason::UntrustedActor => "untrusted_actor",
+        SeverityReason::DormantKey => "dormant_key",
+    }
+}
+
+fn close_reason(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Deactivated => "deactivated",
+        CloseReason::Deleted => "deleted",
+        CloseReason::UserDeleted => "user_deleted",
+        CloseReason::Renamed => "renamed",
+        CloseReason::NeverConfirmed => "never_confirmed",
+    }
+}
+
+#[cfg(test)]
+mod tests;

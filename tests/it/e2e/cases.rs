@@ -1,0 +1,206 @@
+//! What happens to users and keys.
+
+use secondkey::detect::audit::AuditKind::{
+    FindingClosed, FindingOpened, KeyCreated, KeyDeleted, KeyUpdated, UserDeleted, UserRenamed,
+};
+use secondkey::detect::finding::{CloseReason, FindingStatus};
+use secondkey::detect::user::UserId;
+use serde_json::json;
+
+use super::world::{ACCOUNT, World, kinds};
+
+#[tokio::test]
+async fn a_second_key_created_opens_a_finding_and_alerts() {
+    let world = World::new("created").await;
+    let [first, second] = world.open().await;
+    world.until_quiet().await;
+
+    let findings = world.findings(FindingStatus::Open).await;
+    assert_eq!(findings.len(), 1);
+    let finding = &findings[0];
+    assert!(finding.confirmed);
+    assert_eq!(finding.display_name, world.user);
+    assert!(finding.active_keys().any(|key| key == first));
+    let opener = finding.opener.as_ref().expect("the event tells who");
+    assert_eq!((opener.key.as_str(), opener.created), (second.as_str(), true));
+
+    let alerts = world.alerts().await;
+    assert_eq!(kinds(&alerts), ["opened"]);
+    assert_eq!(alerts[0]["finding"]["id"], finding.id.to_string());
+    assert_eq!(alerts[0]["finding"]["actor"]["arn"], format!("arn:aws:iam::{ACCOUNT}:user/dana"));
+    assert_eq!(alerts[0]["retire"]["key"], first);
+    let events = world.bus_events().await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["detail-type"], "Second Active Access Key Opened");
+    assert_eq!(events[0]["detail"]["finding"]["id"], finding.id.to_string());
+    let trail = world.trail(&world.user_id()).await;
+    assert_eq!(trail[..2], [KeyCreated, FindingOpened]);
+}
+
+#[tokio::test]
+async fn a_second_key_reactivated_opens_a_finding() {
+    let world = World::new("reactivated").await;
+    world.create_key().await;
+    let second = world.create_key().await;
+    world.update_key(&second, "Inactive").await;
+    world.tell(world.updated(&second, "Inactive")).await;
+    world.until_quiet().await;
+    assert_eq!(kinds(&world.alerts().await), Vec::<&str>::new());
+
+    world.update_key(&second, "Active").await;
+    world.tell(world.updated(&second, "Active")).await;
+    world.until("the finding is open", async || world.is_open().await).await;
+    world.until_quiet().await;
+    let alerts = world.alerts().await;
+    assert_eq!(kinds(&alerts), ["opened"]);
+    let finding = &world.findings(FindingStatus::Open).await[0];
+    assert!(!finding.opener.as_ref().expect("the event tells who").created);
+}
+
+#[tokio::test]
+async fn a_key_deactivated_closes_the_finding_and_its_deletion_changes_nothing() {
+    let world = World::new("deactivated").await;
+    let [first, _] = world.open().await;
+    world.until_quiet().await;
+    world.update_key(&first, "Inactive").await;
+    world.tell(world.updated(&first, "Inactive")).await;
+    world.until("the finding is closed", async || world.is_closed().await).await;
+    world.delete_key(&first).await;
+    world.tell(world.deleted(&first)).await;
+    world.until_quiet().await;
+
+    assert_eq!(kinds(&world.alerts().await), ["opened", "closed"]);
+    let finding = &world.findings(FindingStatus::Closed).await[0];
+    let closing = finding.closing.as_ref().expect("it is closed");
+    assert_eq!(closing.reason, CloseReason::Deactivated);
+    assert_eq!(closing.actor.as_ref().expect("the event tells who").label(), format!("arn:aws:iam::{ACCOUNT}:user/dana"));
+    assert_eq!(
+        world.trail(&world.user_id()).await.into_iter().filter(|kind| *kind != secondkey::detect::audit::AuditKind::FindingConfirmed).collect::<Vec<_>>(),
+        [KeyCreated, FindingOpened, KeyUpdated, FindingClosed, KeyDeleted]
+    );
+}
+
+#[tokio::test]
+async fn a_user_deleted_while_the_finding_is_open_closes_it() {
+    let world = World::new("user-deleted").await;
+    let keys = world.open().await;
+    world.until_quiet().await;
+    for key in &keys {
+        world.delete_key(key).await;
+    }
+    world.iam.delete_user().user_name(&world.user).send().await.expect("the user can be deleted");
+    // The keys' own events are lost.
+    world.tell(world.record("DeleteUser", json!({"userName": world.user}))).await;
+    world.until("the finding is closed", async || world.is_closed().await).await;
+    world.until_quiet().await;
+    let finding = &world.findings(FindingStatus::Closed).await[0];
+    assert_eq!(finding.closing.as_ref().expect("it is closed").reason, CloseReason::UserDeleted);
+    assert_eq!(kinds(&world.alerts().await), ["opened", "closed"]);
+    assert!(world.trail(&world.user_id()).await.contains(&UserDeleted));
+}
+
+#[tokio::test]
+async fn the_same_event_twice_is_one_entry_and_one_alert() {
+    let world = World::new("twice").await;
+    world.create_key().await;
+    let second = world.create_key().await;
+    let record = world.created(&second);
+    world.tell(record.clone()).await;
+    world.until("the finding is open", async || world.is_open().await).await;
+    world.tell(record).await;
+    world.until_quiet().await;
+    let trail = world.trail(&world.user_id()).await;
+    assert_eq!(trail.iter().filter(|kind| **kind == KeyCreated).count(), 1);
+    assert_eq!(trail.iter().filter(|kind| **kind == FindingOpened).count(), 1);
+    assert_eq!(kinds(&world.alerts().await), ["opened"]);
+}
+
+#[tokio::test]
+async fn events_that_come_in_the_wrong_order_lead_to_the_right_state() {
+    let world = World::new("swapped").await;
+    world.create_key().await;
+    let second = world.create_key().await;
+    let created = world.created(&second);
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    world.update_key(&second, "Inactive").await;
+    world.tell(world.updated(&second, "Inactive")).await;
+    world.turn().await;
+    world.tell(created).await;
+    world.until_quiet().await;
+    assert!(!world.is_open().await);
+    assert_eq!(kinds(&world.alerts().await), Vec::<&str>::new());
+    assert_eq!(world.trail(&world.user_id()).await, [KeyUpdated, KeyCreated]);
+}
+
+#[tokio::test]
+async fn ten_events_of_one_user_in_a_batch_cost_one_recheck() {
+    let world = World::new("batch").await;
+    let first = world.create_key().await;
+    let second = world.create_key().await;
+    for _ in 0..9 {
+        world.tell(world.updated(&first, "Active")).await;
+    }
+    world.tell(world.created(&second)).await;
+    let turn = world.turn().await;
+    assert_eq!((turn.done.len(), turn.failed.len()), (10, 0));
+    let record = world.store_record().await;
+    assert_eq!(record.version, 1);
+    assert!(world.is_open().await);
+    assert_eq!(kinds(&world.alerts().await), ["opened"]);
+    let trail = world.trail(&world.user_id()).await;
+    assert_eq!(trail.len(), 11);
+}
+
+#[tokio::test]
+async fn a_user_deleted_and_created_again_has_a_second_episode() {
+    let world = World::new("again").await;
+    let keys = world.open().await;
+    world.until_quiet().await;
+    for key in &keys {
+        world.delete_key(key).await;
+        world.tell(world.deleted(key)).await;
+    }
+    world.iam.delete_user().user_name(&world.user).send().await.expect("the user can be deleted");
+    world.tell(world.record("DeleteUser", json!({"userName": world.user}))).await;
+    world.until("the finding is closed", async || world.is_closed().await).await;
+    world.until_quiet().await;
+
+    world.iam.create_user().user_name(&world.user).send().await.expect("the user can be made again");
+    world.open().await;
+    world.until_quiet().await;
+    let open = world.findings(FindingStatus::Open).await;
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].id.episode, 2);
+    assert_eq!(kinds(&world.alerts().await), ["opened", "closed", "opened"]);
+}
+
+#[tokio::test]
+async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_name() {
+    let world = World::new("renamed").await;
+    world.open().await;
+    world.until_quiet().await;
+    let before = world.findings(FindingStatus::Open).await.remove(0);
+    let new_name = format!("{}-New", world.user);
+    world
+        .iam
+        .update_user()
+        .user_name(&world.user)
+        .new_user_name(&new_name)
+        .send()
+        .await
+        .expect("the user can be renamed");
+    world.tell(world.record("UpdateUser", json!({"userName": world.user, "newUserName": new_name}))).await;
+    world.until("the old finding is closed", async || !world.findings(FindingStatus::Closed).await.is_empty()).await;
+    world.until_quiet().await;
+
+    let old = world.findings(FindingStatus::Closed).await.remove(0);
+    assert_eq!(old.id, before.id);
+    assert_eq!(old.closing.expect("it is closed").reason, CloseReason::Renamed);
+    let new = world.findings(FindingStatus::Open).await.remove(0);
+    assert_eq!(new.id.user, UserId::new(ACCOUNT, &new_name));
+    assert_eq!(new.continues, Some(before.id));
+    assert_eq!(new.opened_at, before.opened_at);
+    assert_eq!(new.opener, before.opener);
+    assert!(world.trail(&UserId::new(ACCOUNT, &new_name)).await.contains(&UserRenamed));
+    assert!(world.trail(&world.user_id()).await.contains(&UserRenamed));
+}

@@ -1,0 +1,138 @@
+//! What happens when a part fails.
+
+use std::time::Duration;
+
+use secondkey::detect::finding::FindingStatus;
+use serde_json::{Value, json};
+
+use super::world::{ACCOUNT, Setup, World, kinds};
+use crate::stack::clients::config;
+use crate::stack::proxy::{Fault, Proxy};
+use crate::stack::{http, server, stack};
+
+#[tokio::test]
+async fn a_poison_message_does_not_block_the_good_ones_beside_it() {
+    let world = World::new("poison").await;
+    let first = world.create_key().await;
+    for _ in 0..8 {
+        world.tell(world.updated(&first, "Active")).await;
+    }
+    let second = world.create_key().await;
+    world.send("{\"source\": \"aws.iam\", \"detail\"").await;
+    world.tell(world.created(&second)).await;
+    let turn = world.turn().await;
+    assert_eq!((turn.done.len(), turn.failed.len()), (9, 1));
+    assert!(world.is_open().await);
+    assert_eq!(kinds(&world.alerts().await), ["opened"]);
+
+    let mut dead: Vec<Value> = vec![];
+    for _ in 0..40 {
+        world.turn().await;
+        dead.extend(world.drain(&world.dead_letters_url).await);
+        if !dead.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(dead, [json!("{\"source\": \"aws.iam\", \"detail\"")]);
+    let said = world.function.log_lines();
+    assert!(
+        said.iter().any(|line| line.to_string().contains("message cannot be read")),
+        "the log says why:\n{}",
+        world.function.log()
+    );
+}
+
+#[tokio::test]
+async fn an_alert_that_sns_does_not_take_is_delivered_later_and_the_other_sink_is_not_repeated() {
+    let proxy = Proxy::start(&stack().await.moto_url);
+    // More than the SDK's own three tries.
+    proxy.set(Fault { part: "Action=Publish", status: 503, body: "", times: 3 });
+    let setup = Setup {
+        environment: vec![("AWS_ENDPOINT_URL_SNS", proxy.url.clone())],
+        ..Setup::default()
+    };
+    let world = World::with("sns-down", setup).await;
+    world.open().await;
+    assert_eq!(proxy.refused(), 3);
+    assert_eq!(kinds(&world.alerts().await), Vec::<&str>::new());
+    assert_eq!(world.store_owed().await, ["sns"]);
+
+    world.until("the alert is no longer owed", async || world.store_owed().await.is_empty()).await;
+    world.until_quiet().await;
+    assert_eq!(kinds(&world.alerts().await), ["opened"]);
+    assert_eq!(world.bus_events().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_table_that_is_throttled_delays_the_finding_and_loses_nothing() {
+    let proxy = Proxy::start(&stack().await.dynamodb_url);
+    proxy.set(Fault {
+        part: "TransactWriteItems",
+        status: 400,
+        body: r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"too fast"}"#,
+        times: 4,
+    });
+    let setup = Setup {
+        environment: vec![("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.clone())],
+        ..Setup::default()
+    };
+    let world = World::with("throttled", setup).await;
+    world.create_key().await;
+    let second = world.create_key().await;
+    world.tell(world.created(&second)).await;
+    let turn = world.turn().await;
+    assert_eq!((turn.done.len(), turn.failed.len()), (0, 1), "{}", world.function.log());
+    world.until("the finding is open", async || world.is_open().await).await;
+    world.until_quiet().await;
+    assert_eq!(proxy.refused(), 4);
+    assert_eq!(kinds(&world.alerts().await), ["opened"]);
+    world.trail(&world.user_id()).await;
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_listed_are_news() {
+    // A server of its own, for it will enforce policies on everybody.
+    let moto = tokio::task::spawn_blocking(|| server::start_moto(&[])).await.expect("it starts");
+    let iam = aws_sdk_iam::Client::new(&config(&moto.url).await);
+    let admin = iam_user(&iam, "admin", &json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}])).await;
+    let blind = iam_user(
+        &iam,
+        "blind",
+        &json!([{"Effect": "Allow", "Action": ["sns:*", "sqs:*", "events:*"], "Resource": "*"}]),
+    )
+    .await;
+    http::post(format!("{}/moto-api/reset-auth", moto.url), "0".to_owned()).await;
+
+    let setup = Setup {
+        moto_url: Some(moto.url.clone()),
+        credentials: Some([admin, blind]),
+        ..Setup::default()
+    };
+    let world = World::with("blind", setup).await;
+    let only = world.create_key().await;
+    world.tell(world.created(&only)).await;
+    world.until("the finding is open", async || world.is_open().await).await;
+    let finding = world.findings(FindingStatus::Open).await.remove(0);
+    assert!(!finding.confirmed);
+    let reason = finding.could_not_list.expect("it says why");
+    assert!(reason.contains("iam:ListAccessKeys") && reason.contains("access denied"), "{reason}");
+    let alerts = world.alerts().await;
+    assert_eq!(kinds(&alerts), ["opened"]);
+    assert_eq!(alerts[0]["finding"]["could_not_list"], reason);
+    assert_eq!(alerts[0]["finding"]["account"], ACCOUNT);
+}
+
+async fn iam_user(iam: &aws_sdk_iam::Client, name: &str, statements: &Value) -> (String, String) {
+    iam.create_user().user_name(name).send().await.expect("a user can be made");
+    iam.put_user_policy()
+        .user_name(name)
+        .policy_name("policy")
+        .policy_document(json!({"Version": "2012-10-17", "Statement": statements}).to_string())
+        .send()
+        .await
+        .expect("a user can have a policy");
+    let made = iam.create_access_key().user_name(name).send().await.expect("a key can be made");
+    let key = made.access_key.expect("it is told");
+    (key.access_key_id, key.secret_access_key)
+}

@@ -1,0 +1,364 @@
+//! A deployed secondkey in small: its own table, queues, topic, bus and rule on the shared servers, the release binary in
+//! the emulator, and an IAM user of its own to play with.
+
+use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, Utc};
+use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::detect::audit::{AuditKind, verify_chain};
+use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::user::UserId;
+use secondkey::detect::user_record::UserRecord;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
+use serde_json::{Value, json};
+
+use crate::stack::clients::{REGION, config, config_as};
+use crate::stack::emulator::Emulator;
+use crate::stack::pump::{Turn, pump_once};
+use crate::stack::{build, stack};
+use crate::table::new_table;
+
+/// moto's account.
+pub const ACCOUNT: &str = "123456789012";
+
+/// The settling time of the function under test, in seconds.
+const SETTLE_SECONDS: &str = "2";
+
+/// How long a case may wait for what it expects.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How often a message is tried before it goes to the dead-letter queue.
+const TRIES: u32 = 3;
+
+/// What differs from the ordinary.
+#[derive(Default)]
+pub struct Setup {
+    /// The server for all services but DynamoDB; the shared one if not given.
+    pub moto_url: Option<String>,
+    /// The credentials that the tests use there, and those of the function.
+    pub credentials: Option<[(String, String); 2]>,
+    /// Further environment variables of the function, by name.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+/// One deployment and its user.
+pub struct World {
+    pub iam: aws_sdk_iam::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    pub store: DynamoDbStore,
+    pub function: Emulator,
+    pub user: String,
+    pub changes_url: String,
+    pub dead_letters_url: String,
+    alerts_url: String,
+    bus_events_url: String,
+    events: aws_sdk_eventbridge::Client,
+    bus: String,
+}
+
+impl World {
+    /// A deployment as it is by default, for the case called `name`.
+    pub async fn new(name: &str) -> Self {
+        Self::with(name, Setup::default()).await
+    }
+
+    pub async fn with(name: &str, setup: Setup) -> Self {
+        let stack = stack().await;
+        let moto_url = setup.moto_url.unwrap_or_else(|| stack.moto_url.clone());
+        let config = match &setup.credentials {
+            Some([(key, secret), _]) => config_as(&moto_url, key, secret).await,
+            None => config(&moto_url).await,
+        };
+        let iam = aws_sdk_iam::Client::new(&config);
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let sns = aws_sdk_sns::Client::new(&config);
+        let events = aws_sdk_eventbridge::Client::new(&config);
+        let (dynamodb, table) = new_table().await;
+        let (dead_letters_url, dead_letters_arn) = queue(&sqs, &format!("{name}-dead"), &[]).await;
+        let redrive = json!({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": TRIES}).to_string();
+        let (changes_url, changes_arn) =
+            queue(&sqs, &format!("{name}-changes"), &[("RedrivePolicy", &redrive)]).await;
+        let (alerts_url, alerts_arn) = queue(&sqs, &format!("{name}-alerts"), &[]).await;
+        let (bus_events_url, bus_events_arn) = queue(&sqs, &format!("{name}-bus"), &[]).await;
+
+        let topic = sns.create_topic().name(name).send().await.expect("a topic can be made");
+        let topic_arn = topic.topic_arn.expect("a topic has an ARN");
+        sns.subscribe()
+            .topic_arn(&topic_arn)
+            .protocol("sqs")
+            .endpoint(alerts_arn)
+            .attributes("RawMessageDelivery", "true")
+            .send()
+            .await
+            .expect("a queue can subscribe");
+
+        let bus = format!("{name}-bus");
+        events.create_event_bus().name(&bus).send().await.expect("a bus can be made");
+        let pattern = include_str!("../../../infra/event-pattern.json");
+        rule(&events, &bus, "changes", pattern, &changes_arn).await;
+        rule(&events, &bus, "findings", r#"{"source":["secondkey"]}"#, &bus_events_arn).await;
+
+        let user = format!("User-{name}");
+        iam.create_user().user_name(&user).send().await.expect("a user can be made");
+
+        let mut environment = vec![
+            ("AWS_ENDPOINT_URL", moto_url),
+            ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb_url.clone()),
+            ("TABLE_NAME", table.clone()),
+            ("CHANGES_QUEUE_URL", changes_url.clone()),
+            ("ALERT_TOPIC_ARN", topic_arn),
+            ("EVENT_BUS_NAME", bus.clone()),
+            ("SETTLE_SECONDS", SETTLE_SECONDS.to_owned()),
+        ];
+        if let Some([_, (key, secret)]) = setup.credentials {
+            environment.push(("AWS_ACCESS_KEY_ID", key));
+            environment.push(("AWS_SECRET_ACCESS_KEY", secret));
+        }
+        environment.extend(setup.environment);
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let function = Emulator::start(&build::detector().await, &environment).await;
+        Self {
+            iam,
+            sqs,
+            store: DynamoDbStore::new(dynamodb, table),
+            function,
+            user,
+            changes_url,
+            dead_letters_url,
+            alerts_url,
+            bus_events_url,
+            events,
+            bus,
+        }
+    }
+
+    /// Makes a key in IAM; tells nobody.
+    pub async fn create_key(&self) -> String {
+        let made = self.iam.create_access_key().user_name(&self.user).send().await;
+        made.expect("a key can be made").access_key.expect("it is told").access_key_id
+    }
+
+    /// Sets a key's status in IAM; tells nobody.
+    pub async fn update_key(&self, key: &str, status: &str) {
+        self.iam
+            .update_access_key()
+            .user_name(&self.user)
+            .access_key_id(key)
+            .status(status.into())
+            .send()
+            .await
+            .expect("a key can be updated");
+    }
+
+    /// Deletes a key in IAM; tells nobody.
+    pub async fn delete_key(&self, key: &str) {
+        let deleted = self.iam.delete_access_key().user_name(&self.user).access_key_id(key).send().await;
+        deleted.expect("a key can be deleted");
+    }
+
+    /// Two keys, the second made just now and told of.
+    pub async fn open(&self) -> [String; 2] {
+        let first = self.create_key().await;
+        let second = self.create_key().await;
+        self.tell(self.created(&second)).await;
+        self.until("the finding is open", async || self.is_open().await).await;
+        [first, second]
+    }
+
+    pub fn created(&self, key: &str) -> Value {
+        let mut record = self.record("CreateAccessKey", json!({"userName": self.user}));
+        record["responseElements"] = json!({"accessKey": {"userName": self.user, "accessKeyId": key, "status": "Active",
+            "createDate": "Mar 2, 2026 9:12:44 AM"}});
+        record
+    }
+
+    pub fn updated(&self, key: &str, status: &str) -> Value {
+        self.record(
+            "UpdateAccessKey",
+            json!({"userName": self.user, "accessKeyId": key, "status": status}),
+        )
+    }
+
+    pub fn deleted(&self, key: &str) -> Value {
+        self.record("DeleteAccessKey", json!({"userName": self.user, "accessKeyId": key}))
+    }
+
+    /// A CloudTrail record of now.
+    pub fn record(&self, event: &str, parameters: Value) -> Value {
+        json!({
+            "eventVersion": "1.11",
+            "eventID": format!("{:032x}", fastrand::u128(..)),
+            "eventTime": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            "eventSource": "iam.amazonaws.com",
+            "eventName": event,
+            "awsRegion": REGION,
+            "sourceIPAddress": "198.51.100.24",
+            "userAgent": "aws-cli/2.27.0",
+            "recipientAccountId": ACCOUNT,
+            "requestParameters": parameters,
+            "responseElements": null,
+            "userIdentity": {"type": "IAMUser", "accountId": ACCOUNT, "userName": "dana",
+                "arn": format!("arn:aws:iam::{ACCOUNT}:user/dana")},
+        })
+    }
+
+    /// Puts `record` on the bus, from where the rule leads it into the changes queue.
+    pub async fn tell(&self, record: Value) {
+        let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder()
+            .event_bus_name(&self.bus)
+            .source("aws.iam")
+            .detail_type("AWS API Call via CloudTrail")
+            .detail(record.to_string())
+            .build();
+        let put = self.events.put_events().entries(entry).send().await.expect("events can be put");
+        assert_eq!(put.failed_entry_count, 0);
+    }
+
+    /// Puts `body` into the changes queue itself.
+    pub async fn send(&self, body: &str) {
+        let sent = self.sqs.send_message().queue_url(&self.changes_url).message_body(body).send().await;
+        sent.expect("a message can be sent");
+    }
+
+    /// Lets the function work once.
+    pub async fn turn(&self) -> Turn {
+        pump_once(&self.sqs, &self.changes_url, &self.function).await
+    }
+
+    /// Lets the function work until `holds`; fails with its log if it takes too long.
+    pub async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let began = Instant::now();
+        while !holds().await {
+            assert!(began.elapsed() < PATIENCE, "waited in vain until {what}:\n{}", self.function.log());
+            self.turn().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Lets the function work until no re-check is on its way.
+    pub async fn until_quiet(&self) {
+        self.until("no re-check is on its way", async || {
+            let wanted = [
+                aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages,
+                aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+                aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            ];
+            let got = self
+                .sqs
+                .get_queue_attributes()
+                .queue_url(&self.changes_url)
+                .set_attribute_names(Some(wanted.to_vec()))
+                .send()
+                .await
+                .expect("the queue can be looked at");
+            got.attributes.unwrap_or_default().values().all(|count| count == "0")
+        })
+        .await;
+    }
+
+    pub fn user_id(&self) -> UserId {
+        UserId::new(ACCOUNT, &self.user)
+    }
+
+    pub async fn store_record(&self) -> UserRecord {
+        self.store.record(&self.user_id()).await.expect("the table can be read")
+    }
+
+    /// The sinks to which alerts are owed.
+    pub async fn store_owed(&self) -> Vec<String> {
+        let owed = self.store.owed(&self.user_id()).await.expect("the table can be read");
+        owed.into_iter().map(|owed| owed.sink).collect()
+    }
+
+    pub async fn findings(&self, status: FindingStatus) -> Vec<Finding> {
+        self.store.findings(status).await.expect("the table can be read")
+    }
+
+    pub async fn is_open(&self) -> bool {
+        !self.findings(FindingStatus::Open).await.is_empty()
+    }
+
+    pub async fn is_closed(&self) -> bool {
+        !self.is_open().await && !self.findings(FindingStatus::Closed).await.is_empty()
+    }
+
+    /// What the audit trail says, after checking that it is whole.
+    pub async fn trail(&self, user: &UserId) -> Vec<AuditKind> {
+        let entries = self.store.history(user).await.expect("the table can be read");
+        let head = self.store.record(user).await.expect("the table can be read").audit;
+        assert_eq!(verify_chain(&entries, &head), Ok(()));
+        entries.iter().map(|entry| entry.draft.kind).collect()
+    }
+
+    /// Takes the alerts that reached the queue behind the topic, in order of sequence.
+    pub async fn alerts(&self) -> Vec<Value> {
+        let mut alerts = self.drain(&self.alerts_url).await;
+        alerts.sort_by_key(|alert| alert["sequence"].as_u64());
+        alerts
+    }
+
+    /// Takes the alerts that reached the queue behind the event bus.
+    pub async fn bus_events(&self) -> Vec<Value> {
+        self.drain(&self.bus_events_url).await
+    }
+
+    /// Takes what is in the queue at `url`, as JSON where it is any.
+    pub async fn drain(&self, url: &str) -> Vec<Value> {
+        let mut all = vec![];
+        loop {
+            let received = self.sqs.receive_message().queue_url(url).max_number_of_messages(10).send().await;
+            let messages = received.expect("the queue can be read").messages.unwrap_or_default();
+            if messages.is_empty() {
+                return all;
+            }
+            for message in messages {
+                let body = message.body.unwrap_or_default();
+                all.push(serde_json::from_str(&body).unwrap_or(Value::String(body)));
+                let handle = message.receipt_handle.unwrap_or_default();
+                let deleted = self.sqs.delete_message().queue_url(url).receipt_handle(handle).send().await;
+                deleted.expect("a message can be deleted");
+            }
+        }
+    }
+}
+
+/// The kinds of `alerts`.
+pub fn kinds(alerts: &[Value]) -> Vec<&str> {
+    alerts.iter().map(|alert| alert["kind"].as_str().expect("an alert has a kind")).collect()
+}
+
+async fn queue(sqs: &aws_sdk_sqs::Client, name: &str, attributes: &[(&str, &str)]) -> (String, String) {
+    let mut request = sqs.create_queue().queue_name(name).attributes(
+        aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout,
+        "60",
+    );
+    for (attribute, value) in attributes {
+        request = request.attributes((*attribute).into(), *value);
+    }
+    let made = request.send().await.expect("a queue can be made");
+    (
+        made.queue_url.expect("a queue has a URL"),
+        format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
+    )
+}
+
+async fn rule(events: &aws_sdk_eventbridge::Client, bus: &str, name: &str, pattern: &str, target_arn: &str) {
+    events
+        .put_rule()
+        .name(name)
+        .event_bus_name(bus)
+        .event_pattern(pattern)
+        .send()
+        .await
+        .expect("a rule can be made");
+    let target = aws_sdk_eventbridge::types::Target::builder().id("queue").arn(target_arn).build();
+    events
+        .put_targets()
+        .rule(name)
+        .event_bus_name(bus)
+        .targets(target.expect("it has an id and an ARN"))
+        .send()
+        .await
+        .expect("a rule can have a target");
+}

@@ -1,0 +1,24 @@
+//! SDK clients that talk to the stack.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+
+/// The region that the tests play in.
+pub const REGION: &str = "us-east-1";
+/// The credentials that the servers take.
+pub const ACCESS_KEY: (&str, &str) = ("AKIATEST", "secret");
+
+/// A configuration for the server at `url`.
+pub async fn config(url: &str) -> SdkConfig {
+    config_as(url, ACCESS_KEY.0, ACCESS_KEY.1).await
+}
+
+/// The same with the credentials of somebody in particular.
+pub async fn config_as(url: &str, access_key: &str, secret: &str) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(url)
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new(access_key, secret, None, None, "test"))
+        .load()
+        .await
+}

@@ -1,0 +1,71 @@
+//! One Lambda function in AWS's runtime interface emulator.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::clients::{ACCESS_KEY, REGION};
+use super::server::{Watched, free_port};
+use super::{fetch, http};
+
+/// A function that runs in the emulator. Dropping it ends both.
+pub struct Emulator {
+    url: String,
+    process: Watched,
+}
+
+impl Emulator {
+    /// Starts `bootstrap` with `environment`, beside fake credentials and nothing else.
+    pub async fn start(bootstrap: &Path, environment: &[(&str, &str)]) -> Self {
+        let program = tokio::task::spawn_blocking(fetch::emulator)
+            .await
+            .expect("the emulator could not be fetched");
+        let (port, runtime_port) = (free_port(), free_port());
+        let mut command = Command::new("env");
+        command
+            .arg("-i")
+            .arg(format!("PATH={}", std::env::var("PATH").unwrap_or_default()))
+            .arg(format!("AWS_REGION={REGION}"))
+            .arg(format!("AWS_ACCESS_KEY_ID={}", ACCESS_KEY.0))
+            .arg(format!("AWS_SECRET_ACCESS_KEY={}", ACCESS_KEY.1))
+            .args(environment.iter().map(|(name, value)| format!("{name}={value}")))
+            .arg(program)
+            .args(["--runtime-api-address", &format!("127.0.0.1:{runtime_port}")])
+            .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
+            .arg(bootstrap);
+        let process = Watched::start("emulator", &command);
+        let began = Instant::now();
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "the emulator does not listen:\n{}",
+                process.printed()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self {
+            url: format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"),
+            process,
+        }
+    }
+
+    /// What the function answers to `payload`; an error of the function is an object with `errorMessage`.
+    pub async fn invoke(&self, payload: &Value) -> Value {
+        http::post_json(self.url.clone(), payload).await
+    }
+
+    /// What the function and the emulator printed so far.
+    pub fn log(&self) -> String {
+        self.process.printed()
+    }
+
+    /// The log lines of the function that are JSON: its log and its metrics.
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.log()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+}

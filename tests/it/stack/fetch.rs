@@ -1,0 +1,123 @@
+//! What the stack is made of, fetched from package registries and kept under the target directory.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// AWS's DynamoDB Local, as this npm package ships it.
+const DYNAMODB: (&str, &str) = ("amplify-dynamodb-simulator", "2.9.30");
+/// AWS's Lambda runtime interface emulator, as this Python wheel ships it.
+const EMULATOR: (&str, &str) = ("aws-sam-cli", "1.170.0");
+/// The server for the other services.
+const MOTO: (&str, &str) = ("moto[server]", "5.2.5");
+
+/// The folder of DynamoDB Local, with the jar and its libraries.
+pub fn dynamodb() -> PathBuf {
+    let (name, version) = DYNAMODB;
+    let package = kept(&format!("dynamodb-local-{version}"), |into| {
+        let package = format!("{name}@{version}");
+        run(into, "npm", ["pack", "--silent", &package], "Node.js with npm");
+        let archive = only_file(into, "tgz");
+        run(into, "tar", [OsStr::new("-xzf"), archive.as_os_str()], "tar");
+        fs::remove_file(archive).expect("the archive was just written");
+    });
+    package.join("package/emulator")
+}
+
+/// The emulator's program.
+pub fn emulator() -> PathBuf {
+    let (name, version) = EMULATOR;
+    let machine = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let wheel = kept(&format!("lambda-emulator-{version}"), |into| {
+        let package = format!("{name}=={version}");
+        let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", &package];
+        run(into, "python3", pip, "Python 3 with pip");
+        let archive = only_file(into, "whl");
+        run(
+            into,
+            "python3",
+            [OsStr::new("-m"), OsStr::new("zipfile"), OsStr::new("-e"), archive.as_os_str(), OsStr::new(".")],
+            "Python 3",
+        );
+        let program = format!("samcli/local/rapid/aws-lambda-rie-{machine}");
+        run(into, "chmod", ["+x", &program], "chmod");
+    });
+    wheel.join(format!("samcli/local/rapid/aws-lambda-rie-{machine}"))
+}
+
+/// The program of the moto server.
+pub fn moto() -> PathBuf {
+    let (name, version) = MOTO;
+    let venv = kept(&format!("moto-{version}"), |into| {
+        run(into, "python3", ["-m", "venv", "venv"], "Python 3 with venv");
+        // Everything that moto needs is held to the day its release was tried with.
+        let constraints = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/stack/moto-constraints.txt");
+        let package = format!("{name}=={version}");
+        run(
+            into,
+            "venv/bin/python",
+            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", constraints, &package],
+            "Python 3 with pip",
+        );
+    });
+    venv.join("venv/bin/python")
+}
+
+/// The folder under the target directory where the stack is kept and writes its logs.
+pub fn stack_folder() -> PathBuf {
+    super::build::target_folder().join("test-stack")
+}
+
+/// The folder `name` of the stack, filled by `fill` if it is not there. One that was filled half-way is not taken for
+/// whole: a mark is written last.
+fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let folder = stack_folder().join(name);
+    let mark = folder.join(".whole");
+    fs::create_dir_all(stack_folder()).expect("the target directory can be written to");
+    let lock = File::create(stack_folder().join(format!("{name}.lock")))
+        .expect("the target directory can be written to");
+    // Another test process may be fetching the same.
+    lock.lock().expect("a lock file can be locked");
+    if !mark.exists() {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("the target directory can be written to");
+        fill(&folder);
+        fs::write(&mark, "").expect("the target directory can be written to");
+    }
+    folder
+}
+
+fn run<S: AsRef<OsStr>>(
+    folder: &Path,
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+    needs: &str,
+) {
+    let mut command = Command::new(if program.contains('/') {
+        folder.join(program)
+    } else {
+        PathBuf::from(program)
+    });
+    command.args(arguments).current_dir(folder);
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("the tests need {needs}: `{program}` cannot be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn only_file(folder: &Path, ending: &str) -> PathBuf {
+    fs::read_dir(folder)
+        .expect("the folder was just made")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|found| found == ending))
+        .unwrap_or_else(|| panic!("the registry gave no .{ending} file"))
+}

@@ -1,0 +1,43 @@
+//! The real parts that the end-to-end tests run on, all on loopback and on free ports: AWS's DynamoDB Local, AWS's Lambda
+//! runtime interface emulator, and a moto server for IAM, SNS, SQS and EventBridge. Fetched once into the target
+//! directory, started by the first test that needs them, and ended with the test process, however it ends.
+
+pub mod build;
+pub mod clients;
+pub mod emulator;
+pub mod fetch;
+pub mod http;
+pub mod proxy;
+pub mod pump;
+pub mod server;
+
+use std::sync::OnceLock;
+
+use server::Server;
+
+/// The servers that all tests share.
+pub struct Stack {
+    /// DynamoDB Local.
+    pub dynamodb_url: String,
+    /// moto.
+    pub moto_url: String,
+    _servers: [Server; 2],
+}
+
+/// The shared servers; the first call fetches what is missing and starts them.
+pub async fn stack() -> &'static Stack {
+    static STACK: OnceLock<Stack> = OnceLock::new();
+    tokio::task::spawn_blocking(|| {
+        STACK.get_or_init(|| {
+            let dynamodb = server::start_dynamodb();
+            let moto = server::start_moto(&[]);
+            Stack {
+                dynamodb_url: dynamodb.url.clone(),
+                moto_url: moto.url.clone(),
+                _servers: [dynamodb, moto],
+            }
+        })
+    })
+    .await
+    .expect("the test stack could not be started")
+}

@@ -1,0 +1,127 @@
+//! A proxy before one server that answers some requests itself, with an error.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Which requests are answered with what, and how often yet.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What the request's head or body contains.
+    pub part: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The body of the answer.
+    pub body: &'static str,
+    /// How many more requests are answered so.
+    pub times: u32,
+}
+
+/// The proxy. It lives as long as the test process.
+pub struct Proxy {
+    /// Where it listens.
+    pub url: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fault: Option<Fault>,
+    refused: u32,
+}
+
+impl Proxy {
+    /// Starts a proxy before the server at `upstream_url`, on a thread and a runtime of its own.
+    pub fn start(upstream_url: &str) -> Self {
+        let upstream = upstream_url.trim_start_matches("http://").to_owned();
+        let state = Arc::new(Mutex::new(State::default()));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let shared = state.clone();
+        std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime can be made")
+                .block_on(serve(listener, upstream, shared));
+        });
+        Self { url, state }
+    }
+
+    /// Sets the fault, in place of the one before.
+    pub fn set(&self, fault: Fault) {
+        self.state.lock().expect("nobody panics with the lock").fault = Some(fault);
+    }
+
+    /// How many requests were answered with a fault.
+    pub fn refused(&self) -> u32 {
+        self.state.lock().expect("nobody panics with the lock").refused
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, upstream: String, state: Arc<Mutex<State>>) {
+    listener.set_nonblocking(true).expect("a listener can be made non-blocking");
+    let listener = TcpListener::from_std(listener).expect("it is a listener");
+    while let Ok((client, _)) = listener.accept().await {
+        let (upstream, state) = (upstream.clone(), state.clone());
+        tokio::spawn(async move {
+            // A connection that breaks is the client's to notice.
+            let _ = one_request(client, &upstream, &state).await;
+        });
+    }
+}
+
+/// Answers one request and closes, so that each request is looked at.
+async fn one_request(
+    mut client: TcpStream,
+    upstream: &str,
+    state: &Mutex<State>,
+) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    let head_ends = loop {
+        if let Some(at) = request.windows(4).position(|end| end == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if client.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    };
+    let head = String::from_utf8_lossy(&request[..head_ends]).into_owned();
+    let length: usize = head
+        .lines()
+        .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+        .unwrap_or(0);
+    while request.len() < head_ends + length {
+        if client.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    if let Some(answer) = fault(state, &String::from_utf8_lossy(&request)) {
+        return client.write_all(answer.as_bytes()).await;
+    }
+    let mut server = TcpStream::connect(upstream).await?;
+    let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    server.write_all(head.as_bytes()).await?;
+    server.write_all(&request[head_ends..]).await?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).await?;
+    client.write_all(&answer).await
+}
+
+fn fault(state: &Mutex<State>, request: &str) -> Option<String> {
+    let mut state = state.lock().expect("nobody panics with the lock");
+    let fault = state.fault.as_mut()?;
+    if fault.times == 0 || !request.contains(fault.part) {
+        return None;
+    }
+    fault.times -= 1;
+    let answer = format!(
+        "HTTP/1.1 {} Fault\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+        fault.status,
+        fault.body.len(),
+        fault.body
+    );
+    state.refused += 1;
+    Some(answer)
+}

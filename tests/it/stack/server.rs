@@ -1,0 +1,150 @@
+//! A server that lives as long as the test process and no longer.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{fetch, http};
+
+/// How long a server may take to answer for the first time.
+const STARTS_WITHIN: Duration = Duration::from_secs(90);
+
+/// How often another port is tried where somebody else took the one that was free.
+const PORTS_TRIED: u32 = 5;
+
+/// Runs a command in a process group of its own until standard input ends; then kills the group. An interrupt from the
+/// keyboard reaches the watcher too, and must not end it before its work is done.
+const WATCH: &str = r#"trap "" INT TERM HUP; set -m; "$@" </dev/null & cat >/dev/null; kill -9 -- "-$!""#;
+
+/// A running server. Dropping it ends it; so does the end of the test process, by whatever cause.
+pub struct Server {
+    /// Where it listens.
+    pub url: String,
+    _process: Watched,
+}
+
+/// A process whose watcher ends it when its own standard input ends, which is when we drop it or die.
+pub struct Watched {
+    watcher: Child,
+    /// What the process prints.
+    pub log: PathBuf,
+}
+
+impl Watched {
+    /// Starts `command`, which keeps its folder and its environment.
+    pub fn start(name: &str, command: &Command) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let logs = fetch::stack_folder().join("logs");
+        std::fs::create_dir_all(&logs).expect("the target directory can be written to");
+        let log = logs.join(format!("{name}-{}-{number}.log", std::process::id()));
+        let out = File::create(&log).expect("the target directory can be written to");
+        let mut watcher = Command::new("bash");
+        watcher
+            .args(["-c", WATCH, "bash"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone().expect("a file handle can be copied"))
+            .stderr(out);
+        if let Some(folder) = command.get_current_dir() {
+            watcher.current_dir(folder);
+        }
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => watcher.env(name, value),
+                None => watcher.env_remove(name),
+            };
+        }
+        let watcher = watcher
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        Self { watcher, log }
+    }
+
+    /// What the process printed so far.
+    pub fn printed(&self) -> String {
+        std::fs::read(&self.log).map_or_else(
+            |error| error.to_string(),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        drop(self.watcher.stdin.take());
+        let _ = self.watcher.wait();
+    }
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("loopback has a free port")
+        .port()
+}
+
+/// Starts the server that `command` makes for a port, and waits until it answers.
+pub fn start(name: &str, command: impl Fn(u16) -> Command) -> Server {
+    for _ in 0..PORTS_TRIED {
+        let port = free_port();
+        let process = Watched::start(name, &command(port));
+        if answers(port, &process) {
+            return Server {
+                url: format!("http://127.0.0.1:{port}"),
+                _process: process,
+            };
+        }
+        eprintln!("{name} did not start on port {port}:\n{}", process.printed());
+    }
+    panic!("{name} could not be started");
+}
+
+fn answers(port: u16, process: &Watched) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < STARTS_WITHIN {
+        // Any answer will do; a server without a page at `/` answers with an error.
+        if http::get_status(&format!("http://127.0.0.1:{port}/")).is_some() {
+            return true;
+        }
+        if process.printed().contains("in use") {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// Starts AWS's DynamoDB Local, in memory.
+pub fn start_dynamodb() -> Server {
+    let folder = fetch::dynamodb();
+    start("dynamodb", |port| java(&folder, port))
+}
+
+fn java(folder: &Path, port: u16) -> Command {
+    let mut command = Command::new("java");
+    command
+        .current_dir(folder)
+        .arg("-Djava.library.path=DynamoDBLocal_lib")
+        .args(["-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb", "-port"])
+        .arg(port.to_string());
+    command
+}
+
+/// Starts a moto server with further environment variables.
+pub fn start_moto(environment: &[(&str, &str)]) -> Server {
+    let python = fetch::moto();
+    start("moto", |port| {
+        let mut command = Command::new(&python);
+        command
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
+            .arg(port.to_string())
+            .envs(environment.iter().copied());
+        command
+    })
+}

@@ -1,0 +1,460 @@
+//! The contract of `FindingStore` and `FindingReader`: the same cases against `DynamoDB` and `SQLite`.
+
+mod fresh;
+mod rich;
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use secondkey::detect::alert::{AlertKind, OwedAlert};
+use secondkey::detect::audit::{ChainHead, verify_chain};
+use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::text::bounded;
+use secondkey::detect::user::UserId;
+use secondkey::detect::user_record::UserRecord;
+use secondkey::pipeline::commit::{Committed, MAX_EVENTS};
+use secondkey::pipeline::error::ErrorKind;
+
+use fresh::Fresh;
+use rich::{add_entries, alice, at, bob, commit_on, finding, owed, rich_commit};
+
+/// Runs each case against both stores, as a test of its own.
+macro_rules! contract {
+    ($($case:ident),+ $(,)?) => {
+        mod dynamodb {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(super::Fresh::dynamodb().await).await;
+            })+
+        }
+
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(super::Fresh::sqlite().await).await;
+            })+
+        }
+    };
+}
+
+contract! {
+    an_unknown_user_has_an_empty_record,
+    what_was_committed_is_read_again_exactly,
+    a_stale_commit_is_refused_and_leaves_nothing,
+    a_commit_on_a_record_that_is_gone_is_refused,
+    a_change_enters_the_trail_of_a_user_once,
+    a_mark_that_expired_is_as_good_as_none,
+    owed_alerts_come_in_order_and_are_ticked_off_one_by_one,
+    findings_move_from_open_to_closed,
+    the_oldest_open_finding_comes_first,
+    a_long_history_comes_whole_and_in_order,
+    hostile_names_stay_apart,
+    a_newer_record_is_neither_read_nor_overwritten,
+    a_newer_finding_is_neither_read_nor_overwritten,
+    a_word_of_another_release_is_named,
+    a_trail_without_a_record_is_found,
+    an_audit_entry_that_stands_is_not_written_again,
+    a_full_commit_fits,
+    of_two_commits_on_one_version_one_wins,
+}
+
+async fn an_unknown_user_has_an_empty_record(Fresh { store, .. }: Fresh) {
+    assert_eq!(store.record(&alice()).await, Ok(UserRecord::new(alice())));
+    assert_eq!(store.owed(&alice()).await, Ok(vec![]));
+    assert_eq!(store.history(&alice()).await, Ok(vec![]));
+    assert_eq!(store.findings(FindingStatus::Open).await, Ok(vec![]));
+    assert_eq!(store.users().await, Ok(vec![]));
+}
+
+async fn what_was_committed_is_read_again_exactly(Fresh { store, other, .. }: Fresh) {
+    let commit = rich_commit(&alice());
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    for store in [store, other] {
+        assert_eq!(store.record(&alice()).await, Ok(commit.record.clone()));
+        assert_eq!(store.history(&alice()).await, Ok(commit.audit.clone()));
+        assert_eq!(
+            store.findings(FindingStatus::Open).await,
+            Ok(vec![commit.record.finding.clone().unwrap()])
+        );
+        assert_eq!(
+            by_sink(store.owed(&alice()).await.unwrap()),
+            by_sink(commit.owed.clone())
+        );
+        assert_eq!(store.users().await, Ok(vec![alice()]));
+    }
+}
+
+async fn a_stale_commit_is_refused_and_leaves_nothing(Fresh { store, .. }: Fresh) {
+    let first = commit_on(&UserRecord::new(alice()));
+    assert_eq!(store.commit(&first).await, Ok(Committed::Written));
+
+    let stale = rich_commit(&alice());
+    assert_eq!(store.commit(&stale).await, Ok(Committed::VersionConflict));
+    assert_eq!(store.record(&alice()).await, Ok(first.record.clone()));
+    assert_eq!(store.findings(FindingStatus::Open).await, Ok(vec![]));
+    assert_eq!(store.history(&alice()).await, Ok(vec![]));
+    assert_eq!(store.owed(&alice()).await, Ok(vec![]));
+
+    // The marks were not set either, or the same changes would be refused now.
+    let mut fresh = rich_commit(&alice());
+    fresh.record.version = 2;
+    assert_eq!(store.commit(&fresh).await, Ok(Committed::Written));
+}
+
+async fn a_commit_on_a_record_that_is_gone_is_refused(Fresh { store, .. }: Fresh) {
+    let mut commit = rich_commit(&alice());
+    commit.record.version = 5;
+    assert_eq!(store.commit(&commit).await, Ok(Committed::VersionConflict));
+    assert_eq!(store.users().await, Ok(vec![]));
+}
+
+async fn a_change_enters_the_trail_of_a_user_once(Fresh { store, .. }: Fresh) {
+    let first = rich_commit(&alice());
+    assert_eq!(store.commit(&first).await, Ok(Committed::Written));
+
+    let mut second = commit_on(&first.record);
+    add_entries(&mut second, 2);
+    second.recorded = vec!["change-2".to_owned(), "change-3".to_owned()];
+    assert_eq!(
+        store.commit(&second).await,
+        Ok(Committed::AlreadyRecorded(BTreeSet::from([
+            "change-2".to_owned()
+        ])))
+    );
+    assert_eq!(store.record(&alice()).await, Ok(first.record.clone()));
+    assert_eq!(store.history(&alice()).await, Ok(first.audit));
+
+    let mut without = commit_on(&first.record);
+    add_entries(&mut without, 1);
+    without.recorded = vec!["change-3".to_owned()];
+    assert_eq!(store.commit(&without).await, Ok(Committed::Written));
+
+    // A rename is one change and enters the trails of two users.
+    assert_eq!(
+        store.commit(&rich_commit(&bob())).await,
+        Ok(Committed::Written)
+    );
+}
+
+async fn a_mark_that_expired_is_as_good_as_none(Fresh { store, .. }: Fresh) {
+    let first = rich_commit(&alice());
+    assert_eq!(store.commit(&first).await, Ok(Committed::Written));
+    let mut again = commit_on(&first.record);
+    again.recorded = vec!["change-1".to_owned()];
+    again.at = first.at + TimeDelta::days(15) - TimeDelta::seconds(1);
+    assert!(matches!(
+        store.commit(&again).await,
+        Ok(Committed::AlreadyRecorded(_))
+    ));
+    again.at = first.at + TimeDelta::days(15);
+    assert_eq!(store.commit(&again).await, Ok(Committed::Written));
+}
+
+async fn owed_alerts_come_in_order_and_are_ticked_off_one_by_one(Fresh { store, .. }: Fresh) {
+    let mut record = rich_commit(&alice()).record;
+    record.audit = ChainHead::default();
+    let mut all = Vec::new();
+    for version in 0..11 {
+        record.version = version;
+        let mut commit = commit_on(&record);
+        add_entries(&mut commit, 1);
+        commit.owed = vec![owed(&commit, "sns")];
+        if version == 1 {
+            commit.owed.push(owed(&commit, "eventbridge"));
+        }
+        if version == 2 {
+            commit.owed[0].alert.kind = AlertKind::Closed;
+        }
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        all.extend(commit.owed);
+        record = commit.record;
+    }
+    let read = store.owed(&alice()).await.unwrap();
+    assert!(read.is_sorted_by_key(|owed| owed.alert.sequence));
+    assert_eq!(by_sink(read), by_sink(all.clone()));
+
+    let ticked = all.remove(1);
+    assert_eq!(store.tick_off(&ticked).await, Ok(()));
+    assert_eq!(store.tick_off(&ticked).await, Ok(()));
+    assert_eq!(by_sink(store.owed(&alice()).await.unwrap()), by_sink(all));
+    assert_eq!(store.owed(&bob()).await, Ok(vec![]));
+}
+
+async fn findings_move_from_open_to_closed(Fresh { store, .. }: Fresh) {
+    let opened = rich_commit(&alice());
+    assert_eq!(store.commit(&opened).await, Ok(Committed::Written));
+    assert_eq!(store.findings(FindingStatus::Closed).await, Ok(vec![]));
+
+    let mut closed = commit_on(&opened.record);
+    let finding = finding(&alice(), 1, FindingStatus::Closed);
+    closed.record.finding = Some(finding.clone());
+    closed.finding_changed = true;
+    assert_eq!(store.commit(&closed).await, Ok(Committed::Written));
+    assert_eq!(store.findings(FindingStatus::Open).await, Ok(vec![]));
+    assert_eq!(
+        store.findings(FindingStatus::Closed).await,
+        Ok(vec![finding])
+    );
+    assert_eq!(store.record(&alice()).await, Ok(closed.record));
+}
+
+async fn the_oldest_open_finding_comes_first(Fresh { store, .. }: Fresh) {
+    // Later in the alphabet and earlier in time, and two of one moment.
+    let openings = [("zoe", 1), ("yan", 2), ("alice", 3), ("bob", 3)];
+    for (name, ms) in openings {
+        let user = UserId::new("111122223333", name);
+        let mut commit = commit_on(&UserRecord::new(user.clone()));
+        let mut finding = finding(&user, 1, FindingStatus::Open);
+        finding.opened_at = at(ms);
+        commit.record.finding = Some(finding);
+        commit.finding_changed = true;
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    }
+    let found = store.findings(FindingStatus::Open).await.unwrap();
+    let names: Vec<&str> = found.iter().map(|finding| finding.user().name()).collect();
+    assert_eq!(names, openings.map(|(name, _)| name));
+}
+
+async fn a_long_history_comes_whole_and_in_order(Fresh { store, .. }: Fresh) {
+    let mut record = UserRecord::new(alice());
+    // Together far more than the megabyte of one page of DynamoDB.
+    let long = "x".repeat(20_000);
+    for _ in 0..3 {
+        let mut commit = commit_on(&record);
+        let mut head = record.audit.clone();
+        add_entries(&mut commit, MAX_EVENTS);
+        for entry in &mut commit.audit {
+            entry.draft.details.insert("long".to_owned(), long.clone());
+            *entry = head.append(&alice(), entry.draft.clone());
+        }
+        commit.record.audit = head;
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        record = commit.record;
+    }
+    let history = store.history(&alice()).await.unwrap();
+    assert_eq!(history.len(), 3 * MAX_EVENTS);
+    assert_eq!(verify_chain(&history, &record.audit), Ok(()));
+    assert_eq!(store.users().await, Ok(vec![alice()]));
+}
+
+async fn hostile_names_stay_apart(Fresh { store, .. }: Fresh) {
+    let long = |end: &str| bounded(&("İ%#".repeat(1024) + end));
+    let mut users = vec![
+        UserId::new("1#2", "3"),
+        UserId::new("1", "2#3"),
+        UserId::new("1%232", "3"),
+        UserId::new("1", "2%233"),
+        UserId::new("1", "2\n3"),
+        UserId::new("1", "2\u{202e}3"),
+        UserId::new("1", "'; DROP TABLE records; --"),
+        UserId::new(&long("account"), &long("one")),
+        UserId::new(&long("account"), &long("two")),
+        UserId::new(&"7".repeat(1024), &"%".repeat(1024)),
+        UserId::root("1"),
+    ];
+    for user in &users {
+        let mut commit = rich_commit(user);
+        commit.recorded.push(bounded(&"#%\u{202e}".repeat(1024)));
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    }
+    for user in &users {
+        let written = rich_commit(user);
+        assert_eq!(store.record(user).await, Ok(written.record));
+        assert_eq!(store.history(user).await, Ok(written.audit));
+        let owed = store.owed(user).await.unwrap();
+        assert_eq!(by_sink(owed.clone()), by_sink(written.owed));
+        for owed in owed {
+            assert_eq!(store.tick_off(&owed).await, Ok(()));
+        }
+        assert_eq!(store.owed(user).await, Ok(vec![]));
+    }
+    users.sort();
+    assert_eq!(store.users().await, Ok(users));
+}
+
+async fn a_newer_record_is_neither_read_nor_overwritten(fresh: Fresh) {
+    let first = rich_commit(&alice());
+    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    fresh.make_record_newer(&alice()).await;
+
+    let read = fresh.store.record(&alice()).await.unwrap_err();
+    let written = fresh.store.commit(&commit_on(&first.record)).await;
+    // Also where the version would not fit, for starting anew would end in the same.
+    let stale = fresh.store.commit(&rich_commit(&alice())).await;
+    for error in [read, written.unwrap_err(), stale.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Retryable);
+        let text = error.to_string();
+        assert!(
+            text.contains("was written by a newer release (schema 2;"),
+            "{text}"
+        );
+        assert!(text.contains("alice"), "{text}");
+    }
+}
+
+async fn a_newer_finding_is_neither_read_nor_overwritten(fresh: Fresh) {
+    let first = rich_commit(&alice());
+    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    fresh.make_first_finding_newer(&alice()).await;
+
+    let read = fresh.store.findings(FindingStatus::Open).await.unwrap_err();
+    let mut second = commit_on(&first.record);
+    second.finding_changed = true;
+    let written = fresh.store.commit(&second).await.unwrap_err();
+    for error in [read, written] {
+        assert_eq!(error.kind(), ErrorKind::Retryable);
+        assert!(error.to_string().contains("newer release"), "{error}");
+    }
+    assert_eq!(fresh.store.record(&alice()).await, Ok(first.record));
+}
+
+async fn a_word_of_another_release_is_named(fresh: Fresh) {
+    let first = rich_commit(&alice());
+    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    fresh.spoil_record(&alice()).await;
+    let error = fresh.store.record(&alice()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Permanent);
+    let text = error.to_string();
+    assert!(
+        text.contains("alice") && text.contains("ascended"),
+        "{text}"
+    );
+}
+
+async fn a_trail_without_a_record_is_found(fresh: Fresh) {
+    for user in [alice(), bob()] {
+        let commit = rich_commit(&user);
+        assert_eq!(fresh.store.commit(&commit).await, Ok(Committed::Written));
+    }
+    fresh.remove_record(&alice()).await;
+    assert_eq!(fresh.store.users().await, Ok(vec![alice(), bob()]));
+}
+
+async fn an_audit_entry_that_stands_is_not_written_again(fresh: Fresh) {
+    let first = rich_commit(&alice());
+    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    fresh.remove_record(&alice()).await;
+
+    let mut forged = rich_commit(&alice());
+    forged.recorded.clear();
+    let error = fresh.store.commit(&forged).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Permanent);
+    let text = error.to_string();
+    assert!(
+        text.contains("`111122223333/alice` has an entry 1"),
+        "{text}"
+    );
+    assert!(text.contains("secondkey verify"), "{text}");
+    assert_eq!(fresh.store.history(&alice()).await, Ok(first.audit));
+    assert_eq!(
+        fresh.store.record(&alice()).await,
+        Ok(UserRecord::new(alice()))
+    );
+}
+
+async fn a_full_commit_fits(Fresh { store, .. }: Fresh) {
+    let mut commit = rich_commit(&alice());
+    add_entries(&mut commit, MAX_EVENTS);
+    assert_eq!(commit.audit.len(), MAX_EVENTS + 2);
+    commit.recorded = (0..MAX_EVENTS).map(|id| format!("change-{id}")).collect();
+    commit.owed = ["sns", "eventbridge", "terminal"]
+        .map(|sink| owed(&commit, sink))
+        .to_vec();
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(store.history(&alice()).await, Ok(commit.audit));
+    assert_eq!(store.owed(&alice()).await.unwrap().len(), 3);
+}
+
+async fn of_two_commits_on_one_version_one_wins(Fresh { store, other, .. }: Fresh) {
+    let mut record = UserRecord::new(alice());
+    for _ in 0..20 {
+        let commit = |name: &str| {
+            let mut commit = commit_on(&record);
+            name.clone_into(&mut commit.record.display_name);
+            commit
+        };
+        let (one, two) = (commit("one"), commit("two"));
+        let (first, second) = (one.clone(), two.clone());
+        let (store_one, store_two) = (store.clone(), other.clone());
+        let first = tokio::spawn(async move { store_one.commit(&first).await });
+        let second = tokio::spawn(async move { store_two.commit(&second).await });
+        let outcome = (first.await.unwrap(), second.await.unwrap());
+        record = match outcome {
+            (Ok(Committed::Written), Ok(Committed::VersionConflict)) => one.record,
+            (Ok(Committed::VersionConflict), Ok(Committed::Written)) => two.record,
+            other => panic!("not exactly one commit won: {other:?}"),
+        };
+        assert_eq!(store.record(&alice()).await, Ok(record.clone()));
+    }
+}
+
+#[tokio::test]
+async fn the_index_of_what_is_due_holds_alerts_owed_and_rechecks() {
+    let fresh = Fresh::dynamodb().await;
+    let commit = rich_commit(&alice());
+    assert_eq!(fresh.store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(
+        fresh.due().await.into_iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from([
+            "RECORD".to_owned(),
+            "00000000000000000002#sns".to_owned(),
+            "00000000000000000002#eventbridge".to_owned(),
+        ])
+    );
+    for owed in &commit.owed {
+        fresh.store.tick_off(owed).await.unwrap();
+    }
+    let mut next = commit_on(&commit.record);
+    next.record.recheck_at = None;
+    assert_eq!(fresh.store.commit(&next).await, Ok(Committed::Written));
+    assert_eq!(fresh.due().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_missing_table_is_named_with_the_way_to_mend_it() {
+    let client = crate::table::client(&crate::stack::stack().await.dynamodb_url);
+    let store = secondkey::aws::dynamodb::DynamoDbStore::new(client, "no-such-table".to_owned());
+    check_errors(
+        &store,
+        ErrorKind::Permanent,
+        &["on table `no-such-table`", "us-east-1", "sam deploy"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_out_of_reach_is_worth_another_try() {
+    let client = crate::table::client("http://127.0.0.1:9");
+    let store = secondkey::aws::dynamodb::DynamoDbStore::new(client, "findings".to_owned());
+    check_errors(&store, ErrorKind::Retryable, &["cannot be reached"]).await;
+}
+
+async fn check_errors(
+    store: &secondkey::aws::dynamodb::DynamoDbStore,
+    kind: ErrorKind,
+    expected: &[&str],
+) {
+    use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
+    let errors = [
+        store.record(&alice()).await.unwrap_err(),
+        store.commit(&rich_commit(&alice())).await.unwrap_err(),
+        store.findings(FindingStatus::Open).await.unwrap_err(),
+        store.users().await.unwrap_err(),
+    ];
+    for error in errors {
+        let text = error.to_string();
+        assert_eq!(error.kind(), kind, "{text}");
+        for part in expected {
+            assert!(text.contains(part), "`{part}` is not in: {text}");
+        }
+    }
+}
+
+/// Alerts in an order that no store promises, for comparison.
+fn by_sink(mut owed: Vec<OwedAlert>) -> Vec<OwedAlert> {
+    owed.sort_by(|one, other| {
+        (one.alert.sequence, &one.sink).cmp(&(other.alert.sequence, &other.sink))
+    });
+    owed
+}

@@ -1,0 +1,189 @@
+//! A new, empty store for one test, and what only a hand inside its storage can do.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::detect::user::UserId;
+use secondkey::local::sqlite::SqliteStore;
+use secondkey::pipeline::finding_store::FindingReader;
+
+/// A new, empty store, opened twice: by this process and as if by another.
+pub(super) struct Fresh {
+    pub(super) store: Arc<dyn FindingReader>,
+    pub(super) other: Arc<dyn FindingReader>,
+    storage: Storage,
+}
+
+enum Storage {
+    DynamoDb { client: Client, table: String },
+    Sqlite(TempDir),
+}
+
+impl Fresh {
+    pub(super) async fn dynamodb() -> Self {
+        let (client, table) = crate::table::new_table().await;
+        Self {
+            store: Arc::new(DynamoDbStore::new(client.clone(), table.clone())),
+            other: Arc::new(DynamoDbStore::new(client.clone(), table.clone())),
+            storage: Storage::DynamoDb { client, table },
+        }
+    }
+
+    #[expect(clippy::unused_async, reason = "one contract for both stores")]
+    pub(super) async fn sqlite() -> Self {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("findings.db");
+        Self {
+            store: Arc::new(SqliteStore::open(&path).unwrap()),
+            other: Arc::new(SqliteStore::open_existing(&path).unwrap()),
+            storage: Storage::Sqlite(directory),
+        }
+    }
+
+    /// Gives the record of `user`, whose names need no encoding, the schema of a newer release.
+    pub(super) async fn make_record_newer(&self, user: &UserId) {
+        self.change_record(
+            user,
+            "SET #name = :value",
+            "schema",
+            AttributeValue::N("2".to_owned()),
+            "UPDATE records SET schema = 2",
+        )
+        .await;
+    }
+
+    /// Gives the record of `user` a display name that is none.
+    pub(super) async fn spoil_record(&self, user: &UserId) {
+        self.change_record(
+            user,
+            "SET evidence.#name.#word.word = :value",
+            "state",
+            AttributeValue::S("ascended".to_owned()),
+            "UPDATE records SET body = replace(body, '\"word\":\"renamed_to\"', '\"word\":\"ascended\"')",
+        )
+        .await;
+    }
+
+    async fn change_record(
+        &self,
+        user: &UserId,
+        update: &str,
+        name: &str,
+        value: AttributeValue,
+        sql: &str,
+    ) {
+        match &self.storage {
+            Storage::DynamoDb { client, table } => {
+                let mut call = client
+                    .update_item()
+                    .table_name(table)
+                    .set_key(Some(record_key(user).into()))
+                    .update_expression(update)
+                    .expression_attribute_names("#name", name)
+                    .expression_attribute_values(":value", value);
+                if update.contains("#word") {
+                    call = call
+                        .expression_attribute_names("#name", "user")
+                        .expression_attribute_names("#word", name);
+                }
+                call.send().await.unwrap();
+            }
+            Storage::Sqlite(_) => assert_eq!(self.sqlite_connection().execute(sql, []), Ok(1)),
+        }
+    }
+
+    /// Gives the finding of `user`'s first episode the schema of a newer release.
+    pub(super) async fn make_first_finding_newer(&self, user: &UserId) {
+        match &self.storage {
+            Storage::DynamoDb { client, table } => {
+                let [partition, _] = record_key(user);
+                client
+                    .update_item()
+                    .table_name(table)
+                    .set_key(Some(
+                        [partition, ("SK".to_owned(), text("FINDING#0000000001"))].into(),
+                    ))
+                    .update_expression("SET #schema = :newer")
+                    .expression_attribute_names("#schema", "schema")
+                    .expression_attribute_values(":newer", AttributeValue::N("2".to_owned()))
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Storage::Sqlite(_) => {
+                let updated = self
+                    .sqlite_connection()
+                    .execute("UPDATE findings SET schema = 2", []);
+                assert_eq!(updated, Ok(1));
+            }
+        }
+    }
+
+    /// Removes the record of `user`, whose names need no encoding.
+    pub(super) async fn remove_record(&self, user: &UserId) {
+        match &self.storage {
+            Storage::DynamoDb { client, table } => {
+                client
+                    .delete_item()
+                    .table_name(table)
+                    .set_key(Some(record_key(user).into()))
+                    .condition_expression("attribute_exists(PK)")
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Storage::Sqlite(_) => {
+                let removed = self.sqlite_connection().execute(
+                    "DELETE FROM records WHERE account = ?1 AND user = ?2",
+                    [user.account(), user.name()],
+                );
+                assert_eq!(removed, Ok(1));
+            }
+        }
+    }
+
+    /// What the index `due` holds, as sort keys in order of time; `SQLite` has no such index.
+    pub(super) async fn due(&self) -> Vec<String> {
+        let Storage::DynamoDb { client, table } = &self.storage else {
+            panic!("only the DynamoDB table has an index `due`");
+        };
+        let answer = client
+            .query()
+            .table_name(table)
+            .index_name("due")
+            .key_condition_expression("due = :due")
+            .expression_attribute_values(":due", text("due"))
+            .send()
+            .await
+            .unwrap();
+        answer
+            .items()
+            .iter()
+            .map(|item| item["SK"].as_s().unwrap().clone())
+            .collect()
+    }
+
+    fn sqlite_connection(&self) -> Connection {
+        let Storage::Sqlite(directory) = &self.storage else {
+            panic!("the store is no SQLite file");
+        };
+        Connection::open(directory.path().join("findings.db")).unwrap()
+    }
+}
+
+fn record_key(user: &UserId) -> [(String, AttributeValue); 2] {
+    let partition = format!("USER#{}#{}", user.account(), user.name());
+    [
+        ("PK".to_owned(), text(&partition)),
+        ("SK".to_owned(), text("RECORD")),
+    ]
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}

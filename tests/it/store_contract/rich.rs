@@ -1,0 +1,233 @@
+//! Values with every field filled, so that a field that a store forgets is missed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta};
+
+use secondkey::detect::Timestamp;
+use secondkey::detect::actor::Actor;
+use secondkey::detect::alert::{Alert, AlertKind, OwedAlert, Update};
+use secondkey::detect::audit::{AuditDraft, AuditKind};
+use secondkey::detect::evidence::{
+    Activation, Evidence, KeyEvidence, Removal, Source, UserEvidence, UserState,
+};
+use secondkey::detect::finding::{
+    CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
+};
+use secondkey::detect::listing::KeyStatus;
+use secondkey::detect::severity::{Severity, SeverityReason};
+use secondkey::detect::user::UserId;
+use secondkey::detect::user_record::{LastListing, UserRecord};
+use secondkey::pipeline::commit::Commit;
+
+/// A moment `ms` milliseconds after an arbitrary start.
+pub(super) fn at(ms: i64) -> Timestamp {
+    DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::milliseconds(ms)
+}
+
+pub(super) fn alice() -> UserId {
+    UserId::new("111122223333", "alice")
+}
+
+pub(super) fn bob() -> UserId {
+    UserId::new("111122223333", "bob")
+}
+
+fn actor(name: &str) -> Actor {
+    Actor {
+        kind: Some("AssumedRole".to_owned()),
+        arn: Some(format!(
+            "arn:aws:sts::444455556666:assumed-role/admin/{name}"
+        )),
+        name: Some(name.to_owned()),
+        account: Some("444455556666".to_owned()),
+        access_key_id: Some("ASIAEXAMPLE".to_owned()),
+        source_ip: Some("203.0.113.7".to_owned()),
+        user_agent: Some("<script>\u{202e}\n% # \"quoted\"".to_owned()),
+        mfa: Some(false),
+        console: true,
+        invoked_by: Some("cloudformation.amazonaws.com".to_owned()),
+    }
+}
+
+fn source(name: &str) -> Source {
+    Source {
+        event_id: Some(format!("event of {name}")),
+        actor: actor(name),
+    }
+}
+
+/// Finding `episode` of `user`, with every field filled.
+pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Finding {
+    let is_closed = status == FindingStatus::Closed;
+    Finding {
+        id: FindingId {
+            user: user.clone(),
+            episode,
+        },
+        display_name: "Alice".to_owned(),
+        status,
+        confirmed: true,
+        severity: Severity::Critical,
+        severity_reasons: vec![
+            SeverityReason::Root,
+            SeverityReason::OutlivedWindow,
+            SeverityReason::UntrustedActor,
+            SeverityReason::DormantKey,
+        ],
+        opened_at: at(1_001),
+        detected_at: at(2_002),
+        opener: Some(Opener {
+            key: "AKIA2".to_owned(),
+            created: true,
+            at: at(1_001),
+            inactive_since: Some(at(-5_005)),
+            actor: actor("mallory"),
+            event_id: Some("event-1".to_owned()),
+        }),
+        could_not_list: Some("AccessDenied".to_owned()),
+        keys: vec![
+            FindingKey {
+                id: "AKIA1".to_owned(),
+                status: KeyStatus::Active,
+                created: Some(at(-9_009)),
+            },
+            FindingKey {
+                id: String::new(),
+                status: KeyStatus::Gone,
+                created: None,
+            },
+        ],
+        continues: Some(FindingId {
+            user: bob(),
+            episode: 9,
+        }),
+        closing: is_closed.then(|| Closing {
+            reason: CloseReason::Renamed,
+            at: at(3_003),
+            actor: Some(actor("alice")),
+            event_id: Some("event-2".to_owned()),
+        }),
+    }
+}
+
+fn evidence() -> Evidence {
+    let key = |status, activation, end| KeyEvidence {
+        status,
+        at: at(4_000),
+        activation,
+        end,
+    };
+    let activation = Activation {
+        at: at(4_000),
+        created: false,
+        by: source("mallory"),
+        inactive_since: Some(at(-7_000)),
+    };
+    let end = Removal {
+        at: at(4_500),
+        status: KeyStatus::Inactive,
+        by: source("alice"),
+    };
+    Evidence {
+        keys: BTreeMap::from([
+            (
+                "AKIA1".to_owned(),
+                key(Some(KeyStatus::Active), Some(activation), Some(end)),
+            ),
+            ("AKIA#2%\n".to_owned(), key(None, None, None)),
+            (String::new(), key(Some(KeyStatus::Gone), None, None)),
+        ]),
+        user: Some(UserEvidence {
+            state: Some(UserState::RenamedTo(bob())),
+            at: at(5_000),
+            by: Source {
+                event_id: None,
+                actor: Actor::default(),
+            },
+        }),
+    }
+}
+
+/// A commit of `user`'s first record, with every field of everything filled.
+pub(super) fn rich_commit(user: &UserId) -> Commit {
+    let mut record = UserRecord {
+        user: user.clone(),
+        display_name: "Alice".to_owned(),
+        version: 0,
+        episodes: 1,
+        finding: None,
+        evidence: evidence(),
+        last_listing: Some(LastListing {
+            requested_at: at(6_006),
+            keys: BTreeMap::from([
+                ("AKIA1".to_owned(), KeyStatus::Active),
+                (String::new(), KeyStatus::Inactive),
+            ]),
+        }),
+        no_such_user_since: Some(at(7_007)),
+        settle_after: Some(at(8_008)),
+        below_two_at: Some(at(9_009)),
+        renamed_from: Some(UserId::root("111122223333")),
+        recheck_at: Some(at(10_010)),
+        ..UserRecord::new(user.clone())
+    };
+    record.finding = Some(finding(user, 1, FindingStatus::Open));
+    let mut commit = commit_on(&record);
+    commit.finding_changed = true;
+    add_entries(&mut commit, 2);
+    commit.recorded = vec!["change-1".to_owned(), "change-2".to_owned()];
+    commit.owed = vec![owed(&commit, "sns"), owed(&commit, "eventbridge")];
+    commit
+}
+
+/// A commit that only raises the version of `record`.
+pub(super) fn commit_on(record: &UserRecord) -> Commit {
+    let mut record = record.clone();
+    record.version += 1;
+    Commit {
+        record,
+        finding_changed: false,
+        audit: vec![],
+        recorded: vec![],
+        owed: vec![],
+        at: at(20_000),
+    }
+}
+
+/// Adds `count` entries to the trail, with every field filled.
+pub(super) fn add_entries(commit: &mut Commit, count: usize) {
+    for _ in 0..count {
+        let number = commit.record.audit.sequence;
+        let draft = AuditDraft {
+            at: at(i64::try_from(number).unwrap()),
+            recorded_at: at(20_000),
+            kind: AuditKind::ALL[usize::try_from(number).unwrap() % AuditKind::ALL.len()],
+            finding_id: Some("111122223333/alice/1".to_owned()),
+            event_id: Some(format!("event-{number}")),
+            actor: Some("\u{202e}mallory\n%#".to_owned()),
+            details: BTreeMap::from([
+                ("key".to_owned(), "AKIA1".to_owned()),
+                ("empty".to_owned(), String::new()),
+            ]),
+        };
+        let entry = commit.record.audit.append(&commit.record.user, draft);
+        commit.audit.push(entry);
+    }
+}
+
+/// An alert owed to `sink` about the commit's finding, joined to the end of its trail.
+pub(super) fn owed(commit: &Commit, sink: &str) -> OwedAlert {
+    OwedAlert {
+        sink: sink.to_owned(),
+        due_at: at(30_030),
+        alert: Alert {
+            kind: AlertKind::Updated(vec![Update::Keys, Update::Opener, Update::Severity]),
+            sequence: commit.record.audit.sequence,
+            audit_hash: commit.record.audit.hash.clone(),
+            at: at(20_000),
+            window_ends_at: at(86_400_000),
+            finding: commit.record.finding.clone().unwrap(),
+        },
+    }
+}
