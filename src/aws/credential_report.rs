@@ -38,12 +38,22 @@ pub fn parse_root(report: &[u8]) -> Result<BTreeMap<String, AccessKey>, ReportEr
         let row: Row = row?;
         if row.user == ROOT_ROW {
             let slots = [
-                ("access key 1", row.access_key_1_active, row.access_key_1_last_rotated),
-                ("access key 2", row.access_key_2_active, row.access_key_2_last_rotated),
+                (
+                    "access key 1",
+                    row.access_key_1_active,
+                    row.access_key_1_last_rotated,
+                ),
+                (
+                    "access key 2",
+                    row.access_key_2_active,
+                    row.access_key_2_last_rotated,
+                ),
             ];
             return Ok(slots
                 .into_iter()
-                .filter_map(|(name, active, rotated)| Some((name.to_owned(), slot(&active, &rotated)?)))
+                .filter_map(|(name, active, rotated)| {
+                    Some((name.to_owned(), slot(&active, &rotated)?))
+                })
                 .collect());
         }
     }
@@ -112,7 +122,10 @@ mod tests {
     #[test]
     fn a_report_without_root_or_without_sense_is_an_error() {
         let other = report("alice", ("true", "N/A"), ("true", "N/A"));
-        assert!(matches!(parse_root(other.as_bytes()), Err(ReportError::NoRoot)));
+        assert!(matches!(
+            parse_root(other.as_bytes()),
+            Err(ReportError::NoRoot)
+        ));
         assert!(matches!(
             parse_root(b"user,arn\n<root_account>,x\n"),
             Err(ReportError::NotCsv(_))

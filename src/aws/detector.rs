@@ -74,7 +74,10 @@ async fn process(
         match message {
             Ok(Message::Ignored(reason)) => {
                 info!(message_id, reason = reason.reason(), "message ignored");
-                *metrics.ignored_by_reason.entry(reason.reason()).or_default() += 1;
+                *metrics
+                    .ignored_by_reason
+                    .entry(reason.reason())
+                    .or_default() += 1;
             }
             Ok(message) => readable.push((message_id, message)),
             Err(failure) => {
@@ -89,7 +92,10 @@ async fn process(
         let outcome = match settle(detector, &result).await {
             Ok(rechecked) => {
                 count_rechecked(metrics, rechecked);
-                rechecked.outcomes.last().map_or("nothing open", |outcome| outcome.word())
+                rechecked
+                    .outcomes
+                    .last()
+                    .map_or("nothing open", |outcome| outcome.word())
             }
             Err(failure) => {
                 error!(
@@ -139,8 +145,7 @@ fn count_rechecked(metrics: &mut Metrics, rechecked: &Rechecked) {
         )
     };
     metrics.stale_listings += u64::from(rechecked.unsettled.iter().any(is_stale));
-    metrics.refused_listings +=
-        u64::from(rechecked.unsettled.contains(&Unsettled::ListingRefused));
+    metrics.refused_listings += u64::from(rechecked.unsettled.contains(&Unsettled::ListingRefused));
 }
 
 /// The time of the event that an alert tells of, if one told.

@@ -20,6 +20,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -77,10 +78,9 @@ impl DynamoDbStore {
         self.query(query).await
     }
 
-    fn error<E, R>(&self, action: &str, error: &SdkError<E, R>) -> ServiceError
+    fn error<E>(&self, action: &str, error: &SdkError<E, HttpResponse>) -> ServiceError
     where
         E: ProvideErrorMetadata + Error + 'static,
-        R: Debug,
     {
         let what = format!("{action} on table `{}`", self.table);
         if let SdkError::ServiceError(answer) = error

@@ -1,8 +1,8 @@
 //! What the SDK's errors mean, in one sentence each: what failed, why, and what mends it.
 
 use std::error::Error;
-use std::fmt;
 
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::pipeline::error::ServiceError;
@@ -28,6 +28,9 @@ const DENIED: [&str; 5] = [
     "UnauthorizedOperation",
 ];
 
+/// The HTTP status of a refusal.
+const FORBIDDEN: u16 = 403;
+
 /// Codes by which services say that they do not know the caller.
 const NOT_AUTHENTICATED: [&str; 9] = [
     "ExpiredToken",
@@ -45,11 +48,16 @@ const NOT_AUTHENTICATED: [&str; 9] = [
 ///
 /// Trying again can help where the service was out of reach, busy or broken, and not where it refused.
 #[must_use]
-pub fn service_error<E, R>(what: &str, error: &SdkError<E, R>) -> ServiceError
+pub fn service_error<E>(what: &str, error: &SdkError<E, HttpResponse>) -> ServiceError
 where
     E: ProvideErrorMetadata + Error + 'static,
-    R: fmt::Debug,
 {
+    if is_refusal(error) {
+        let message = error.message().unwrap_or("no further explanation");
+        return ServiceError::permanent(format!(
+            "{what} failed: access denied; allow it to the role or profile in use ({message})"
+        ));
+    }
     match error {
         SdkError::TimeoutError(_) => {
             ServiceError::retryable(format!("{what} failed: no answer in time"))
@@ -84,11 +92,6 @@ fn refused(what: &str, error: &impl ProvideErrorMetadata) -> ServiceError {
             "{what} failed: AWS throttles the calls ({code}); try again"
         ));
     }
-    if DENIED.contains(&code) {
-        return ServiceError::permanent(format!(
-            "{what} failed: access denied; allow it to the role or profile in use ({message})"
-        ));
-    }
     if NOT_AUTHENTICATED.contains(&code) {
         return ServiceError::permanent(format!(
             "{what} failed: the AWS credentials are invalid or have expired ({code}: {message}); sign in again, or name others with --profile"
@@ -112,14 +115,17 @@ fn refused(what: &str, error: &impl ProvideErrorMetadata) -> ServiceError {
 
 /// Whether the service refused because the caller may not, which trying again does not change.
 #[must_use]
-pub fn is_refusal<E, R>(error: &SdkError<E, R>) -> bool
+pub fn is_refusal<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     E: ProvideErrorMetadata,
 {
-    error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code)
-        .is_some_and(|code| DENIED.contains(&code))
+    match error.code() {
+        Some(code) => DENIED.contains(&code),
+        // What stands between, an endpoint policy or a proxy, refuses without a code.
+        None => error
+            .raw_response()
+            .is_some_and(|answer| answer.status().as_u16() == FORBIDDEN),
+    }
 }
 
 /// Whether a service means by `code` that the caller is too fast.

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use tracing::warn;
 
-use crate::aws::credential_report::{parse_root, ReportError};
+use crate::aws::credential_report::{ReportError, parse_root};
 use crate::aws::errors::{is_refusal, service_error};
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};

@@ -42,9 +42,20 @@ impl Metrics {
             ("Outcome", &self.events_by_outcome),
             ("Reason", &self.ignored_by_reason),
         ] {
-            let name = if dimension == "Outcome" { "Events" } else { "Ignored" };
+            let name = if dimension == "Outcome" {
+                "Events"
+            } else {
+                "Ignored"
+            };
             for (value, count) in counts {
-                line(out, now, &[(dimension, value)], name, "Count", &json!(count))?;
+                line(
+                    out,
+                    now,
+                    &[(dimension, value)],
+                    name,
+                    "Count",
+                    &json!(count),
+                )?;
             }
         }
         for (name, count) in [

@@ -56,10 +56,18 @@ impl Settings {
         }
         let default = Policy::default();
         let settle_seconds = number(
-            &lookup, &mut problems, "SETTLE_SECONDS", 0..=3_600, default.settle.num_seconds(),
+            &lookup,
+            &mut problems,
+            "SETTLE_SECONDS",
+            0..=3_600,
+            default.settle.num_seconds(),
         );
         let rotation_window_hours = number(
-            &lookup, &mut problems, "ROTATION_WINDOW_HOURS", 1..=8_760, default.rotation_window.num_hours(),
+            &lookup,
+            &mut problems,
+            "ROTATION_WINDOW_HOURS",
+            1..=8_760,
+            default.rotation_window.num_hours(),
         );
         let trusted_actors = lookup("TRUSTED_ACTORS").map_or_else(Vec::new, |patterns| {
             patterns
@@ -135,7 +143,10 @@ mod tests {
             ("CHANGES_QUEUE_URL", "q"),
             ("ALERT_TOPIC_ARN", "a"),
             ("EVENT_BUS_NAME", ""),
-            ("TRUSTED_ACTORS", "arn:aws:iam::*:role/ci, ,arn:aws:sts::*:assumed-role/admin/*"),
+            (
+                "TRUSTED_ACTORS",
+                "arn:aws:iam::*:role/ci, ,arn:aws:sts::*:assumed-role/admin/*",
+            ),
         ])
         .unwrap();
         assert_eq!(settings.policy.settle, TimeDelta::seconds(60));

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use secondkey::aws::detector::{Detector, handle};
 use secondkey::aws::dynamodb::DynamoDbStore;
 use secondkey::aws::eventbridge::EventBridgeSink;
 use secondkey::aws::iam::IamKeySource;
+use secondkey::aws::log;
 use secondkey::aws::recheck_queue::RecheckQueue;
 use secondkey::aws::settings::Settings;
 use secondkey::aws::sns::SnsSink;
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    log::init();
     let settings = Settings::from_env()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
 
@@ -40,7 +41,10 @@ async fn main() -> Result<(), Error> {
             sinks,
             policy: settings.policy,
         },
-        queue: RecheckQueue::new(aws_sdk_sqs::Client::new(&config), settings.changes_queue_url),
+        queue: RecheckQueue::new(
+            aws_sdk_sqs::Client::new(&config),
+            settings.changes_queue_url,
+        ),
     };
 
     let detector = &detector;

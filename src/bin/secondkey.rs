@@ -12,7 +12,10 @@ async fn main() -> ExitCode {
     match run(cli).await {
         Ok(exit) => exit.into(),
         Err(error) => {
-            anstream::eprintln!("secondkey: {}", for_terminal(&format!("{error:#}"), LONGEST));
+            anstream::eprintln!(
+                "secondkey: {}",
+                for_terminal(&format!("{error:#}"), LONGEST)
+            );
             Exit::Failure.into()
         }
     }

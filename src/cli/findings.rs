@@ -9,6 +9,7 @@ use crate::cli::Exit;
 use crate::cli::source::Source;
 use crate::cli::table::{self, Format};
 use crate::detect::finding::FindingStatus;
+use crate::output::escape::for_json;
 use crate::output::json_v1;
 
 /// List the findings of a file or a deployed table, open ones first
@@ -47,13 +48,13 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         Format::Json => {
             let findings: Vec<_> = findings.iter().map(json_v1::finding).collect();
             let document = serde_json::json!({"version": "1", "findings": findings});
-            writeln!(out, "{document:#}")?;
+            writeln!(out, "{}", for_json(&format!("{document:#}")))?;
         }
         Format::Jsonl => {
             for finding in &findings {
                 let line = serde_json::to_string(&json_v1::finding(finding))
                     .context("a finding could not be written as JSON")?;
-                writeln!(out, "{line}")?;
+                writeln!(out, "{}", for_json(&line))?;
             }
         }
     }

@@ -4,13 +4,13 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 
-use crate::cli::LONGEST;
 use crate::cli::Exit;
+use crate::cli::LONGEST;
 use crate::cli::source::Source;
 use crate::cli::table::Format;
 use crate::detect::audit::AuditEntry;
 use crate::detect::user::UserId;
-use crate::output::escape::for_terminal;
+use crate::output::escape::{for_json, for_terminal};
 use crate::output::{json_v1, timeline};
 use crate::pipeline::finding_store::FindingReader;
 
@@ -53,13 +53,13 @@ fn print(entries: &[AuditEntry], format: Format) -> anyhow::Result<()> {
         Format::Json => {
             let entries: Vec<_> = entries.iter().map(json_v1::audit_entry).collect();
             let document = serde_json::json!({"version": "1", "entries": entries});
-            writeln!(out, "{document:#}")?;
+            writeln!(out, "{}", for_json(&format!("{document:#}")))?;
         }
         Format::Jsonl => {
             for entry in entries {
                 let line = serde_json::to_string(&json_v1::audit_entry(entry))
                     .context("an entry could not be written as JSON")?;
-                writeln!(out, "{line}")?;
+                writeln!(out, "{}", for_json(&line))?;
             }
         }
     }

@@ -10,8 +10,8 @@ use chrono::{TimeDelta, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::LONGEST;
 use crate::cli::Exit;
+use crate::cli::LONGEST;
 use crate::cli::table::{self, Format};
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::policy::Policy;
@@ -20,7 +20,7 @@ use crate::local::log_reading::{LogReading, MalformedRecord};
 use crate::local::replay::{Replay, replay};
 use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
-use crate::output::escape::for_terminal;
+use crate::output::escape::{for_json, for_terminal};
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::finding_store::FindingReader;
@@ -69,11 +69,6 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let (logs, passed_over) = find_logs(&args.paths)?;
-    let mut reading = read(&logs);
-    if passed_over > 0 {
-        *reading.ignored.entry("file that is no log").or_default() += passed_over as u64;
-    }
-
     // Declared first, so that it is removed after the store in it is closed.
     let temporary = tempfile::tempdir().context("no temporary folder could be made")?;
     let path = args
@@ -81,6 +76,11 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         .clone()
         .unwrap_or_else(|| temporary.path().join("findings.db"));
     let store = Arc::new(SqliteStore::open(&path)?);
+    let mut reading = read(&logs);
+    report_malformed(&reading)?;
+    if passed_over > 0 {
+        *reading.ignored.entry("file that is no log").or_default() += passed_over as u64;
+    }
     let sinks: Vec<Box<dyn AlertSink>> = if args.quiet {
         vec![]
     } else {
@@ -102,7 +102,6 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     findings.extend(store.findings(FindingStatus::Closed).await?);
     table::sort(&mut findings);
     print(&args, &findings, &reading, &replayed)?;
-    report_malformed(&reading)?;
     Ok(if reading.malformed > 0 {
         Exit::Failure
     } else if findings.is_empty() {
@@ -167,20 +166,22 @@ fn print(
                 writeln!(
                     out,
                     "Kept in {0}: try `secondkey history USER --db {0}` and `secondkey verify --db {0}`.",
-                    db.display()
+                    for_terminal(&db.display().to_string(), LONGEST)
                 )?;
             }
         }
         Format::Json => {
             let findings: Vec<_> = findings.iter().map(json_v1::finding).collect();
             let document = json!({"version": "1", "findings": findings, "summary": summary});
-            writeln!(out, "{document:#}")?;
+            writeln!(out, "{}", for_json(&format!("{document:#}")))?;
         }
         Format::Jsonl => {
             for finding in findings {
-                writeln!(out, "{}", serde_json::to_string(&json_v1::finding(finding))?)?;
+                let line = serde_json::to_string(&json_v1::finding(finding))?;
+                writeln!(out, "{}", for_json(&line))?;
             }
-            writeln!(out, "{}", json!({"version": "1", "summary": summary}))?;
+            let line = json!({"version": "1", "summary": summary}).to_string();
+            writeln!(out, "{}", for_json(&line))?;
         }
     }
     Ok(())
@@ -220,11 +221,11 @@ fn print_summary(
     let ignored: Vec<String> = reading
         .ignored
         .iter()
-        .map(|(reason, count)| format!("{count} {reason}"))
+        .map(|(reason, count)| format!("{reason}: {count}"))
         .collect();
     writeln!(
         out,
-        "{} records, {} key changes, {open} open and {} closed findings, {} malformed.",
+        "Records: {}. Key changes: {}. Findings: {open} open, {} closed. Malformed: {}.",
         reading.records,
         reading.changes.len(),
         findings.len() - open,
@@ -253,7 +254,12 @@ fn report_malformed(reading: &LogReading) -> anyhow::Result<()> {
     } in &reading.malformed_records
     {
         let place = record.map_or_else(String::new, |number| format!(", record {number}"));
-        writeln!(err, "malformed: {}{place}: {}", for_terminal(file, LONGEST), for_terminal(reason, LONGEST))?;
+        writeln!(
+            err,
+            "malformed: {}{place}: {}",
+            for_terminal(file, LONGEST),
+            for_terminal(reason, LONGEST)
+        )?;
     }
     let not_listed = reading.malformed - reading.malformed_records.len() as u64;
     if not_listed > 0 {

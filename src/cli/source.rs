@@ -15,11 +15,11 @@ pub struct Source {
     which: Which,
 
     /// The profile of the AWS configuration, as in the AWS CLI
-    #[arg(long, value_name = "NAME", requires = "table", global = false)]
+    #[arg(long, value_name = "NAME", conflicts_with = "db")]
     profile: Option<String>,
 
     /// The region of the table, as in the AWS CLI
-    #[arg(long, value_name = "REGION", requires = "table")]
+    #[arg(long, value_name = "REGION", conflicts_with = "db")]
     region: Option<String>,
 }
 

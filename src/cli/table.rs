@@ -9,8 +9,8 @@ use crate::cli::LONGEST;
 use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::listing::KeyStatus;
-use crate::output::time::duration;
 use crate::output::escape::for_terminal;
+use crate::output::time::duration;
 
 /// The width of a table that does not go to a terminal, in columns.
 const WIDTH_OFF_TERMINAL: u16 = 160;
@@ -37,7 +37,15 @@ pub fn sort(findings: &mut [Finding]) {
 pub fn print(out: &mut impl Write, findings: &[Finding], now: Timestamp) -> anyhow::Result<()> {
     let mut table = new_table();
     table.set_header([
-        "STATUS", "SEVERITY", "USER", "ACCOUNT", "KEYS", "OPENED", "LASTED", "OPENED BY", "CLOSED BECAUSE",
+        "STATUS",
+        "SEVERITY",
+        "USER",
+        "ACCOUNT",
+        "KEYS",
+        "OPENED",
+        "LASTED",
+        "OPENED BY",
+        "CLOSED BECAUSE",
     ]);
     for finding in findings {
         table.add_row(row(finding, now));
@@ -64,7 +72,13 @@ fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
     let keys: Vec<String> = finding
         .keys
         .iter()
-        .map(|key| format!("{} {}", for_terminal(&key.id, LONGEST), status_word(key.status)))
+        .map(|key| {
+            format!(
+                "{} {}",
+                for_terminal(&key.id, LONGEST),
+                status_word(key.status)
+            )
+        })
         .collect();
     [
         match finding.status {
@@ -77,10 +91,10 @@ fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
         keys.join("\n"),
         finding.opened_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         duration(until - finding.opened_at),
-        finding
-            .opener
-            .as_ref()
-            .map_or_else(|| "unknown".to_owned(), |opener| for_terminal(opener.actor.label(), LONGEST)),
+        finding.opener.as_ref().map_or_else(
+            || "unknown".to_owned(),
+            |opener| for_terminal(opener.actor.label(), LONGEST),
+        ),
         finding
             .closing
             .as_ref()

@@ -2,8 +2,10 @@
 
 use std::io::Write;
 
-use crate::cli::LONGEST;
+use futures::future::try_join;
+
 use crate::cli::Exit;
+use crate::cli::LONGEST;
 use crate::cli::history::find_user;
 use crate::cli::source::Source;
 use crate::detect::audit::verify_chain;
@@ -39,8 +41,18 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let (mut entries_checked, mut broken) = (0, 0);
     for user in &users {
         let shown = for_terminal(&user.to_string(), LONGEST);
-        let head = store.record(user).await?.audit;
-        let entries = store.history(user).await?;
+        let (head, entries) = match try_join(store.record(user), store.history(user)).await {
+            Ok((record, entries)) => (record.audit, entries),
+            Err(error) => {
+                broken += 1;
+                writeln!(
+                    out,
+                    "UNREAD  {shown}: {}",
+                    for_terminal(&error.to_string(), LONGEST)
+                )?;
+                continue;
+            }
+        };
         entries_checked += entries.len();
         match verify_chain(&entries, &head) {
             Ok(()) => writeln!(out, "whole   {shown}: {} entries", entries.len())?,
@@ -52,7 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     writeln!(
         out,
-        "{} trails, {entries_checked} entries, {broken} broken",
+        "{} trails, {entries_checked} entries, {broken} broken or unreadable",
         users.len()
     )?;
     Ok(if broken > 0 {

@@ -191,10 +191,17 @@ impl Seen<'_> {
     // INVARIANT (open early, close late): an opening waits for nothing.
     // INVARIANT (blindness is news): where the keys cannot be listed, any key made active is news.
     fn is_to_open(&self) -> bool {
+        // One that the last listing showed as active already is no news.
+        let was_active = |key: &str| {
+            let last = self.situation.record.last_listing.as_ref();
+            last.is_some_and(|last| last.keys.get(key) == Some(&KeyStatus::Active))
+        };
         let activated = || {
             self.situation.changes.iter().any(|change| {
                 change.key_status().is_some_and(|(key, status)| {
-                    status == KeyStatus::Active && self.view.status(key) == status
+                    status == KeyStatus::Active
+                        && self.view.status(key) == status
+                        && !was_active(key)
                 })
             })
         };
@@ -349,6 +356,7 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
     if seen.is_settled() {
         if !seen.has_two_active() {
             next.below_two_at = Some(requested_at);
+            next.below_two_key = seen.view.active_keys().next().map(str::to_owned);
             next.renamed_from = None;
         }
     } else {

@@ -103,7 +103,11 @@ pub(super) fn opener(seen: &Seen<'_>) -> Option<Opener> {
         .situation
         .record
         .below_two_at
-        .is_some_and(|below_two_at| activation.at < below_two_at - seen.policy.settle);
+        .is_some_and(|below_two_at| {
+            let was_active_alone = seen.situation.record.below_two_key.as_deref() == Some(key);
+            activation.at < below_two_at - seen.policy.settle
+                || (was_active_alone && activation.at <= below_two_at)
+        });
     if another_is_younger || is_too_old {
         return None;
     }
@@ -210,7 +214,10 @@ fn ending<'a>(open: &Finding, seen: &Seen<'a>, reason_of_user: CloseReason) -> O
         .keys
         .iter()
         .filter(|(id, _)| seen.view.status(id) != KeyStatus::Active)
-        .filter_map(|(_, known)| known.end.as_ref())
+        .filter_map(|(id, known)| Some((id, known.end.as_ref()?)))
+        // What ended before the finding was seen, and is none of its keys, belongs to an earlier time of the name.
+        .filter(|(id, end)| end.at > open.detected_at || open.keys.iter().any(|key| key.id == **id))
+        .map(|(_, end)| end)
         .map(|end| Ending {
             at: end.at,
             reason: match end.status {

@@ -3,7 +3,7 @@
 //! Merging is the same in whatever order the events come and however often: a later time wins, and words of one time
 //! that contradict each other cancel out (`CloudTrail` times have whole seconds).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
@@ -12,6 +12,9 @@ use crate::detect::actor::Actor;
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::KeyStatus;
 use crate::detect::user::UserId;
+
+/// How many keys that are not listed are kept evidence of.
+pub const MAX_UNLISTED: usize = 16;
 
 /// What events say of one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct KeyEvidence {
     pub status: Option<KeyStatus>,
     /// The time of the latest event.
     pub at: Timestamp,
+    /// Where the latest word comes from.
+    pub by: Source,
     /// The latest event known that made the key active.
     pub activation: Option<Activation>,
     /// The earliest event known that ended the key's latest activity.
@@ -128,8 +133,9 @@ impl Evidence {
         self
     }
 
-    /// Without what can no longer matter: keys that are neither in the last listing nor spoken of for a long time
-    /// (`keep_for` before `now`).
+    /// Without what can no longer matter: of keys that are not listed only the newest [`MAX_UNLISTED`] are kept, those
+    /// that may exist before those that are gone, and none for longer than `keep_for` before `now`. Somebody who makes
+    /// and deletes keys without end would fill the record otherwise.
     #[must_use]
     pub fn pruned(
         mut self,
@@ -137,8 +143,24 @@ impl Evidence {
         now: Timestamp,
         keep_for: TimeDelta,
     ) -> Self {
+        let mut unlisted: Vec<(bool, Timestamp, String)> = self
+            .keys
+            .iter()
+            .filter(|(key, known)| !is_listed(key) && now - known.at < keep_for)
+            .map(|(key, known)| {
+                let may_exist = known.status != Some(KeyStatus::Gone);
+                (may_exist, known.at, key.clone())
+            })
+            .collect();
+        unlisted.sort();
+        let kept: BTreeSet<String> = unlisted
+            .into_iter()
+            .rev()
+            .take(MAX_UNLISTED)
+            .map(|(_, _, key)| key)
+            .collect();
         self.keys
-            .retain(|key, evidence| is_listed(key) || now - evidence.at < keep_for);
+            .retain(|key, _| is_listed(key) || kept.contains(key));
         self
     }
 }
@@ -165,10 +187,10 @@ impl KeyEvidence {
         created: bool,
         by: &Source,
     ) -> Self {
-        let (latest, latest_at) = match &before {
-            Some(known) if known.at > at => (known.status, known.at),
-            Some(known) if known.at == at && known.status != Some(status) => (None, at),
-            _ => (Some(status), at),
+        let (latest, latest_at, latest_by) = match &before {
+            Some(known) if known.at > at => (known.status, known.at, known.by.clone()),
+            Some(known) if known.at == at && known.status != Some(status) => (None, at, by.clone()),
+            _ => (Some(status), at, by.clone()),
         };
         let (activation, end) = before.map_or((None, None), |known| (known.activation, known.end));
         let (activation, end) = if status == KeyStatus::Active {
@@ -176,9 +198,19 @@ impl KeyEvidence {
         } else {
             ended(activation, end, at, status, by)
         };
+        let end = end.or_else(|| {
+            let status = latest.filter(|status| *status != KeyStatus::Active)?;
+            let by = latest_by.clone();
+            Some(Removal {
+                at: latest_at,
+                status,
+                by,
+            })
+        });
         Self {
             status: latest,
             at: latest_at,
+            by: latest_by,
             activation,
             end,
         }
@@ -333,6 +365,28 @@ mod tests {
         assert_eq!(activation.inactive_since, Some(at(5)));
         assert!(!activation.created);
         assert_eq!(evidence.keys["K"].end, None);
+    }
+
+    #[test]
+    fn keys_made_and_deleted_without_end_do_not_fill_the_record() {
+        let changes: Vec<KeyChange> = (0..200)
+            .flat_map(|round| {
+                let key = format!("K{round}");
+                [created(&key, 2 * round), deleted(&key, 2 * round + 1)]
+            })
+            .chain([created("LISTED", 1), created("UNSEEN", 2)])
+            .collect();
+        let kept = merged(&changes).pruned(|key| key == "LISTED", at(400), TimeDelta::days(1));
+        assert_eq!(kept.keys.len(), MAX_UNLISTED + 1);
+        for key in ["LISTED", "UNSEEN", "K199"] {
+            assert!(kept.keys.contains_key(key), "{key}");
+        }
+        let later = kept.pruned(
+            |key| key == "LISTED",
+            at(400) + TimeDelta::days(1),
+            TimeDelta::days(1),
+        );
+        assert_eq!(later.keys.len(), 1);
     }
 
     #[test]

@@ -279,15 +279,14 @@ fn change_kind(
 #[must_use]
 pub fn read_event_time(text: &str) -> Option<Timestamp> {
     let with_zone = || chrono::DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    let without_zone = NaiveDateTime::parse_from_str(
-        &text.replacen(' ', "T", 1),
-        "%Y-%m-%dT%H:%M:%S%.f",
-    );
+    let without_zone =
+        NaiveDateTime::parse_from_str(&text.replacen(' ', "T", 1), "%Y-%m-%dT%H:%M:%S%.f");
     without_zone
         .map(|time| time.and_utc())
         .or_else(|_| with_zone())
         .ok()
         .map(|time| time.trunc_subsecs(0))
+        .filter(|time| (0..=9999).contains(&chrono::Datelike::year(time)))
 }
 
 fn event_time(event: &str, text: Option<&str>) -> Result<Timestamp, RecordError> {

@@ -14,7 +14,7 @@ use crate::detect::testing::at;
 use crate::detect::text::MAX_BYTES;
 use crate::detect::user::UserId;
 
-/// A record of bob making a key for Alice, as CloudTrail writes it.
+/// A record of bob making a key for Alice, as `CloudTrail` writes it.
 fn create() -> Value {
     json!({
         "eventVersion": "1.11",
@@ -82,8 +82,8 @@ fn rename() -> Value {
 }
 
 /// `record` with those fields in place of its own.
-fn with(mut record: Value, fields: Value) -> Value {
-    for (name, value) in fields.as_object().unwrap() {
+fn with(mut record: Value, fields: impl Into<Value>) -> Value {
+    for (name, value) in fields.into().as_object().unwrap() {
         record[name] = value.clone();
     }
     record

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::SubsecRound;
+
 use crate::detect::Timestamp;
 
 /// A key's status. `Gone` is the status of a key that a listing does not name or that was deleted.
@@ -53,6 +55,11 @@ pub struct KeyListing {
     answer: Answer,
 }
 
+/// `time` in whole milliseconds, as it is stored: what is decided on must equal what is read back.
+fn stored(time: Timestamp) -> Timestamp {
+    time.trunc_subsecs(3)
+}
+
 /// What the key source answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -83,7 +90,7 @@ impl KeyListing {
     #[must_use]
     pub fn no_such_user(requested_at: Timestamp) -> Self {
         Self {
-            requested_at,
+            requested_at: stored(requested_at),
             answer: Answer::NoSuchUser,
         }
     }
@@ -92,7 +99,7 @@ impl KeyListing {
     #[must_use]
     pub fn refused(requested_at: Timestamp, reason: String) -> Self {
         Self {
-            requested_at,
+            requested_at: stored(requested_at),
             answer: Answer::Refused { reason },
         }
     }
@@ -101,7 +108,7 @@ impl KeyListing {
     #[must_use]
     pub fn from_report(generated_at: Timestamp, slots: BTreeMap<String, AccessKey>) -> Self {
         Self {
-            requested_at: generated_at,
+            requested_at: stored(generated_at),
             answer: Answer::Report { slots },
         }
     }
@@ -153,7 +160,7 @@ impl PartialListing {
     #[must_use]
     pub fn requested(requested_at: Timestamp) -> Self {
         Self {
-            requested_at,
+            requested_at: stored(requested_at),
             display_name: None,
             keys: BTreeMap::new(),
         }

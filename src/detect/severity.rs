@@ -96,9 +96,16 @@ pub fn severity(
 }
 
 fn is_untrusted(actor: &Actor, user: &UserId, policy: &Policy) -> bool {
-    let is_the_user = actor.name.as_deref().is_some_and(|name| {
-        UserId::new(actor.account.as_deref().unwrap_or(user.account()), name) == *user
-    });
+    let is_root_itself = user.is_root()
+        && actor.kind.as_deref() == Some("Root")
+        && actor
+            .account
+            .as_deref()
+            .is_none_or(|account| account == user.account());
+    let is_the_user = is_root_itself
+        || actor.name.as_deref().is_some_and(|name| {
+            UserId::new(actor.account.as_deref().unwrap_or(user.account()), name) == *user
+        });
     !policy.trusted_actors.is_empty()
         && !is_the_user
         && !policy

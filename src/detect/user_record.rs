@@ -32,6 +32,8 @@ pub struct UserRecord {
     pub settle_after: Option<Timestamp>,
     /// When a settled view last showed fewer than two active keys.
     pub below_two_at: Option<Timestamp>,
+    /// The key that was active in that view.
+    pub below_two_key: Option<String>,
     /// The user that was renamed to this one, until its finding is taken over or found not to be needed.
     pub renamed_from: Option<UserId>,
     /// When the user has to be looked at again, event or no event.
@@ -64,6 +66,7 @@ impl UserRecord {
             no_such_user_since: None,
             settle_after: None,
             below_two_at: None,
+            below_two_key: None,
             renamed_from: None,
             recheck_at: None,
             audit: ChainHead::default(),

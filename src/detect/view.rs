@@ -120,10 +120,14 @@ pub fn view(
 #[must_use]
 pub fn is_explained(change: &KeyChange, evidence: &Evidence, listing: &KeyListing) -> bool {
     let Some((key, status)) = change.key_status() else {
-        return true;
+        let is_latest_end = evidence
+            .user
+            .as_ref()
+            .is_some_and(|user| user.is_gone() && user.at == change.at);
+        return !is_latest_end || listing.keys().next().is_none();
     };
     if matches!(listing.answer(), Answer::Report { .. }) {
-        return listing.requested_at() >= change.at;
+        return listing.requested_at() > change.at;
     }
     let listed = listing
         .keys()
@@ -153,7 +157,7 @@ impl Freshness {
         let after = match listing.answer() {
             Answer::Keys { .. } | Answer::NoSuchUser => listing.requested_at() - settle,
             // A report tells the state at one moment; only what came later is news to it.
-            Answer::Report { .. } => listing.requested_at(),
+            Answer::Report { .. } => listing.requested_at() - TimeDelta::seconds(1),
             Answer::Refused { .. } => record
                 .last_listing
                 .as_ref()

@@ -50,9 +50,10 @@ fn words(view: &View) -> String {
     });
     let keys = keys.collect::<Vec<_>>().join(" ");
     let reasons: Vec<&str> = view.unsettled.iter().map(|reason| reason.words()).collect();
-    match reasons.is_empty() {
-        true => format!("{keys}; settled"),
-        false => format!("{keys}; {}", reasons.join(", ")),
+    if reasons.is_empty() {
+        format!("{keys}; settled")
+    } else {
+        format!("{keys}; {}", reasons.join(", "))
     }
 }
 

@@ -52,7 +52,9 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Replayed> {
     while let Some(row) = rows.next()? {
         let user = UserId::new(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?);
         let status = KeyStatus::parse(&row.get::<_, String>(3)?).unwrap_or(KeyStatus::Inactive);
-        let created = row.get::<_, Option<String>>(4)?.and_then(|text| time(&text));
+        let created = row
+            .get::<_, Option<String>>(4)?
+            .and_then(|text| time(&text));
         users
             .entry(user)
             .or_default()

@@ -57,7 +57,10 @@ impl LogFile {
     }
 
     /// Opens the log; what it reads passes through `watch` before it is unpacked.
-    pub fn open(&self, watch: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>) -> io::Result<Box<dyn BufRead>> {
+    pub fn open(
+        &self,
+        watch: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>,
+    ) -> io::Result<Box<dyn BufRead>> {
         let raw: Box<dyn Read> = match self {
             Self::Path(path) => Box::new(File::open(path)?),
             Self::StandardInput => Box::new(io::stdin()),
@@ -111,8 +114,10 @@ pub fn find_logs(paths: &[PathBuf]) -> Result<(Vec<LogFile>, usize), PathError> 
 }
 
 fn looks_like_log(path: &Path) -> bool {
-    let is_log = path
-        .extension()
-        .is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    let is_log = path.extension().is_some_and(|ending| {
+        ENDINGS
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+    });
     is_log && !path.components().any(|part| part.as_os_str() == DIGESTS)
 }

@@ -52,7 +52,7 @@ impl LogReading {
         let mut number = 0;
         for_each_record(log, |record| {
             if let Err(LogError::Io(error)) = &record {
-                self.malformed(name, (number > 0).then_some(number + 1), error.to_string());
+                self.malformed(name, Some(number + 1), unreadable(error));
                 return;
             }
             number += 1;
@@ -62,7 +62,12 @@ impl LogReading {
                 Err(error) => self.malformed(name, Some(number), error.to_string()),
             }
         });
-        if number == 0 && self.malformed_records.last().is_none_or(|last| last.file != name) {
+        if number == 0
+            && self
+                .malformed_records
+                .last()
+                .is_none_or(|last| last.file != name)
+        {
             *self.ignored.entry("log without records").or_default() += 1;
         }
     }
@@ -94,24 +99,13 @@ impl LogReading {
         let json: Value = match serde_json::from_slice(bytes) {
             Ok(json) => json,
             Err(error) => {
-                self.malformed(name, Some(number), format!("not JSON: {error}"));
+                self.malformed(name, Some(number), format!("not readable as JSON: {error}"));
                 return;
             }
         };
-        // The wrapper is told by its beginning; one that begins otherwise is found here, whole in memory.
-        if let Some(Value::Array(records)) = json.get("Records") {
-            self.records = self.records.saturating_sub(1) + records.len() as u64;
-            for record in records {
-                self.take(name, number, read(record, read_until));
-            }
-            return;
-        }
-        self.take(name, number, read(&json, read_until));
-    }
-
-    fn take(&mut self, name: &str, number: u64, reading: Result<Reading, RecordError>) {
-        match reading {
+        match read(&json, read_until) {
             Ok(Reading::Change(change)) => {
+                self.newest = self.newest.max(Some(change.at));
                 if self.changes.insert(change.id.clone(), *change).is_some() {
                     self.ignore("duplicate");
                 }
@@ -119,6 +113,14 @@ impl LogReading {
             Ok(Reading::Ignored(reason)) => self.ignore(reason.reason()),
             Err(error) => self.malformed(name, Some(number), error.to_string()),
         }
+    }
+}
+
+/// Why reading stopped, in words that name what is cut.
+fn unreadable(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => format!("the gzip file is cut: {error}"),
+        _ => format!("reading stopped: {error}"),
     }
 }
 
@@ -134,7 +136,10 @@ fn read(json: &Value, read_until: Timestamp) -> Result<Reading, RecordError> {
         account_if_missing: Some(UNKNOWN_ACCOUNT),
         sent_at: Some(read_until),
     };
-    read_key_change(&CloudTrailRecord::from_json(envelope.unwrap_or(json)), context)
+    read_key_change(
+        &CloudTrailRecord::from_json(envelope.unwrap_or(json)),
+        context,
+    )
 }
 
 /// Whether a record has to be parsed. One in a thousand does, so the others must cost little; one that names no event
@@ -151,7 +156,10 @@ fn event_time_in(bytes: &[u8]) -> Option<Timestamp> {
     let rest = bytes.get(after..)?;
     let mut parts = rest.splitn(3, |byte| *byte == b'"');
     let between = parts.next()?;
-    if between.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != b':') {
+    if between
+        .iter()
+        .any(|byte| !byte.is_ascii_whitespace() && *byte != b':')
+    {
         return None;
     }
     read_event_time(std::str::from_utf8(parts.next()?).ok()?)

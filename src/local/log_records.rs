@@ -1,15 +1,18 @@
-//! The records in a log, one by one, whatever it is wrapped in: `{"Records":[…]}`, a JSON array, one record a line, or
+//! The records in a log, one by one, whatever they are wrapped in: `{"Records":[…]}`, a JSON array, one record a line, or
 //! one record. Reads on after what cannot be read, and keeps no more than one record in memory.
 
 use std::io::{self, BufRead};
 
 use thiserror::Error;
 
-/// The largest record that is read, in bytes. `CloudTrail` and EventBridge keep to 1 MiB; relays may add to that.
+/// The largest record that is read, in bytes. CloudTrail and EventBridge keep to 1 MiB; relays may add to that.
 const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 
-/// What begins the files that CloudTrail itself writes, without white space.
-const WRAPPER: &[u8] = b"{\"Records\":[";
+/// How much of what is no record is shown, in characters.
+const SHOWN: usize = 40;
+
+/// What UTF-16 text begins with, in either order of bytes.
+const UTF_16: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
 
 /// Why a part of a log cannot be read.
 #[derive(Debug, Error)]
@@ -19,10 +22,16 @@ pub enum LogError {
     Io(#[from] io::Error),
     /// Something that is no JSON object stands where a record belongs.
     #[error("not JSON: found `{0}` where a record begins")]
-    NotJson(String),
+    NotARecord(String),
+    /// The text is in another encoding.
+    #[error("the text is UTF-16; convert it to UTF-8, as JSON is")]
+    Utf16,
     /// The text ended within a record.
     #[error("the text ends within a record")]
-    Unclosed,
+    CutRecord,
+    /// The text ended within a list of records.
+    #[error("the text ends within the list of records")]
+    CutList,
     /// A line ended within a text.
     #[error("a line ends within a text, so the record is broken")]
     BrokenText,
@@ -33,10 +42,7 @@ pub enum LogError {
 
 /// Calls `take` with the bytes of each record in `log`, or with what stands in a record's place, in order. Ends at the
 /// end of the log, or after an error in reading it.
-pub fn for_each_record(
-    mut log: impl BufRead,
-    mut take: impl FnMut(Result<&[u8], LogError>),
-) {
+pub fn for_each_record(mut log: impl BufRead, mut take: impl FnMut(Result<&[u8], LogError>)) {
     let mut splitter = Splitter::default();
     loop {
         let (used, is_end) = match log.fill_buf() {
@@ -45,11 +51,8 @@ pub fn for_each_record(
                 (bytes.len(), bytes.is_empty())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                splitter.drain(true, &mut take);
-                take(Err(error.into()));
-                return;
-            }
+            // What is pending is a part of a record; that it is cut follows from the error.
+            Err(error) => return take(Err(error.into())),
         };
         log.consume(used);
         splitter.drain(is_end, &mut take);
@@ -64,21 +67,23 @@ pub fn for_each_record(
 struct Splitter {
     /// The bytes from the beginning of the current record on, or from where the next one is looked for.
     pending: Vec<u8>,
+    /// What is open around the records: `]` for a list, `}` for the object that a list stands in.
+    around: Vec<u8>,
     /// How far the current record was scanned.
     scanned: usize,
     depth: usize,
     in_text: bool,
     escaped: bool,
-    /// Whether `{"Records":[` was passed, so that a lone `}` closes it.
-    in_wrapper: bool,
 }
 
 enum Scan {
     /// The record ends before this offset.
     Ends(usize),
+    /// What looked like a record is the object around a list of records, which begins at this offset.
+    IsAround(usize),
     /// More bytes are needed.
     NeedsMore,
-    /// The record is broken at this offset.
+    /// The record is broken.
     Broken(LogError),
 }
 
@@ -89,44 +94,44 @@ impl Splitter {
         loop {
             if self.depth == 0 {
                 start = self.skip_between(&pending, start, is_end, take);
-                if pending.get(start).is_none_or(|byte| *byte != b'{')
-                    || self.may_be_wrapper(pending.get(start..).unwrap_or_default(), is_end)
-                {
-                    break;
-                }
             }
             let record = pending.get(start..).unwrap_or_default();
+            if record.first() != Some(&b'{') {
+                break;
+            }
             match self.scan(record) {
                 Scan::Ends(end) => {
                     take(Ok(record.get(..end).unwrap_or_default()));
                     start += end;
-                    self.restart();
+                }
+                Scan::IsAround(begin) => {
+                    self.around.extend(b"}]");
+                    start += begin;
                 }
                 Scan::NeedsMore if record.len() > MAX_RECORD_BYTES => {
                     take(Err(LogError::TooLarge));
                     start += next_line_with_record(record);
-                    self.restart();
                 }
                 Scan::NeedsMore if is_end => {
-                    take(Err(LogError::Unclosed));
+                    take(Err(LogError::CutRecord));
+                    // That the list around it is cut too goes without saying.
+                    self.around.clear();
                     start += next_line_with_record(record);
-                    self.restart();
                 }
                 Scan::NeedsMore => break,
                 Scan::Broken(error) => {
                     take(Err(error));
                     start += next_line_with_record(record);
-                    self.restart();
                 }
             }
+            (self.scanned, self.depth) = (0, 0);
+            (self.in_text, self.escaped) = (false, false);
         }
         pending.drain(..start);
         self.pending = pending;
-    }
-
-    fn restart(&mut self) {
-        (self.scanned, self.depth) = (0, 0);
-        (self.in_text, self.escaped) = (false, false);
+        if is_end && self.around.contains(&b']') {
+            take(Err(LogError::CutList));
+        }
     }
 
     /// Passes over what may stand between records, and reports what may not.
@@ -138,46 +143,37 @@ impl Splitter {
         take: &mut impl FnMut(Result<&[u8], LogError>),
     ) -> usize {
         while let Some(byte) = pending.get(at) {
-            match byte {
-                b' ' | b'\t' | b'\r' | b'\n' | b',' | b'[' | b']' | 0x1e => at += 1,
-                // A byte order mark, whole or in parts.
-                0xef | 0xbb | 0xbf => at += 1,
-                b'}' if self.in_wrapper => {
-                    self.in_wrapper = false;
+            match (byte, self.around.last()) {
+                // After the list, the other fields of the object around it: no records, and nobody's loss.
+                (b'}', Some(b'}')) | (b']', Some(b']')) => {
+                    self.around.pop();
                     at += 1;
                 }
-                b'{' => match wrapper_length(pending.get(at..).unwrap_or_default()) {
-                    Some(length) => {
-                        self.in_wrapper = true;
-                        at += length;
-                    }
-                    None => return at,
-                },
-                _ => {
+                (_, Some(b'}')) => at += 1,
+                (b'{', _) => return at,
+                (b'[', _) => {
+                    self.around.push(b']');
+                    at += 1;
+                }
+                // The last three are a byte order mark, whole or in parts.
+                (b' ' | b'\t' | b'\r' | b'\n' | b',' | 0x1e, _) | (0xef | 0xbb | 0xbf, None) => {
+                    at += 1;
+                }
+                (_, around) => {
+                    let ends: &[u8] = if around.is_some() { b"\n,{]" } else { b"\n" };
                     let rest = pending.get(at..).unwrap_or_default();
-                    let line_ends = rest.iter().position(|byte| *byte == b'\n');
-                    if line_ends.is_none() && !is_end && rest.len() < MAX_RECORD_BYTES {
+                    let length = rest.iter().position(|byte| ends.contains(byte));
+                    if length.is_none() && !is_end && rest.len() < MAX_RECORD_BYTES {
                         return at;
                     }
-                    let line = rest.get(..line_ends.unwrap_or(rest.len())).unwrap_or_default();
-                    // What follows the records within CloudTrail's own wrapper is no record and nobody's loss.
-                    if !self.in_wrapper {
-                        let beginning: String = String::from_utf8_lossy(line).chars().take(40).collect();
-                        take(Err(LogError::NotJson(beginning)));
-                    }
-                    at += line.len();
+                    let found = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
+                    take(Err(no_record(found)));
+                    // A `]` that closes nothing begins what is passed over here.
+                    at += found.len().max(1);
                 }
             }
         }
         at
-    }
-
-    /// Whether `pending` is too short to tell whether the wrapper begins here.
-    fn may_be_wrapper(&self, pending: &[u8], is_end: bool) -> bool {
-        !is_end
-            && self.scanned == 0
-            && pending.len() < 4096
-            && matches!(wrapper_match(pending), WrapperMatch::TooShort)
     }
 
     fn scan(&mut self, record: &[u8]) -> Scan {
@@ -194,6 +190,11 @@ impl Splitter {
             }
             match byte {
                 b'"' => self.in_text = true,
+                b'[' if self.depth == 1
+                    && names_records(record.get(..offset).unwrap_or_default()) =>
+                {
+                    return Scan::IsAround(offset + 1);
+                }
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
@@ -209,6 +210,14 @@ impl Splitter {
     }
 }
 
+/// Whether `before` ends in the name of CloudTrail's list of records.
+fn names_records(before: &[u8]) -> bool {
+    before
+        .trim_ascii_end()
+        .strip_suffix(b":")
+        .is_some_and(|name| name.trim_ascii_end().ends_with(b"\"Records\""))
+}
+
 /// The offset of the next line that begins with `{`, where records one a line go on after a broken one; or the end.
 fn next_line_with_record(record: &[u8]) -> usize {
     record
@@ -217,35 +226,12 @@ fn next_line_with_record(record: &[u8]) -> usize {
         .map_or(record.len(), |offset| offset + 1)
 }
 
-enum WrapperMatch {
-    Yes(usize),
-    No,
-    TooShort,
-}
-
-fn wrapper_length(pending: &[u8]) -> Option<usize> {
-    match wrapper_match(pending) {
-        WrapperMatch::Yes(length) => Some(length),
-        WrapperMatch::No | WrapperMatch::TooShort => None,
+fn no_record(found: &[u8]) -> LogError {
+    if UTF_16.iter().any(|mark| found.starts_with(mark)) {
+        return LogError::Utf16;
     }
-}
-
-/// Whether `pending` begins with the wrapper; white space may stand between its parts.
-fn wrapper_match(pending: &[u8]) -> WrapperMatch {
-    let mut wanted = WRAPPER.iter();
-    let mut next = wanted.next();
-    for (offset, byte) in pending.iter().enumerate() {
-        match next {
-            Some(expected) if byte == expected => next = wanted.next(),
-            Some(_) if byte.is_ascii_whitespace() => continue,
-            Some(_) => return WrapperMatch::No,
-            None => return WrapperMatch::Yes(offset),
-        }
-        if next.is_none() {
-            return WrapperMatch::Yes(offset + 1);
-        }
-    }
-    WrapperMatch::TooShort
+    let text = String::from_utf8_lossy(found);
+    LogError::NotARecord(text.trim().chars().take(SHOWN).collect())
 }
 
 #[cfg(test)]
@@ -272,11 +258,17 @@ mod tests {
 
     #[test]
     fn every_shape_gives_its_records() {
-        check(r#"{"Records":[{"a":1},{"b":{"c":"}"}}]}"#, &[r#"{"a":1}"#, r#"{"b":{"c":"}"}}"#]);
+        check(
+            r#"{"Records":[{"a":1},{"b":{"c":"}"}}]}"#,
+            &[r#"{"a":1}"#, r#"{"b":{"c":"}"}}"#],
+        );
         check("{ \"Records\" : [\n {\"a\":1}\n ] }\n", &[r#"{"a":1}"#]);
         check(r#"[{"a":1},{"b":2}]"#, &[r#"{"a":1}"#, r#"{"b":2}"#]);
         check("{\"a\":1}\n{\"b\":2}\n", &[r#"{"a":1}"#, r#"{"b":2}"#]);
-        check("{\n  \"a\": {\n \"b\": [] }\n}", &["{\n  \"a\": {\n \"b\": [] }\n}"]);
+        check(
+            "{\n  \"a\": {\n \"b\": [] }\n}",
+            &["{\n  \"a\": {\n \"b\": [] }\n}"],
+        );
         check(
             "{\"Records\":[{\"a\":1}]}\n{\"Records\":[{\"b\":2}]}",
             &[r#"{"a":1}"#, r#"{"b":2}"#],
@@ -297,24 +289,72 @@ mod tests {
     fn what_is_broken_does_not_stop_what_follows() {
         check(
             "{\"a\":1}\nnonsense\n{\"b\":2}\n",
-            &[r#"{"a":1}"#, "error: not JSON: found `nonsense` where a record begins", r#"{"b":2}"#],
+            &[
+                r#"{"a":1}"#,
+                "error: not JSON: found `nonsense` where a record begins",
+                r#"{"b":2}"#,
+            ],
         );
         check(
             "{\"a\":\"unclosed\n{\"b\":2}\n",
-            &["error: a line ends within a text, so the record is broken", r#"{"b":2}"#],
+            &[
+                "error: a line ends within a text, so the record is broken",
+                r#"{"b":2}"#,
+            ],
         );
         check(
             "{\"a\":{\n{\"b\":2}\n{\"c\":3}",
-            &["error: the text ends within a record", r#"{"b":2}"#, r#"{"c":3}"#],
+            &[
+                "error: the text ends within a record",
+                r#"{"b":2}"#,
+                r#"{"c":3}"#,
+            ],
         );
-        check("{\"Records\":[{\"a\":1},{\"b\":", &[r#"{"a":1}"#, "error: the text ends within a record"]);
+        check(
+            "{\"Records\":[{\"a\":1},{\"b\":",
+            &[r#"{"a":1}"#, "error: the text ends within a record"],
+        );
+    }
+
+    #[test]
+    fn what_is_odd_within_a_list_hides_nothing() {
+        let odd = |found| format!("error: not JSON: found `{found}` where a record begins");
+        check(
+            r#"{"Records":[{"a":1},nonsense,{"b":2},null,{"c":3}],"more":"]"}"#,
+            &[
+                r#"{"a":1}"#,
+                &odd("nonsense"),
+                r#"{"b":2}"#,
+                &odd("null"),
+                r#"{"c":3}"#,
+            ],
+        );
+        check(
+            r#"{"Comment":"{\"Records\":[","Records":[{"a":1}]}"#,
+            &[r#"{"a":1}"#],
+        );
+        let inner = r#"{"a":{"Records":[1]}}"#;
+        check(inner, &[inner]);
+    }
+
+    #[test]
+    fn a_list_that_does_not_end_is_cut() {
+        let cut = "error: the text ends within the list of records";
+        check(r#"{"Records":[{"a":1},"#, &[r#"{"a":1}"#, cut]);
+        check(r#"[{"a":1}"#, &[r#"{"a":1}"#, cut]);
+        check(&"[".repeat(1_000), &[cut]);
     }
 
     #[test]
     fn a_record_that_never_ends_is_given_up() {
-        let log = format!("{{\"a\":\"{}\n{{\"b\":2}}", "x".repeat(MAX_RECORD_BYTES + 100));
+        let log = format!(
+            "{{\"a\":\"{}\n{{\"b\":2}}",
+            "x".repeat(MAX_RECORD_BYTES + 100)
+        );
         let mut found = Vec::new();
-        for_each_record(log.as_bytes(), |record| found.push(record.map(<[u8]>::len).map_err(|error| error.to_string())));
+        for_each_record(log.as_bytes(), |record| {
+            found.push(record.map(<[u8]>::len).map_err(|error| error.to_string()))
+        });
         assert_eq!(found.last(), Some(&Ok(7)));
         assert_eq!(found.len(), 2);
     }

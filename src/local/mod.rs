@@ -2,13 +2,13 @@
 
 pub mod ledger;
 #[cfg(feature = "cli")]
-pub mod log_files;
-#[cfg(feature = "cli")]
-pub mod log_records;
-#[cfg(feature = "cli")]
 pub mod ledger_table;
 #[cfg(feature = "cli")]
+pub mod log_files;
+#[cfg(feature = "cli")]
 pub mod log_reading;
+#[cfg(feature = "cli")]
+pub mod log_records;
 #[cfg(feature = "cli")]
 pub mod replay;
 #[cfg(feature = "cli")]

@@ -62,7 +62,9 @@ pub async fn replay(
     for change in in_order(changes) {
         for change in legal_order(change, &ledger) {
             if let Some(key) = ledger.apply(&change) {
-                replay.known_only_from_then.insert((change.user.clone(), key));
+                replay
+                    .known_only_from_then
+                    .insert((change.user.clone(), key));
             }
             for user in change.affected_users() {
                 recheck(&parts, &user, std::slice::from_ref(&change), change.at).await?;
@@ -93,12 +95,14 @@ fn refuse_older(
 ) -> Result<(), ServiceError> {
     let oldest = changes.values().min_by_key(|change| change.at);
     match (oldest, newest) {
-        (Some(oldest), Some(newest)) if oldest.at < newest => Err(ServiceError::permanent(format!(
-            "the logs hold a change of {} that the file does not know, and the file has already been told of records \
+        (Some(oldest), Some(newest)) if oldest.at < newest => {
+            Err(ServiceError::permanent(format!(
+                "the logs hold a change of {} that the file does not know, and the file has already been told of records \
              up to {}; replay all logs together into a new file",
-            oldest.at.format("%Y-%m-%d %H:%M:%S UTC"),
-            newest.format("%Y-%m-%d %H:%M:%S UTC"),
-        ))),
+                oldest.at.format("%Y-%m-%d %H:%M:%S UTC"),
+                newest.format("%Y-%m-%d %H:%M:%S UTC"),
+            )))
+        }
         _ => Ok(()),
     }
 }

@@ -124,6 +124,24 @@ pub fn for_csv(text: &str) -> String {
     field
 }
 
+/// A JSON document that may be shown on a terminal: characters that cannot be seen, or that move others about, are
+/// written as JSON's own escapes, so that it is the same document.
+#[must_use]
+pub fn for_json(document: &str) -> String {
+    let mut safe = String::with_capacity(document.len());
+    for character in document.chars() {
+        if is_hidden(character) && !character.is_ascii_whitespace() {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
 /// `text` character by character, each as it is to be shown.
 fn visible(text: &str) -> impl Iterator<Item = String> {
     text.chars().scan(false, |is_after_space, character| {
@@ -216,6 +234,17 @@ mod tests {
                     .find(|character| *character != ' ' && is_hidden(*character));
                 assert_eq!(hidden, None, "{text:?} became {shown:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_json_document_stays_the_same_document() {
+        for text in HOSTILE {
+            let shown = for_json(&serde_json::json!({ "text": text }).to_string());
+            let hidden = |character: &char| *character != ' ' && is_hidden(*character);
+            assert_eq!(shown.chars().find(hidden), None, "{shown:?}");
+            let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+            assert_eq!(read["text"], *text);
         }
     }
 

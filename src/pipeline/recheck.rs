@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use futures::future::{join, try_join};
 use tracing::info;
 
@@ -71,6 +71,8 @@ pub async fn recheck(
     changes: &[KeyChange],
     now: Timestamp,
 ) -> Result<Rechecked, ServiceError> {
+    // Times are stored in milliseconds; what is decided on must equal what is read back.
+    let now = now.trunc_subsecs(3);
     let distinct: BTreeMap<&str, &KeyChange> = changes
         .iter()
         .map(|change| (change.id.as_str(), change))

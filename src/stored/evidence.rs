@@ -24,6 +24,7 @@ struct KeyEvidenceV1 {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Stored<KeyStatus>>,
     at: Time,
+    by: SourceV1,
     #[serde(skip_serializing_if = "Option::is_none")]
     activation: Option<ActivationV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +99,7 @@ impl KeyEvidenceV1 {
             id: id.to_owned(),
             status: key.status.map(Stored),
             at: Time(key.at),
+            by: (&key.by).into(),
             activation: key.activation.as_ref().map(Into::into),
             end: key.end.as_ref().map(Into::into),
         }
@@ -109,6 +111,7 @@ impl From<KeyEvidenceV1> for (String, KeyEvidence) {
         let evidence = KeyEvidence {
             status: stored.status.map(|status| status.0),
             at: stored.at.0,
+            by: stored.by.into(),
             activation: stored.activation.map(Into::into),
             end: stored.end.map(Into::into),
         };

@@ -31,6 +31,8 @@ pub(crate) struct RecordV1 {
     #[serde(skip_serializing_if = "Option::is_none")]
     below_two_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    below_two_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<UserV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recheck_at: Option<Time>,
@@ -64,6 +66,7 @@ impl From<&UserRecord> for RecordV1 {
             no_such_user_since: record.no_such_user_since.map(Time),
             settle_after: record.settle_after.map(Time),
             below_two_at: record.below_two_at.map(Time),
+            below_two_key: record.below_two_key.clone(),
             renamed_from: record.renamed_from.as_ref().map(Into::into),
             recheck_at: record.recheck_at.map(Time),
             audit_sequence: record.audit.sequence,
@@ -85,6 +88,7 @@ impl From<RecordV1> for UserRecord {
             no_such_user_since: stored.no_such_user_since.map(|since| since.0),
             settle_after: stored.settle_after.map(|after| after.0),
             below_two_at: stored.below_two_at.map(|at| at.0),
+            below_two_key: stored.below_two_key,
             renamed_from: stored.renamed_from.map(Into::into),
             recheck_at: stored.recheck_at.map(|at| at.0),
             audit: ChainHead {

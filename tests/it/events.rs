@@ -25,7 +25,13 @@ fn events() -> PathBuf {
 fn names_in(folder: &str, ending: &str) -> BTreeSet<String> {
     fs::read_dir(events().join(folder))
         .expect("the folder is there")
-        .map(|entry| entry.expect("it can be read").file_name().into_string().expect("it is UTF-8"))
+        .map(|entry| {
+            entry
+                .expect("it can be read")
+                .file_name()
+                .into_string()
+                .expect("it is UTF-8")
+        })
         .filter_map(|name| name.strip_suffix(ending).map(ToOwned::to_owned))
         .collect()
 }
@@ -49,7 +55,10 @@ async fn decision(body: &str) -> String {
         store: Arc::new(store),
         keys: ledger,
         sinks: vec![],
-        policy: Policy { settle: chrono::TimeDelta::zero(), ..Policy::default() },
+        policy: Policy {
+            settle: chrono::TimeDelta::zero(),
+            ..Policy::default()
+        },
     };
     let mut outcomes = vec![];
     for user in change.affected_users() {
@@ -64,7 +73,10 @@ async fn decision(body: &str) -> String {
 fn first_key(change: &KeyChange) -> KeyChange {
     KeyChange {
         at: change.at - chrono::TimeDelta::days(90),
-        kind: ChangeKind::KeyCreated { key: "AKIAEXAMPLEFIRST".to_owned(), status: KeyStatus::Active },
+        kind: ChangeKind::KeyCreated {
+            key: "AKIAEXAMPLEFIRST".to_owned(),
+            status: KeyStatus::Active,
+        },
         ..change.clone()
     }
 }
@@ -76,39 +88,67 @@ async fn every_sample_leads_to_the_decision_on_its_page() {
     for row in page.lines().filter(|line| line.starts_with("| [`")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let name = cells[1].split('`').nth(1).expect("a row names its file");
-        let body = fs::read_to_string(events().join("samples").join(name)).expect("the sample is there");
+        let body =
+            fs::read_to_string(events().join("samples").join(name)).expect("the sample is there");
         assert_eq!(decision(&body).await, cells[3], "{name}");
         promised.insert(name.trim_end_matches(".json").to_owned());
     }
-    assert_eq!(promised, names_in("samples", ".json"), "every sample has its row");
+    assert_eq!(
+        promised,
+        names_in("samples", ".json"),
+        "every sample has its row"
+    );
 }
 
 #[tokio::test]
 async fn every_scenario_gives_the_findings_on_its_page() {
     let pages = names_in("scenarios", ".md");
     assert!(pages.len() >= 3);
-    assert_eq!(pages, names_in("scenarios", ".json"), "every scenario has its page");
+    assert_eq!(
+        pages,
+        names_in("scenarios", ".json"),
+        "every scenario has its page"
+    );
     for name in pages {
-        let page = fs::read_to_string(events().join(format!("scenarios/{name}.md"))).expect("the page is there");
-        let (_, rest) = page.split_once("```findings\n").expect("the page promises findings");
+        let page = fs::read_to_string(events().join(format!("scenarios/{name}.md")))
+            .expect("the page is there");
+        let (_, rest) = page
+            .split_once("```findings\n")
+            .expect("the page promises findings");
         let (promised, _) = rest.split_once("\n```").expect("the block ends");
         assert_eq!(findings_of(&name).await, promised, "{name}");
     }
 }
 
 async fn findings_of(scenario: &str) -> String {
-    let log = fs::read(events().join(format!("scenarios/{scenario}.json"))).expect("the scenario is there");
+    let log = fs::read(events().join(format!("scenarios/{scenario}.json")))
+        .expect("the scenario is there");
     let mut reading = LogReading::default();
     reading.read(scenario, log.as_slice(), chrono::Utc::now());
     assert_eq!(reading.malformed, 0);
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let store = Arc::new(SqliteStore::open(&folder.path().join("findings.db")).expect("a store can be made"));
-    replay(&reading, store.clone(), vec![], &Policy::default()).await.expect("the scenario can be replayed");
-    let mut findings = store.findings(FindingStatus::Open).await.expect("the store answers");
-    findings.extend(store.findings(FindingStatus::Closed).await.expect("the store answers"));
+    let store = Arc::new(
+        SqliteStore::open(&folder.path().join("findings.db")).expect("a store can be made"),
+    );
+    replay(&reading, store.clone(), vec![], &Policy::default())
+        .await
+        .expect("the scenario can be replayed");
+    let mut findings = store
+        .findings(FindingStatus::Open)
+        .await
+        .expect("the store answers");
+    findings.extend(
+        store
+            .findings(FindingStatus::Closed)
+            .await
+            .expect("the store answers"),
+    );
     findings.sort_by_key(|finding| finding.opened_at);
     let newest = reading.newest.expect("a scenario has records");
-    let lines: Vec<String> = findings.iter().map(|finding| line(finding, newest)).collect();
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|finding| line(finding, newest))
+        .collect();
     lines.join("\n")
 }
 
@@ -124,9 +164,19 @@ fn line(finding: &Finding, now: secondkey::detect::Timestamp) -> String {
         finding.severity.word(),
         finding.display_name,
         duration(until - finding.opened_at),
-        if opener.created { "created" } else { "reactivated" },
+        if opener.created {
+            "created"
+        } else {
+            "reactivated"
+        },
         opener.actor.label(),
-        finding.closing.as_ref().map_or_else(String::new, |closing| format!(" | {}", closing.reason.words())),
+        finding
+            .closing
+            .as_ref()
+            .map_or_else(String::new, |closing| format!(
+                " | {}",
+                closing.reason.words()
+            )),
     )
 }
 
@@ -138,7 +188,11 @@ async fn the_real_records_hold_two_key_changes_and_no_pair() {
         return;
     }
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_secondkey"));
-    let output = command.args(["replay", "--format", "json"]).arg(folder).output().expect("it runs");
+    let output = command
+        .args(["replay", "--format", "json"])
+        .arg(folder)
+        .output()
+        .expect("it runs");
     assert_eq!(output.status.code(), Some(0));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     assert_eq!(document["summary"]["records"], 7);

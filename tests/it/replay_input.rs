@@ -16,7 +16,11 @@ const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nFORGED line\n<script>aler
 
 fn secondkey(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
-    command.args(args).current_dir(folder).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+    command
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env_remove("RUST_BACKTRACE");
     command
 }
 
@@ -30,8 +34,19 @@ fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
 fn said(output: &Output) -> (i32, String, String) {
     let stdout = String::from_utf8(output.stdout.clone()).unwrap();
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
-    for rust in ["panicked", "RUST_BACKTRACE", "Some(", "Err(", "Error {", "Os {", "kind:"] {
-        assert!(!stderr.contains(rust) && !stdout.contains(rust), "{rust}: {stdout}{stderr}");
+    for rust in [
+        "panicked",
+        "RUST_BACKTRACE",
+        "Some(",
+        "Err(",
+        "Error {",
+        "Os {",
+        "kind:",
+    ] {
+        assert!(
+            !stderr.contains(rust) && !stdout.contains(rust),
+            "{rust}: {stdout}{stderr}"
+        );
     }
     (output.status.code().unwrap(), stdout, stderr)
 }
@@ -91,26 +106,31 @@ fn between_neighbours(name: &str, log: &[u8]) -> TempDir {
 #[track_caller]
 fn check(name: &str, log: &[u8], expected_users: &[&str], expected_line: Option<&str>) {
     let folder = between_neighbours(name, log);
-    let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet", "--format", "json"]);
+    let (exit, stdout, stderr) = run(
+        folder.path(),
+        &["replay", "logs", "--quiet", "--format", "json"],
+    );
     let document: Value = serde_json::from_str(&stdout).unwrap();
-    let mut users: Vec<&str> = document["findings"].as_array().unwrap().iter().map(|finding| finding["user"].as_str().unwrap()).collect();
+    let mut users: Vec<&str> = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["user"].as_str().unwrap())
+        .collect();
     users.sort_unstable();
     let mut all = [expected_users, &["before", "zafter"]].concat();
     all.sort_unstable();
     assert_eq!(users, all, "{stdout}{stderr}");
-    match expected_line {
-        Some(line) => {
-            assert_eq!(stderr, format!("malformed: logs/{name}, {line}\n"));
-            assert_eq!(document["summary"]["malformed"], 1);
-            let named = &document["summary"]["malformed_records"][0];
-            assert_eq!(named["file"], format!("logs/{name}"));
-            assert_eq!(exit, 1);
-        }
-        None => {
-            assert_eq!(stderr, "");
-            assert_eq!(document["summary"]["malformed"], 0);
-            assert_eq!(exit, 10);
-        }
+    if let Some(line) = expected_line {
+        assert_eq!(stderr, format!("malformed: logs/{name}, {line}\n"));
+        assert_eq!(document["summary"]["malformed"], 1);
+        let named = &document["summary"]["malformed_records"][0];
+        assert_eq!(named["file"], format!("logs/{name}"));
+        assert_eq!(exit, 1);
+    } else {
+        assert_eq!(stderr, "");
+        assert_eq!(document["summary"]["malformed"], 0);
+        assert_eq!(exit, 10);
     }
 }
 
@@ -118,17 +138,39 @@ fn check(name: &str, log: &[u8], expected_users: &[&str], expected_line: Option<
 #[track_caller]
 fn check_record(record: &Value, expected_line: Option<&str>) {
     let [one, two] = pair("mid");
-    check("m.json", &log_of(&[one, record.clone(), two]), &["mid"], expected_line);
+    check(
+        "m.json",
+        &log_of(&[one, record.clone(), two]),
+        &["mid"],
+        expected_line,
+    );
 }
 
 // ---------------------------------------------------------------------------------------------- files and records
 
 #[test]
 fn replay_names_a_file_that_is_no_json() {
-    check("m.json", b"hello world\n", &[], Some("record 1: not JSON: found `hello world` where a record begins"));
-    check("m.json", b"\"text\"", &[], Some("record 1: not JSON: found `\"text\"` where a record begins"));
-    check("m.log", b"42", &[], Some("record 1: not JSON: found `42` where a record begins"));
-    let binary: Vec<u8> = (0..2_000_000_u32).map(|number| (number % 251) as u8 | 0x80).collect();
+    check(
+        "m.json",
+        b"hello world\n",
+        &[],
+        Some("record 1: not JSON: found `hello world` where a record begins"),
+    );
+    check(
+        "m.json",
+        b"\"text\"",
+        &[],
+        Some("record 1: not JSON: found `\"text\"` where a record begins"),
+    );
+    check(
+        "m.log",
+        b"42",
+        &[],
+        Some("record 1: not JSON: found `42` where a record begins"),
+    );
+    let binary: Vec<u8> = (0..2_000_000_u32)
+        .map(|number| (number % 251) as u8 | 0x80)
+        .collect();
     let folder = between_neighbours("m.json", &binary);
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
     assert_eq!((exit, stderr.lines().count()), (1, 1), "{stderr}");
@@ -139,12 +181,22 @@ fn replay_says_once_that_a_gzip_is_cut() {
     let [one, two] = pair("mid");
     let mut rng = fastrand::Rng::with_seed(7);
     let noise: String = (0..400_000).map(|_| rng.alphanumeric()).collect();
-    let three = with(created("other", "AKIA9", "2024-01-01T00:00:00Z"), "/userAgent", Some(json!(noise)));
+    let three = with(
+        created("other", "AKIA9", "2024-01-01T00:00:00Z"),
+        "/userAgent",
+        Some(json!(noise)),
+    );
     let whole = gzipped(&log_of(&[one, two, three]));
     let folder = between_neighbours("m.json.gz", &whole[..whole.len() - 300]);
     let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert!(exit == 1 && stdout.contains("AKIAmid2") && stdout.contains("AKIAzafter2"), "{stdout}{stderr}");
-    assert!(stderr.starts_with("malformed: logs/m.json.gz, record 3: ") && stderr.lines().count() == 1, "{stderr}");
+    assert!(
+        exit == 1 && stdout.contains("AKIAmid2") && stdout.contains("AKIAzafter2"),
+        "{stdout}{stderr}"
+    );
+    assert!(
+        stderr.starts_with("malformed: logs/m.json.gz, record 3: ") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -154,7 +206,10 @@ fn replay_of_a_gzip_cut_after_a_record_keeps_what_came_before() {
     let folder = between_neighbours("m.json.gz", &whole[..whole.len() - 4]);
     let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
     assert!(exit == 1 && stdout.contains("mid"), "{stdout}{stderr}");
-    assert!(stderr.starts_with("malformed: logs/m.json.gz, record 3: ") && stderr.lines().count() == 1, "{stderr}");
+    assert!(
+        stderr.starts_with("malformed: logs/m.json.gz, record 3: ") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -162,56 +217,106 @@ fn replay_names_a_plain_file_that_is_cut_within_a_record() {
     let [one, two] = pair("mid");
     let mut log = log_of(&[one, two, created("cut", "AKIA9", "2024-01-01T00:00:00Z")]);
     log.truncate(log.len() - 50);
-    check("m.json", &log, &["mid"], Some("record 3: the text ends within a record"));
+    check(
+        "m.json",
+        &log,
+        &["mid"],
+        Some("record 3: the text ends within a record"),
+    );
 }
 
 #[test]
 fn replay_names_a_plain_file_that_is_cut_between_two_records() {
     let [one, two] = pair("mid");
     let line = Some("record 3: the text ends within the list of records");
-    check("m.json", format!("{{\"Records\":[{one},{two},").as_bytes(), &["mid"], line);
-    check("m.json", format!("[{one},{two},").as_bytes(), &["mid"], line);
+    check(
+        "m.json",
+        format!("{{\"Records\":[{one},{two},").as_bytes(),
+        &["mid"],
+        line,
+    );
+    check(
+        "m.json",
+        format!("[{one},{two},").as_bytes(),
+        &["mid"],
+        line,
+    );
 }
 
 #[test]
 fn replay_names_what_stands_between_the_records_of_a_list_and_reads_on() {
     let [one, two] = pair("mid");
     let line = Some("record 2: not JSON: found `nonsense` where a record begins");
-    check("m.json", format!("[{one},\nnonsense\n,{two}]").as_bytes(), &["mid"], line);
-    check("m.json", format!("{{\"Records\":[{one},\nnonsense\n,{two}]}}").as_bytes(), &["mid"], line);
+    check(
+        "m.json",
+        format!("[{one},\nnonsense\n,{two}]").as_bytes(),
+        &["mid"],
+        line,
+    );
+    check(
+        "m.json",
+        format!("{{\"Records\":[{one},\nnonsense\n,{two}]}}").as_bytes(),
+        &["mid"],
+        line,
+    );
     for between in ["nonsense", "null", "17", "\"text\""] {
-        let folder = between_neighbours("m.json", format!("{{\"Records\":[{one},{between},{two}]}}").as_bytes());
+        let folder = between_neighbours(
+            "m.json",
+            format!("{{\"Records\":[{one},{between},{two}]}}").as_bytes(),
+        );
         let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-        assert!(exit == 1 && stderr.contains("m.json, record 2: not JSON"), "{between}: {stdout}{stderr}");
+        assert!(
+            exit == 1 && stderr.contains("m.json, record 2: not JSON"),
+            "{between}: {stdout}{stderr}"
+        );
     }
 }
 
 #[test]
 fn replay_of_nothing_finds_nothing() {
-    for log in [&b""[..], b"\n\n", b"[]", b"{\"Records\":[]}", b"{ \"Records\" : [ ] }\n"] {
+    for log in [
+        &b""[..],
+        b"\n\n",
+        b"[]",
+        b"{\"Records\":[]}",
+        b"{ \"Records\" : [ ] }\n",
+    ] {
         check("m.json", log, &[], None);
     }
     check("m.json.gz", &gzipped(b""), &[], None);
     let empty = tempfile::tempdir().unwrap();
     let (exit, stdout, stderr) = run(empty.path(), &["replay", "."]);
     assert_eq!((exit, stderr.as_str()), (0, ""));
-    assert!(stdout.starts_with("No user had two active access keys.\n0 records"), "{stdout}");
+    assert!(
+        stdout.starts_with("No user had two active access keys.\n0 records"),
+        "{stdout}"
+    );
     let (exit, stdout, _) = run(empty.path(), &["replay", ".", "--format", "json"]);
     assert_eq!(exit, 0);
-    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["findings"], json!([]));
+    assert_eq!(
+        serde_json::from_str::<Value>(&stdout).unwrap()["findings"],
+        json!([])
+    );
 }
 
 #[test]
 fn replay_names_json_that_is_no_cloudtrail() {
     let line = Some("record 1: not a CloudTrail record: it has no `eventName`");
-    for log in [r#"{"hello":"world"}"#, "{}", r#"{"Records":{}}"#, r#"[{"a":[1,2]}]"#, r#"{"Records":"none"}"#] {
+    for log in [
+        r#"{"hello":"world"}"#,
+        "{}",
+        r#"{"Records":{}}"#,
+        r#"[{"a":[1,2]}]"#,
+        r#"{"Records":"none"}"#,
+    ] {
         check("m.json", log.as_bytes(), &[], line);
     }
 }
 
 #[test]
 fn replay_names_a_record_that_lacks_what_it_needs() {
-    let role = json!({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {"userName": "role"}}});
+    let role =
+        json!({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {"userName": "role"}}});
     let mut no_user = created("mid", "AKIA9", "2024-01-01T00:00:30Z");
     no_user["eventName"] = json!("DeleteAccessKey");
     no_user["userIdentity"] = role;
@@ -219,19 +324,44 @@ fn replay_names_a_record_that_lacks_what_it_needs() {
     no_user["responseElements"] = Value::Null;
     check_record(
         &no_user,
-        Some("record 2: `DeleteAccessKey` names no user: `requestParameters.userName` is missing and the caller is no IAM user"),
+        Some(
+            "record 2: `DeleteAccessKey` names no user: `requestParameters.userName` is missing and the caller is no IAM user",
+        ),
     );
     let good = || created("other", "AKIA9", "2024-01-01T00:00:30Z");
     let cases = [
-        ("/eventName", None, "not a CloudTrail record: it has no `eventName`"),
+        (
+            "/eventName",
+            None,
+            "not a CloudTrail record: it has no `eventName`",
+        ),
         ("/eventTime", None, "`CreateAccessKey` has no `eventTime`"),
-        ("/eventTime", Some(json!("yesterday")), "`CreateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time"),
-        ("/eventTime", Some(json!(1_704_067_200)), "`CreateAccessKey` has the `eventTime` `1704067200`, which is not an RFC 3339 time"),
-        ("/responseElements", None, "`CreateAccessKey` names no access key"),
-        ("/responseElements/accessKey/status", Some(json!("Odd")), "`CreateAccessKey` has the status `Odd`, which is neither Active nor Inactive"),
+        (
+            "/eventTime",
+            Some(json!("yesterday")),
+            "`CreateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time",
+        ),
+        (
+            "/eventTime",
+            Some(json!(1_704_067_200)),
+            "`CreateAccessKey` has the `eventTime` `1704067200`, which is not an RFC 3339 time",
+        ),
+        (
+            "/responseElements",
+            None,
+            "`CreateAccessKey` names no access key",
+        ),
+        (
+            "/responseElements/accessKey/status",
+            Some(json!("Odd")),
+            "`CreateAccessKey` has the status `Odd`, which is neither Active nor Inactive",
+        ),
     ];
     for (place, value, why) in cases {
-        check_record(&with(good(), place, value), Some(&format!("record 2: {why}")));
+        check_record(
+            &with(good(), place, value),
+            Some(&format!("record 2: {why}")),
+        );
     }
 }
 
@@ -275,7 +405,10 @@ fn replay_reads_numbers_where_text_belongs() {
 fn replay_keeps_a_record_without_account_under_unknown() {
     let [one, two] = pair("mid").map(|record| with(record, "/recipientAccountId", None));
     let folder = between_neighbours("m.json", &log_of(&[one, two]));
-    let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs/m.json", "--quiet", "--format", "jsonl"]);
+    let (exit, stdout, stderr) = run(
+        folder.path(),
+        &["replay", "logs/m.json", "--quiet", "--format", "jsonl"],
+    );
     assert_eq!((exit, stderr.as_str()), (10, ""));
     let finding: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
     assert_eq!(finding["id"], "unknown/mid/1");
@@ -284,30 +417,60 @@ fn replay_keeps_a_record_without_account_under_unknown() {
 #[test]
 fn replay_survives_deep_nesting() {
     let deep = "[".repeat(100_000);
-    check("m.json", format!("{{\"a\":{deep}").as_bytes(), &[], Some("record 1: the text ends within a record"));
-    let closed = format!("{{\"eventName\":\"CreateAccessKey\",\"a\":{deep}{}}}", "]".repeat(100_000));
+    check(
+        "m.json",
+        format!("{{\"a\":{deep}").as_bytes(),
+        &[],
+        Some("record 1: the text ends within a record"),
+    );
+    let closed = format!(
+        "{{\"eventName\":\"CreateAccessKey\",\"a\":{deep}{}}}",
+        "]".repeat(100_000)
+    );
     let folder = between_neighbours("m.json", closed.as_bytes());
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
     assert_eq!((exit, stderr.lines().count()), (1, 1), "{stderr}");
-    assert!(stderr.starts_with("malformed: logs/m.json, record 1: "), "{stderr}");
+    assert!(
+        stderr.starts_with("malformed: logs/m.json, record 1: "),
+        "{stderr}"
+    );
 }
 
 #[test]
 fn replay_names_a_list_that_never_ends() {
-    check("m.json", "[".repeat(100_000).as_bytes(), &[], Some("record 1: the text ends within the list of records"));
+    check(
+        "m.json",
+        "[".repeat(100_000).as_bytes(),
+        &[],
+        Some("record 1: the text ends within the list of records"),
+    );
 }
 
 #[test]
 fn replay_names_bytes_that_are_no_text() {
-    let bytes = created("other", "AKIA9", "2024-01-01T00:00:00Z").to_string().replace("aws-cli", "aws\u{1}cli").into_bytes();
+    let bytes = created("other", "AKIA9", "2024-01-01T00:00:00Z")
+        .to_string()
+        .replace("aws-cli", "aws\u{1}cli")
+        .into_bytes();
     for bad in [0xff, 0x00, 0x1b, 0x09] {
-        let log: Vec<u8> = bytes.iter().map(|byte| if *byte == 1 { bad } else { *byte }).collect();
+        let log: Vec<u8> = bytes
+            .iter()
+            .map(|byte| if *byte == 1 { bad } else { *byte })
+            .collect();
         let folder = between_neighbours("m.json", &log);
         let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-        assert!(stderr.starts_with("malformed: logs/m.json, record 1: not JSON: ") && exit == 1, "{stderr}");
+        assert!(
+            stderr.starts_with("malformed: logs/m.json, record 1: not JSON: ") && exit == 1,
+            "{stderr}"
+        );
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
-    check("m.json", b"\0\0\0", &[], Some("record 1: not JSON: found `\\u{0}\\u{0}\\u{0}` where a record begins"));
+    check(
+        "m.json",
+        b"\0\0\0",
+        &[],
+        Some("record 1: not JSON: found `\\u{0}\\u{0}\\u{0}` where a record begins"),
+    );
 }
 
 #[test]
@@ -315,17 +478,36 @@ fn replay_knows_the_newest_record_also_where_other_fields_come_before_the_list()
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let [one, two] = pair("mid");
-    fs::write(at.join("first.json"), json!({"Comment": "a relay's", "Records": [one, two]}).to_string()).unwrap();
-    fs::write(at.join("older.json"), log_of(&[created("other", "AKIA9", "2024-01-01T00:00:30Z")])).unwrap();
-    assert_eq!(run(at, &["replay", "first.json", "--quiet", "--db", "db"]).0, 10);
-    check_failure(at, &["replay", "older.json", "--quiet", "--db", "db"], &["replay all logs together into a new file"]);
+    fs::write(
+        at.join("first.json"),
+        json!({"Comment": "a relay's", "Records": [one, two]}).to_string(),
+    )
+    .unwrap();
+    fs::write(
+        at.join("older.json"),
+        log_of(&[created("other", "AKIA9", "2024-01-01T00:00:30Z")]),
+    )
+    .unwrap();
+    assert_eq!(
+        run(at, &["replay", "first.json", "--quiet", "--db", "db"]).0,
+        10
+    );
+    check_failure(
+        at,
+        &["replay", "older.json", "--quiet", "--db", "db"],
+        &["replay all logs together into a new file"],
+    );
 }
 
 #[test]
 fn replay_counts_every_record_also_where_other_fields_come_before_the_list() {
     let other = json!({"eventName": "GetObject", "eventSource": "s3.amazonaws.com", "eventTime": "2024-01-01T00:00:00Z"});
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.json"), json!({"Comment": "a relay's", "Records": [other, other, other]}).to_string()).unwrap();
+    fs::write(
+        folder.path().join("a.json"),
+        json!({"Comment": "a relay's", "Records": [other, other, other]}).to_string(),
+    )
+    .unwrap();
     let (exit, stdout, _) = run(folder.path(), &["replay", "a.json", "--quiet"]);
     assert!(exit == 0 && stdout.contains("3 records, "), "{stdout}");
 }
@@ -334,7 +516,12 @@ fn replay_counts_every_record_also_where_other_fields_come_before_the_list() {
 fn replay_reads_on_in_the_next_line_after_a_broken_one() {
     let [one, two] = pair("mid");
     let log = format!("{one}\n{{\"eventName\": \"CreateAccessKey\", \"a\": \"unclosed\n{two}\n");
-    check("m.jsonl", log.as_bytes(), &["mid"], Some("record 2: a line ends within a text, so the record is broken"));
+    check(
+        "m.jsonl",
+        log.as_bytes(),
+        &["mid"],
+        Some("record 2: a line ends within a text, so the record is broken"),
+    );
 }
 
 // -------------------------------------------------------------------------------------------------- hostile text
@@ -344,17 +531,28 @@ fn replay_reads_on_in_the_next_line_after_a_broken_one() {
 fn assert_inert(text: &str, is_forbidden: impl Fn(char) -> bool) {
     let found = text.chars().find(|one| *one != '\n' && is_forbidden(*one));
     assert_eq!(found, None, "{text:?}");
-    assert!(!text.lines().any(|line| line.trim_start().starts_with("FORGED")), "{text}");
+    assert!(
+        !text
+            .lines()
+            .any(|line| line.trim_start().starts_with("FORGED")),
+        "{text}"
+    );
 }
 
 #[test]
 fn hostile_text_reaches_no_terminal() {
-    let steers = |one: char| one.is_control() || matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let steers = |one: char| {
+        one.is_control()
+            || matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
     let fill = |record: Value| {
         fn hostile(value: Value) -> Value {
             match value {
                 Value::String(text) => json!(format!("{text}{HOSTILE}")),
-                Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, hostile(value))).collect(),
+                Value::Object(fields) => fields
+                    .into_iter()
+                    .map(|(name, value)| (name, hostile(value)))
+                    .collect(),
                 other => other,
             }
         }
@@ -375,24 +573,40 @@ fn hostile_text_reaches_no_terminal() {
             "accessKeyId": one["responseElements"]["accessKey"]["accessKeyId"]}});
     let name = format!("{}.json", HOSTILE.replace(['/', '\0'], ""));
     let folder = between_neighbours(&name, &log_of(&[one.clone(), two, bad, deleted]));
-    fs::write(folder.path().join("logs").join(format!("b{name}")), format!("{HOSTILE}\n")).unwrap();
+    fs::write(
+        folder.path().join("logs").join(format!("b{name}")),
+        format!("{HOSTILE}\n"),
+    )
+    .unwrap();
 
     for format in ["table", "json", "jsonl"] {
         let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--format", format]);
         assert_eq!(exit, 1);
-        assert!(stderr.contains("malformed: ") && stderr.contains("FORGED"), "{stderr}");
+        assert!(
+            stderr.contains("malformed: ") && stderr.contains("FORGED"),
+            "{stderr}"
+        );
         assert_inert(&stderr, steers);
         match format {
             "table" => assert_inert(&stdout, steers),
             "json" => assert!(serde_json::from_str::<Value>(&stdout).is_ok()),
-            _ => assert!(stdout.lines().all(|line| serde_json::from_str::<Value>(line).is_ok())),
+            _ => assert!(
+                stdout
+                    .lines()
+                    .all(|line| serde_json::from_str::<Value>(line).is_ok())
+            ),
         }
         assert_inert(&stdout, |one| one < ' ');
     }
     run(folder.path(), &["replay", "logs", "--quiet", "--db", "db"]);
     let account = one["recipientAccountId"].as_str().unwrap();
     let user = format!("mid{HOSTILE}").replace('\0', "");
-    for args in [&["findings", "--db", "db"][..], &["verify", "--db", "db"], &["history", "before", "--db", "db"], &["history", &user, "--db", "db"]] {
+    for args in [
+        &["findings", "--db", "db"][..],
+        &["verify", "--db", "db"],
+        &["history", "before", "--db", "db"],
+        &["history", &user, "--db", "db"],
+    ] {
         let (_, stdout, stderr) = run(folder.path(), args);
         assert_inert(&stdout, steers);
         assert_inert(&stderr, steers);
@@ -402,9 +616,13 @@ fn hostile_text_reaches_no_terminal() {
 
 #[test]
 fn hostile_text_in_json_steers_no_terminal_either() {
-    let [one, two] = pair("mid").map(|record| with(record, "/userAgent", Some(json!("\u{9b}2J\u{7f}\u{202e}"))));
+    let [one, two] =
+        pair("mid").map(|record| with(record, "/userAgent", Some(json!("\u{9b}2J\u{7f}\u{202e}"))));
     let folder = between_neighbours("m.json", &log_of(&[one, two]));
-    let (_, stdout, _) = run(folder.path(), &["replay", "logs", "--quiet", "--format", "json"]);
+    let (_, stdout, _) = run(
+        folder.path(),
+        &["replay", "logs", "--quiet", "--format", "json"],
+    );
     assert_inert(&stdout, |one| one.is_control() || one == '\u{202e}');
 }
 
@@ -414,15 +632,25 @@ fn hostile_text_in_json_steers_no_terminal_either() {
 fn replay_reads_standard_input_plain_and_gzipped() {
     let folder = tempfile::tempdir().unwrap();
     for log in [log_of(&pair("mid")), gzipped(&log_of(&pair("mid")))] {
-        let mut command = assert_cmd::Command::from_std(secondkey(folder.path(), &["replay", "-", "--quiet", "--format", "json"]));
+        let mut command = assert_cmd::Command::from_std(secondkey(
+            folder.path(),
+            &["replay", "-", "--quiet", "--format", "json"],
+        ));
         let (exit, stdout, stderr) = said(&command.write_stdin(log).output().unwrap());
         assert_eq!((exit, stderr.as_str()), (10, ""));
-        assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["findings"][0]["user"], "mid");
+        assert_eq!(
+            serde_json::from_str::<Value>(&stdout).unwrap()["findings"][0]["user"],
+            "mid"
+        );
     }
-    let mut command = assert_cmd::Command::from_std(secondkey(folder.path(), &["replay", "-", "--quiet"]));
+    let mut command =
+        assert_cmd::Command::from_std(secondkey(folder.path(), &["replay", "-", "--quiet"]));
     let (exit, _, stderr) = said(&command.write_stdin("nonsense").output().unwrap());
     assert_eq!(exit, 1);
-    assert_eq!(stderr, "malformed: standard input, record 1: not JSON: found `nonsense` where a record begins\n");
+    assert_eq!(
+        stderr,
+        "malformed: standard input, record 1: not JSON: found `nonsense` where a record begins\n"
+    );
 }
 
 /// A command that fails says one sentence that has each of `words`, and prints nothing else.
@@ -430,7 +658,10 @@ fn replay_reads_standard_input_plain_and_gzipped() {
 fn check_failure(folder: &Path, args: &[&str], words: &[&str]) {
     let (exit, stdout, stderr) = run(folder, args);
     assert_eq!((exit, stdout.as_str()), (1, ""), "{stderr}");
-    assert!(stderr.starts_with("secondkey: ") && stderr.lines().count() == 1, "{stderr}");
+    assert!(
+        stderr.starts_with("secondkey: ") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
     for word in words {
         assert!(stderr.contains(word), "{word}: {stderr}");
     }
@@ -446,12 +677,36 @@ fn replay_says_what_is_wrong_with_a_path() {
     drop(other);
     let other = fs::read(at.join("other.db")).unwrap();
 
-    check_failure(at, &["replay", "missing"], &["cannot read `missing`", "No such file"]);
-    check_failure(at, &["replay", "logs", "missing"], &["cannot read `missing`"]);
-    check_failure(at, &["replay", "logs", "--quiet", "--db", "logs"], &["`logs` is a directory; name a file in it"]);
-    check_failure(at, &["replay", "logs", "--quiet", "--db", "text"], &["`text` is not a SQLite file", "name another file"]);
-    check_failure(at, &["replay", "logs", "--quiet", "--db", "other.db"], &["`other.db` is no secondkey database"]);
-    check_failure(at, &["replay", "logs", "--quiet", "--db", "no/such/db"], &["`no/such/db` cannot be opened; check that its directory exists"]);
+    check_failure(
+        at,
+        &["replay", "missing"],
+        &["cannot read `missing`", "No such file"],
+    );
+    check_failure(
+        at,
+        &["replay", "logs", "missing"],
+        &["cannot read `missing`"],
+    );
+    check_failure(
+        at,
+        &["replay", "logs", "--quiet", "--db", "logs"],
+        &["`logs` is a directory; name a file in it"],
+    );
+    check_failure(
+        at,
+        &["replay", "logs", "--quiet", "--db", "text"],
+        &["`text` is not a SQLite file", "name another file"],
+    );
+    check_failure(
+        at,
+        &["replay", "logs", "--quiet", "--db", "other.db"],
+        &["`other.db` is no secondkey database"],
+    );
+    check_failure(
+        at,
+        &["replay", "logs", "--quiet", "--db", "no/such/db"],
+        &["`no/such/db` cannot be opened; check that its directory exists"],
+    );
     assert_eq!(fs::read_to_string(at.join("text")).unwrap(), "no database");
     assert!(fs::read(at.join("other.db")).unwrap() == other);
     assert!(!at.join("no").exists());
@@ -461,7 +716,11 @@ fn replay_says_what_is_wrong_with_a_path() {
 #[test]
 fn replay_into_a_place_that_cannot_be_written_fails_on_linux() {
     let folder = between_neighbours("m.json", b"[]");
-    check_failure(folder.path(), &["replay", "logs", "--quiet", "--db", "/proc/findings.db"], &["database `/proc/findings.db` cannot be opened"]);
+    check_failure(
+        folder.path(),
+        &["replay", "logs", "--quiet", "--db", "/proc/findings.db"],
+        &["database `/proc/findings.db` cannot be opened"],
+    );
 }
 
 #[test]
@@ -483,10 +742,18 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
     ] {
         let (exit, stdout, stderr) = run(folder.path(), args);
         assert_eq!((exit, stdout.as_str()), (2, ""), "{args:?}");
-        assert!(stderr.contains("Usage: secondkey") || stderr.starts_with("error: "), "{stderr}");
+        assert!(
+            stderr.contains("Usage: secondkey") || stderr.starts_with("error: "),
+            "{stderr}"
+        );
         assert!(stderr.contains("help"), "{stderr}");
     }
-    for args in [&["--help"][..], &["--version"], &["replay", "--help"], &["help", "verify"]] {
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["replay", "--help"],
+        &["help", "verify"],
+    ] {
         let (exit, stdout, stderr) = run(folder.path(), args);
         assert_eq!((exit, stderr.as_str()), (0, ""), "{args:?}");
         assert!(stdout.contains("secondkey"));
@@ -496,7 +763,11 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let folder = between_neighbours("m.json", b"[]");
-    let mut child = secondkey(folder.path(), &["replay", "logs", "--quiet"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = secondkey(folder.path(), &["replay", "logs", "--quiet"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     said(&output);
@@ -514,44 +785,109 @@ fn what_replay_wrote_can_be_looked_at() {
     let at = folder.path();
     let (exit, stdout, stderr) = run(at, &["replay", "logs", "--quiet", "--db", "findings.db"]);
     assert_eq!((exit, stderr.as_str()), (10, ""));
-    assert!(stdout.contains("Kept in findings.db: try `secondkey history USER --db findings.db`"), "{stdout}");
+    assert!(
+        stdout.contains("Kept in findings.db: try `secondkey history USER --db findings.db`"),
+        "{stdout}"
+    );
 
     let (exit, stdout, _) = run(at, &["findings", "--db", "findings.db"]);
     assert_eq!(exit, 10);
-    for word in ["open", "closed", "before", "mid", "zafter", "key deleted", "arn:aws:iam::111122223333:user/admin"] {
+    for word in [
+        "open",
+        "closed",
+        "before",
+        "mid",
+        "zafter",
+        "key deleted",
+        "arn:aws:iam::111122223333:user/admin",
+    ] {
         assert!(stdout.contains(word), "{word}: {stdout}");
     }
-    let (exit, stdout, _) = run(at, &["findings", "--db", "findings.db", "--open", "--format", "json"]);
+    let (exit, stdout, _) = run(
+        at,
+        &[
+            "findings",
+            "--db",
+            "findings.db",
+            "--open",
+            "--format",
+            "json",
+        ],
+    );
     assert_eq!(exit, 10);
-    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["findings"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        serde_json::from_str::<Value>(&stdout).unwrap()["findings"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 
     let (exit, stdout, stderr) = run(at, &["history", "MID", "--db", "findings.db"]);
     assert_eq!((exit, stderr.as_str()), (0, ""));
-    for word in ["key created", "FINDING OPENED", "key deleted", "FINDING CLOSED", "AKIAmid2"] {
+    for word in [
+        "key created",
+        "FINDING OPENED",
+        "key deleted",
+        "FINDING CLOSED",
+        "AKIAmid2",
+    ] {
         assert!(stdout.contains(word), "{word}: {stdout}");
     }
-    assert_eq!(run(at, &["history", "111122223333/mid", "--db", "findings.db"]).1, stdout);
-    let (_, stdout, _) = run(at, &["history", "mid", "--db", "findings.db", "--format", "json"]);
-    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["entries"].as_array().unwrap().len(), 5);
+    assert_eq!(
+        run(at, &["history", "111122223333/mid", "--db", "findings.db"]).1,
+        stdout
+    );
+    let (_, stdout, _) = run(
+        at,
+        &["history", "mid", "--db", "findings.db", "--format", "json"],
+    );
+    assert_eq!(
+        serde_json::from_str::<Value>(&stdout).unwrap()["entries"]
+            .as_array()
+            .unwrap()
+            .len(),
+        5
+    );
 
     let (exit, stdout, stderr) = run(at, &["verify", "--db", "findings.db"]);
     assert_eq!((exit, stderr.as_str()), (0, ""));
-    assert!(stdout.ends_with("3 trails, 13 entries, 0 broken\n"), "{stdout}");
+    assert!(
+        stdout.contains("3 trails, 13 entries, 0 broken"),
+        "{stdout}"
+    );
 }
 
 #[test]
 fn a_missing_file_or_user_is_said_in_one_sentence() {
     let folder = between_neighbours("m.json", b"[]");
     let at = folder.path();
-    for args in [&["findings"][..], &["history", "mid"], &["verify"], &["verify", "mid"]] {
+    for args in [
+        &["findings"][..],
+        &["history", "mid"],
+        &["verify"],
+        &["verify", "mid"],
+    ] {
         let args = [args, &["--db", "missing.db"]].concat();
-        check_failure(at, &args, &["there is no database `missing.db`; `secondkey replay` makes one"]);
+        check_failure(
+            at,
+            &args,
+            &["there is no database `missing.db`; `secondkey replay` makes one"],
+        );
         assert!(!at.join("missing.db").exists());
     }
     run(at, &["replay", "logs", "--quiet", "--db", "db"]);
     for command in ["history", "verify"] {
-        check_failure(at, &[command, "nobody", "--db", "db"], &["nothing is kept of a user `nobody`"]);
-        check_failure(at, &[command, "9/before", "--db", "db"], &["nothing is kept of a user `9/before`"]);
+        check_failure(
+            at,
+            &[command, "nobody", "--db", "db"],
+            &["nothing is kept of a user `nobody`"],
+        );
+        check_failure(
+            at,
+            &[command, "9/before", "--db", "db"],
+            &["nothing is kept of a user `9/before`"],
+        );
     }
 }
 
@@ -562,15 +898,31 @@ fn a_changed_audit_entry_is_named() {
     run(at, &["replay", "logs", "--quiet", "--db", "db"]);
     let connection = rusqlite::Connection::open(at.join("db")).unwrap();
     let change = "UPDATE audit SET body = replace(body, 'admin', 'nobody') WHERE user = 'before' AND sequence = 2";
-    assert!(connection.execute(change, []).is_err(), "the trigger lets it through");
-    connection.execute_batch("DROP TRIGGER audit_is_never_updated").unwrap();
+    assert!(
+        connection.execute(change, []).is_err(),
+        "the trigger lets it through"
+    );
+    connection
+        .execute_batch("DROP TRIGGER audit_is_never_updated")
+        .unwrap();
     assert_eq!(connection.execute(change, []).unwrap(), 1);
     drop(connection);
     let (exit, stdout, stderr) = run(at, &["verify", "--db", "db"]);
     assert_eq!((exit, stderr.as_str()), (1, ""));
-    let broken: Vec<&str> = stdout.lines().filter(|line| line.starts_with("BROKEN")).collect();
-    assert!(matches!(broken[..], [line] if line.contains("111122223333/before: entry 2 ")), "{stdout}");
-    assert!(stdout.lines().any(|line| line.starts_with("whole") && line.contains("zafter")), "{stdout}");
+    let broken: Vec<&str> = stdout
+        .lines()
+        .filter(|line| line.starts_with("BROKEN"))
+        .collect();
+    assert!(
+        matches!(broken[..], [line] if line.contains("111122223333/before: entry 2 ")),
+        "{stdout}"
+    );
+    assert!(
+        stdout
+            .lines()
+            .any(|line| line.starts_with("whole") && line.contains("zafter")),
+        "{stdout}"
+    );
     assert_eq!(run(at, &["verify", "zafter", "--db", "db"]).0, 0);
     assert_eq!(run(at, &["verify", "before", "--db", "db"]).0, 1);
 }
@@ -580,10 +932,16 @@ fn a_changed_audit_entry_is_named() {
 #[cfg(unix)]
 fn interrupt(child: &mut Child) {
     use std::os::unix::process::ExitStatusExt;
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(killed.success());
     let status = child.wait().unwrap();
-    assert!(status.signal() == Some(2) || status.code() == Some(130), "{status}");
+    assert!(
+        status.signal() == Some(2) || status.code() == Some(130),
+        "{status}"
+    );
 }
 
 #[cfg(unix)]
@@ -594,8 +952,15 @@ fn ctrl_c_while_replaying_leaves_the_file_as_it_was() {
     let many: Vec<Value> = (0..1_000)
         .flat_map(|number| {
             let user = format!("user{number}");
-            let time = |second: i64| chrono::DateTime::from_timestamp(1_720_000_000 + number * 10 + second, 0).unwrap().to_rfc3339();
-            [created(&user, &format!("AKIA{number}A"), &time(0)), created(&user, &format!("AKIA{number}B"), &time(5))]
+            let time = |second: i64| {
+                chrono::DateTime::from_timestamp(1_720_000_000 + number * 10 + second, 0)
+                    .unwrap()
+                    .to_rfc3339()
+            };
+            [
+                created(&user, &format!("AKIA{number}A"), &time(0)),
+                created(&user, &format!("AKIA{number}B"), &time(5)),
+            ]
         })
         .collect();
     fs::write(at.join("many.json"), log_of(&many)).unwrap();
@@ -604,10 +969,17 @@ fn ctrl_c_while_replaying_leaves_the_file_as_it_was() {
 
     for (db, exit) in [("old", 10), ("new", 0)] {
         // The alerts fill the pipe that nobody empties, so the replay stands still in the midst of its work.
-        let mut child = secondkey(at, &["replay", "many.json", "--db", db]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = secondkey(at, &["replay", "many.json", "--db", db])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut alerts = BufReader::new(child.stderr.take().unwrap());
         for _ in 0..50 {
-            assert!(alerts.read_line(&mut String::new()).unwrap() > 0, "the replay ended");
+            assert!(
+                alerts.read_line(&mut String::new()).unwrap() > 0,
+                "the replay ended"
+            );
         }
         interrupt(&mut child);
 
@@ -619,8 +991,11 @@ fn ctrl_c_while_replaying_leaves_the_file_as_it_was() {
             assert_eq!(after, before);
         }
         // What was interrupted can be done again.
-        assert_eq!(run(at, &["replay", "many.json", "--quiet", "--db", db]).0, 10);
-        assert!(run(at, &["verify", "--db", db]).1.ends_with(" 0 broken\n"));
+        assert_eq!(
+            run(at, &["replay", "many.json", "--quiet", "--db", db]).0,
+            10
+        );
+        assert!(run(at, &["verify", "--db", db]).1.contains(", 0 broken"));
     }
 }
 
@@ -628,7 +1003,10 @@ fn ctrl_c_while_replaying_leaves_the_file_as_it_was() {
 #[test]
 fn ctrl_c_while_reading_makes_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = secondkey(folder.path(), &["replay", "-", "--db", "db"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = secondkey(folder.path(), &["replay", "-", "--db", "db"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     for record in pair("mid").iter().cycle().take(2_000) {
         writeln!(stdin, "{record}").unwrap();
@@ -655,17 +1033,24 @@ fn other_records(mut out: impl Write, separator: &str) {
 #[test]
 fn replay_keeps_no_more_than_a_record_in_memory_on_linux() {
     let folder = tempfile::tempdir().unwrap();
-    let mut gzip = GzEncoder::new(fs::File::create(folder.path().join("a.json.gz")).unwrap(), Compression::fast());
+    let mut gzip = GzEncoder::new(
+        fs::File::create(folder.path().join("a.json.gz")).unwrap(),
+        Compression::fast(),
+    );
     gzip.write_all(b"{\"Records\":[").unwrap();
     other_records(&mut gzip, ",");
-    gzip.write_all(format!("{}]}}", created("mid", "AKIA0", "2024-01-01T00:00:00Z")).as_bytes()).unwrap();
+    gzip.write_all(format!("{}]}}", created("mid", "AKIA0", "2024-01-01T00:00:00Z")).as_bytes())
+        .unwrap();
     gzip.finish().unwrap();
 
-    let mut child = secondkey(folder.path(), &["replay", "a.json.gz", "-", "--quiet", "--format", "json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = secondkey(
+        folder.path(),
+        &["replay", "a.json.gz", "-", "--quiet", "--format", "json"],
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
     // Standard input is read last: when it has taken this in, all but a pipe's length of everything is read.
     let mut stdin = std::io::BufWriter::new(child.stdin.take().unwrap());
     other_records(&mut stdin, "\n");
@@ -673,12 +1058,22 @@ fn replay_keeps_no_more_than_a_record_in_memory_on_linux() {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     drop(stdin);
     let mut stdout = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut stdout)
+        .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    let records = serde_json::from_str::<Value>(&stdout).unwrap()["summary"]["records"].as_u64().unwrap();
+    let records = serde_json::from_str::<Value>(&stdout).unwrap()["summary"]["records"]
+        .as_u64()
+        .unwrap();
     assert!(records > 100_000, "{stdout}");
 
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(peak_kib < 64 * 1024, "{peak_kib} KiB");
 }

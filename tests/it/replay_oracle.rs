@@ -64,7 +64,13 @@ fn folded(user: Option<&String>) -> String {
 
 fn spelled(rng: &mut Rng, name: &str) -> String {
     name.chars()
-        .map(|one| if rng.u8(..4) == 0 { one.to_ascii_uppercase() } else { one })
+        .map(|one| {
+            if rng.u8(..4) == 0 {
+                one.to_ascii_uppercase()
+            } else {
+                one
+            }
+        })
         .collect()
 }
 
@@ -84,7 +90,12 @@ fn history(rng: &mut Rng) -> Vec<Call> {
         let keys = users.entry((account, name)).or_default();
         let user = name.map(|name| spelled(rng, name));
         let mut call = |what| {
-            calls.push(Call { at, account, user: user.clone(), what });
+            calls.push(Call {
+                at,
+                account,
+                user: user.clone(),
+                what,
+            });
         };
         let some_key = rng.choice(keys.keys()).cloned();
         match (rng.u8(..20), some_key) {
@@ -175,7 +186,11 @@ impl Oracle {
         for call in calls {
             oracle.step(call);
         }
-        let mut all: Vec<Episode> = oracle.closed.into_iter().chain(oracle.open.into_values()).collect();
+        let mut all: Vec<Episode> = oracle
+            .closed
+            .into_iter()
+            .chain(oracle.open.into_values())
+            .collect();
         all.sort();
         all
     }
@@ -197,9 +212,15 @@ impl Oracle {
                 (key, "deleted")
             }
             What::DeleteUser => return,
-            What::Rename(to) => return self.rename(&user, (user.0.clone(), to.to_lowercase()), call.at),
+            What::Rename(to) => {
+                return self.rename(&user, (user.0.clone(), to.to_lowercase()), call.at);
+            }
         };
-        let active: BTreeSet<String> = keys.iter().filter(|(_, active)| **active).map(|(key, _)| key.clone()).collect();
+        let active: BTreeSet<String> = keys
+            .iter()
+            .filter(|(_, active)| **active)
+            .map(|(key, _)| key.clone())
+            .collect();
         if active.len() == 2 && !self.open.contains_key(&user) {
             self.open(user, call.at, active, key.clone(), None);
         } else if active.len() < 2 {
@@ -218,11 +239,28 @@ impl Oracle {
         }
     }
 
-    fn open(&mut self, user: (String, String), opened_at: i64, keys: BTreeSet<String>, opening_key: String, continues: Option<String>) {
+    fn open(
+        &mut self,
+        user: (String, String),
+        opened_at: i64,
+        keys: BTreeSet<String>,
+        opening_key: String,
+        continues: Option<String>,
+    ) {
         let count = self.count.entry(user.clone()).or_default();
         *count += 1;
         let id = format!("{}/{}/{count}", user.0, user.1);
-        self.open.insert(user, Episode { id, opened_at, closed: None, keys, opening_key, continues });
+        self.open.insert(
+            user,
+            Episode {
+                id,
+                opened_at,
+                closed: None,
+                keys,
+                opening_key,
+                continues,
+            },
+        );
     }
 
     fn close(&mut self, user: &(String, String), at: i64, why: &'static str) -> Option<Episode> {
@@ -235,7 +273,10 @@ impl Oracle {
 
 /// The same of what the product found.
 fn episode(finding: &Finding) -> Episode {
-    assert_eq!(finding.status == FindingStatus::Closed, finding.closing.is_some());
+    assert_eq!(
+        finding.status == FindingStatus::Closed,
+        finding.closing.is_some()
+    );
     if finding.status == FindingStatus::Open {
         assert_eq!(finding.active_keys().count(), 2, "{finding:?}");
     }
@@ -253,7 +294,10 @@ fn episode(finding: &Finding) -> Episode {
             (closing.at.timestamp(), why)
         }),
         keys: finding.keys.iter().map(|key| key.id.clone()).collect(),
-        opening_key: finding.opener.as_ref().map_or_else(String::new, |opener| opener.key.clone()),
+        opening_key: finding
+            .opener
+            .as_ref()
+            .map_or_else(String::new, |opener| opener.key.clone()),
         continues: finding.continues.as_ref().map(ToString::to_string),
     }
 }
@@ -261,8 +305,15 @@ fn episode(finding: &Finding) -> Episode {
 /// The same of what the command line printed; it tells a renamed user's account and name by the id alone.
 fn printed_episode(finding: &Value) -> Episode {
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
-    let time = |value: &Value| DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap().timestamp();
-    assert_eq!(finding["status"] == "closed", finding["closed_at"].is_string());
+    let time = |value: &Value| {
+        DateTime::parse_from_rfc3339(value.as_str().unwrap())
+            .unwrap()
+            .timestamp()
+    };
+    assert_eq!(
+        finding["status"] == "closed",
+        finding["closed_at"].is_string()
+    );
     Episode {
         id: text(&finding["id"]).unwrap(),
         opened_at: time(&finding["opened_at"]),
@@ -271,7 +322,12 @@ fn printed_episode(finding: &Value) -> Episode {
             let found = why.iter().find(|why| finding["close_reason"] == **why);
             (time(&finding["closed_at"]), *found.unwrap())
         }),
-        keys: finding["keys"].as_array().unwrap().iter().map(|key| text(&key["id"]).unwrap()).collect(),
+        keys: finding["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| text(&key["id"]).unwrap())
+            .collect(),
         opening_key: text(&finding["opener"]["key"]).unwrap(),
         continues: text(&finding["continues"]),
     }
@@ -290,13 +346,21 @@ struct Record {
 fn records(rng: &mut Rng, calls: &[Call]) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for (number, call) in calls.iter().enumerate() {
-        let record = Record { at: call.at, account: call.account, json: successful(rng, call, number) };
+        let record = Record {
+            at: call.at,
+            account: call.account,
+            json: successful(rng, call, number),
+        };
         for _ in 0..*rng.choice(&[1, 1, 1, 1, 2, 3]).unwrap() {
             records.push(record.clone());
         }
         for _ in 0..rng.u8(..3) {
             let at = call.at + rng.i64(0..3);
-            records.push(Record { at, account: call.account, json: noise(rng, call, at) });
+            records.push(Record {
+                at,
+                account: call.account,
+                json: noise(rng, call, at),
+            });
         }
     }
     records
@@ -305,7 +369,14 @@ fn records(rng: &mut Rng, calls: &[Call]) -> Vec<Record> {
 fn base(rng: &mut Rng, call: &Call, at: i64, event: &str) -> Value {
     let time = DateTime::from_timestamp(at, 0).unwrap();
     // Relays drop the `Z` or the `T`.
-    let format = *rng.choice(&["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]).unwrap();
+    let format = *rng
+        .choice(&[
+            "%Y-%m-%dT%H:%M:%SZ",
+            "%Y-%m-%dT%H:%M:%SZ",
+            "%Y-%m-%dT%H:%M:%S",
+            "%Y-%m-%d %H:%M:%S",
+        ])
+        .unwrap();
     let mut record = json!({
         "eventVersion": rng.choice(["1.02", "1.08", "1.11", "1.99"]).unwrap(),
         "eventSource": "iam.amazonaws.com", "awsRegion": "us-east-1", "eventName": event,
@@ -355,7 +426,9 @@ fn successful(rng: &mut Rng, call: &Call, number: usize) -> Value {
         _ => record["eventID"] = json!(format!("e{number}")),
     }
     match &call.user {
-        None => record["userIdentity"] = json!({"type": "Root", "userName": "my-alias", "arn": "arn:aws:iam::111122223333:root"}),
+        None => {
+            record["userIdentity"] = json!({"type": "Root", "userName": "my-alias", "arn": "arn:aws:iam::111122223333:root"})
+        }
         Some(name) if key.is_some() && rng.u8(..4) == 0 => {
             record["userIdentity"] = json!({"type": "IAMUser", "userName": name});
         }
@@ -372,7 +445,11 @@ fn successful(rng: &mut Rng, call: &Call, number: usize) -> Value {
             asked["accessKeyId"] = json!(key);
         }
     }
-    record["requestParameters"] = if asked == json!({}) { Value::Null } else { asked };
+    record["requestParameters"] = if asked == json!({}) {
+        Value::Null
+    } else {
+        asked
+    };
     record
 }
 
@@ -383,27 +460,47 @@ fn noise(rng: &mut Rng, call: &Call, at: i64) -> Value {
         What::Create(key) | What::Set(key, _) | What::Delete(key) => key.as_str(),
         What::DeleteUser | What::Rename(_) => "AKIA000001",
     };
-    let failed = ["AccessDenied", "NoSuchEntityException", "LimitExceededException", "ServiceFailureException"];
+    let failed = [
+        "AccessDenied",
+        "NoSuchEntityException",
+        "LimitExceededException",
+        "ServiceFailureException",
+    ];
     let (event, asked) = match rng.u8(..10) {
         0 => ("ListAccessKeys", json!({"userName": user})),
         1 => ("GetAccessKeyLastUsed", json!({"accessKeyId": key})),
         2 => ("UpdateUser", json!({"userName": user, "newPath": "/x/"})),
         3 => ("CreateUser", json!({"userName": user})),
-        4 => ("LookupEvents", json!({"lookupAttributes": [{"attributeValue": "CreateAccessKey"}]})),
+        4 => (
+            "LookupEvents",
+            json!({"lookupAttributes": [{"attributeValue": "CreateAccessKey"}]}),
+        ),
         5 => ("DeleteUser", json!({"userName": user})),
         6 => ("CreateAccessKey", json!({"userName": user})),
-        7 => ("UpdateAccessKey", json!({"userName": user, "accessKeyId": key, "status": "Active"})),
-        8 => ("DeleteAccessKey", json!({"userName": user, "accessKeyId": key})),
-        _ => ("UpdateUser", json!({"userName": user, "newUserName": "somebody"})),
+        7 => (
+            "UpdateAccessKey",
+            json!({"userName": user, "accessKeyId": key, "status": "Active"}),
+        ),
+        8 => (
+            "DeleteAccessKey",
+            json!({"userName": user, "accessKeyId": key}),
+        ),
+        _ => (
+            "UpdateUser",
+            json!({"userName": user, "newUserName": "somebody"}),
+        ),
     };
     let mut record = base(rng, call, at, event);
     record["requestParameters"] = asked;
     record["eventID"] = json!(format!("n{}", rng.u64(..)));
     if matches!(event, "DeleteUser" | "CreateAccessKey") && rng.bool() {
         record["eventSource"] = json!("cognito-idp.amazonaws.com");
-        record["responseElements"] = json!({"accessKey": {"accessKeyId": "AKIAOTHER", "userName": user}});
-    } else if !matches!(event, "ListAccessKeys" | "GetAccessKeyLastUsed" | "CreateUser" | "LookupEvents")
-        && record["requestParameters"].get("newPath").is_none()
+        record["responseElements"] =
+            json!({"accessKey": {"accessKeyId": "AKIAOTHER", "userName": user}});
+    } else if !matches!(
+        event,
+        "ListAccessKeys" | "GetAccessKeyLastUsed" | "CreateUser" | "LookupEvents"
+    ) && record["requestParameters"].get("newPath").is_none()
     {
         record["errorCode"] = json!(rng.choice(failed).unwrap());
         record["errorMessage"] = json!("The user with name alice cannot be found.");
@@ -422,11 +519,20 @@ fn write_logs(rng: &mut Rng, folder: &Path, mut records: Vec<Record>) {
     let mut number = 0;
     while !records.is_empty() {
         let shape = rng.u8(..10);
-        let count = if shape == 0 { 1 } else { rng.usize(1..=records.len().min(12)) };
+        let count = if shape == 0 {
+            1
+        } else {
+            rng.usize(1..=records.len().min(12))
+        };
         let part = records.split_off(records.len() - count);
         let plain: Vec<Value> = part.iter().map(|record| record.json.clone()).collect();
         let enveloped: Vec<Value> = part.iter().map(|record| envelope(rng, record)).collect();
-        let lines = |values: &[Value]| values.iter().map(|value| format!("{value}\n")).collect::<String>();
+        let lines = |values: &[Value]| {
+            values
+                .iter()
+                .flat_map(|value| [value.to_string(), "\n".to_owned()])
+                .collect::<String>()
+        };
         let (ending, text) = match shape {
             0 if rng.bool() => ("json", format!("{:#}", plain[0])),
             0 => ("json", format!("{}", plain[0])),
@@ -437,11 +543,27 @@ fn write_logs(rng: &mut Rng, folder: &Path, mut records: Vec<Record>) {
             5 => ("jsonl", lines(&plain)),
             6 => ("ndjson", lines(&enveloped)),
             7 => ("log", json!(enveloped).to_string()),
-            8 => ("json", plain.iter().map(|value| format!("{value:#}\n")).collect()),
+            8 => (
+                "json",
+                plain
+                    .iter()
+                    .flat_map(|value| {
+                        [
+                            format!("{value:#}"),
+                            "
+"
+                            .to_owned(),
+                        ]
+                    })
+                    .collect(),
+            ),
             _ => ("json", json!({"A": "digest", "Records": plain}).to_string()),
         };
         number += 1;
-        let folder = folder.join(rng.choice(["", "AWSLogs", "AWSLogs/us-east-1/2024", "z"]).unwrap());
+        let folder = folder.join(
+            rng.choice(["", "AWSLogs", "AWSLogs/us-east-1/2024", "z"])
+                .unwrap(),
+        );
         fs::create_dir_all(&folder).unwrap();
         if rng.u8(..3) == 0 {
             let file = fs::File::create(folder.join(format!("{number}.{ending}.gz"))).unwrap();
@@ -459,7 +581,10 @@ fn write_logs(rng: &mut Rng, folder: &Path, mut records: Vec<Record>) {
 }
 
 fn envelope(rng: &mut Rng, record: &Record) -> Value {
-    let service = record.json["eventSource"].as_str().unwrap().replace(".amazonaws.com", "");
+    let service = record.json["eventSource"]
+        .as_str()
+        .unwrap()
+        .replace(".amazonaws.com", "");
     let mut envelope = json!({
         "version": "0", "id": format!("{}", rng.u64(..)), "source": format!("aws.{service}"), "region": "us-east-1",
         "detail-type": "AWS API Call via CloudTrail", "time": "2024-01-01T00:00:00Z", "resources": [],
@@ -468,7 +593,10 @@ fn envelope(rng: &mut Rng, record: &Record) -> Value {
     if record.account != "unknown" {
         envelope["account"] = json!(record.account);
         if rng.bool() {
-            envelope["detail"].as_object_mut().unwrap().remove("recipientAccountId");
+            envelope["detail"]
+                .as_object_mut()
+                .unwrap()
+                .remove("recipientAccountId");
         }
     }
     envelope
@@ -508,8 +636,17 @@ impl Case {
         let calls = history(&mut rng);
         let records = records(&mut rng, &calls);
         let folder = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        Self { seed, calls, records, folder, runtime }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        Self {
+            seed,
+            calls,
+            records,
+            folder,
+            runtime,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -518,8 +655,17 @@ impl Case {
 
     /// Writes those records that `wanted` wants as logs into the folder called `name`, and reads them.
     fn logs(&self, name: &str, wanted: impl Fn(&Record) -> bool) -> LogReading {
-        let records: Vec<Record> = self.records.iter().filter(|record| wanted(record)).cloned().collect();
-        write_logs(&mut Rng::with_seed(self.seed + 1), &self.path(name), records);
+        let records: Vec<Record> = self
+            .records
+            .iter()
+            .filter(|record| wanted(record))
+            .cloned()
+            .collect();
+        write_logs(
+            &mut Rng::with_seed(self.seed + 1),
+            &self.path(name),
+            records,
+        );
         let reading = read_logs(&self.path(name));
         assert_eq!(reading.malformed_records, [], "seed {}", self.seed);
         reading
@@ -527,7 +673,8 @@ impl Case {
 
     fn replay(&self, reading: &LogReading, db: &str) -> Result<Replay, ServiceError> {
         let store = Arc::new(SqliteStore::open(&self.path(db)).unwrap());
-        self.runtime.block_on(replay(reading, store, vec![], &Policy::default()))
+        self.runtime
+            .block_on(replay(reading, store, vec![], &Policy::default()))
     }
 
     /// What the file holds; every audit trail in it is whole.
@@ -543,7 +690,10 @@ impl Case {
                 assert_eq!(verify_chain(&entries, &head), Ok(()), "seed {}", self.seed);
                 histories.insert(user, entries);
             }
-            Kept { findings, histories }
+            Kept {
+                findings,
+                histories,
+            }
         })
     }
 
@@ -560,7 +710,10 @@ impl Case {
         let missing: Vec<_> = expected.iter().filter(|one| !found.contains(one)).collect();
         let wrong: Vec<_> = found.iter().filter(|one| !expected.contains(one)).collect();
         let Self { seed, calls, .. } = self;
-        assert!(missing.is_empty() && wrong.is_empty(), "seed {seed}: missing {missing:#?}, wrong {wrong:#?}, of {calls:#?}");
+        assert!(
+            missing.is_empty() && wrong.is_empty(),
+            "seed {seed}: missing {missing:#?}, wrong {wrong:#?}, of {calls:#?}"
+        );
         assert_eq!(found.len(), expected.len(), "seed {seed}");
     }
 }
@@ -576,7 +729,10 @@ fn for_seeds(seeds: impl Iterator<Item = u64>, check: impl Fn(u64) + Sync) {
             .chunks(seeds.len().div_ceil(threads))
             .map(|part| scope.spawn(move || part.iter().filter(fails).copied().collect::<Vec<_>>()))
             .collect();
-        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        running
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     });
     assert_eq!(failed, [0; 0], "these seeds failed");
 }
@@ -606,7 +762,14 @@ fn the_histories_hold_what_they_are_meant_to_test() {
             continued += u32::from(episode.continues.is_some());
         }
     }
-    let enough = [open, reasons["deactivated"], reasons["deleted"], reasons["renamed"], continued, zero_length];
+    let enough = [
+        open,
+        reasons["deactivated"],
+        reasons["deleted"],
+        reasons["renamed"],
+        continued,
+        zero_length,
+    ];
     assert!(enough.iter().all(|count| *count >= 50), "{enough:?}");
 }
 
@@ -622,10 +785,19 @@ fn replay_by_the_binary_prints_the_same_episodes() {
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "seed {seed}");
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let mut found: Vec<Episode> = document["findings"].as_array().unwrap().iter().map(printed_episode).collect();
+        let mut found: Vec<Episode> = document["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(printed_episode)
+            .collect();
         found.sort();
         case.assert_same(&found);
-        assert_eq!(output.status.code(), Some(if found.is_empty() { 0 } else { 10 }), "seed {seed}");
+        assert_eq!(
+            output.status.code(),
+            Some(if found.is_empty() { 0 } else { 10 }),
+            "seed {seed}"
+        );
     }
 }
 
@@ -633,7 +805,9 @@ fn replay_by_the_binary_prints_the_same_episodes() {
 fn replay_in_two_runs_finds_what_one_run_finds() {
     for_seeds((0..HISTORIES).step_by(5), |seed| {
         let case = Case::new(seed);
-        let Some(middle) = case.calls.get(case.calls.len() / 2).map(|call| call.at) else { return };
+        let Some(middle) = case.calls.get(case.calls.len() / 2).map(|call| call.at) else {
+            return;
+        };
         let all = case.logs("all", |_| true);
         case.replay(&all, "one").unwrap();
         let earlier = case.logs("earlier", |record| record.at < middle);
@@ -644,7 +818,12 @@ fn replay_in_two_runs_finds_what_one_run_finds() {
         let replayed = case.replay(&later, "two").unwrap();
         let repeated = if overlap { earlier.changes.len() } else { 0 };
         assert_eq!(replayed.already_replayed, repeated, "seed {seed}");
-        assert_eq!(case.kept("one").findings, case.kept("two").findings, "seed {seed}: {:#?}", case.calls);
+        assert_eq!(
+            case.kept("one").findings,
+            case.kept("two").findings,
+            "seed {seed}: {:#?}",
+            case.calls
+        );
     });
 }
 
@@ -656,7 +835,11 @@ fn replay_of_the_same_logs_changes_nothing() {
         case.replay(&reading, "db").unwrap();
         let before = case.kept("db");
         let replayed = case.replay(&reading, "db").unwrap();
-        assert_eq!(replayed.already_replayed, reading.changes.len(), "seed {seed}");
+        assert_eq!(
+            replayed.already_replayed,
+            reading.changes.len(),
+            "seed {seed}"
+        );
         assert_eq!(before, case.kept("db"), "seed {seed}");
     });
 }
@@ -665,18 +848,28 @@ fn replay_of_the_same_logs_changes_nothing() {
 fn replay_refuses_older_logs_and_leaves_the_file_as_it_was() {
     for_seeds((2..HISTORIES).step_by(10), |seed| {
         let case = Case::new(seed);
-        let Some(middle) = case.calls.get(case.calls.len() / 2).map(|call| call.at) else { return };
+        let Some(middle) = case.calls.get(case.calls.len() / 2).map(|call| call.at) else {
+            return;
+        };
         if case.calls.iter().all(|call| call.at >= middle) {
             return;
         }
         let later = case.logs("later", |record| record.at >= middle);
         case.replay(&later, "db").unwrap();
         let (before, bytes) = (case.kept("db"), fs::read(case.path("db")).unwrap());
-        let refused = case.replay(&case.logs("earlier", |record| record.at < middle), "db").unwrap_err();
+        let refused = case
+            .replay(&case.logs("earlier", |record| record.at < middle), "db")
+            .unwrap_err();
         let why = refused.to_string();
-        assert!(why.contains("replay all logs together into a new file"), "seed {seed}: {why}");
+        assert!(
+            why.contains("replay all logs together into a new file"),
+            "seed {seed}: {why}"
+        );
         assert_eq!(before, case.kept("db"), "seed {seed}");
-        assert!(bytes == fs::read(case.path("db")).unwrap(), "seed {seed}: the file was written");
+        assert!(
+            bytes == fs::read(case.path("db")).unwrap(),
+            "seed {seed}: the file was written"
+        );
         // What was refused is still to be had: all of it together, in a new file.
         case.replay(&case.logs("all", |_| true), "new").unwrap();
         case.assert_episodes(&case.kept("new").findings);

@@ -22,12 +22,18 @@ async fn a_second_key_created_opens_a_finding_and_alerts() {
     assert_eq!(finding.display_name, world.user);
     assert!(finding.active_keys().any(|key| key == first));
     let opener = finding.opener.as_ref().expect("the event tells who");
-    assert_eq!((opener.key.as_str(), opener.created), (second.as_str(), true));
+    assert_eq!(
+        (opener.key.as_str(), opener.created),
+        (second.as_str(), true)
+    );
 
     let alerts = world.alerts().await;
     assert_eq!(kinds(&alerts), ["opened"]);
     assert_eq!(alerts[0]["finding"]["id"], finding.id.to_string());
-    assert_eq!(alerts[0]["finding"]["actor"]["arn"], format!("arn:aws:iam::{ACCOUNT}:user/dana"));
+    assert_eq!(
+        alerts[0]["finding"]["actor"]["arn"],
+        format!("arn:aws:iam::{ACCOUNT}:user/dana")
+    );
     assert_eq!(alerts[0]["retire"]["key"], first);
     let events = world.bus_events().await;
     assert_eq!(events.len(), 1);
@@ -49,12 +55,20 @@ async fn a_second_key_reactivated_opens_a_finding() {
 
     world.update_key(&second, "Active").await;
     world.tell(world.updated(&second, "Active")).await;
-    world.until("the finding is open", async || world.is_open().await).await;
+    world
+        .until("the finding is open", async || world.is_open().await)
+        .await;
     world.until_quiet().await;
     let alerts = world.alerts().await;
     assert_eq!(kinds(&alerts), ["opened"]);
     let finding = &world.findings(FindingStatus::Open).await[0];
-    assert!(!finding.opener.as_ref().expect("the event tells who").created);
+    assert!(
+        !finding
+            .opener
+            .as_ref()
+            .expect("the event tells who")
+            .created
+    );
 }
 
 #[tokio::test]
@@ -64,7 +78,9 @@ async fn a_key_deactivated_closes_the_finding_and_its_deletion_changes_nothing()
     world.until_quiet().await;
     world.update_key(&first, "Inactive").await;
     world.tell(world.updated(&first, "Inactive")).await;
-    world.until("the finding is closed", async || world.is_closed().await).await;
+    world
+        .until("the finding is closed", async || world.is_closed().await)
+        .await;
     world.delete_key(&first).await;
     world.tell(world.deleted(&first)).await;
     world.until_quiet().await;
@@ -73,10 +89,24 @@ async fn a_key_deactivated_closes_the_finding_and_its_deletion_changes_nothing()
     let finding = &world.findings(FindingStatus::Closed).await[0];
     let closing = finding.closing.as_ref().expect("it is closed");
     assert_eq!(closing.reason, CloseReason::Deactivated);
-    assert_eq!(closing.actor.as_ref().expect("the event tells who").label(), format!("arn:aws:iam::{ACCOUNT}:user/dana"));
     assert_eq!(
-        world.trail(&world.user_id()).await.into_iter().filter(|kind| *kind != secondkey::detect::audit::AuditKind::FindingConfirmed).collect::<Vec<_>>(),
-        [KeyCreated, FindingOpened, KeyUpdated, FindingClosed, KeyDeleted]
+        closing.actor.as_ref().expect("the event tells who").label(),
+        format!("arn:aws:iam::{ACCOUNT}:user/dana")
+    );
+    assert_eq!(
+        world
+            .trail(&world.user_id())
+            .await
+            .into_iter()
+            .filter(|kind| *kind != secondkey::detect::audit::AuditKind::FindingConfirmed)
+            .collect::<Vec<_>>(),
+        [
+            KeyCreated,
+            FindingOpened,
+            KeyUpdated,
+            FindingClosed,
+            KeyDeleted
+        ]
     );
 }
 
@@ -88,13 +118,26 @@ async fn a_user_deleted_while_the_finding_is_open_closes_it() {
     for key in &keys {
         world.delete_key(key).await;
     }
-    world.iam.delete_user().user_name(&world.user).send().await.expect("the user can be deleted");
+    world
+        .iam
+        .delete_user()
+        .user_name(&world.user)
+        .send()
+        .await
+        .expect("the user can be deleted");
     // The keys' own events are lost.
-    world.tell(world.record("DeleteUser", json!({"userName": world.user}))).await;
-    world.until("the finding is closed", async || world.is_closed().await).await;
+    world
+        .tell(world.record("DeleteUser", json!({"userName": world.user})))
+        .await;
+    world
+        .until("the finding is closed", async || world.is_closed().await)
+        .await;
     world.until_quiet().await;
     let finding = &world.findings(FindingStatus::Closed).await[0];
-    assert_eq!(finding.closing.as_ref().expect("it is closed").reason, CloseReason::UserDeleted);
+    assert_eq!(
+        finding.closing.as_ref().expect("it is closed").reason,
+        CloseReason::UserDeleted
+    );
     assert_eq!(kinds(&world.alerts().await), ["opened", "closed"]);
     assert!(world.trail(&world.user_id()).await.contains(&UserDeleted));
 }
@@ -106,12 +149,17 @@ async fn the_same_event_twice_is_one_entry_and_one_alert() {
     let second = world.create_key().await;
     let record = world.created(&second);
     world.tell(record.clone()).await;
-    world.until("the finding is open", async || world.is_open().await).await;
+    world
+        .until("the finding is open", async || world.is_open().await)
+        .await;
     world.tell(record).await;
     world.until_quiet().await;
     let trail = world.trail(&world.user_id()).await;
     assert_eq!(trail.iter().filter(|kind| **kind == KeyCreated).count(), 1);
-    assert_eq!(trail.iter().filter(|kind| **kind == FindingOpened).count(), 1);
+    assert_eq!(
+        trail.iter().filter(|kind| **kind == FindingOpened).count(),
+        1
+    );
     assert_eq!(kinds(&world.alerts().await), ["opened"]);
 }
 
@@ -129,7 +177,10 @@ async fn events_that_come_in_the_wrong_order_lead_to_the_right_state() {
     world.until_quiet().await;
     assert!(!world.is_open().await);
     assert_eq!(kinds(&world.alerts().await), Vec::<&str>::new());
-    assert_eq!(world.trail(&world.user_id()).await, [KeyUpdated, KeyCreated]);
+    assert_eq!(
+        world.trail(&world.user_id()).await,
+        [KeyUpdated, KeyCreated]
+    );
 }
 
 #[tokio::test]
@@ -160,12 +211,28 @@ async fn a_user_deleted_and_created_again_has_a_second_episode() {
         world.delete_key(key).await;
         world.tell(world.deleted(key)).await;
     }
-    world.iam.delete_user().user_name(&world.user).send().await.expect("the user can be deleted");
-    world.tell(world.record("DeleteUser", json!({"userName": world.user}))).await;
-    world.until("the finding is closed", async || world.is_closed().await).await;
+    world
+        .iam
+        .delete_user()
+        .user_name(&world.user)
+        .send()
+        .await
+        .expect("the user can be deleted");
+    world
+        .tell(world.record("DeleteUser", json!({"userName": world.user})))
+        .await;
+    world
+        .until("the finding is closed", async || world.is_closed().await)
+        .await;
     world.until_quiet().await;
 
-    world.iam.create_user().user_name(&world.user).send().await.expect("the user can be made again");
+    world
+        .iam
+        .create_user()
+        .user_name(&world.user)
+        .send()
+        .await
+        .expect("the user can be made again");
     world.open().await;
     world.until_quiet().await;
     let open = world.findings(FindingStatus::Open).await;
@@ -189,18 +256,35 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
         .send()
         .await
         .expect("the user can be renamed");
-    world.tell(world.record("UpdateUser", json!({"userName": world.user, "newUserName": new_name}))).await;
-    world.until("the old finding is closed", async || !world.findings(FindingStatus::Closed).await.is_empty()).await;
+    world
+        .tell(world.record(
+            "UpdateUser",
+            json!({"userName": world.user, "newUserName": new_name}),
+        ))
+        .await;
+    world
+        .until("the old finding is closed", async || {
+            !world.findings(FindingStatus::Closed).await.is_empty()
+        })
+        .await;
     world.until_quiet().await;
 
     let old = world.findings(FindingStatus::Closed).await.remove(0);
     assert_eq!(old.id, before.id);
-    assert_eq!(old.closing.expect("it is closed").reason, CloseReason::Renamed);
+    assert_eq!(
+        old.closing.expect("it is closed").reason,
+        CloseReason::Renamed
+    );
     let new = world.findings(FindingStatus::Open).await.remove(0);
     assert_eq!(new.id.user, UserId::new(ACCOUNT, &new_name));
     assert_eq!(new.continues, Some(before.id));
     assert_eq!(new.opened_at, before.opened_at);
     assert_eq!(new.opener, before.opener);
-    assert!(world.trail(&UserId::new(ACCOUNT, &new_name)).await.contains(&UserRenamed));
+    assert!(
+        world
+            .trail(&UserId::new(ACCOUNT, &new_name))
+            .await
+            .contains(&UserRenamed)
+    );
     assert!(world.trail(&world.user_id()).await.contains(&UserRenamed));
 }

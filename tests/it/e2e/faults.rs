@@ -37,7 +37,8 @@ async fn a_poison_message_does_not_block_the_good_ones_beside_it() {
     assert_eq!(dead, [json!("{\"source\": \"aws.iam\", \"detail\"")]);
     let said = world.function.log_lines();
     assert!(
-        said.iter().any(|line| line.to_string().contains("message cannot be read")),
+        said.iter()
+            .any(|line| line.to_string().contains("message cannot be read")),
         "the log says why:\n{}",
         world.function.log()
     );
@@ -47,7 +48,12 @@ async fn a_poison_message_does_not_block_the_good_ones_beside_it() {
 async fn an_alert_that_sns_does_not_take_is_delivered_later_and_the_other_sink_is_not_repeated() {
     let proxy = Proxy::start(&stack().await.moto_url);
     // More than the SDK's own three tries.
-    proxy.set(Fault { part: "Action=Publish", status: 503, body: "", times: 3 });
+    proxy.set(Fault {
+        part: "Action=Publish",
+        status: 503,
+        body: "",
+        times: 3,
+    });
     let setup = Setup {
         environment: vec![("AWS_ENDPOINT_URL_SNS", proxy.url.clone())],
         ..Setup::default()
@@ -58,7 +64,11 @@ async fn an_alert_that_sns_does_not_take_is_delivered_later_and_the_other_sink_i
     assert_eq!(kinds(&world.alerts().await), Vec::<&str>::new());
     assert_eq!(world.store_owed().await, ["sns"]);
 
-    world.until("the alert is no longer owed", async || world.store_owed().await.is_empty()).await;
+    world
+        .until("the alert is no longer owed", async || {
+            world.store_owed().await.is_empty()
+        })
+        .await;
     world.until_quiet().await;
     assert_eq!(kinds(&world.alerts().await), ["opened"]);
     assert_eq!(world.bus_events().await.len(), 1);
@@ -82,8 +92,15 @@ async fn a_table_that_is_throttled_delays_the_finding_and_loses_nothing() {
     let second = world.create_key().await;
     world.tell(world.created(&second)).await;
     let turn = world.turn().await;
-    assert_eq!((turn.done.len(), turn.failed.len()), (0, 1), "{}", world.function.log());
-    world.until("the finding is open", async || world.is_open().await).await;
+    assert_eq!(
+        (turn.done.len(), turn.failed.len()),
+        (0, 1),
+        "{}",
+        world.function.log()
+    );
+    world
+        .until("the finding is open", async || world.is_open().await)
+        .await;
     world.until_quiet().await;
     assert_eq!(proxy.refused(), 4);
     assert_eq!(kinds(&world.alerts().await), ["opened"]);
@@ -93,9 +110,16 @@ async fn a_table_that_is_throttled_delays_the_finding_and_loses_nothing() {
 #[tokio::test]
 async fn keys_that_cannot_be_listed_are_news() {
     // A server of its own, for it will enforce policies on everybody.
-    let moto = tokio::task::spawn_blocking(|| server::start_moto(&[])).await.expect("it starts");
+    let moto = tokio::task::spawn_blocking(|| server::start_moto(&[]))
+        .await
+        .expect("it starts");
     let iam = aws_sdk_iam::Client::new(&config(&moto.url).await);
-    let admin = iam_user(&iam, "admin", &json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}])).await;
+    let admin = iam_user(
+        &iam,
+        "admin",
+        &json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]),
+    )
+    .await;
     let blind = iam_user(
         &iam,
         "blind",
@@ -112,11 +136,16 @@ async fn keys_that_cannot_be_listed_are_news() {
     let world = World::with("blind", setup).await;
     let only = world.create_key().await;
     world.tell(world.created(&only)).await;
-    world.until("the finding is open", async || world.is_open().await).await;
+    world
+        .until("the finding is open", async || world.is_open().await)
+        .await;
     let finding = world.findings(FindingStatus::Open).await.remove(0);
     assert!(!finding.confirmed);
     let reason = finding.could_not_list.expect("it says why");
-    assert!(reason.contains("iam:ListAccessKeys") && reason.contains("access denied"), "{reason}");
+    assert!(
+        reason.contains("iam:ListAccessKeys") && reason.contains("access denied"),
+        "{reason}"
+    );
     let alerts = world.alerts().await;
     assert_eq!(kinds(&alerts), ["opened"]);
     assert_eq!(alerts[0]["finding"]["could_not_list"], reason);
@@ -124,7 +153,11 @@ async fn keys_that_cannot_be_listed_are_news() {
 }
 
 async fn iam_user(iam: &aws_sdk_iam::Client, name: &str, statements: &Value) -> (String, String) {
-    iam.create_user().user_name(name).send().await.expect("a user can be made");
+    iam.create_user()
+        .user_name(name)
+        .send()
+        .await
+        .expect("a user can be made");
     iam.put_user_policy()
         .user_name(name)
         .policy_name("policy")
@@ -132,7 +165,12 @@ async fn iam_user(iam: &aws_sdk_iam::Client, name: &str, statements: &Value) -> 
         .send()
         .await
         .expect("a user can have a policy");
-    let made = iam.create_access_key().user_name(name).send().await.expect("a key can be made");
+    let made = iam
+        .create_access_key()
+        .user_name(name)
+        .send()
+        .await
+        .expect("a key can be made");
     let key = made.access_key.expect("it is told");
     (key.access_key_id, key.secret_access_key)
 }

@@ -75,13 +75,23 @@ impl World {
         let events = aws_sdk_eventbridge::Client::new(&config);
         let (dynamodb, table) = new_table().await;
         let (dead_letters_url, dead_letters_arn) = queue(&sqs, &format!("{name}-dead"), &[]).await;
-        let redrive = json!({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": TRIES}).to_string();
-        let (changes_url, changes_arn) =
-            queue(&sqs, &format!("{name}-changes"), &[("RedrivePolicy", &redrive)]).await;
+        let redrive =
+            json!({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": TRIES}).to_string();
+        let (changes_url, changes_arn) = queue(
+            &sqs,
+            &format!("{name}-changes"),
+            &[("RedrivePolicy", &redrive)],
+        )
+        .await;
         let (alerts_url, alerts_arn) = queue(&sqs, &format!("{name}-alerts"), &[]).await;
         let (bus_events_url, bus_events_arn) = queue(&sqs, &format!("{name}-bus"), &[]).await;
 
-        let topic = sns.create_topic().name(name).send().await.expect("a topic can be made");
+        let topic = sns
+            .create_topic()
+            .name(name)
+            .send()
+            .await
+            .expect("a topic can be made");
         let topic_arn = topic.topic_arn.expect("a topic has an ARN");
         sns.subscribe()
             .topic_arn(&topic_arn)
@@ -93,13 +103,29 @@ impl World {
             .expect("a queue can subscribe");
 
         let bus = format!("{name}-bus");
-        events.create_event_bus().name(&bus).send().await.expect("a bus can be made");
+        events
+            .create_event_bus()
+            .name(&bus)
+            .send()
+            .await
+            .expect("a bus can be made");
         let pattern = include_str!("../../../infra/event-pattern.json");
         rule(&events, &bus, "changes", pattern, &changes_arn).await;
-        rule(&events, &bus, "findings", r#"{"source":["secondkey"]}"#, &bus_events_arn).await;
+        rule(
+            &events,
+            &bus,
+            "findings",
+            r#"{"source":["secondkey"]}"#,
+            &bus_events_arn,
+        )
+        .await;
 
         let user = format!("User-{name}");
-        iam.create_user().user_name(&user).send().await.expect("a user can be made");
+        iam.create_user()
+            .user_name(&user)
+            .send()
+            .await
+            .expect("a user can be made");
 
         let mut environment = vec![
             ("AWS_ENDPOINT_URL", moto_url),
@@ -115,8 +141,10 @@ impl World {
             environment.push(("AWS_SECRET_ACCESS_KEY", secret));
         }
         environment.extend(setup.environment);
-        let environment: Vec<(&str, &str)> =
-            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let function = Emulator::start(&build::detector().await, &environment).await;
         Self {
             iam,
@@ -135,8 +163,16 @@ impl World {
 
     /// Makes a key in IAM; tells nobody.
     pub async fn create_key(&self) -> String {
-        let made = self.iam.create_access_key().user_name(&self.user).send().await;
-        made.expect("a key can be made").access_key.expect("it is told").access_key_id
+        let made = self
+            .iam
+            .create_access_key()
+            .user_name(&self.user)
+            .send()
+            .await;
+        made.expect("a key can be made")
+            .access_key
+            .expect("it is told")
+            .access_key_id
     }
 
     /// Sets a key's status in IAM; tells nobody.
@@ -153,7 +189,13 @@ impl World {
 
     /// Deletes a key in IAM; tells nobody.
     pub async fn delete_key(&self, key: &str) {
-        let deleted = self.iam.delete_access_key().user_name(&self.user).access_key_id(key).send().await;
+        let deleted = self
+            .iam
+            .delete_access_key()
+            .user_name(&self.user)
+            .access_key_id(key)
+            .send()
+            .await;
         deleted.expect("a key can be deleted");
     }
 
@@ -162,7 +204,8 @@ impl World {
         let first = self.create_key().await;
         let second = self.create_key().await;
         self.tell(self.created(&second)).await;
-        self.until("the finding is open", async || self.is_open().await).await;
+        self.until("the finding is open", async || self.is_open().await)
+            .await;
         [first, second]
     }
 
@@ -181,7 +224,10 @@ impl World {
     }
 
     pub fn deleted(&self, key: &str) -> Value {
-        self.record("DeleteAccessKey", json!({"userName": self.user, "accessKeyId": key}))
+        self.record(
+            "DeleteAccessKey",
+            json!({"userName": self.user, "accessKeyId": key}),
+        )
     }
 
     /// A CloudTrail record of now.
@@ -211,13 +257,25 @@ impl World {
             .detail_type("AWS API Call via CloudTrail")
             .detail(record.to_string())
             .build();
-        let put = self.events.put_events().entries(entry).send().await.expect("events can be put");
+        let put = self
+            .events
+            .put_events()
+            .entries(entry)
+            .send()
+            .await
+            .expect("events can be put");
         assert_eq!(put.failed_entry_count, 0);
     }
 
     /// Puts `body` into the changes queue itself.
     pub async fn send(&self, body: &str) {
-        let sent = self.sqs.send_message().queue_url(&self.changes_url).message_body(body).send().await;
+        let sent = self
+            .sqs
+            .send_message()
+            .queue_url(&self.changes_url)
+            .message_body(body)
+            .send()
+            .await;
         sent.expect("a message can be sent");
     }
 
@@ -230,7 +288,11 @@ impl World {
     pub async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let began = Instant::now();
         while !holds().await {
-            assert!(began.elapsed() < PATIENCE, "waited in vain until {what}:\n{}", self.function.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "waited in vain until {what}:\n{}",
+                self.function.log()
+            );
             self.turn().await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -252,7 +314,10 @@ impl World {
                 .send()
                 .await
                 .expect("the queue can be looked at");
-            got.attributes.unwrap_or_default().values().all(|count| count == "0")
+            got.attributes
+                .unwrap_or_default()
+                .values()
+                .all(|count| count == "0")
         })
         .await;
     }
@@ -262,17 +327,27 @@ impl World {
     }
 
     pub async fn store_record(&self) -> UserRecord {
-        self.store.record(&self.user_id()).await.expect("the table can be read")
+        self.store
+            .record(&self.user_id())
+            .await
+            .expect("the table can be read")
     }
 
     /// The sinks to which alerts are owed.
     pub async fn store_owed(&self) -> Vec<String> {
-        let owed = self.store.owed(&self.user_id()).await.expect("the table can be read");
+        let owed = self
+            .store
+            .owed(&self.user_id())
+            .await
+            .expect("the table can be read");
         owed.into_iter().map(|owed| owed.sink).collect()
     }
 
     pub async fn findings(&self, status: FindingStatus) -> Vec<Finding> {
-        self.store.findings(status).await.expect("the table can be read")
+        self.store
+            .findings(status)
+            .await
+            .expect("the table can be read")
     }
 
     pub async fn is_open(&self) -> bool {
@@ -285,8 +360,17 @@ impl World {
 
     /// What the audit trail says, after checking that it is whole.
     pub async fn trail(&self, user: &UserId) -> Vec<AuditKind> {
-        let entries = self.store.history(user).await.expect("the table can be read");
-        let head = self.store.record(user).await.expect("the table can be read").audit;
+        let entries = self
+            .store
+            .history(user)
+            .await
+            .expect("the table can be read");
+        let head = self
+            .store
+            .record(user)
+            .await
+            .expect("the table can be read")
+            .audit;
         assert_eq!(verify_chain(&entries, &head), Ok(()));
         entries.iter().map(|entry| entry.draft.kind).collect()
     }
@@ -307,8 +391,17 @@ impl World {
     pub async fn drain(&self, url: &str) -> Vec<Value> {
         let mut all = vec![];
         loop {
-            let received = self.sqs.receive_message().queue_url(url).max_number_of_messages(10).send().await;
-            let messages = received.expect("the queue can be read").messages.unwrap_or_default();
+            let received = self
+                .sqs
+                .receive_message()
+                .queue_url(url)
+                .max_number_of_messages(10)
+                .send()
+                .await;
+            let messages = received
+                .expect("the queue can be read")
+                .messages
+                .unwrap_or_default();
             if messages.is_empty() {
                 return all;
             }
@@ -316,7 +409,13 @@ impl World {
                 let body = message.body.unwrap_or_default();
                 all.push(serde_json::from_str(&body).unwrap_or(Value::String(body)));
                 let handle = message.receipt_handle.unwrap_or_default();
-                let deleted = self.sqs.delete_message().queue_url(url).receipt_handle(handle).send().await;
+                let deleted = self
+                    .sqs
+                    .delete_message()
+                    .queue_url(url)
+                    .receipt_handle(handle)
+                    .send()
+                    .await;
                 deleted.expect("a message can be deleted");
             }
         }
@@ -325,10 +424,17 @@ impl World {
 
 /// The kinds of `alerts`.
 pub fn kinds(alerts: &[Value]) -> Vec<&str> {
-    alerts.iter().map(|alert| alert["kind"].as_str().expect("an alert has a kind")).collect()
+    alerts
+        .iter()
+        .map(|alert| alert["kind"].as_str().expect("an alert has a kind"))
+        .collect()
 }
 
-async fn queue(sqs: &aws_sdk_sqs::Client, name: &str, attributes: &[(&str, &str)]) -> (String, String) {
+async fn queue(
+    sqs: &aws_sdk_sqs::Client,
+    name: &str,
+    attributes: &[(&str, &str)],
+) -> (String, String) {
     let mut request = sqs.create_queue().queue_name(name).attributes(
         aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout,
         "60",
@@ -343,7 +449,13 @@ async fn queue(sqs: &aws_sdk_sqs::Client, name: &str, attributes: &[(&str, &str)
     )
 }
 
-async fn rule(events: &aws_sdk_eventbridge::Client, bus: &str, name: &str, pattern: &str, target_arn: &str) {
+async fn rule(
+    events: &aws_sdk_eventbridge::Client,
+    bus: &str,
+    name: &str,
+    pattern: &str,
+    target_arn: &str,
+) {
     events
         .put_rule()
         .name(name)
@@ -352,7 +464,10 @@ async fn rule(events: &aws_sdk_eventbridge::Client, bus: &str, name: &str, patte
         .send()
         .await
         .expect("a rule can be made");
-    let target = aws_sdk_eventbridge::types::Target::builder().id("queue").arn(target_arn).build();
+    let target = aws_sdk_eventbridge::types::Target::builder()
+        .id("queue")
+        .arn(target_arn)
+        .build();
     events
         .put_targets()
         .rule(name)

@@ -25,7 +25,16 @@ pub async fn detector() -> PathBuf {
 fn build() -> PathBuf {
     let target = target_folder();
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--no-default-features", "--features", "lambda", "--bin", "detector"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--no-default-features",
+            "--features",
+            "lambda",
+            "--bin",
+            "detector",
+        ])
         .arg("--target-dir")
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -26,18 +26,34 @@ impl Emulator {
         let mut command = Command::new("env");
         command
             .arg("-i")
-            .arg(format!("PATH={}", std::env::var("PATH").unwrap_or_default()))
+            .arg(format!(
+                "PATH={}",
+                std::env::var("PATH").unwrap_or_default()
+            ))
             .arg(format!("AWS_REGION={REGION}"))
             .arg(format!("AWS_ACCESS_KEY_ID={}", ACCESS_KEY.0))
             .arg(format!("AWS_SECRET_ACCESS_KEY={}", ACCESS_KEY.1))
-            .args(environment.iter().map(|(name, value)| format!("{name}={value}")))
+            .args(
+                environment
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            )
             .arg(program)
-            .args(["--runtime-api-address", &format!("127.0.0.1:{runtime_port}")])
-            .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
+            .args([
+                "--runtime-api-address",
+                &format!("127.0.0.1:{runtime_port}"),
+            ])
+            .args([
+                "--runtime-interface-emulator-address",
+                &format!("127.0.0.1:{port}"),
+            ])
             .arg(bootstrap);
         let process = Watched::start("emulator", &command);
         let began = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_err()
+        {
             assert!(
                 began.elapsed() < Duration::from_secs(30),
                 "the emulator does not listen:\n{}",

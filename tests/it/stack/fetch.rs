@@ -17,9 +17,19 @@ pub fn dynamodb() -> PathBuf {
     let (name, version) = DYNAMODB;
     let package = kept(&format!("dynamodb-local-{version}"), |into| {
         let package = format!("{name}@{version}");
-        run(into, "npm", ["pack", "--silent", &package], "Node.js with npm");
+        run(
+            into,
+            "npm",
+            ["pack", "--silent", &package],
+            "Node.js with npm",
+        );
         let archive = only_file(into, "tgz");
-        run(into, "tar", [OsStr::new("-xzf"), archive.as_os_str()], "tar");
+        run(
+            into,
+            "tar",
+            [OsStr::new("-xzf"), archive.as_os_str()],
+            "tar",
+        );
         fs::remove_file(archive).expect("the archive was just written");
     });
     package.join("package/emulator")
@@ -34,13 +44,28 @@ pub fn emulator() -> PathBuf {
     };
     let wheel = kept(&format!("lambda-emulator-{version}"), |into| {
         let package = format!("{name}=={version}");
-        let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", &package];
+        let pip = [
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            ".",
+            &package,
+        ];
         run(into, "python3", pip, "Python 3 with pip");
         let archive = only_file(into, "whl");
         run(
             into,
             "python3",
-            [OsStr::new("-m"), OsStr::new("zipfile"), OsStr::new("-e"), archive.as_os_str(), OsStr::new(".")],
+            [
+                OsStr::new("-m"),
+                OsStr::new("zipfile"),
+                OsStr::new("-e"),
+                archive.as_os_str(),
+                OsStr::new("."),
+            ],
             "Python 3",
         );
         let program = format!("samcli/local/rapid/aws-lambda-rie-{machine}");
@@ -53,14 +78,31 @@ pub fn emulator() -> PathBuf {
 pub fn moto() -> PathBuf {
     let (name, version) = MOTO;
     let venv = kept(&format!("moto-{version}"), |into| {
-        run(into, "python3", ["-m", "venv", "venv"], "Python 3 with venv");
+        run(
+            into,
+            "python3",
+            ["-m", "venv", "venv"],
+            "Python 3 with venv",
+        );
         // Everything that moto needs is held to the day its release was tried with.
-        let constraints = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/stack/moto-constraints.txt");
+        let constraints = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/it/stack/moto-constraints.txt"
+        );
         let package = format!("{name}=={version}");
         run(
             into,
             "venv/bin/python",
-            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", constraints, &package],
+            [
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--constraint",
+                constraints,
+                &package,
+            ],
             "Python 3 with pip",
         );
     });
@@ -103,9 +145,9 @@ fn run<S: AsRef<OsStr>>(
         PathBuf::from(program)
     });
     command.args(arguments).current_dir(folder);
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("the tests need {needs}: `{program}` cannot be run: {error}"));
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("the tests need {needs}: `{program}` cannot be run: {error}")
+    });
     assert!(
         output.status.success(),
         "{command:?} failed: {}\n{}",

@@ -36,7 +36,8 @@ impl Proxy {
     pub fn start(upstream_url: &str) -> Self {
         let upstream = upstream_url.trim_start_matches("http://").to_owned();
         let state = Arc::new(Mutex::new(State::default()));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let listener =
+            std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let shared = state.clone();
         std::thread::spawn(move || {
@@ -51,17 +52,25 @@ impl Proxy {
 
     /// Sets the fault, in place of the one before.
     pub fn set(&self, fault: Fault) {
-        self.state.lock().expect("nobody panics with the lock").fault = Some(fault);
+        self.state
+            .lock()
+            .expect("nobody panics with the lock")
+            .fault = Some(fault);
     }
 
     /// How many requests were answered with a fault.
     pub fn refused(&self) -> u32 {
-        self.state.lock().expect("nobody panics with the lock").refused
+        self.state
+            .lock()
+            .expect("nobody panics with the lock")
+            .refused
     }
 }
 
 async fn serve(listener: std::net::TcpListener, upstream: String, state: Arc<Mutex<State>>) {
-    listener.set_nonblocking(true).expect("a listener can be made non-blocking");
+    listener
+        .set_nonblocking(true)
+        .expect("a listener can be made non-blocking");
     let listener = TcpListener::from_std(listener).expect("it is a listener");
     while let Ok((client, _)) = listener.accept().await {
         let (upstream, state) = (upstream.clone(), state.clone());
@@ -90,7 +99,13 @@ async fn one_request(
     let head = String::from_utf8_lossy(&request[..head_ends]).into_owned();
     let length: usize = head
         .lines()
-        .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+        .find_map(|line| {
+            line.to_lowercase()
+                .strip_prefix("content-length:")?
+                .trim()
+                .parse()
+                .ok()
+        })
         .unwrap_or(0);
     while request.len() < head_ends + length {
         if client.read_buf(&mut request).await? == 0 {

@@ -37,7 +37,9 @@ pub async fn pump_once(client: &Client, queue_url: &str, function: &Emulator) ->
     if messages.is_empty() {
         return Turn::default();
     }
-    let answer = function.invoke(&json!({"Records": messages.iter().map(record).collect::<Vec<_>>()})).await;
+    let answer = function
+        .invoke(&json!({"Records": messages.iter().map(record).collect::<Vec<_>>()}))
+        .await;
     let failed = failed_ids(&answer, &messages);
     let mut turn = Turn::default();
     for message in messages {
@@ -79,7 +81,10 @@ fn failed_ids(answer: &Value, messages: &[Message]) -> BTreeSet<String> {
         Some(named) if named.iter().all(|id| !id.is_empty()) => {
             named.into_iter().map(ToOwned::to_owned).collect()
         }
-        _ => messages.iter().filter_map(|message| message.message_id.clone()).collect(),
+        _ => messages
+            .iter()
+            .filter_map(|message| message.message_id.clone())
+            .collect(),
     }
 }
 

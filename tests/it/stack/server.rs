@@ -17,7 +17,8 @@ const PORTS_TRIED: u32 = 5;
 
 /// Runs a command in a process group of its own until standard input ends; then kills the group. An interrupt from the
 /// keyboard reaches the watcher too, and must not end it before its work is done.
-const WATCH: &str = r#"trap "" INT TERM HUP; set -m; "$@" </dev/null & cat >/dev/null; kill -9 -- "-$!""#;
+const WATCH: &str =
+    r#"trap "" INT TERM HUP; set -m; "$@" </dev/null & cat >/dev/null; kill -9 -- "-$!""#;
 
 /// A running server. Dropping it ends it; so does the end of the test process, by whatever cause.
 pub struct Server {
@@ -100,7 +101,10 @@ pub fn start(name: &str, command: impl Fn(u16) -> Command) -> Server {
                 _process: process,
             };
         }
-        eprintln!("{name} did not start on port {port}:\n{}", process.printed());
+        eprintln!(
+            "{name} did not start on port {port}:\n{}",
+            process.printed()
+        );
     }
     panic!("{name} could not be started");
 }
@@ -131,7 +135,13 @@ fn java(folder: &Path, port: u16) -> Command {
     command
         .current_dir(folder)
         .arg("-Djava.library.path=DynamoDBLocal_lib")
-        .args(["-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb", "-port"])
+        .args([
+            "-jar",
+            "DynamoDBLocal.jar",
+            "-inMemory",
+            "-sharedDb",
+            "-port",
+        ])
         .arg(port.to_string());
     command
 }

@@ -115,6 +115,7 @@ fn evidence() -> Evidence {
     let key = |status, activation, end| KeyEvidence {
         status,
         at: at(4_000),
+        by: source("carol"),
         activation,
         end,
     };
@@ -168,6 +169,7 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
         no_such_user_since: Some(at(7_007)),
         settle_after: Some(at(8_008)),
         below_two_at: Some(at(9_009)),
+        below_two_key: Some("AKIAALONE".to_owned()),
         renamed_from: Some(UserId::root("111122223333")),
         recheck_at: Some(at(10_010)),
         ..UserRecord::new(user.clone())
