@@ -63,7 +63,7 @@ pub fn parse_root(report: &[u8]) -> Result<BTreeMap<String, AccessKey>, ReportEr
 fn slot(active: &str, last_rotated: &str) -> Option<AccessKey> {
     let created = chrono::DateTime::parse_from_rfc3339(last_rotated)
         .ok()
-        .map(|time| Timestamp::from(time));
+        .map(Timestamp::from);
     let is_active = active.eq_ignore_ascii_case("true");
     let status = if is_active {
         KeyStatus::Active

@@ -55,7 +55,7 @@ impl IamKeySource {
                 Ok(page) => page,
                 Err(error) => return unlisted(&error, requested_at),
             };
-            marker = page.marker.clone();
+            marker.clone_from(&page.marker);
             match add_page(partial, page) {
                 AfterPage::Complete(listing) => return Ok(listing),
                 AfterPage::More(more) => partial = more,
@@ -141,11 +141,11 @@ impl KeySource for IamKeySource {
             // A report names slots, not keys.
             return LastUses::new();
         }
-        let uses = join_all(keys.iter().map(|key| self.last_used_of(key))).await;
+        let last_uses = join_all(keys.iter().map(|key| self.last_used_of(key))).await;
         keys.iter()
             .cloned()
-            .zip(uses)
-            .filter_map(|(key, used)| Some((key, used?)))
+            .zip(last_uses)
+            .filter_map(|(key, last_used)| Some((key, last_used?)))
             .collect()
     }
 }
@@ -200,6 +200,7 @@ fn refused_or<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'stati
     }
 }
 
+/// A time of IAM, in whole seconds like the events that it is compared with.
 fn timestamp(time: &aws_sdk_iam::primitives::DateTime) -> Option<Timestamp> {
-    DateTime::from_timestamp(time.secs(), time.subsec_nanos())
+    DateTime::from_timestamp(time.secs(), 0)
 }

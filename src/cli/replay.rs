@@ -75,7 +75,10 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         .db
         .clone()
         .unwrap_or_else(|| temporary.path().join("findings.db"));
-    let store = Arc::new(SqliteStore::open(&path)?);
+    if path.exists() {
+        // A file that cannot be used is said before the logs are read, which may take long.
+        drop(SqliteStore::open_existing(&path)?);
+    }
     let mut reading = read(&logs);
     report_malformed(&reading)?;
     if passed_over > 0 {
@@ -86,6 +89,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     } else {
         vec![Box::new(TerminalSink::stderr())]
     };
+    let store = Arc::new(SqliteStore::open(&path)?);
     let policy = Policy {
         rotation_window: TimeDelta::hours(i64::from(args.rotation_window_hours)),
         trusted_actors: args.trusted_actors.clone(),

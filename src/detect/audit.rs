@@ -1,6 +1,7 @@
 //! The audit trail: what happened to a user's keys and findings, entry by entry, each with the hash of the one before.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use chrono::SecondsFormat;
 use thiserror::Error;
@@ -205,7 +206,8 @@ pub fn verify_chain(entries: &[AuditEntry], head: &ChainHead) -> Result<(), Chai
 fn entry_hash(user: &UserId, sequence: u64, draft: &AuditDraft, previous_hash: &str) -> String {
     let mut encoding = String::new();
     let mut field = |text: Option<&str>| match text {
-        Some(text) => encoding.push_str(&format!("{}:{text},", text.len())),
+        // Writing to a String cannot fail.
+        Some(text) => drop(write!(encoding, "{}:{text},", text.len())),
         None => encoding.push_str("-,"),
     };
     let time = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::Millis, true);

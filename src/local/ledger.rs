@@ -107,22 +107,14 @@ impl Ledger {
                 user.keys.insert(key.clone(), AccessKey { status, created });
                 None
             }
-            ChangeKind::KeyUpdated { key, status } => match user.keys.get_mut(key) {
-                Some(known) => {
-                    known.status = *status;
-                    None
-                }
-                None => {
-                    let created = None;
-                    let status = *status;
-                    user.keys.insert(key.clone(), AccessKey { status, created });
-                    Some(key.clone())
-                }
-            },
-            ChangeKind::KeyDeleted { key } => match user.keys.remove(key) {
-                Some(_) => None,
-                None => Some(key.clone()),
-            },
+            ChangeKind::KeyUpdated { key, status } => {
+                let status = *status;
+                let known = user.keys.remove(key);
+                let created = known.as_ref().and_then(|known| known.created);
+                user.keys.insert(key.clone(), AccessKey { status, created });
+                known.is_none().then(|| key.clone())
+            }
+            ChangeKind::KeyDeleted { key } => user.keys.remove(key).is_none().then(|| key.clone()),
             ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. } => None,
         }
     }

@@ -353,7 +353,7 @@ mod tests {
         );
         let mut found = Vec::new();
         for_each_record(log.as_bytes(), |record| {
-            found.push(record.map(<[u8]>::len).map_err(|error| error.to_string()))
+            found.push(record.map(<[u8]>::len).map_err(|error| error.to_string()));
         });
         assert_eq!(found.last(), Some(&Ok(7)));
         assert_eq!(found.len(), 2);

@@ -4,6 +4,8 @@
 //! (so no line can be forged), direction marks, zero-width characters, and every space after a first one (so no text
 //! can be pushed to where the next line begins).
 
+use std::fmt::Write as _;
+
 /// The longest that a text of no fixed form is shown, in characters: a user agent, an error message.
 pub const LONGEST_TEXT: usize = 200;
 
@@ -133,7 +135,8 @@ pub fn for_json(document: &str) -> String {
         if is_hidden(character) && !character.is_ascii_whitespace() {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a String cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
             }
         } else {
             safe.push(character);

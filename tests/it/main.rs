@@ -1,3 +1,16 @@
+//! The integration tests, one binary: end to end on real parts, both stores, the replay, the samples.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and nobody reads its documentation from outside"
+)]
+
 mod e2e;
 mod events;
 mod replay_input;

@@ -288,7 +288,7 @@ fn replay_of_nothing_finds_nothing() {
     let (exit, stdout, stderr) = run(empty.path(), &["replay", "."]);
     assert_eq!((exit, stderr.as_str()), (0, ""));
     assert!(
-        stdout.starts_with("No user had two active access keys.\n0 records"),
+        stdout.starts_with("No user had two active access keys.\nRecords: 0."),
         "{stdout}"
     );
     let (exit, stdout, _) = run(empty.path(), &["replay", ".", "--format", "json"]);
@@ -460,7 +460,8 @@ fn replay_names_bytes_that_are_no_text() {
         let folder = between_neighbours("m.json", &log);
         let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
         assert!(
-            stderr.starts_with("malformed: logs/m.json, record 1: not JSON: ") && exit == 1,
+            stderr.starts_with("malformed: logs/m.json, record 1: not readable as JSON: ")
+                && exit == 1,
             "{stderr}"
         );
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -509,7 +510,7 @@ fn replay_counts_every_record_also_where_other_fields_come_before_the_list() {
     )
     .unwrap();
     let (exit, stdout, _) = run(folder.path(), &["replay", "a.json", "--quiet"]);
-    assert!(exit == 0 && stdout.contains("3 records, "), "{stdout}");
+    assert!(exit == 0 && stdout.contains("Records: 3. "), "{stdout}");
 }
 
 #[test]

@@ -427,7 +427,7 @@ fn successful(rng: &mut Rng, call: &Call, number: usize) -> Value {
     }
     match &call.user {
         None => {
-            record["userIdentity"] = json!({"type": "Root", "userName": "my-alias", "arn": "arn:aws:iam::111122223333:root"})
+            record["userIdentity"] = json!({"type": "Root", "userName": "my-alias", "arn": "arn:aws:iam::111122223333:root"});
         }
         Some(name) if key.is_some() && rng.u8(..4) == 0 => {
             record["userIdentity"] = json!({"type": "IAMUser", "userName": name});

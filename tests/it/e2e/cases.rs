@@ -127,7 +127,10 @@ async fn a_user_deleted_while_the_finding_is_open_closes_it() {
         .expect("the user can be deleted");
     // The keys' own events are lost.
     world
-        .tell(world.record("DeleteUser", json!({"userName": world.user})))
+        .tell(World::record(
+            "DeleteUser",
+            &json!({"userName": world.user}),
+        ))
         .await;
     world
         .until("the finding is closed", async || world.is_closed().await)
@@ -219,7 +222,10 @@ async fn a_user_deleted_and_created_again_has_a_second_episode() {
         .await
         .expect("the user can be deleted");
     world
-        .tell(world.record("DeleteUser", json!({"userName": world.user})))
+        .tell(World::record(
+            "DeleteUser",
+            &json!({"userName": world.user}),
+        ))
         .await;
     world
         .until("the finding is closed", async || world.is_closed().await)
@@ -248,6 +254,8 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
     world.until_quiet().await;
     let before = world.findings(FindingStatus::Open).await.remove(0);
     let new_name = format!("{}-New", world.user);
+    // In the second of the key's making the two events would contradict each other.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     world
         .iam
         .update_user()
@@ -257,9 +265,9 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
         .await
         .expect("the user can be renamed");
     world
-        .tell(world.record(
+        .tell(World::record(
             "UpdateUser",
-            json!({"userName": world.user, "newUserName": new_name}),
+            &json!({"userName": world.user, "newUserName": new_name}),
         ))
         .await;
     world

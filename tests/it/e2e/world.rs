@@ -12,7 +12,7 @@ use secondkey::detect::user_record::UserRecord;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::{Value, json};
 
-use crate::stack::clients::{REGION, config, config_as};
+use crate::stack::clients::{REGION, config};
 use crate::stack::emulator::Emulator;
 use crate::stack::pump::{Turn, pump_once};
 use crate::stack::{build, stack};
@@ -33,10 +33,6 @@ const TRIES: u32 = 3;
 /// What differs from the ordinary.
 #[derive(Default)]
 pub struct Setup {
-    /// The server for all services but DynamoDB; the shared one if not given.
-    pub moto_url: Option<String>,
-    /// The credentials that the tests use there, and those of the function.
-    pub credentials: Option<[(String, String); 2]>,
     /// Further environment variables of the function, by name.
     pub environment: Vec<(&'static str, String)>,
 }
@@ -64,11 +60,7 @@ impl World {
 
     pub async fn with(name: &str, setup: Setup) -> Self {
         let stack = stack().await;
-        let moto_url = setup.moto_url.unwrap_or_else(|| stack.moto_url.clone());
-        let config = match &setup.credentials {
-            Some([(key, secret), _]) => config_as(&moto_url, key, secret).await,
-            None => config(&moto_url).await,
-        };
+        let config = config(&stack.moto_url).await;
         let iam = aws_sdk_iam::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
         let sns = aws_sdk_sns::Client::new(&config);
@@ -128,7 +120,7 @@ impl World {
             .expect("a user can be made");
 
         let mut environment = vec![
-            ("AWS_ENDPOINT_URL", moto_url),
+            ("AWS_ENDPOINT_URL", stack.moto_url.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb_url.clone()),
             ("TABLE_NAME", table.clone()),
             ("CHANGES_QUEUE_URL", changes_url.clone()),
@@ -136,10 +128,6 @@ impl World {
             ("EVENT_BUS_NAME", bus.clone()),
             ("SETTLE_SECONDS", SETTLE_SECONDS.to_owned()),
         ];
-        if let Some([_, (key, secret)]) = setup.credentials {
-            environment.push(("AWS_ACCESS_KEY_ID", key));
-            environment.push(("AWS_SECRET_ACCESS_KEY", secret));
-        }
         environment.extend(setup.environment);
         let environment: Vec<(&str, &str)> = environment
             .iter()
@@ -210,28 +198,28 @@ impl World {
     }
 
     pub fn created(&self, key: &str) -> Value {
-        let mut record = self.record("CreateAccessKey", json!({"userName": self.user}));
+        let mut record = Self::record("CreateAccessKey", &json!({"userName": self.user}));
         record["responseElements"] = json!({"accessKey": {"userName": self.user, "accessKeyId": key, "status": "Active",
             "createDate": "Mar 2, 2026 9:12:44 AM"}});
         record
     }
 
     pub fn updated(&self, key: &str, status: &str) -> Value {
-        self.record(
+        Self::record(
             "UpdateAccessKey",
-            json!({"userName": self.user, "accessKeyId": key, "status": status}),
+            &json!({"userName": self.user, "accessKeyId": key, "status": status}),
         )
     }
 
     pub fn deleted(&self, key: &str) -> Value {
-        self.record(
+        Self::record(
             "DeleteAccessKey",
-            json!({"userName": self.user, "accessKeyId": key}),
+            &json!({"userName": self.user, "accessKeyId": key}),
         )
     }
 
     /// A CloudTrail record of now.
-    pub fn record(&self, event: &str, parameters: Value) -> Value {
+    pub fn record(event: &str, parameters: &Value) -> Value {
         json!({
             "eventVersion": "1.11",
             "eventID": format!("{:032x}", fastrand::u128(..)),

@@ -10,15 +10,11 @@ pub const ACCESS_KEY: (&str, &str) = ("AKIATEST", "secret");
 
 /// A configuration for the server at `url`.
 pub async fn config(url: &str) -> SdkConfig {
-    config_as(url, ACCESS_KEY.0, ACCESS_KEY.1).await
-}
-
-/// The same with the credentials of somebody in particular.
-pub async fn config_as(url: &str, access_key: &str, secret: &str) -> SdkConfig {
+    let (key, secret) = ACCESS_KEY;
     aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(url)
         .region(Region::new(REGION))
-        .credentials_provider(Credentials::new(access_key, secret, None, None, "test"))
+        .credentials_provider(Credentials::new(key, secret, None, None, "test"))
         .load()
         .await
 }
