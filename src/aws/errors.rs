@@ -52,12 +52,6 @@ pub fn service_error<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Servic
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    if is_refusal(error) {
-        let message = error.message().unwrap_or("no further explanation");
-        return ServiceError::permanent(format!(
-            "{what} failed: access denied; allow it to the role or profile in use ({message})"
-        ));
-    }
     match error {
         SdkError::TimeoutError(_) => {
             ServiceError::retryable(format!("{what} failed: no answer in time"))
@@ -75,7 +69,9 @@ where
             "{what} failed: the service cannot be reached ({}); check the network, the region and `AWS_ENDPOINT_URL`",
             root_cause(error)
         )),
-        SdkError::ServiceError(answer) => refused(what, answer.err()),
+        SdkError::ServiceError(answer) => {
+            refused(what, answer.err(), Some(answer.raw().status().as_u16()))
+        }
         SdkError::ConstructionFailure(_) => not_sent(what, &root_cause(error)),
         _ => ServiceError::retryable(format!(
             "{what} failed for a reason unknown to this release"
@@ -84,12 +80,17 @@ where
 }
 
 /// What a service's refusal means.
-fn refused(what: &str, error: &impl ProvideErrorMetadata) -> ServiceError {
+fn refused(what: &str, error: &impl ProvideErrorMetadata, status: Option<u16>) -> ServiceError {
     let code = error.code().unwrap_or("unknown error");
     let message = error.message().unwrap_or("no further explanation");
     if is_throttling(code) {
         return ServiceError::retryable(format!(
             "{what} failed: AWS throttles the calls ({code}); try again"
+        ));
+    }
+    if is_denied(error.code(), status) {
+        return ServiceError::permanent(format!(
+            "{what} failed: access denied; allow it to the role or profile in use ({message})"
         ));
     }
     if NOT_AUTHENTICATED.contains(&code) {
@@ -119,12 +120,15 @@ pub fn is_refusal<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     E: ProvideErrorMetadata,
 {
-    match error.code() {
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    error.as_service_error().is_some() && is_denied(error.code(), status)
+}
+
+fn is_denied(code: Option<&str>, status: Option<u16>) -> bool {
+    match code {
         Some(code) => DENIED.contains(&code),
         // What stands between, an endpoint policy or a proxy, refuses without a code.
-        None => error
-            .raw_response()
-            .is_some_and(|answer| answer.status().as_u16() == FORBIDDEN),
+        None => status == Some(FORBIDDEN),
     }
 }
 
@@ -193,7 +197,7 @@ mod tests {
             .code(code)
             .message("in AWS's words")
             .build();
-        refused(WHAT, &metadata)
+        refused(WHAT, &metadata, Some(400))
     }
 
     #[test]
@@ -224,7 +228,7 @@ mod tests {
             "ValidationException: in AWS's words",
         );
         check(
-            &refused(WHAT, &ErrorMetadata::builder().build()),
+            &refused(WHAT, &ErrorMetadata::builder().build(), Some(502)),
             ErrorKind::Retryable,
             "unknown error",
         );

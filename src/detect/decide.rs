@@ -9,33 +9,18 @@ use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::episode;
-use crate::detect::evidence::Evidence;
 use crate::detect::finding::{CloseReason, Finding};
-use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::listing::{Answer, KeyListing, KeyStatus};
+use crate::detect::key_change::ChangeKind;
+use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::policy::Policy;
 use crate::detect::severity::severity;
+use crate::detect::situation::{Outcome, Seen, Situation};
 use crate::detect::trail;
 use crate::detect::user_record::{LastListing, UserRecord};
-use crate::detect::view::{Unsettled, View, is_explained, view};
+use crate::detect::view::{Unsettled, is_explained, view};
 
 /// For how long evidence on a key that is not listed is kept.
 const KEEP_EVIDENCE: TimeDelta = TimeDelta::days(1);
-
-/// What a decision is made on.
-#[derive(Debug, Clone, Copy)]
-pub struct Situation<'a> {
-    /// What is kept of the user.
-    pub record: &'a UserRecord,
-    /// What the key source says; requested after `record` was read.
-    pub listing: &'a KeyListing,
-    /// What events say that is new; duplicates and late ones do no harm.
-    pub changes: &'a [KeyChange],
-    /// The ids of those changes that stand in the audit trail already.
-    pub already_recorded: &'a BTreeSet<String>,
-    /// The latest finding of the user under its former name, if it was renamed.
-    pub former: Option<&'a Finding>,
-}
 
 /// What is to be written, told and looked at again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,38 +41,6 @@ pub struct Decision {
     pub rechecks: Vec<TimeDelta>,
     /// Why the view was not settled; empty if it was.
     pub unsettled: BTreeSet<Unsettled>,
-}
-
-/// What became of the finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
-    /// A finding was opened.
-    Opened,
-    /// The open finding was closed.
-    Closed,
-    /// The open finding changed in a way that is told.
-    Updated,
-    /// The open finding was confirmed, and nothing else changed.
-    Confirmed,
-    /// The finding stays open.
-    StillOpen,
-    /// There is none.
-    NothingOpen,
-}
-
-impl Outcome {
-    /// The word for it, as logs and metrics show it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Closed => "closed",
-            Self::Updated => "updated",
-            Self::Confirmed => "confirmed",
-            Self::StillOpen => "still open",
-            Self::NothingOpen => "nothing open",
-        }
-    }
 }
 
 /// Decides what `situation` comes to at `now`.
@@ -166,60 +119,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     }
 }
 
-/// A situation with all that follows from it before anything is decided.
-pub(super) struct Seen<'a> {
-    pub(super) situation: &'a Situation<'a>,
-    pub(super) evidence: &'a Evidence,
-    pub(super) view: &'a View,
-    pub(super) policy: &'a Policy,
-    pub(super) now: Timestamp,
-}
-
 impl Seen<'_> {
-    pub(super) fn is_settled(&self) -> bool {
-        self.view.unsettled.is_empty()
-    }
-
-    pub(super) fn has_two_active(&self) -> bool {
-        self.view.active_keys().nth(1).is_some()
-    }
-
-    pub(super) fn is_blind(&self) -> bool {
-        self.view.unsettled.contains(&Unsettled::ListingRefused)
-    }
-
-    // INVARIANT (open early, close late): an opening waits for nothing.
-    // INVARIANT (blindness is news): where the keys cannot be listed, any key made active is news.
-    fn is_to_open(&self) -> bool {
-        // One that the last listing showed as active already is no news.
-        let was_active = |key: &str| {
-            let last = self.situation.record.last_listing.as_ref();
-            last.is_some_and(|last| last.keys.get(key) == Some(&KeyStatus::Active))
-        };
-        let activated = || {
-            self.situation.changes.iter().any(|change| {
-                change.key_status().is_some_and(|(key, status)| {
-                    status == KeyStatus::Active
-                        && self.view.status(key) == status
-                        && !was_active(key)
-                })
-            })
-        };
-        self.has_two_active() || (self.is_blind() && activated())
-    }
-
-    // INVARIANT (open early, close late): nothing closes on an unsettled view, nor on a listing that was requested less
-    // than the settling time after one.
-    fn may_close(&self) -> bool {
-        let requested_at = self.situation.listing.requested_at();
-        self.is_settled()
-            && self
-                .situation
-                .record
-                .settle_after
-                .is_none_or(|settle_after| requested_at - settle_after >= self.policy.settle)
-    }
-
     /// `finding` with the severity it has at `at`; what was raised once stays raised.
     fn judged(&self, mut finding: Finding, at: Timestamp) -> Finding {
         let (severity, reasons) = severity(&finding, self.policy, at);

@@ -9,12 +9,13 @@ use proptest::prelude::*;
 use crate::detect::Timestamp;
 use crate::detect::alert::{AlertKind, Update};
 use crate::detect::audit::{AuditEntry, AuditKind, verify_chain};
-use crate::detect::decide::{Decision, Outcome, Situation, decide};
+use crate::detect::decide::{Decision, decide};
 use crate::detect::finding::{CloseReason, Closing, Finding, FindingStatus};
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{KeyListing, KeyStatus};
 use crate::detect::policy::Policy;
 use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::situation::{Outcome, Situation};
 use crate::detect::testing::{
     at, by, created, dated_listing, deleted, listing, no_such_user, refused, renamed, report,
     second, updated, user, user_deleted,

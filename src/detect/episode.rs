@@ -1,13 +1,13 @@
 //! How a finding begins and ends: which keys, since when, by whom.
 
 use crate::detect::Timestamp;
-use crate::detect::decide::Seen;
 use crate::detect::evidence::{Activation, Source, UserState};
 use crate::detect::finding::{
     CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
 };
 use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::severity::Severity;
+use crate::detect::situation::Seen;
 use crate::detect::view::View;
 
 /// A new finding; its severity is yet to be judged.

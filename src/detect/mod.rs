@@ -19,6 +19,7 @@ pub mod policy;
 pub mod record;
 pub mod retire;
 pub mod severity;
+pub mod situation;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind, Update};
 use crate::detect::audit::{AuditDraft, AuditEntry, AuditKind, ChainHead};
-use crate::detect::decide::{Outcome, Situation};
 use crate::detect::finding::Finding;
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::policy::Policy;
+use crate::detect::situation::{Outcome, Situation};
 
 /// The entries for the changes that are not in the trail yet, each once, in the order in which they happened; and their
 /// ids.

@@ -10,11 +10,12 @@ use tracing::info;
 
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind, OwedAlert};
-use crate::detect::decide::{Decision, Outcome, Situation, decide};
+use crate::detect::decide::{Decision, decide};
 use crate::detect::finding::Finding;
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
+use crate::detect::situation::{Outcome, Situation};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::detect::view::Unsettled;

@@ -53,6 +53,7 @@ async fn a_second_key_reactivated_opens_a_finding() {
     world.until_quiet().await;
     assert_eq!(kinds(&world.alerts().await), Vec::<&str>::new());
 
+    next_second().await;
     world.update_key(&second, "Active").await;
     world.tell(world.updated(&second, "Active")).await;
     world
@@ -172,7 +173,7 @@ async fn events_that_come_in_the_wrong_order_lead_to_the_right_state() {
     world.create_key().await;
     let second = world.create_key().await;
     let created = world.created(&second);
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    next_second().await;
     world.update_key(&second, "Inactive").await;
     world.tell(world.updated(&second, "Inactive")).await;
     world.turn().await;
@@ -254,8 +255,7 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
     world.until_quiet().await;
     let before = world.findings(FindingStatus::Open).await.remove(0);
     let new_name = format!("{}-New", world.user);
-    // In the second of the key's making the two events would contradict each other.
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    next_second().await;
     world
         .iam
         .update_user()
@@ -295,4 +295,9 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
             .contains(&UserRenamed)
     );
     assert!(world.trail(&world.user_id()).await.contains(&UserRenamed));
+}
+
+/// Events count in whole seconds, and two of one second may contradict each other.
+async fn next_second() {
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
 }
