@@ -13,8 +13,9 @@ use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::KeyStatus;
 use crate::detect::user::UserId;
 
-/// How many keys that are not listed are kept evidence of.
-pub const MAX_UNLISTED: usize = 16;
+/// How many keys that are not listed are kept evidence of. With every text at its bound the record stays within the
+/// 400 KB of a DynamoDB item.
+pub const MAX_UNLISTED: usize = 8;
 
 /// What events say of one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

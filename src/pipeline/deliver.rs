@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use tracing::{error, info, warn};
 
+use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, OwedAlert};
 use crate::detect::retire::LastUses;
 use crate::pipeline::alert_sink::AlertSink;
@@ -15,8 +16,8 @@ use crate::pipeline::finding_store::FindingStore;
 pub struct Delivered {
     /// The alerts that a sink took, and the sink's name.
     pub told: Vec<(Alert, &'static str)>,
-    /// Whether an alert is still owed that a later try may deliver.
-    pub is_more_owed: bool,
+    /// When the alerts were decided that are still owed and that a later try may deliver.
+    pub owed_since: Vec<Timestamp>,
 }
 
 /// Hands `owed` to `sinks`: side by side from sink to sink, and for each sink in order of sequence, so that one that is
@@ -50,7 +51,7 @@ pub async fn deliver(
         .into_iter()
         .fold(Delivered::default(), |mut all, one| {
             all.told.extend(one.told);
-            all.is_more_owed |= one.is_more_owed;
+            all.owed_since.extend(one.owed_since);
             all
         })
 }
@@ -67,13 +68,13 @@ async fn deliver_to(
         let sequence = owed.alert.sequence;
         if let Err(failure) = sink.send(&owed.alert, last_uses).await {
             error!(sink = sink.name(), finding_id, sequence, %failure, "an alert could not be delivered and stays owed");
-            delivered.is_more_owed = true;
+            delivered.owed_since.push(owed.alert.at);
             return delivered;
         }
         info!(sink = sink.name(), finding_id, sequence, "alert delivered");
         if let Err(failure) = store.tick_off(&owed).await {
             warn!(sink = sink.name(), finding_id, sequence, %failure, "a delivered alert could not be ticked off and will be repeated");
-            delivered.is_more_owed = true;
+            delivered.owed_since.push(owed.alert.at);
         }
         delivered.told.push((owed.alert, sink.name()));
     }

@@ -161,9 +161,13 @@ impl Rechecked {
         self.unsettled.extend(decision.unsettled);
         self.rechecks.extend(decision.rechecks);
         self.told.extend(delivered.told);
-        if delivered.is_more_owed {
-            self.rechecks.insert(Policy::DELIVERY_GRACE);
-        }
+        // The longer a sink has been down, the longer it is left alone.
+        self.rechecks.extend(
+            delivered
+                .owed_since
+                .into_iter()
+                .map(|since| (now - since).clamp(Policy::DELIVERY_GRACE, Policy::PATIENT_RECHECK)),
+        );
         // Whoever committed these may have crashed since; then it is on the next one to deliver them.
         if let Some(due_at) = not_due.iter().map(|owed| owed.due_at).max() {
             self.rechecks.insert(due_at - now);
