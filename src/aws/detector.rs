@@ -13,7 +13,7 @@ use crate::aws::recheck_queue::RecheckQueue;
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind};
 use crate::detect::view::Unsettled;
-use crate::pipeline::batch::{UserResult, recheck_users};
+use crate::pipeline::batch::{Received, UserResult, recheck_users};
 use crate::pipeline::message::{Message, MessageError, read_event, read_message};
 use crate::pipeline::recheck::{Parts, Rechecked};
 
@@ -38,7 +38,13 @@ pub async fn handle(detector: &Detector, payload: Value) -> anyhow::Result<Value
             serde_json::from_value(payload).context("the batch is not one of SQS")?;
         batch.records.iter().map(read_sqs).collect()
     } else {
-        vec![(BARE_EVENT.to_owned(), read_event(payload, Some(Utc::now())))]
+        // Lambda does not tell whether it tries a bare event again.
+        let is_retry = true;
+        vec![(
+            BARE_EVENT.to_owned(),
+            is_retry,
+            read_event(payload, Some(Utc::now())),
+        )]
     };
     let failed = process(detector, messages, &mut metrics).await;
     metrics
@@ -65,12 +71,12 @@ pub async fn handle(detector: &Detector, payload: Value) -> anyhow::Result<Value
 /// Processes `messages` and gives back the ids of those that failed.
 async fn process(
     detector: &Detector,
-    messages: Vec<(String, Result<Message, MessageError>)>,
+    messages: Vec<(String, bool, Result<Message, MessageError>)>,
     metrics: &mut Metrics,
 ) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
     let mut readable = Vec::new();
-    for (message_id, message) in messages {
+    for (message_id, is_retry, message) in messages {
         match message {
             Ok(Message::Ignored(reason)) => {
                 info!(message_id, reason = reason.reason(), "message ignored");
@@ -79,7 +85,11 @@ async fn process(
                     .entry(reason.reason())
                     .or_default() += 1;
             }
-            Ok(message) => readable.push((message_id, message)),
+            Ok(message) => readable.push(Received {
+                id: message_id,
+                is_retry,
+                message,
+            }),
             Err(failure) => {
                 error!(message_id, %failure, "message cannot be read and goes to the dead-letter queue");
                 *metrics.events_by_outcome.entry("malformed").or_default() += 1;
@@ -162,15 +172,14 @@ fn event_time(alert: &Alert) -> Option<Timestamp> {
     }
 }
 
-fn read_sqs(message: &SqsMessage) -> (String, Result<Message, MessageError>) {
-    let sent_at = message
-        .attributes
-        .get("SentTimestamp")
-        .and_then(|millis| millis.parse().ok())
-        .and_then(DateTime::from_timestamp_millis);
+/// The id of a message, whether it was handed out before, and what it says.
+fn read_sqs(message: &SqsMessage) -> (String, bool, Result<Message, MessageError>) {
+    let attribute = |name: &str| message.attributes.get(name)?.parse::<i64>().ok();
+    let sent_at = attribute("SentTimestamp").and_then(DateTime::from_timestamp_millis);
     let body = message.body.as_deref().unwrap_or_default();
     (
         message.message_id.clone().unwrap_or_default(),
+        attribute("ApproximateReceiveCount") > Some(1),
         read_message(body, sent_at),
     )
 }

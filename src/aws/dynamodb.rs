@@ -24,10 +24,12 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 use crate::aws::dynamodb::items::Item;
 use crate::aws::dynamodb::transaction::Transaction;
 use crate::aws::errors::service_error;
+use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
 use crate::detect::finding::{Finding, FindingStatus};
@@ -36,7 +38,7 @@ use crate::detect::user_record::UserRecord;
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
-use crate::stored::{AuditV1, FindingV1, OwedV1, RecordV1, Word};
+use crate::stored::{AuditV1, FindingV1, OwedV1, RecordV1, Word, time_text};
 
 /// The index of findings by status and opening.
 const FINDINGS_INDEX: &str = "findings";
@@ -144,6 +146,32 @@ impl FindingStore for DynamoDbStore {
                 }
                 _ => Err(self.error("dynamodb:TransactWriteItems", &error)),
             },
+        }
+    }
+
+    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
+        let key = keys::owed(owed.alert.finding.user(), owed.alert.sequence, &owed.sink);
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key_attributes(&key)))
+            .update_expression("SET due_at = :until")
+            .condition_expression("due_at = :due_at")
+            .expression_attribute_values(":due_at", items::text(&time_text(owed.due_at)))
+            .expression_attribute_values(":until", items::text(&time_text(until)))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(self.error("dynamodb:UpdateItem", &error)),
         }
     }
 

@@ -142,7 +142,9 @@ pub fn is_throttling(code: &str) -> bool {
 fn not_sent(what: &str, cause: &str) -> ServiceError {
     // The first line says what is missing; the rest lists where it was looked for.
     let cause = cause.lines().next().unwrap_or_default();
-    let cause = cause.trim_end_matches("Attempted:").trim_end_matches([' ', '.']);
+    let cause = cause
+        .trim_end_matches("Attempted:")
+        .trim_end_matches([' ', '.']);
     let lower = cause.to_lowercase();
     // The SDK's types for these errors are not public in the crates used here, their words are.
     if lower.contains("region") {
@@ -155,7 +157,10 @@ fn not_sent(what: &str, cause: &str) -> ServiceError {
             "{what} failed: no AWS credentials are set; sign in, or name a profile with --profile"
         ));
     }
-    if ["credential", "token", "sso", "imds"].iter().any(|word| lower.contains(word)) {
+    if ["credential", "token", "sso", "imds"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
         return ServiceError::permanent(format!(
             "{what} failed: no usable AWS credentials ({cause}); sign in, or name others with --profile"
         ));

@@ -29,13 +29,14 @@ const REPORT_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct IamKeySource {
     client: Client,
+    account: String,
 }
 
 impl IamKeySource {
-    /// Lists with `client`'s credentials and in its account.
+    /// Lists with the credentials of `client`, which are of `account`.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    pub fn new(client: Client, account: String) -> Self {
+        Self { client, account }
     }
 
     async fn list_user(&self, name: &str) -> Result<KeyListing, ServiceError> {
@@ -76,8 +77,10 @@ impl IamKeySource {
             }
             tokio::time::sleep(REPORT_WAIT).await;
         }
-        Err(ServiceError::retryable(
-            "IAM is still making the credential report that tells of root's keys",
+        // Root's alert does not wait for it: what events tell decides until the report is there.
+        Ok(KeyListing::refused(
+            asked_at,
+            "IAM is still making the credential report that tells of root's keys".to_owned(),
         ))
     }
 
@@ -129,6 +132,15 @@ impl IamKeySource {
 #[async_trait]
 impl KeySource for IamKeySource {
     async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
+        if user.account() != self.account {
+            // Our own user of that name is somebody else.
+            let reason = format!(
+                "the users of account `{}` cannot be listed from account `{}`",
+                user.account(),
+                self.account
+            );
+            return Ok(KeyListing::refused(Utc::now(), reason));
+        }
         if user.is_root() {
             self.list_root().await
         } else {
@@ -137,8 +149,8 @@ impl KeySource for IamKeySource {
     }
 
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
-        if user.is_root() {
-            // A report names slots, not keys.
+        if user.is_root() || user.account() != self.account {
+            // A report names slots, not keys; and what cannot be listed cannot be asked for either.
             return LastUses::new();
         }
         let last_uses = join_all(keys.iter().map(|key| self.last_used_of(key))).await;

@@ -2,25 +2,16 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged where `LOG_LEVEL` says nothing.
-const DEFAULT_LEVEL: &str = "info";
-
-/// Starts logging to stdout, from the level in `LOG_LEVEL` on. CloudWatch puts the time to each line.
-pub fn init() {
-    let level = std::env::var("LOG_LEVEL").unwrap_or_default();
-    let filter = EnvFilter::try_new(if level.is_empty() {
-        DEFAULT_LEVEL
-    } else {
-        &level
-    })
-    .unwrap_or_else(|_| EnvFilter::new(DEFAULT_LEVEL));
+/// Starts logging to stdout, our own lines from `level` on and those of libraries from `warn` on. CloudWatch puts the time
+/// to each line.
+pub fn init(level: &str) {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
         .with_target(false)
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(format!("warn,secondkey={level}")))
         .without_time()
         .init();
 }

@@ -7,9 +7,17 @@ use chrono::TimeDelta;
 
 use crate::detect::policy::Policy;
 
+/// What `LOG_LEVEL` may be. What lies below would log the bodies of requests.
+const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
+const DEFAULT_LOG_LEVEL: &str = "info";
+
 /// The settings of the detector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// `ACCOUNT_ID`: the account whose users IAM lists for the function.
+    pub account: String,
+    /// `LOG_LEVEL`: from where on is logged.
+    pub log_level: &'static str,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table: String,
     /// `CHANGES_QUEUE_URL`: where re-checks are queued.
@@ -44,6 +52,7 @@ impl Settings {
                 String::new()
             })
         };
+        let account = required("ACCOUNT_ID");
         let table = required("TABLE_NAME");
         let changes_queue_url = required("CHANGES_QUEUE_URL");
         let alert_topic_arn = lookup("ALERT_TOPIC_ARN");
@@ -59,7 +68,8 @@ impl Settings {
             &lookup,
             &mut problems,
             "SETTLE_SECONDS",
-            0..=3_600,
+            // The late re-check comes after it, within the longest delay of an SQS message.
+            0..=890,
             default.settle.num_seconds(),
         );
         let rotation_window_hours = number(
@@ -69,6 +79,7 @@ impl Settings {
             1..=8_760,
             default.rotation_window.num_hours(),
         );
+        let log_level = log_level(&lookup, &mut problems);
         let trusted_actors = lookup("TRUSTED_ACTORS").map_or_else(Vec::new, |patterns| {
             patterns
                 .split(',')
@@ -80,6 +91,8 @@ impl Settings {
             return Err(SettingsError { problems });
         }
         Ok(Self {
+            account,
+            log_level,
             table,
             changes_queue_url,
             alert_topic_arn,
@@ -98,6 +111,22 @@ impl Settings {
 #[error("{}", problems.join("\n"))]
 pub struct SettingsError {
     problems: Vec<String>,
+}
+
+fn log_level(lookup: &impl Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> &'static str {
+    let Some(text) = lookup("LOG_LEVEL") else {
+        return DEFAULT_LOG_LEVEL;
+    };
+    let known = LOG_LEVELS
+        .into_iter()
+        .find(|level| level.eq_ignore_ascii_case(&text));
+    known.unwrap_or_else(|| {
+        problems.push(format!(
+            "environment variable `LOG_LEVEL` is `{text}`; it has to be one of {}",
+            LOG_LEVELS.join(", ")
+        ));
+        DEFAULT_LOG_LEVEL
+    })
 }
 
 fn number<N: FromStr + PartialOrd + Display>(
@@ -139,6 +168,7 @@ mod tests {
     #[test]
     fn what_is_not_set_has_its_default() {
         let settings = settings(&[
+            ("ACCOUNT_ID", "111122223333"),
             ("TABLE_NAME", "t"),
             ("CHANGES_QUEUE_URL", "q"),
             ("ALERT_TOPIC_ARN", "a"),
@@ -153,19 +183,26 @@ mod tests {
         assert_eq!(settings.policy.rotation_window, TimeDelta::hours(24));
         assert_eq!(settings.policy.trusted_actors.len(), 2);
         assert_eq!(settings.event_bus_name, None);
+        assert_eq!(settings.log_level, "info");
     }
 
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
-        let error = settings(&[("SETTLE_SECONDS", "soon"), ("ROTATION_WINDOW_HOURS", "0")])
-            .unwrap_err()
-            .to_string();
+        let error = settings(&[
+            ("SETTLE_SECONDS", "soon"),
+            ("ROTATION_WINDOW_HOURS", "0"),
+            ("LOG_LEVEL", "WARNING"),
+        ])
+        .unwrap_err()
+        .to_string();
         let expected = [
+            "`ACCOUNT_ID` is not set",
             "`TABLE_NAME` is not set",
             "`CHANGES_QUEUE_URL` is not set",
             "neither `ALERT_TOPIC_ARN` nor",
-            "`SETTLE_SECONDS` is `soon`; it has to be a whole number from 0 to 3600",
+            "`SETTLE_SECONDS` is `soon`; it has to be a whole number from 0 to 890",
             "`ROTATION_WINDOW_HOURS` is `0`",
+            "`LOG_LEVEL` is `WARNING`; it has to be one of error, warn, info, debug",
         ];
         assert_eq!(error.lines().count(), expected.len(), "{error}");
         for (line, part) in error.lines().zip(expected) {

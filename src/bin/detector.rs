@@ -1,8 +1,10 @@
 //! The detector as a Lambda function: settings, clients, the runtime's loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use secondkey::aws::detector::{Detector, handle};
 use secondkey::aws::dynamodb::DynamoDbStore;
@@ -18,9 +20,17 @@ use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    log::init();
     let settings = Settings::from_env()?;
-    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    log::init(settings.log_level);
+    // Without these one answer that never comes would take the whole batch with it.
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(3))
+        .operation_timeout(Duration::from_secs(10))
+        .build();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .load()
+        .await;
 
     let mut sinks: Vec<Box<dyn AlertSink>> = vec![];
     if let Some(topic_arn) = settings.alert_topic_arn {
@@ -37,7 +47,10 @@ async fn main() -> Result<(), Error> {
                 aws_sdk_dynamodb::Client::new(&config),
                 settings.table,
             )),
-            keys: Arc::new(IamKeySource::new(aws_sdk_iam::Client::new(&config))),
+            keys: Arc::new(IamKeySource::new(
+                aws_sdk_iam::Client::new(&config),
+                settings.account,
+            )),
             sinks,
             policy: settings.policy,
         },

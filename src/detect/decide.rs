@@ -11,13 +11,13 @@ use crate::detect::audit::AuditEntry;
 use crate::detect::episode;
 use crate::detect::finding::{CloseReason, Finding};
 use crate::detect::key_change::ChangeKind;
-use crate::detect::listing::{Answer, KeyStatus};
+use crate::detect::listing::Answer;
 use crate::detect::policy::Policy;
 use crate::detect::severity::severity;
 use crate::detect::situation::{Outcome, Seen, Situation};
 use crate::detect::trail;
 use crate::detect::user_record::{LastListing, UserRecord};
-use crate::detect::view::{Unsettled, is_explained, view};
+use crate::detect::view::{Unsettled, is_explained, is_just_renamed, view};
 
 /// For how long evidence on a key that is not listed is kept.
 const KEEP_EVIDENCE: TimeDelta = TimeDelta::days(1);
@@ -57,7 +57,11 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
         .fold(record.evidence.clone(), |evidence, change| {
             evidence.with(&record.user, change)
         });
-    let view = view(record, &evidence, listing, policy.settle);
+    let mut view = view(record, &evidence, listing, policy.settle);
+    if !view.has_two_active() && is_just_renamed(record, changes, &evidence, listing, policy.settle)
+    {
+        view.unsettled.insert(Unsettled::JustRenamed);
+    }
     let seen = Seen {
         situation,
         evidence: &evidence,
@@ -97,7 +101,12 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
             now,
         )
     });
-    let rechecks = seen.rechecks(outcome, finding.as_ref());
+    let mut rechecks = seen.rechecks(outcome, finding.as_ref());
+    if situation.is_retry {
+        // Whoever wrote it down may have died before it was queued.
+        let promised = record.recheck_at.map(|at| at - now);
+        rechecks.extend(promised.filter(|delay| *delay > TimeDelta::zero()));
+    }
     next.recheck_at = next_recheck(record, &rechecks, now);
     if outcome == Outcome::Opened {
         next.episodes += 1;
@@ -184,7 +193,9 @@ impl Seen<'_> {
         if !self.is_settled()
             && (self.is_blind() || matches!(listing.answer(), Answer::Report { .. }))
         {
-            let is_queued = record.recheck_at.is_some_and(|at| at > self.now);
+            let is_queued = record
+                .recheck_at
+                .is_some_and(|at| at > self.now + Policy::FIRST_RECHECK);
             let patient = (is_open && !is_queued).then_some(Policy::PATIENT_RECHECK);
             let first = has_events.then_some(Policy::FIRST_RECHECK);
             return first.into_iter().chain(patient).collect();
@@ -240,7 +251,8 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
     for change in changes {
         match &change.kind {
             ChangeKind::UserRenamed { to, to_name } if *to == record.user => {
-                if change.user != record.user {
+                let is_news = !seen.situation.already_recorded.contains(&change.id);
+                if change.user != record.user && is_news {
                     next.renamed_from = Some(change.user.clone());
                 }
                 if record.version == 0 {
@@ -263,8 +275,9 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
         // INVARIANT (close late): never lowered.
         next.settle_after = next.settle_after.max(Some(requested_at));
     }
+    let listed = next.last_listing.as_ref();
     next.evidence = seen.evidence.clone().pruned(
-        |key| seen.view.status(key) != KeyStatus::Gone,
+        |key| listed.is_some_and(|last| last.keys.contains_key(key)),
         requested_at,
         KEEP_EVIDENCE,
     );

@@ -116,6 +116,7 @@ impl Story {
             listing,
             changes,
             already_recorded: &self.recorded,
+            is_retry: false,
             former: self.former.as_ref(),
         };
         decide(&situation, &self.policy, now)
@@ -985,7 +986,7 @@ fn a_former_finding_that_was_closed_by_the_rename_goes_on_too() {
     new.check(
         &no_such_user(200),
         &rename,
-        "nothing open; no such user, unexplained; again 5 65",
+        "nothing open; no such user, unexplained; renamed just now; again 5 65",
     );
     assert_eq!(new.record.renamed_from, Some(user()), "until it is listed");
     new.former = Some(old.finding().clone());
@@ -1017,9 +1018,58 @@ fn a_new_name_with_one_key_forgets_the_former_finding() {
     new.check(
         &listing(200, &["+K1"]),
         &[renamed("Alicia", 195)],
-        "nothing open",
+        "nothing open; renamed just now; again 5 65",
     );
+    assert_eq!(
+        new.record.renamed_from,
+        Some(user()),
+        "the listing may be behind"
+    );
+    new.check(&listing(265, &["+K1"]), &[], "nothing open");
     assert_eq!(new.record.renamed_from, None);
+}
+
+#[test]
+fn a_listing_that_is_behind_a_rename_does_not_lose_the_finding() {
+    let mut old = Story::open();
+    let rename = [renamed("Alicia", 195)];
+    let mut new = alicia();
+    new.former = Some(old.finding().clone());
+    new.check(
+        &listing(200, &["+K1"]),
+        &rename,
+        "nothing open; renamed just now; again 5 65",
+    );
+    old.step(at(201), &no_such_user(200), &rename);
+    new.former = Some(old.finding().clone());
+    let decision = new.step(at(266), &listing(265, &["+K1", "+K2"]), &[]);
+    assert_eq!(decision.outcome, Outcome::Opened);
+    assert_eq!(
+        decision.record.finding.unwrap().continues,
+        Some(old.finding().id.clone())
+    );
+}
+
+#[test]
+fn a_retry_queues_again_what_a_worker_may_have_died_before_queueing() {
+    let mut story = Story::open();
+    story.record.recheck_at = Some(at(900));
+    let listing = listing(400, &["+K1", "+K2"]);
+    let recorded = BTreeSet::new();
+    let mut situation = Situation {
+        record: &story.record,
+        listing: &listing,
+        changes: &[],
+        already_recorded: &recorded,
+        is_retry: false,
+        former: None,
+    };
+    assert_eq!(decide(&situation, &story.policy, at(400)).rechecks, []);
+    situation.is_retry = true;
+    assert_eq!(
+        decide(&situation, &story.policy, at(400)).rechecks,
+        [TimeDelta::seconds(500)]
+    );
 }
 
 #[test]

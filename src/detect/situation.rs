@@ -22,6 +22,9 @@ pub struct Situation<'a> {
     pub changes: &'a [KeyChange],
     /// The ids of those changes that stand in the audit trail already.
     pub already_recorded: &'a BTreeSet<String>,
+    /// Whether somebody may have begun this before and died half-way, after the commit and before what the commit called
+    /// for was queued.
+    pub is_retry: bool,
     /// The latest finding of the user under its former name, if it was renamed.
     pub former: Option<&'a Finding>,
 }
@@ -73,7 +76,7 @@ impl Seen<'_> {
     }
 
     pub(super) fn has_two_active(&self) -> bool {
-        self.view.active_keys().nth(1).is_some()
+        self.view.has_two_active()
     }
 
     pub(super) fn is_blind(&self) -> bool {

@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
-use crate::detect::evidence::{Evidence, UserEvidence};
-use crate::detect::key_change::KeyChange;
+use crate::detect::evidence::{Evidence, KeyEvidence, UserEvidence};
+use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::{Answer, KeyListing, KeyStatus};
 use crate::detect::user_record::UserRecord;
+
+/// How far a report's time of a change and the event's may be apart.
+const SAME_CHANGE: TimeDelta = TimeDelta::seconds(5);
 
 /// What to believe of a user's keys, and whether a later listing may say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub enum Unsettled {
     NoSuchUser,
     /// The keys cannot be listed.
     ListingRefused,
+    /// The user was given this name so shortly before that a listing under it may be behind.
+    JustRenamed,
 }
 
 impl Unsettled {
@@ -54,6 +59,7 @@ impl Unsettled {
             Self::ListingChangedUnexplained => "listing changed without an event",
             Self::NoSuchUser => "no such user, unexplained",
             Self::ListingRefused => "listing refused",
+            Self::JustRenamed => "renamed just now",
         }
     }
 }
@@ -65,6 +71,12 @@ impl View {
             .iter()
             .filter(|(_, key)| key.status == KeyStatus::Active)
             .map(|(id, _)| id.as_str())
+    }
+
+    /// Whether a second key is active.
+    #[must_use]
+    pub fn has_two_active(&self) -> bool {
+        self.active_keys().nth(1).is_some()
     }
 
     /// The status of the key in the view; gone if nothing speaks of it.
@@ -144,6 +156,26 @@ pub fn is_explained(change: &KeyChange, evidence: &Evidence, listing: &KeyListin
     listed == status || is_superseded
 }
 
+/// Whether the user was given this name so shortly before the listing that it may be behind: under the new name stands
+/// neither evidence on the keys nor a last listing that would tell.
+#[must_use]
+pub fn is_just_renamed(
+    record: &UserRecord,
+    changes: &[KeyChange],
+    evidence: &Evidence,
+    listing: &KeyListing,
+    settle: TimeDelta,
+) -> bool {
+    let renamed_now = changes.iter().any(|change| {
+        matches!(&change.kind, ChangeKind::UserRenamed { to, .. } if *to == record.user && change.user != *to)
+    });
+    (renamed_now || record.renamed_from.is_some())
+        && evidence
+            .user
+            .as_ref()
+            .is_some_and(|user| listing.requested_at() - user.at < settle)
+}
+
 /// Which evidence a listing may not have seen yet.
 struct Freshness {
     /// Evidence later than this is fresh.
@@ -155,9 +187,9 @@ impl Freshness {
     // between listing and deciding would take an old listing for the truth.
     fn of(record: &UserRecord, listing: &KeyListing, settle: TimeDelta) -> Self {
         let after = match listing.answer() {
-            Answer::Keys { .. } | Answer::NoSuchUser => listing.requested_at() - settle,
-            // A report tells the state at one moment; only what came later is news to it.
-            Answer::Report { .. } => listing.requested_at() - TimeDelta::seconds(1),
+            Answer::Keys { .. } | Answer::NoSuchUser | Answer::Report { .. } => {
+                listing.requested_at() - settle
+            }
             Answer::Refused { .. } => record
                 .last_listing
                 .as_ref()
@@ -231,13 +263,23 @@ fn overlay_keys(view: &mut View, evidence: &Evidence, listing: &KeyListing, fres
             continue;
         };
         // A report does not say which key is in which slot, so what a later event took away cannot be taken out of it.
-        if is_report && status != KeyStatus::Active {
+        if is_report && (status != KeyStatus::Active || is_in_a_slot(known, listing)) {
             view.unsettled.insert(Unsettled::ListingBehindEvents);
         } else if status != view.status(id) {
             view.believe(id, status);
             view.unsettled.insert(Unsettled::ListingBehindEvents);
         }
     }
+}
+
+/// Whether a report shows the key already: one of its slots was last changed when the key was made active.
+fn is_in_a_slot(known: &KeyEvidence, listing: &KeyListing) -> bool {
+    known.activation.as_ref().is_some_and(|activation| {
+        listing
+            .keys()
+            .filter_map(|(_, slot)| slot.created)
+            .any(|changed| (changed - activation.at).abs() <= SAME_CHANGE)
+    })
 }
 
 fn compare_with_last_listing(

@@ -51,10 +51,10 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Replayed> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let user = UserId::new(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?);
-        let status = KeyStatus::parse(&row.get::<_, String>(3)?).unwrap_or(KeyStatus::Inactive);
-        let created = row
-            .get::<_, Option<String>>(4)?
-            .and_then(|text| time(&text));
+        let status: String = row.get(3)?;
+        let status = KeyStatus::parse(&status).ok_or_else(|| unreadable(3, &status))?;
+        let created: Option<String> = row.get(4)?;
+        let created = created.map(|text| time(4, &text)).transpose()?;
         users
             .entry(user)
             .or_default()
@@ -63,7 +63,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Replayed> {
     }
     Ok(Replayed {
         users,
-        newest: newest.and_then(|text| time(&text)),
+        newest: newest.map(|text| time(0, &text)).transpose()?,
     })
 }
 
@@ -116,8 +116,13 @@ fn text(time: Timestamp) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn time(text: &str) -> Option<Timestamp> {
+fn time(column: usize, text: &str) -> rusqlite::Result<Timestamp> {
     chrono::DateTime::parse_from_rfc3339(text)
-        .ok()
         .map(|time| time.to_utc())
+        .map_err(|_| unreadable(column, text))
+}
+
+fn unreadable(column: usize, text: &str) -> rusqlite::Error {
+    let why = format!("the ledger holds `{text}`, which this release cannot read").into();
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why)
 }

@@ -17,7 +17,7 @@ use crate::local::sqlite::SqliteStore;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingReader;
-use crate::pipeline::recheck::{Parts, recheck};
+use crate::pipeline::recheck::{Occasion, Parts, recheck};
 
 /// What a replay found out beside the findings.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -67,7 +67,11 @@ pub async fn replay(
                     .insert((change.user.clone(), key));
             }
             for user in change.affected_users() {
-                recheck(&parts, &user, std::slice::from_ref(&change), change.at).await?;
+                let occasion = Occasion {
+                    changes: vec![change.clone()],
+                    is_retry: false,
+                };
+                recheck(&parts, &user, &occasion, change.at).await?;
             }
         }
     }
@@ -76,7 +80,7 @@ pub async fn replay(
     if let Some(now) = newest {
         ledger.advance(now);
         for finding in store.findings(FindingStatus::Open).await? {
-            recheck(&parts, finding.user(), &[], now).await?;
+            recheck(&parts, finding.user(), &Occasion::default(), now).await?;
         }
     }
     let after = Replayed {

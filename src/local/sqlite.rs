@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, ffi, params};
 use serde::de::DeserializeOwned;
 
+use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
 use crate::detect::finding::{Finding, FindingStatus};
@@ -18,7 +19,9 @@ use crate::detect::user_record::UserRecord;
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
-use crate::stored::{AuditV1, FindingV1, OwedV1, RecordV1, Word, check_schema, unreadable};
+use crate::stored::{
+    AuditV1, FindingV1, OwedV1, RecordV1, Word, check_schema, time_text, unreadable,
+};
 
 /// A database of findings in one file.
 ///
@@ -135,6 +138,26 @@ impl FindingStore for SqliteStore {
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
         commit::write(&mut self.lock(), &self.path, commit)
+    }
+
+    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
+        let user = owed.alert.finding.user();
+        let moved = self.with_connection(|connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE owed SET due_at = ?6, body = json_set(body, '$.due_at', ?6)
+                     WHERE account = ?1 AND user = ?2 AND sequence = ?3 AND sink = ?4 AND due_at = ?5",
+                )?
+                .execute(params![
+                    user.account(),
+                    user.name(),
+                    integer(owed.alert.sequence),
+                    owed.sink,
+                    time_text(owed.due_at),
+                    time_text(until)
+                ])
+        })?;
+        Ok(moved > 0)
     }
 
     async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {

@@ -9,7 +9,7 @@ use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::message::Message;
-use crate::pipeline::recheck::{Parts, Rechecked, recheck};
+use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
 
 /// How many users are re-checked side by side. IAM throttles an account's calls, so more would not be faster.
 const USERS_AT_ONCE: usize = 8;
@@ -25,30 +25,48 @@ pub struct UserResult {
     pub result: Result<Rechecked, ServiceError>,
 }
 
+/// A message and how it came.
+#[derive(Debug)]
+pub struct Received {
+    /// The message's id in its queue.
+    pub id: String,
+    /// Whether it was handed out before.
+    pub is_retry: bool,
+    /// What it says.
+    pub message: Message,
+}
+
 /// What a batch asks of one user.
 #[derive(Debug, Default)]
 struct Work {
     message_ids: BTreeSet<String>,
-    changes: Vec<KeyChange>,
+    occasion: Occasion,
 }
 
-/// Re-checks every user that `messages` (by message id) ask for, several side by side.
+impl Work {
+    fn add(&mut self, id: &str, is_retry: bool, change: Option<&KeyChange>) {
+        self.message_ids.insert(id.to_owned());
+        self.occasion.is_retry |= is_retry;
+        self.occasion.changes.extend(change.cloned());
+    }
+}
+
+/// Re-checks every user that `messages` ask for, several side by side.
 pub async fn recheck_users(
     parts: &Parts,
-    messages: Vec<(String, Message)>,
+    messages: Vec<Received>,
     now: Timestamp,
 ) -> Vec<UserResult> {
     let mut by_user: BTreeMap<UserId, Work> = BTreeMap::new();
     let mut former_names = BTreeSet::new();
-    for (message_id, message) in messages {
+    for Received {
+        id,
+        is_retry,
+        message,
+    } in messages
+    {
         match message {
-            Message::Recheck(user) => {
-                by_user
-                    .entry(user)
-                    .or_default()
-                    .message_ids
-                    .insert(message_id);
-            }
+            Message::Recheck(user) => by_user.entry(user).or_default().add(&id, is_retry, None),
             Message::Change(change) => {
                 if matches!(&change.kind, ChangeKind::UserRenamed { to, .. } if *to != change.user)
                 {
@@ -56,8 +74,7 @@ pub async fn recheck_users(
                 }
                 for user in change.affected_users() {
                     let work = by_user.entry(user).or_default();
-                    work.message_ids.insert(message_id.clone());
-                    work.changes.push((*change).clone());
+                    work.add(&id, is_retry, Some(&change));
                 }
             }
             Message::Ignored(_) => {}
@@ -68,7 +85,22 @@ pub async fn recheck_users(
         .into_iter()
         .partition(|(user, _)| former_names.contains(user));
     let mut results = side_by_side(parts, first, now).await;
-    results.extend(side_by_side(parts, later, now).await);
+    let failed: BTreeSet<String> = results
+        .iter()
+        .filter(|done| done.result.is_err())
+        .flat_map(|done| done.message_ids.clone())
+        .collect();
+    let (waiting, ready): (BTreeMap<_, _>, BTreeMap<_, _>) = later
+        .into_iter()
+        .partition(|(_, work)| !work.message_ids.is_disjoint(&failed));
+    results.extend(side_by_side(parts, ready, now).await);
+    results.extend(waiting.into_iter().map(|(user, work)| UserResult {
+        user,
+        message_ids: work.message_ids,
+        result: Err(ServiceError::retryable(
+            "the re-check under the user's new name has to come first, and failed",
+        )),
+    }));
     results
 }
 
@@ -79,7 +111,7 @@ async fn side_by_side(
 ) -> Vec<UserResult> {
     stream::iter(by_user)
         .map(|(user, work)| async move {
-            let result = recheck(parts, &user, &work.changes, now).await;
+            let result = recheck(parts, &user, &work.occasion, now).await;
             UserResult {
                 user,
                 message_ids: work.message_ids,

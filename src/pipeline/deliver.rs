@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use futures::future::join_all;
 use tracing::{error, info, warn};
 
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, OwedAlert};
+use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
 use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::error::ErrorKind;
 use crate::pipeline::finding_store::FindingStore;
 
 /// What became of the alerts.
@@ -16,8 +19,8 @@ use crate::pipeline::finding_store::FindingStore;
 pub struct Delivered {
     /// The alerts that a sink took, and the sink's name.
     pub told: Vec<(Alert, &'static str)>,
-    /// When the alerts were decided that are still owed and that a later try may deliver.
-    pub owed_since: Vec<Timestamp>,
+    /// After how long the user is to be looked at again, because an alert is still owed.
+    pub retries: Vec<TimeDelta>,
 }
 
 /// Hands `owed` to `sinks`: side by side from sink to sink, and for each sink in order of sequence, so that one that is
@@ -29,6 +32,7 @@ pub async fn deliver(
     sinks: &[Box<dyn AlertSink>],
     owed: Vec<OwedAlert>,
     last_uses: &LastUses,
+    now: Timestamp,
 ) -> Delivered {
     let mut by_sink: BTreeMap<String, Vec<OwedAlert>> = BTreeMap::new();
     for alert in owed {
@@ -44,14 +48,14 @@ pub async fn deliver(
                 "an alert is owed to a sink that is not configured"
             );
         }
-        Some(deliver_to(store, sink?.as_ref(), owed, last_uses))
+        Some(deliver_to(store, sink?.as_ref(), owed, last_uses, now))
     });
     join_all(deliveries)
         .await
         .into_iter()
         .fold(Delivered::default(), |mut all, one| {
             all.told.extend(one.told);
-            all.owed_since.extend(one.owed_since);
+            all.retries.extend(one.retries);
             all
         })
 }
@@ -61,6 +65,7 @@ async fn deliver_to(
     sink: &dyn AlertSink,
     owed: Vec<OwedAlert>,
     last_uses: &LastUses,
+    now: Timestamp,
 ) -> Delivered {
     let mut delivered = Delivered::default();
     for owed in owed {
@@ -68,15 +73,37 @@ async fn deliver_to(
         let sequence = owed.alert.sequence;
         if let Err(failure) = sink.send(&owed.alert, last_uses).await {
             error!(sink = sink.name(), finding_id, sequence, %failure, "an alert could not be delivered and stays owed");
-            delivered.owed_since.push(owed.alert.at);
-            return delivered;
+            delivered.retries.extend(postponed(store, &owed, now).await);
+            match failure.kind() {
+                // The next one would fare no better, and would come out of order.
+                ErrorKind::Retryable => return delivered,
+                // One that the sink will not have must not hold up the others.
+                ErrorKind::Permanent => continue,
+            }
         }
         info!(sink = sink.name(), finding_id, sequence, "alert delivered");
         if let Err(failure) = store.tick_off(&owed).await {
             warn!(sink = sink.name(), finding_id, sequence, %failure, "a delivered alert could not be ticked off and will be repeated");
-            delivered.owed_since.push(owed.alert.at);
+            delivered.retries.extend(postponed(store, &owed, now).await);
         }
         delivered.told.push((owed.alert, sink.name()));
     }
     delivered
+}
+
+/// Moves the alert's next try on, the further the longer it has been owed, and gives back how far. Of several workers
+/// only the one that moved it sees to the next try, or their tries would multiply.
+async fn postponed(
+    store: &dyn FindingStore,
+    owed: &OwedAlert,
+    now: Timestamp,
+) -> Option<TimeDelta> {
+    let wait = (now - owed.alert.at).clamp(Policy::DELIVERY_GRACE, Policy::PATIENT_RECHECK);
+    match store.postpone(owed, now + wait).await {
+        Ok(is_ours) => is_ours.then_some(wait),
+        Err(failure) => {
+            warn!(%failure, "the next try of an alert could not be noted");
+            Some(wait)
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
 use crate::detect::finding::{Finding, FindingStatus};
@@ -21,6 +22,9 @@ pub trait FindingStore: Send + Sync {
 
     /// Writes `commit` whole or not at all; see [`Commit`] for the conditions.
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError>;
+
+    /// Moves the time at which `owed` is due to `until`, if it is still the one in `owed`; tells whether it was.
+    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError>;
 
     /// Notes that `owed` was delivered. Doing it twice is no error.
     async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError>;

@@ -1,6 +1,7 @@
 //! The re-check of one user: load, list, decide, commit, deliver.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::detect::user_record::UserRecord;
 use crate::detect::view::Unsettled;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::commit::{Commit, Committed, MAX_EVENTS};
-use crate::pipeline::deliver::{Delivered, deliver};
+use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
 use crate::pipeline::key_source::KeySource;
@@ -65,41 +66,64 @@ pub struct Rechecked {
     pub unsettled: BTreeSet<Unsettled>,
 }
 
-/// Re-checks `user` because of `changes`, or because it was due. `now` is the moment at which it began.
+/// Why a user is re-checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Occasion {
+    /// What events told; nothing where the re-check was due.
+    pub changes: Vec<KeyChange>,
+    /// Whether somebody may have begun this before and died half-way.
+    pub is_retry: bool,
+}
+
+/// Re-checks `user` on `occasion`. `now` is the moment at which it began.
 pub async fn recheck(
     parts: &Parts,
     user: &UserId,
-    changes: &[KeyChange],
+    occasion: &Occasion,
     now: Timestamp,
 ) -> Result<Rechecked, ServiceError> {
     // Times are stored in milliseconds; what is decided on must equal what is read back.
     let now = now.trunc_subsecs(3);
-    let distinct: BTreeMap<&str, &KeyChange> = changes
+    let distinct: BTreeMap<&str, &KeyChange> = occasion
+        .changes
         .iter()
         .map(|change| (change.id.as_str(), change))
         .collect();
-    let mut distinct: Vec<KeyChange> = distinct.into_values().cloned().collect();
-    distinct.sort_by_key(|change| change.at);
+    let mut changes: Vec<KeyChange> = distinct.into_values().cloned().collect();
+    changes.sort_by_key(|change| change.at);
+    let occasion = Occasion {
+        changes,
+        is_retry: occasion.is_retry,
+    };
 
     let mut rechecked = Rechecked::default();
-    let mut rest = distinct.as_slice();
+    let mut recorded = 0;
     loop {
-        let (part, after) = rest.split_at(rest.len().min(MAX_EVENTS));
-        recheck_part(parts, user, part, now, &mut rechecked).await?;
-        if after.is_empty() {
+        let until = occasion.changes.len().min(recorded + MAX_EVENTS);
+        recheck_part(parts, user, &occasion, recorded..until, now, &mut rechecked).await?;
+        recorded = until;
+        if recorded == occasion.changes.len() {
             return Ok(rechecked);
         }
-        rest = after;
     }
 }
 
+/// Decides on all that the occasion tells, and records the changes in `part`, for not all of them may fit in a commit.
 async fn recheck_part(
     parts: &Parts,
     user: &UserId,
-    changes: &[KeyChange],
+    occasion: &Occasion,
+    part: Range<usize>,
     now: Timestamp,
     rechecked: &mut Rechecked,
 ) -> Result<(), ServiceError> {
+    let changes = &occasion.changes;
+    let of_other_parts: BTreeSet<String> = changes
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !part.contains(place))
+        .map(|(_, change)| change.id.clone())
+        .collect();
     for attempt in 0..MAX_ATTEMPTS {
         // INVARIANT (load before list): what the next version holds was listed after this one was written.
         let (record, owed) = try_join(parts.store.record(user), parts.store.owed(user)).await?;
@@ -107,20 +131,19 @@ async fn recheck_part(
         let listing = parts.keys.list(user, spelling(&record, changes)).await?;
         let now = now.max(listing.requested_at());
 
-        let mut already_recorded = BTreeSet::new();
+        let mut already_recorded = of_other_parts.clone();
         loop {
             let situation = Situation {
                 record: &record,
                 listing: &listing,
                 changes,
                 already_recorded: &already_recorded,
+                is_retry: occasion.is_retry,
                 former: former.as_ref(),
             };
             let decision = decide(&situation, &parts.policy, now);
             let commit = Commit::of(&decision, &sink_names(parts), now);
-            let (due, not_due): (Vec<_>, Vec<_>) =
-                owed.iter().cloned().partition(|owed| owed.due_at <= now);
-            let to_deliver: Vec<OwedAlert> = due.into_iter().chain(commit.owed.clone()).collect();
+            let (to_deliver, to_wait_for) = in_turn(&owed, &commit.owed, now);
             let (committed, last_uses) = join(
                 parts.store.commit(&commit),
                 last_uses(parts, user, &to_deliver),
@@ -129,10 +152,19 @@ async fn recheck_part(
             match committed? {
                 Committed::Written => {
                     log(user, &decision);
-                    rechecked.duplicates += already_recorded.len();
-                    let delivered =
-                        deliver(parts.store.as_ref(), &parts.sinks, to_deliver, &last_uses).await;
-                    rechecked.add(decision, delivered, &not_due, now);
+                    rechecked.duplicates += already_recorded.len() - of_other_parts.len();
+                    rechecked.add(decision);
+                    rechecked.wait_for(&to_wait_for, occasion.is_retry, now);
+                    let delivered = deliver(
+                        parts.store.as_ref(),
+                        &parts.sinks,
+                        to_deliver,
+                        &last_uses,
+                        now,
+                    )
+                    .await;
+                    rechecked.told.extend(delivered.told);
+                    rechecked.rechecks.extend(delivered.retries);
                     return Ok(());
                 }
                 Committed::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
@@ -149,29 +181,42 @@ async fn recheck_part(
     )))
 }
 
+/// What to deliver now, and what to wait for. What others owe is theirs until it is due. What is new is delivered at once,
+/// unless it would overtake an older alert that a sink still waits for; an opening waits for nothing.
+fn in_turn(
+    owed: &[OwedAlert],
+    new: &[OwedAlert],
+    now: Timestamp,
+) -> (Vec<OwedAlert>, Vec<OwedAlert>) {
+    let (due, not_due): (Vec<OwedAlert>, Vec<OwedAlert>) =
+        owed.iter().cloned().partition(|owed| owed.due_at <= now);
+    let overtakes = |owed: &OwedAlert| {
+        owed.alert.kind != AlertKind::Opened && not_due.iter().any(|older| older.sink == owed.sink)
+    };
+    let (held, at_once): (Vec<OwedAlert>, Vec<OwedAlert>) =
+        new.iter().cloned().partition(overtakes);
+    (
+        due.into_iter().chain(at_once).collect(),
+        not_due.into_iter().chain(held).collect(),
+    )
+}
+
 impl Rechecked {
-    fn add(
-        &mut self,
-        decision: Decision,
-        delivered: Delivered,
-        not_due: &[OwedAlert],
-        now: Timestamp,
-    ) {
+    fn add(&mut self, decision: Decision) {
         self.outcomes.push(decision.outcome);
         self.unsettled.extend(decision.unsettled);
         self.rechecks.extend(decision.rechecks);
-        self.told.extend(delivered.told);
-        // The longer a sink has been down, the longer it is left alone.
-        self.rechecks.extend(
-            delivered
-                .owed_since
-                .into_iter()
-                .map(|since| (now - since).clamp(Policy::DELIVERY_GRACE, Policy::PATIENT_RECHECK)),
-        );
-        // Whoever committed these may have crashed since; then it is on the next one to deliver them.
-        if let Some(due_at) = not_due.iter().map(|owed| owed.due_at).max() {
-            self.rechecks.insert(due_at - now);
-        }
+    }
+
+    /// Has the user looked at again when alerts become due whose owner may have died. One that was postponed has an owner
+    /// who saw to that, unless it died on the way here.
+    fn wait_for(&mut self, owed: &[OwedAlert], is_retry: bool, now: Timestamp) {
+        let due_at = owed
+            .iter()
+            .filter(|owed| is_retry || owed.due_at <= owed.alert.at + Policy::DELIVERY_GRACE)
+            .map(|owed| owed.due_at)
+            .max();
+        self.rechecks.extend(due_at.map(|due_at| due_at - now));
     }
 }
 
@@ -250,4 +295,69 @@ fn log(user: &UserId, decision: &Decision) {
 fn backoff(attempt: u32) -> Duration {
     let bound_ms = (20_u64 << attempt).min(MAX_BACKOFF_MS);
     Duration::from_millis(fastrand::u64(0..=bound_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{at, finding_of};
+
+    fn owed(sink: &str, sequence: u64, kind: AlertKind, due: i64) -> OwedAlert {
+        OwedAlert {
+            sink: sink.to_owned(),
+            due_at: at(due),
+            alert: Alert {
+                kind,
+                sequence,
+                audit_hash: String::new(),
+                at: at(due - 30),
+                window_ends_at: at(1_000),
+                finding: finding_of(&[]),
+            },
+        }
+    }
+
+    fn places(owed: &[OwedAlert]) -> Vec<(&str, u64)> {
+        owed.iter()
+            .map(|owed| (owed.sink.as_str(), owed.alert.sequence))
+            .collect()
+    }
+
+    #[test]
+    fn a_closing_does_not_overtake_an_opening_that_its_sink_waits_for() {
+        let waiting = [owed("sns", 2, AlertKind::Opened, 130)];
+        let new = [
+            owed("eventbridge", 4, AlertKind::Closed, 140),
+            owed("sns", 4, AlertKind::Closed, 140),
+        ];
+        let (now, later) = in_turn(&waiting, &new, at(110));
+        assert_eq!(places(&now), [("eventbridge", 4)]);
+        assert_eq!(places(&later), [("sns", 2), ("sns", 4)]);
+        let (now, later) = in_turn(&waiting, &new, at(130));
+        assert_eq!(places(&now), [("sns", 2), ("eventbridge", 4), ("sns", 4)]);
+        assert_eq!(places(&later), []);
+    }
+
+    #[test]
+    fn an_opening_waits_for_nothing() {
+        let waiting = [owed("sns", 4, AlertKind::Closed, 130)];
+        let new = [owed("sns", 6, AlertKind::Opened, 140)];
+        let (now, _) = in_turn(&waiting, &new, at(110));
+        assert_eq!(places(&now), [("sns", 6)]);
+    }
+
+    #[test]
+    fn only_an_alert_that_may_have_no_owner_is_waited_for() {
+        let fresh = owed("sns", 2, AlertKind::Opened, 130);
+        let mut postponed = fresh.clone();
+        postponed.due_at = at(500);
+        let waits = |owed: &[OwedAlert], is_retry| {
+            let mut rechecked = Rechecked::default();
+            rechecked.wait_for(owed, is_retry, at(110));
+            rechecked.rechecks.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(waits(&[fresh], false), [TimeDelta::seconds(20)]);
+        assert_eq!(waits(std::slice::from_ref(&postponed), false), []);
+        assert_eq!(waits(&[postponed], true), [TimeDelta::seconds(390)]);
+    }
 }

@@ -16,7 +16,7 @@ use secondkey::local::sqlite::SqliteStore;
 use secondkey::output::time::duration;
 use secondkey::pipeline::finding_store::FindingReader;
 use secondkey::pipeline::message::{Message, read_message};
-use secondkey::pipeline::recheck::{Parts, recheck};
+use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
 
 fn events() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("events")
@@ -61,8 +61,12 @@ async fn decision(body: &str) -> String {
         },
     };
     let mut outcomes = vec![];
+    let occasion = Occasion {
+        changes: vec![change.clone()],
+        is_retry: false,
+    };
     for user in change.affected_users() {
-        let rechecked = recheck(&parts, &user, std::slice::from_ref(&change), change.at)
+        let rechecked = recheck(&parts, &user, &occasion, change.at)
             .await
             .expect("the store answers");
         outcomes.extend(rechecked.outcomes.iter().map(|outcome| outcome.word()));

@@ -46,6 +46,7 @@ contract! {
     a_change_enters_the_trail_of_a_user_once,
     a_mark_that_expired_is_as_good_as_none,
     owed_alerts_come_in_order_and_are_ticked_off_one_by_one,
+    an_owed_alert_is_postponed_by_one_worker_only,
     findings_move_from_open_to_closed,
     the_oldest_open_finding_comes_first,
     a_long_history_comes_whole_and_in_order,
@@ -149,6 +150,31 @@ async fn a_mark_that_expired_is_as_good_as_none(Fresh { store, .. }: Fresh) {
     ));
     again.at = first.at + TimeDelta::days(15);
     assert_eq!(store.commit(&again).await, Ok(Committed::Written));
+}
+
+async fn an_owed_alert_is_postponed_by_one_worker_only(Fresh { store, .. }: Fresh) {
+    let commit = rich_commit(&alice());
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    let read = store.owed(&alice()).await.unwrap();
+    let until = read[0].due_at + TimeDelta::seconds(90);
+    assert_eq!(store.postpone(&read[0], until).await, Ok(true));
+    assert_eq!(
+        store.postpone(&read[0], until).await,
+        Ok(false),
+        "it was moved already"
+    );
+    let mut expected = read.clone();
+    expected[0].due_at = until;
+    assert_eq!(store.owed(&alice()).await, Ok(expected.clone()));
+
+    assert_eq!(store.tick_off(&expected[0]).await, Ok(()));
+    let later = until + TimeDelta::seconds(90);
+    assert_eq!(
+        store.postpone(&expected[0], later).await,
+        Ok(false),
+        "it is gone"
+    );
+    assert_eq!(store.owed(&alice()).await.unwrap().len(), read.len() - 1);
 }
 
 async fn owed_alerts_come_in_order_and_are_ticked_off_one_by_one(Fresh { store, .. }: Fresh) {

@@ -122,6 +122,7 @@ impl World {
         let mut environment = vec![
             ("AWS_ENDPOINT_URL", stack.moto_url.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb_url.clone()),
+            ("ACCOUNT_ID", ACCOUNT.to_owned()),
             ("TABLE_NAME", table.clone()),
             ("CHANGES_QUEUE_URL", changes_url.clone()),
             ("ALERT_TOPIC_ARN", topic_arn),
