@@ -1,5 +1,6 @@
 //! The detector as a Lambda function: settings, clients, the runtime's loop.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,21 @@ use secondkey::pipeline::recheck::Parts;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+#[expect(
+    clippy::print_stderr,
+    reason = "what is wrong with the settings is said before there is a log"
+)]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("detector: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
     let settings = Settings::from_env()?;
     log::init(settings.log_level);
     // Without these one answer that never comes would take the whole batch with it.
