@@ -189,6 +189,10 @@ async fn the_real_records_hold_two_key_changes_and_no_pair() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cloudtrail");
     // A checkout of the project alone does not have them; what they taught stands in the samples.
     if !folder.exists() {
+        eprintln!(
+            "{} is not there: its records are not replayed",
+            folder.display()
+        );
         return;
     }
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_secondkey"));

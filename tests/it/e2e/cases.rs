@@ -297,6 +297,37 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
     assert!(world.trail(&world.user_id()).await.contains(&UserRenamed));
 }
 
+#[tokio::test]
+async fn the_command_line_reads_the_deployed_table() {
+    let world = World::new("cli").await;
+    let [_, second] = world.open().await;
+    let url = &crate::stack::stack().await.dynamodb_url;
+    let run = |arguments: &[&str]| {
+        let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_secondkey"))
+            .args(arguments)
+            .args(["--table", &world.table, "--region", "us-east-1"])
+            .env("AWS_ENDPOINT_URL_DYNAMODB", url)
+            .env("AWS_ACCESS_KEY_ID", "AKIATEST")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .output()
+            .expect("it runs");
+        let printed = String::from_utf8(output.stdout).expect("it is UTF-8");
+        (output.status.code(), printed)
+    };
+    let (exit, printed) = run(&["findings"]);
+    assert!(
+        exit == Some(10) && printed.contains(&world.user),
+        "{printed}"
+    );
+    let (exit, printed) = run(&["history", &world.user]);
+    assert!(exit == Some(0) && printed.contains(&second), "{printed}");
+    let (exit, printed) = run(&["verify"]);
+    assert!(
+        exit == Some(0) && printed.contains("1 trails, "),
+        "{printed}"
+    );
+}
+
 /// Events count in whole seconds, and two of one second may contradict each other.
 async fn next_second() {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;

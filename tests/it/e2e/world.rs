@@ -42,6 +42,7 @@ pub struct World {
     pub iam: aws_sdk_iam::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub store: DynamoDbStore,
+    pub table: String,
     pub function: Emulator,
     pub user: String,
     pub changes_url: String,
@@ -138,7 +139,8 @@ impl World {
         Self {
             iam,
             sqs,
-            store: DynamoDbStore::new(dynamodb, table),
+            store: DynamoDbStore::new(dynamodb, table.clone()),
+            table,
             function,
             user,
             changes_url,
