@@ -73,6 +73,26 @@ impl Commit {
         self.record.version.saturating_sub(1)
     }
 
+    /// What becomes of this commit where the stored record has `stored_version` (0 if there is none) and the changes
+    /// `marked` stand in the audit trail already.
+    #[must_use]
+    pub fn verdict(&self, stored_version: u64, marked: &BTreeSet<String>) -> Committed {
+        if stored_version != self.expected_version() {
+            return Committed::VersionConflict;
+        }
+        let already_recorded: BTreeSet<String> = self
+            .recorded
+            .iter()
+            .filter(|id| marked.contains(*id))
+            .cloned()
+            .collect();
+        if already_recorded.is_empty() {
+            Committed::Written
+        } else {
+            Committed::AlreadyRecorded(already_recorded)
+        }
+    }
+
     /// The finding to write, if it is new or changed.
     #[must_use]
     pub fn finding(&self) -> Option<&Finding> {

@@ -8,11 +8,11 @@ use tracing::{error, info, warn};
 
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, OwedAlert};
-use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ErrorKind;
 use crate::pipeline::finding_store::FindingStore;
+use crate::pipeline::turn::postponement;
 
 /// What became of the alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,14 +91,14 @@ async fn deliver_to(
     delivered
 }
 
-/// Moves the alert's next try on, the further the longer it has been owed, and gives back how far. Of several workers
-/// only the one that moved it sees to the next try, or their tries would multiply.
+/// Moves the alert's next try on and gives back how far. Of several workers only the one that moved it sees to the next
+/// try, or their tries would multiply.
 async fn postponed(
     store: &dyn FindingStore,
     owed: &OwedAlert,
     now: Timestamp,
 ) -> Option<TimeDelta> {
-    let wait = (now - owed.alert.at).clamp(Policy::DELIVERY_GRACE, Policy::PATIENT_RECHECK);
+    let wait = postponement(owed, now);
     match store.postpone(owed, now + wait).await {
         Ok(is_ours) => is_ours.then_some(wait),
         Err(failure) => {

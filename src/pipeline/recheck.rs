@@ -26,6 +26,7 @@ use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
 use crate::pipeline::key_source::KeySource;
+use crate::pipeline::turn::{in_turn, wait_for};
 
 /// How often a re-check starts anew because somebody else wrote the record.
 const MAX_ATTEMPTS: u32 = 8;
@@ -154,7 +155,9 @@ async fn recheck_part(
                     log(user, &decision);
                     rechecked.duplicates += already_recorded.len() - of_other_parts.len();
                     rechecked.add(decision);
-                    rechecked.wait_for(&to_wait_for, occasion.is_retry, now);
+                    rechecked
+                        .rechecks
+                        .extend(wait_for(&to_wait_for, occasion.is_retry, now));
                     let delivered = deliver(
                         parts.store.as_ref(),
                         &parts.sinks,
@@ -181,42 +184,11 @@ async fn recheck_part(
     )))
 }
 
-/// What to deliver now, and what to wait for. What others owe is theirs until it is due. What is new is delivered at once,
-/// unless it would overtake an older alert that a sink still waits for; an opening waits for nothing.
-fn in_turn(
-    owed: &[OwedAlert],
-    new: &[OwedAlert],
-    now: Timestamp,
-) -> (Vec<OwedAlert>, Vec<OwedAlert>) {
-    let (due, not_due): (Vec<OwedAlert>, Vec<OwedAlert>) =
-        owed.iter().cloned().partition(|owed| owed.due_at <= now);
-    let overtakes = |owed: &OwedAlert| {
-        owed.alert.kind != AlertKind::Opened && not_due.iter().any(|older| older.sink == owed.sink)
-    };
-    let (held, at_once): (Vec<OwedAlert>, Vec<OwedAlert>) =
-        new.iter().cloned().partition(overtakes);
-    (
-        due.into_iter().chain(at_once).collect(),
-        not_due.into_iter().chain(held).collect(),
-    )
-}
-
 impl Rechecked {
     fn add(&mut self, decision: Decision) {
         self.outcomes.push(decision.outcome);
         self.unsettled.extend(decision.unsettled);
         self.rechecks.extend(decision.rechecks);
-    }
-
-    /// Has the user looked at again when alerts become due whose owner may have died. One that was postponed has an owner
-    /// who saw to that, unless it died on the way here.
-    fn wait_for(&mut self, owed: &[OwedAlert], is_retry: bool, now: Timestamp) {
-        let due_at = owed
-            .iter()
-            .filter(|owed| is_retry || owed.due_at <= owed.alert.at + Policy::DELIVERY_GRACE)
-            .map(|owed| owed.due_at)
-            .max();
-        self.rechecks.extend(due_at.map(|due_at| due_at - now));
     }
 }
 
@@ -295,69 +267,4 @@ fn log(user: &UserId, decision: &Decision) {
 fn backoff(attempt: u32) -> Duration {
     let bound_ms = (20_u64 << attempt).min(MAX_BACKOFF_MS);
     Duration::from_millis(fastrand::u64(0..=bound_ms))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{at, finding_of};
-
-    fn owed(sink: &str, sequence: u64, kind: AlertKind, due: i64) -> OwedAlert {
-        OwedAlert {
-            sink: sink.to_owned(),
-            due_at: at(due),
-            alert: Alert {
-                kind,
-                sequence,
-                audit_hash: String::new(),
-                at: at(due - 30),
-                window_ends_at: at(1_000),
-                finding: finding_of(&[]),
-            },
-        }
-    }
-
-    fn places(owed: &[OwedAlert]) -> Vec<(&str, u64)> {
-        owed.iter()
-            .map(|owed| (owed.sink.as_str(), owed.alert.sequence))
-            .collect()
-    }
-
-    #[test]
-    fn a_closing_does_not_overtake_an_opening_that_its_sink_waits_for() {
-        let waiting = [owed("sns", 2, AlertKind::Opened, 130)];
-        let new = [
-            owed("eventbridge", 4, AlertKind::Closed, 140),
-            owed("sns", 4, AlertKind::Closed, 140),
-        ];
-        let (now, later) = in_turn(&waiting, &new, at(110));
-        assert_eq!(places(&now), [("eventbridge", 4)]);
-        assert_eq!(places(&later), [("sns", 2), ("sns", 4)]);
-        let (now, later) = in_turn(&waiting, &new, at(130));
-        assert_eq!(places(&now), [("sns", 2), ("eventbridge", 4), ("sns", 4)]);
-        assert_eq!(places(&later), []);
-    }
-
-    #[test]
-    fn an_opening_waits_for_nothing() {
-        let waiting = [owed("sns", 4, AlertKind::Closed, 130)];
-        let new = [owed("sns", 6, AlertKind::Opened, 140)];
-        let (now, _) = in_turn(&waiting, &new, at(110));
-        assert_eq!(places(&now), [("sns", 6)]);
-    }
-
-    #[test]
-    fn only_an_alert_that_may_have_no_owner_is_waited_for() {
-        let fresh = owed("sns", 2, AlertKind::Opened, 130);
-        let mut postponed = fresh.clone();
-        postponed.due_at = at(500);
-        let waits = |owed: &[OwedAlert], is_retry| {
-            let mut rechecked = Rechecked::default();
-            rechecked.wait_for(owed, is_retry, at(110));
-            rechecked.rechecks.into_iter().collect::<Vec<_>>()
-        };
-        assert_eq!(waits(&[fresh], false), [TimeDelta::seconds(20)]);
-        assert_eq!(waits(std::slice::from_ref(&postponed), false), []);
-        assert_eq!(waits(&[postponed], true), [TimeDelta::seconds(390)]);
-    }
 }

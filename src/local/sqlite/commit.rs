@@ -84,8 +84,12 @@ fn write_within(
 
 fn write_rows(connection: &Connection, path: &Path, commit: &Commit) -> Result<Committed, Failure> {
     let user = &commit.record.user;
-    if !is_version_expected(connection, path, commit)? {
-        return Ok(Committed::VersionConflict);
+    let verdict = commit.verdict(
+        stored_version(connection, path, user)?,
+        &marked(connection, commit)?,
+    );
+    if verdict != Committed::Written {
+        return Ok(verdict);
     }
     for entry in &commit.audit {
         let written = connection
@@ -105,10 +109,7 @@ fn write_rows(connection: &Connection, path: &Path, commit: &Commit) -> Result<C
             written => written?,
         };
     }
-    let already_recorded = write_seen(connection, commit)?;
-    if !already_recorded.is_empty() {
-        return Ok(Committed::AlreadyRecorded(already_recorded));
-    }
+    write_marks(connection, commit)?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![
@@ -123,51 +124,51 @@ fn write_rows(connection: &Connection, path: &Path, commit: &Commit) -> Result<C
     Ok(Committed::Written)
 }
 
-/// INVARIANT (load before list): the record is the one that was loaded before the keys were listed.
-fn is_version_expected(
-    connection: &Connection,
-    path: &Path,
-    commit: &Commit,
-) -> Result<bool, Failure> {
-    let user = &commit.record.user;
+/// The version of the stored record; 0 if there is none.
+fn stored_version(connection: &Connection, path: &Path, user: &UserId) -> Result<u64, Failure> {
     let stored: Option<(i64, u32)> = connection
         .prepare_cached("SELECT version, schema FROM records WHERE account = ?1 AND user = ?2")?
         .query_row(params![user.account(), user.name()], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
-    if let Some((_, schema)) = stored {
-        check_schema(
-            &format!("the record of `{user}` in `{}`", path.display()),
-            schema,
-        )?;
-    }
-    let version = stored.map_or(0, |(version, _)| version);
-    Ok(version == integer(commit.expected_version()))
+    let Some((version, schema)) = stored else {
+        return Ok(0);
+    };
+    let what = format!("the record of `{user}` in `{}`", path.display());
+    check_schema(&what, schema)?;
+    u64::try_from(version).map_err(|_| {
+        Failure::Refused(ServiceError::permanent(format!(
+            "{what} has the version {version}, which nothing here writes"
+        )))
+    })
 }
 
-/// Marks the changes as recorded; the ids of those that are already.
-fn write_seen(connection: &Connection, commit: &Commit) -> rusqlite::Result<BTreeSet<String>> {
+/// Which of the changes in `commit` are marked as recorded, by a mark that has not expired.
+fn marked(connection: &Connection, commit: &Commit) -> rusqlite::Result<BTreeSet<String>> {
     let user = &commit.record.user;
-    let mut already_recorded = BTreeSet::new();
-    for change_id in &commit.recorded {
-        let written = connection
-            .prepare_cached(
-                "INSERT INTO seen VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at WHERE expires_at <= ?5",
-            )?
-            .execute(params![
-                user.account(),
-                user.name(),
-                change_id,
-                (commit.at + SEEN_FOR).timestamp(),
-                commit.at.timestamp()
-            ])?;
-        if written == 0 {
-            already_recorded.insert(change_id.clone());
+    let mut is_marked = connection.prepare_cached(
+        "SELECT 1 FROM seen WHERE account = ?1 AND user = ?2 AND change_id = ?3 AND expires_at > ?4",
+    )?;
+    let mut marked = BTreeSet::new();
+    for change in &commit.recorded {
+        let now = commit.at.timestamp();
+        if is_marked.exists(params![user.account(), user.name(), change, now])? {
+            marked.insert(change.clone());
         }
     }
-    Ok(already_recorded)
+    Ok(marked)
+}
+
+fn write_marks(connection: &Connection, commit: &Commit) -> rusqlite::Result<()> {
+    let user = &commit.record.user;
+    let mut mark =
+        connection.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2, ?3, ?4)")?;
+    for change in &commit.recorded {
+        let expires_at = (commit.at + SEEN_FOR).timestamp();
+        mark.execute(params![user.account(), user.name(), change, expires_at])?;
+    }
+    Ok(())
 }
 
 fn write_finding(connection: &Connection, path: &Path, commit: &Commit) -> Result<(), Failure> {
