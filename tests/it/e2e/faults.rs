@@ -28,7 +28,7 @@ async fn a_poison_message_does_not_block_the_good_ones_beside_it() {
     let mut dead: Vec<Value> = vec![];
     for _ in 0..40 {
         world.turn().await;
-        dead.extend(world.drain(&world.dead_letters_url).await);
+        dead.extend(world.drain(&world.wiring.dead_letters_url).await);
         if !dead.is_empty() {
             break;
         }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use secondkey::aws::dynamodb::DynamoDbStore;
 use secondkey::detect::audit::{AuditKind, verify_chain};
 use secondkey::detect::finding::{Finding, FindingStatus};
@@ -12,14 +12,13 @@ use secondkey::detect::user_record::UserRecord;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::{Value, json};
 
-use crate::stack::clients::{REGION, config};
+use crate::stack::clients::config;
 use crate::stack::emulator::Emulator;
 use crate::stack::pump::{Turn, pump_once};
+pub use crate::stack::wiring::ACCOUNT;
+use crate::stack::wiring::{Wiring, cloudtrail_record, wire};
 use crate::stack::{build, stack};
 use crate::table::new_table;
-
-/// moto's account.
-pub const ACCOUNT: &str = "123456789012";
 
 /// The settling time of the function under test, in seconds.
 const SETTLE_SECONDS: &str = "2";
@@ -45,12 +44,7 @@ pub struct World {
     pub table: String,
     pub function: Emulator,
     pub user: String,
-    pub changes_url: String,
-    pub dead_letters_url: String,
-    alerts_url: String,
-    bus_events_url: String,
-    events: aws_sdk_eventbridge::Client,
-    bus: String,
+    pub wiring: Wiring,
 }
 
 impl World {
@@ -64,54 +58,8 @@ impl World {
         let config = config(&stack.moto_url).await;
         let iam = aws_sdk_iam::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
-        let sns = aws_sdk_sns::Client::new(&config);
-        let events = aws_sdk_eventbridge::Client::new(&config);
         let (dynamodb, table) = new_table().await;
-        let (dead_letters_url, dead_letters_arn) = queue(&sqs, &format!("{name}-dead"), &[]).await;
-        let redrive =
-            json!({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": TRIES}).to_string();
-        let (changes_url, changes_arn) = queue(
-            &sqs,
-            &format!("{name}-changes"),
-            &[("RedrivePolicy", &redrive)],
-        )
-        .await;
-        let (alerts_url, alerts_arn) = queue(&sqs, &format!("{name}-alerts"), &[]).await;
-        let (bus_events_url, bus_events_arn) = queue(&sqs, &format!("{name}-bus"), &[]).await;
-
-        let topic = sns
-            .create_topic()
-            .name(name)
-            .send()
-            .await
-            .expect("a topic can be made");
-        let topic_arn = topic.topic_arn.expect("a topic has an ARN");
-        sns.subscribe()
-            .topic_arn(&topic_arn)
-            .protocol("sqs")
-            .endpoint(alerts_arn)
-            .attributes("RawMessageDelivery", "true")
-            .send()
-            .await
-            .expect("a queue can subscribe");
-
-        let bus = format!("{name}-bus");
-        events
-            .create_event_bus()
-            .name(&bus)
-            .send()
-            .await
-            .expect("a bus can be made");
-        let pattern = include_str!("../../../infra/event-pattern.json");
-        rule(&events, &bus, "changes", pattern, &changes_arn).await;
-        rule(
-            &events,
-            &bus,
-            "findings",
-            r#"{"source":["secondkey"]}"#,
-            &bus_events_arn,
-        )
-        .await;
+        let wiring = wire(&config, name, TRIES).await;
 
         let user = format!("User-{name}");
         iam.create_user()
@@ -123,13 +71,10 @@ impl World {
         let mut environment = vec![
             ("AWS_ENDPOINT_URL", stack.moto_url.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb_url.clone()),
-            ("ACCOUNT_ID", ACCOUNT.to_owned()),
             ("TABLE_NAME", table.clone()),
-            ("CHANGES_QUEUE_URL", changes_url.clone()),
-            ("ALERT_TOPIC_ARN", topic_arn),
-            ("EVENT_BUS_NAME", bus.clone()),
             ("SETTLE_SECONDS", SETTLE_SECONDS.to_owned()),
         ];
+        environment.extend(wiring.environment());
         environment.extend(setup.environment);
         let environment: Vec<(&str, &str)> = environment
             .iter()
@@ -143,12 +88,7 @@ impl World {
             table,
             function,
             user,
-            changes_url,
-            dead_letters_url,
-            alerts_url,
-            bus_events_url,
-            events,
-            bus,
+            wiring,
         }
     }
 
@@ -223,39 +163,12 @@ impl World {
 
     /// A CloudTrail record of now.
     pub fn record(event: &str, parameters: &Value) -> Value {
-        json!({
-            "eventVersion": "1.11",
-            "eventID": format!("{:032x}", fastrand::u128(..)),
-            "eventTime": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-            "eventSource": "iam.amazonaws.com",
-            "eventName": event,
-            "awsRegion": REGION,
-            "sourceIPAddress": "198.51.100.24",
-            "userAgent": "aws-cli/2.27.0",
-            "recipientAccountId": ACCOUNT,
-            "requestParameters": parameters,
-            "responseElements": null,
-            "userIdentity": {"type": "IAMUser", "accountId": ACCOUNT, "userName": "dana",
-                "arn": format!("arn:aws:iam::{ACCOUNT}:user/dana")},
-        })
+        cloudtrail_record(event, parameters, Utc::now())
     }
 
     /// Puts `record` on the bus, from where the rule leads it into the changes queue.
     pub async fn tell(&self, record: Value) {
-        let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder()
-            .event_bus_name(&self.bus)
-            .source("aws.iam")
-            .detail_type("AWS API Call via CloudTrail")
-            .detail(record.to_string())
-            .build();
-        let put = self
-            .events
-            .put_events()
-            .entries(entry)
-            .send()
-            .await
-            .expect("events can be put");
-        assert_eq!(put.failed_entry_count, 0);
+        self.wiring.put_event(&record).await;
     }
 
     /// Puts `body` into the changes queue itself.
@@ -263,7 +176,7 @@ impl World {
         let sent = self
             .sqs
             .send_message()
-            .queue_url(&self.changes_url)
+            .queue_url(&self.wiring.changes_url)
             .message_body(body)
             .send()
             .await;
@@ -272,7 +185,7 @@ impl World {
 
     /// Lets the function work once.
     pub async fn turn(&self) -> Turn {
-        pump_once(&self.sqs, &self.changes_url, &self.function).await
+        pump_once(&self.sqs, &self.wiring.changes_url, &self.function).await
     }
 
     /// Lets the function work until `holds`; fails with its log if it takes too long.
@@ -300,7 +213,7 @@ impl World {
             let got = self
                 .sqs
                 .get_queue_attributes()
-                .queue_url(&self.changes_url)
+                .queue_url(&self.wiring.changes_url)
                 .set_attribute_names(Some(wanted.to_vec()))
                 .send()
                 .await
@@ -368,14 +281,14 @@ impl World {
 
     /// Takes the alerts that reached the queue behind the topic, in order of sequence.
     pub async fn alerts(&self) -> Vec<Value> {
-        let mut alerts = self.drain(&self.alerts_url).await;
+        let mut alerts = self.drain(&self.wiring.alerts_url).await;
         alerts.sort_by_key(|alert| alert["sequence"].as_u64());
         alerts
     }
 
     /// Takes the alerts that reached the queue behind the event bus.
     pub async fn bus_events(&self) -> Vec<Value> {
-        self.drain(&self.bus_events_url).await
+        self.drain(&self.wiring.bus_events_url).await
     }
 
     /// Takes what is in the queue at `url`, as JSON where it is any.
@@ -419,52 +332,4 @@ pub fn kinds(alerts: &[Value]) -> Vec<&str> {
         .iter()
         .map(|alert| alert["kind"].as_str().expect("an alert has a kind"))
         .collect()
-}
-
-async fn queue(
-    sqs: &aws_sdk_sqs::Client,
-    name: &str,
-    attributes: &[(&str, &str)],
-) -> (String, String) {
-    let mut request = sqs.create_queue().queue_name(name).attributes(
-        aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout,
-        "60",
-    );
-    for (attribute, value) in attributes {
-        request = request.attributes((*attribute).into(), *value);
-    }
-    let made = request.send().await.expect("a queue can be made");
-    (
-        made.queue_url.expect("a queue has a URL"),
-        format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
-    )
-}
-
-async fn rule(
-    events: &aws_sdk_eventbridge::Client,
-    bus: &str,
-    name: &str,
-    pattern: &str,
-    target_arn: &str,
-) {
-    events
-        .put_rule()
-        .name(name)
-        .event_bus_name(bus)
-        .event_pattern(pattern)
-        .send()
-        .await
-        .expect("a rule can be made");
-    let target = aws_sdk_eventbridge::types::Target::builder()
-        .id("queue")
-        .arn(target_arn)
-        .build();
-    events
-        .put_targets()
-        .rule(name)
-        .event_bus_name(bus)
-        .targets(target.expect("it has an id and an ARN"))
-        .send()
-        .await
-        .expect("a rule can have a target");
 }

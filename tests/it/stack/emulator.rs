@@ -1,18 +1,26 @@
 //! One Lambda function in AWS's runtime interface emulator.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::clients::{ACCESS_KEY, REGION};
-use super::server::{Watched, free_port};
+use super::server::{Watched, free_port, fresh_file};
 use super::{fetch, http};
+
+/// How long an invocation may take, in which nothing is done on purpose to make it slow.
+const ANSWERS_WITHIN: Duration = Duration::from_mins(2);
+
+/// Becomes the function `$1`, after writing its number into the file `$0`. The emulator makes it the leader of a process
+/// group of its own, which the end of the emulator's group would leave behind.
+const BOOTSTRAP: &str = r#"echo $$ >"$0"; exec "$1""#;
 
 /// A function that runs in the emulator. Dropping it ends both.
 pub struct Emulator {
     url: String,
+    function: PathBuf,
     process: Watched,
 }
 
@@ -23,6 +31,7 @@ impl Emulator {
             .await
             .expect("the emulator could not be fetched");
         let (port, runtime_port) = (free_port(), free_port());
+        let function = fresh_file("function", "pid");
         let mut command = Command::new("env");
         command
             .arg("-i")
@@ -47,8 +56,10 @@ impl Emulator {
                 "--runtime-interface-emulator-address",
                 &format!("127.0.0.1:{port}"),
             ])
+            .args(["/bin/sh", "-c", BOOTSTRAP])
+            .arg(&function)
             .arg(bootstrap);
-        let process = Watched::start("emulator", &command);
+        let process = Watched::start_with_group("emulator", &command, &function);
         let began = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", port))
             .await
@@ -63,13 +74,30 @@ impl Emulator {
         }
         Self {
             url: format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"),
+            function,
             process,
         }
     }
 
     /// What the function answers to `payload`; an error of the function is an object with `errorMessage`.
     pub async fn invoke(&self, payload: &Value) -> Value {
-        http::post_json(self.url.clone(), payload).await
+        let answer = self.try_invoke(payload, ANSWERS_WITHIN).await;
+        answer.unwrap_or_else(|| panic!("the function does not answer:\n{}", self.log()))
+    }
+
+    /// What the function answers to `payload`, or what the emulator says in place of a function that died; nothing if there
+    /// is no answer within `patience`.
+    pub async fn try_invoke(&self, payload: &Value, patience: Duration) -> Option<Value> {
+        http::try_post_json(self.url.clone(), payload, patience).await
+    }
+
+    /// The function's process, if one was started. The emulator starts another one for the invocation after the next.
+    pub fn function_process(&self) -> Option<u32> {
+        std::fs::read_to_string(&self.function)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// What the function and the emulator printed so far.

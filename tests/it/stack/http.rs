@@ -1,5 +1,7 @@
 //! The few plain HTTP requests that no SDK makes.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 /// The status of the answer to a GET, if there is one.
@@ -23,8 +25,20 @@ pub async fn post(url: String, body: String) -> String {
     .expect("a POST ends")
 }
 
-/// The JSON of the answer to a POST of `body`.
-pub async fn post_json(url: String, body: &Value) -> Value {
-    let answer = post(url, body.to_string()).await;
-    serde_json::from_str(&answer).unwrap_or(Value::String(answer))
+/// The JSON of the answer to a POST of `body`, whatever its status; nothing if there is none within `patience`.
+pub async fn try_post_json(url: String, body: &Value, patience: Duration) -> Option<Value> {
+    let body = body.to_string();
+    tokio::task::spawn_blocking(move || {
+        let mut answer = ureq::post(&url)
+            .config()
+            .http_status_as_error(false)
+            .timeout_global(Some(patience))
+            .build()
+            .send(body)
+            .ok()?;
+        let answer = answer.body_mut().read_to_string().ok()?;
+        Some(serde_json::from_str(&answer).unwrap_or(Value::String(answer)))
+    })
+    .await
+    .expect("a POST ends")
 }

@@ -2,6 +2,11 @@
 //! runtime interface emulator, and a moto server for IAM, SNS, SQS and EventBridge. Fetched once into the target
 //! directory, started by the first test that needs them, and ended with the test process, however it ends.
 
+#![allow(
+    dead_code,
+    reason = "two test binaries share the stack, and neither uses all of it"
+)]
+
 pub mod build;
 pub mod clients;
 pub mod emulator;
@@ -9,7 +14,9 @@ pub mod fetch;
 pub mod http;
 pub mod proxy;
 pub mod pump;
+pub mod relay;
 pub mod server;
+pub mod wiring;
 
 use std::sync::OnceLock;
 

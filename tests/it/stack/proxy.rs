@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+
+use super::relay;
 
 /// Which requests are answered with what, and how often yet.
 #[derive(Debug, Clone)]
@@ -87,40 +89,14 @@ async fn one_request(
     upstream: &str,
     state: &Mutex<State>,
 ) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    let head_ends = loop {
-        if let Some(at) = request.windows(4).position(|end| end == b"\r\n\r\n") {
-            break at + 4;
-        }
-        if client.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
+    let Some(request) = relay::read(&mut client).await? else {
+        return Ok(());
     };
-    let head = String::from_utf8_lossy(&request[..head_ends]).into_owned();
-    let length: usize = head
-        .lines()
-        .find_map(|line| {
-            line.to_lowercase()
-                .strip_prefix("content-length:")?
-                .trim()
-                .parse()
-                .ok()
-        })
-        .unwrap_or(0);
-    while request.len() < head_ends + length {
-        if client.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-    }
-    if let Some(answer) = fault(state, &String::from_utf8_lossy(&request)) {
+    let whole = format!("{}{}", request.head, String::from_utf8_lossy(&request.body));
+    if let Some(answer) = fault(state, &whole) {
         return client.write_all(answer.as_bytes()).await;
     }
-    let mut server = TcpStream::connect(upstream).await?;
-    let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-    server.write_all(head.as_bytes()).await?;
-    server.write_all(&request[head_ends..]).await?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).await?;
+    let answer = relay::forward(&request, upstream).await?;
     client.write_all(&answer).await
 }
 

@@ -11,7 +11,7 @@ use super::clients::REGION;
 use super::emulator::Emulator;
 
 /// How soon a message that failed comes again, in seconds.
-const COMES_AGAIN_AFTER_SECONDS: i32 = 1;
+pub const COMES_AGAIN_AFTER_SECONDS: i32 = 1;
 
 /// What one turn moved.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -69,8 +69,9 @@ pub async fn pump_once(client: &Client, queue_url: &str, function: &Emulator) ->
     turn
 }
 
-/// A function error, or an answer that names a message without an id, fails the whole batch.
-fn failed_ids(answer: &Value, messages: &[Message]) -> BTreeSet<String> {
+/// The ids of the messages that failed. A function error, or an answer that names a message without an id, fails the whole
+/// batch.
+pub fn failed_ids(answer: &Value, messages: &[Message]) -> BTreeSet<String> {
     let named: Option<Vec<&str>> = answer["batchItemFailures"].as_array().map(|failures| {
         failures
             .iter()
@@ -88,7 +89,8 @@ fn failed_ids(answer: &Value, messages: &[Message]) -> BTreeSet<String> {
     }
 }
 
-fn record(message: &Message) -> Value {
+/// `message` as Lambda hands it to a function.
+pub fn record(message: &Message) -> Value {
     let attributes: serde_json::Map<String, Value> = message
         .attributes
         .iter()

@@ -15,10 +15,11 @@ const STARTS_WITHIN: Duration = Duration::from_secs(90);
 /// How often another port is tried where somebody else took the one that was free.
 const PORTS_TRIED: u32 = 5;
 
-/// Runs a command in a process group of its own until standard input ends; then kills the group. An interrupt from the
-/// keyboard reaches the watcher too, and must not end it before its work is done.
-const WATCH: &str =
-    r#"trap "" INT TERM HUP; set -m; "$@" </dev/null & cat >/dev/null; kill -9 -- "-$!""#;
+/// Runs a command in a process group of its own until standard input ends; then kills the group, and the one whose number
+/// stands in the file `$0`. An interrupt from the keyboard reaches the watcher too, and must not end it before its work is
+/// done.
+const WATCH: &str = r#"trap "" INT TERM HUP; set -m; "$@" </dev/null & cat >/dev/null; kill -9 -- "-$!"
+    [ ! -s "$0" ] || kill -9 -- "-$(cat "$0")" 2>/dev/null"#;
 
 /// A running server. Dropping it ends it; so does the end of the test process, by whatever cause.
 pub struct Server {
@@ -37,15 +38,17 @@ pub struct Watched {
 impl Watched {
     /// Starts `command`, which keeps its folder and its environment.
     pub fn start(name: &str, command: &Command) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let logs = fetch::stack_folder().join("logs");
-        std::fs::create_dir_all(&logs).expect("the target directory can be written to");
-        let log = logs.join(format!("{name}-{}-{number}.log", std::process::id()));
+        Self::start_with_group(name, command, Path::new("/dev/null"))
+    }
+
+    /// Starts `command`, and ends with it also the process group whose number it writes into the file `group`.
+    pub fn start_with_group(name: &str, command: &Command, group: &Path) -> Self {
+        let log = fresh_file(name, "log");
         let out = File::create(&log).expect("the target directory can be written to");
         let mut watcher = Command::new("bash");
         watcher
-            .args(["-c", WATCH, "bash"])
+            .args(["-c", WATCH])
+            .arg(group)
             .arg(command.get_program())
             .args(command.get_args())
             .stdin(Stdio::piped())
@@ -80,6 +83,15 @@ impl Drop for Watched {
         drop(self.watcher.stdin.take());
         let _ = self.watcher.wait();
     }
+}
+
+/// A path beside the logs that nobody else uses.
+pub fn fresh_file(name: &str, ending: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let logs = fetch::stack_folder().join("logs");
+    std::fs::create_dir_all(&logs).expect("the target directory can be written to");
+    logs.join(format!("{name}-{}-{number}.{ending}", std::process::id()))
 }
 
 /// A port that nobody listens on now.
