@@ -57,7 +57,7 @@ impl IamKeySource {
                 Err(error) => return unlisted(&error, requested_at),
             };
             marker.clone_from(&page.marker);
-            match add_page(partial, page) {
+            match add_page(partial, page, name) {
                 AfterPage::Complete(listing) => return Ok(listing),
                 AfterPage::More(more) => partial = more,
             }
@@ -162,11 +162,13 @@ impl KeySource for IamKeySource {
     }
 }
 
-fn add_page(partial: PartialListing, page: ListAccessKeysOutput) -> AfterPage {
+fn add_page(partial: PartialListing, page: ListAccessKeysOutput, asked_for: &str) -> AfterPage {
+    // What still calls a renamed user by the former name must not have somebody else listed from then on.
     let name = page
         .access_key_metadata
         .iter()
-        .find_map(|key| key.user_name.clone());
+        .find_map(|key| key.user_name.clone())
+        .filter(|name| name.to_lowercase() == asked_for.to_lowercase());
     let keys: BTreeMap<String, AccessKey> = page
         .access_key_metadata
         .into_iter()

@@ -5,6 +5,7 @@ use secondkey::detect::audit::AuditKind::{
 };
 use secondkey::detect::finding::{CloseReason, FindingStatus};
 use secondkey::detect::user::UserId;
+use secondkey::pipeline::message::recheck_body;
 use serde_json::json;
 
 use super::world::{ACCOUNT, World, kinds};
@@ -295,6 +296,38 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
             .contains(&UserRenamed)
     );
     assert!(world.trail(&world.user_id()).await.contains(&UserRenamed));
+}
+
+#[tokio::test]
+async fn a_listing_that_calls_a_renamed_user_by_the_former_name_misleads_nobody() {
+    let world = World::new("former-name").await;
+    let [first, _] = world.open().await;
+    world.until_quiet().await;
+    // In lower case, for moto knows a user in one spelling only.
+    let new_name = format!("{}-new", world.user).to_lowercase();
+    world
+        .iam
+        .update_user()
+        .user_name(&world.user)
+        .new_user_name(&new_name)
+        .send()
+        .await
+        .expect("the user can be renamed");
+    let listed = world.iam.list_access_keys().user_name(&new_name).send();
+    let listed = listed.await.expect("the keys can be listed");
+    let named = listed.access_key_metadata[0].user_name.as_deref();
+    assert_eq!(named, Some(world.user.as_str()), "moto keeps it in the key");
+
+    let new_user = UserId::new(ACCOUNT, &new_name);
+    for _ in 0..2 {
+        world.send(&recheck_body(&new_user)).await;
+        world.until_quiet().await;
+    }
+    let findings = world.findings(FindingStatus::Open).await;
+    let new = findings.iter().find(|open| open.id.user == new_user);
+    let new = new.expect("the finding is open under the new name");
+    assert_eq!(new.display_name, new_user.name());
+    assert!(new.active_keys().any(|key| key == first));
 }
 
 #[tokio::test]
