@@ -127,9 +127,15 @@ async fn recheck_part(
         .collect();
     for attempt in 0..MAX_ATTEMPTS {
         // INVARIANT (load before list): what the next version holds was listed after this one was written.
-        let (record, owed) = try_join(parts.store.record(user), parts.store.owed(user)).await?;
-        let former = former_finding(parts, &record, changes).await?;
-        let listing = parts.keys.list(user, spelling(&record, changes)).await?;
+        let record = parts.store.record(user).await?;
+        let former_and_listing = async {
+            let former = former_finding(parts, &record, changes).await?;
+            let listing = parts.keys.list(user, spelling(&record, changes)).await?;
+            Ok((former, listing))
+        };
+        // Read after the record, or an alert that this version of it owes could be overlooked, and overtaken.
+        let (owed, (former, listing)) =
+            try_join(parts.store.owed(user), former_and_listing).await?;
         let now = now.max(listing.requested_at());
 
         let mut already_recorded = of_other_parts.clone();

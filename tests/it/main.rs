@@ -13,6 +13,7 @@
 
 mod e2e;
 mod events;
+mod interleaving;
 mod replay_input;
 mod replay_oracle;
 mod stack;
