@@ -16,7 +16,9 @@ use crate::stack::clients::config;
 use crate::stack::emulator::Emulator;
 use crate::stack::pump::{Turn, pump_once};
 pub use crate::stack::wiring::ACCOUNT;
-use crate::stack::wiring::{Wiring, cloudtrail_record, wire};
+use crate::stack::wiring::{
+    MessageCounts, Wiring, cloudtrail_record, message_counts, take_all, wire,
+};
 use crate::stack::{build, stack};
 use crate::table::new_table;
 
@@ -205,23 +207,8 @@ impl World {
     /// Lets the function work until no re-check is on its way.
     pub async fn until_quiet(&self) {
         self.until("no re-check is on its way", async || {
-            let wanted = [
-                aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages,
-                aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-                aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-            ];
-            let got = self
-                .sqs
-                .get_queue_attributes()
-                .queue_url(&self.wiring.changes_url)
-                .set_attribute_names(Some(wanted.to_vec()))
-                .send()
-                .await
-                .expect("the queue can be looked at");
-            got.attributes
-                .unwrap_or_default()
-                .values()
-                .all(|count| count == "0")
+            let counts = message_counts(&self.sqs, &self.wiring.changes_url).await;
+            counts == MessageCounts::default()
         })
         .await;
     }
@@ -293,36 +280,7 @@ impl World {
 
     /// Takes what is in the queue at `url`, as JSON where it is any.
     pub async fn drain(&self, url: &str) -> Vec<Value> {
-        let mut all = vec![];
-        loop {
-            let received = self
-                .sqs
-                .receive_message()
-                .queue_url(url)
-                .max_number_of_messages(10)
-                .send()
-                .await;
-            let messages = received
-                .expect("the queue can be read")
-                .messages
-                .unwrap_or_default();
-            if messages.is_empty() {
-                return all;
-            }
-            for message in messages {
-                let body = message.body.unwrap_or_default();
-                all.push(serde_json::from_str(&body).unwrap_or(Value::String(body)));
-                let handle = message.receipt_handle.unwrap_or_default();
-                let deleted = self
-                    .sqs
-                    .delete_message()
-                    .queue_url(url)
-                    .receipt_handle(handle)
-                    .send()
-                    .await;
-                deleted.expect("a message can be deleted");
-            }
-        }
+        take_all(&self.sqs, url).await
     }
 }
 

@@ -100,6 +100,11 @@ impl Emulator {
             .ok()
     }
 
+    /// The file into which the function and the emulator print.
+    pub fn log_file(&self) -> &Path {
+        &self.process.log
+    }
+
     /// What the function and the emulator printed so far.
     pub fn log(&self) -> String {
         self.process.printed()

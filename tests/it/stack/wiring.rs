@@ -1,6 +1,7 @@
 //! The queues, the topic, the bus and the rules between IAM's events, the detector and whoever gets its alerts.
 
 use aws_config::SdkConfig;
+use aws_sdk_sqs::types::QueueAttributeName;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
@@ -117,16 +118,82 @@ pub fn cloudtrail_record(event: &str, parameters: &Value, at: DateTime<Utc>) -> 
     })
 }
 
+/// How many messages a queue holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MessageCounts {
+    pub visible: usize,
+    pub delayed: usize,
+    pub in_flight: usize,
+}
+
+/// How many messages the queue at `url` holds.
+pub async fn message_counts(sqs: &aws_sdk_sqs::Client, url: &str) -> MessageCounts {
+    let wanted = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let got = sqs
+        .get_queue_attributes()
+        .queue_url(url)
+        .set_attribute_names(Some(wanted.to_vec()))
+        .send()
+        .await
+        .expect("the queue can be looked at");
+    let attributes = got.attributes.unwrap_or_default();
+    let [visible, delayed, in_flight] = wanted.map(|name| {
+        let count = attributes.get(&name).and_then(|count| count.parse().ok());
+        count.expect("a queue tells what it holds")
+    });
+    MessageCounts {
+        visible,
+        delayed,
+        in_flight,
+    }
+}
+
+/// Takes what is in the queue at `url`, as JSON where it is any.
+pub async fn take_all(sqs: &aws_sdk_sqs::Client, url: &str) -> Vec<Value> {
+    let mut all = vec![];
+    loop {
+        let received = sqs
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(10)
+            .send()
+            .await;
+        let messages = received
+            .expect("the queue can be read")
+            .messages
+            .unwrap_or_default();
+        if messages.is_empty() {
+            return all;
+        }
+        for message in messages {
+            let body = message.body.unwrap_or_default();
+            all.push(serde_json::from_str(&body).unwrap_or(Value::String(body)));
+            let handle = message.receipt_handle.unwrap_or_default();
+            let deleted = sqs
+                .delete_message()
+                .queue_url(url)
+                .receipt_handle(handle)
+                .send()
+                .await;
+            deleted.expect("a message can be deleted");
+        }
+    }
+}
+
 /// A new queue: its URL and its ARN.
 async fn queue(
     sqs: &aws_sdk_sqs::Client,
     name: &str,
     attributes: &[(&str, &str)],
 ) -> (String, String) {
-    let mut request = sqs.create_queue().queue_name(name).attributes(
-        aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout,
-        "60",
-    );
+    let mut request = sqs
+        .create_queue()
+        .queue_name(name)
+        .attributes(QueueAttributeName::VisibilityTimeout, "60");
     for (attribute, value) in attributes {
         request = request.attributes((*attribute).into(), *value);
     }

@@ -1,0 +1,34 @@
+//! Re-checks in the queue that are so far off that nobody waits for them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::stack::relay::Request;
+
+/// From which delay on a re-check is a far one, in seconds.
+const FAR_SECONDS: i64 = 60;
+
+/// A re-check that was queued with a long delay: the last look after a finding that was never confirmed, or an alert that
+/// was owed for long.
+#[derive(Debug, Clone)]
+pub struct FarRecheck {
+    pub body: String,
+    pub due: Instant,
+}
+
+/// The far re-check that `request` queues, if it is one.
+pub fn far_recheck(request: &Request) -> Option<FarRecheck> {
+    if !request.head.contains("AmazonSQS.SendMessage") {
+        return None;
+    }
+    let message: Value = serde_json::from_slice(&request.body).ok()?;
+    let delay = message["DelaySeconds"].as_i64()?;
+    (delay >= FAR_SECONDS).then(|| FarRecheck {
+        body: message["MessageBody"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        due: Instant::now() + Duration::from_secs(delay.unsigned_abs()),
+    })
+}
