@@ -7,8 +7,9 @@ use crate::detect::Timestamp;
 use crate::detect::alert::{AlertKind, OwedAlert};
 use crate::detect::policy::Policy;
 
-/// What to deliver now, and what to wait for. What others owe is theirs until it is due. What is new is delivered at once,
-/// unless it would overtake an older alert that a sink still waits for; an opening waits for nothing.
+/// What to deliver now, and what to wait for. What others owe is theirs until it is due. What is new is delivered at once.
+/// Neither overtakes an older alert that its sink still waits for, unless it is an opening. One that is due and held back
+/// goes out together with the older one, which somebody sees to.
 #[must_use]
 pub fn in_turn(
     owed: &[OwedAlert],
@@ -18,12 +19,16 @@ pub fn in_turn(
     let (due, not_due): (Vec<OwedAlert>, Vec<OwedAlert>) =
         owed.iter().cloned().partition(|owed| owed.due_at <= now);
     let overtakes = |owed: &OwedAlert| {
-        owed.alert.kind != AlertKind::Opened && not_due.iter().any(|older| older.sink == owed.sink)
+        owed.alert.kind != AlertKind::Opened
+            && not_due
+                .iter()
+                .any(|older| older.sink == owed.sink && older.alert.sequence < owed.alert.sequence)
     };
     let (held, at_once): (Vec<OwedAlert>, Vec<OwedAlert>) =
         new.iter().cloned().partition(overtakes);
+    let due_in_turn = due.into_iter().filter(|owed| !overtakes(owed));
     (
-        due.into_iter().chain(at_once).collect(),
+        due_in_turn.chain(at_once).collect(),
         not_due.into_iter().chain(held).collect(),
     )
 }
@@ -85,6 +90,21 @@ mod tests {
         assert_eq!(places(&later), [("sns", 2), ("sns", 4)]);
         let (now, later) = in_turn(&waiting, &new, at(130));
         assert_eq!(places(&now), [("sns", 2), ("eventbridge", 4), ("sns", 4)]);
+        assert_eq!(places(&later), []);
+    }
+
+    #[test]
+    fn a_closing_that_is_due_does_not_overtake_an_opening_that_was_postponed() {
+        let owed = [
+            owed("sns", 2, AlertKind::Opened, 480),
+            owed("sns", 4, AlertKind::Closed, 270),
+            owed("eventbridge", 4, AlertKind::Closed, 270),
+        ];
+        let (now, later) = in_turn(&owed, &[], at(270));
+        assert_eq!(places(&now), [("eventbridge", 4)]);
+        assert_eq!(places(&later), [("sns", 2)]);
+        let (now, later) = in_turn(&owed, &[], at(480));
+        assert_eq!(places(&now), [("sns", 2), ("sns", 4), ("eventbridge", 4)]);
         assert_eq!(places(&later), []);
     }
 

@@ -14,6 +14,7 @@
 mod e2e;
 mod events;
 mod interleaving;
+mod reference;
 mod replay_input;
 mod replay_oracle;
 mod stack;

@@ -1,0 +1,230 @@
+//! Every effect of the pipeline, counted, and failed at will: wrappers around a real store, and around the test's IAM and
+//! sinks.
+
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::channel::{mpsc, oneshot};
+
+use secondkey::detect::Timestamp;
+use secondkey::detect::alert::{Alert, OwedAlert};
+use secondkey::detect::listing::KeyListing;
+use secondkey::detect::retire::LastUses;
+use secondkey::detect::user::UserId;
+use secondkey::detect::user_record::UserRecord;
+use secondkey::pipeline::alert_sink::AlertSink;
+use secondkey::pipeline::commit::{Commit, Committed};
+use secondkey::pipeline::error::{ErrorKind, ServiceError};
+use secondkey::pipeline::finding_store::FindingStore;
+use secondkey::pipeline::key_source::KeySource;
+
+use super::journal::Journal;
+
+/// How an effect fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It is refused for good.
+    Error,
+    /// It is refused for now.
+    Throttle,
+    /// It is never carried out and never answers: the invocation is cut, as Lambda does at its timeout.
+    Timeout,
+    /// It is carried out, and the answer is lost.
+    AnswerLost,
+    /// It waits until it is told to go on, while others work.
+    Stall,
+}
+
+impl Way {
+    /// The four ways to fail.
+    pub const FAILURES: [Self; 4] = [Self::Error, Self::Throttle, Self::Timeout, Self::AnswerLost];
+}
+
+/// What stops a worker.
+pub enum Halt {
+    /// It has to be cut.
+    Cut,
+    /// It waits for this.
+    Stalled(oneshot::Sender<()>),
+}
+
+/// The effects of all workers of one world, counted in the order in which they begin.
+#[derive(Clone, Default)]
+pub struct Effects(Arc<Mutex<Planned>>);
+
+#[derive(Default)]
+struct Planned {
+    begun: u64,
+    failures: Vec<(u64, Way)>,
+    failed: Vec<String>,
+}
+
+impl Effects {
+    /// Fails the effect that is `after` effects away; 0 is the next one.
+    pub fn fail(&self, after: u64, way: Way) {
+        let mut planned = self.0.lock().unwrap();
+        let place = planned.begun + after;
+        planned.failures.push((place, way));
+    }
+
+    /// How many effects have begun.
+    pub fn begun(&self) -> u64 {
+        self.0.lock().unwrap().begun
+    }
+
+    /// The effects that failed, in words.
+    pub fn failed(&self) -> Vec<String> {
+        self.0.lock().unwrap().failed.clone()
+    }
+
+    fn begin(&self, name: &str) -> Option<Way> {
+        let mut planned = self.0.lock().unwrap();
+        let place = planned.begun;
+        planned.begun += 1;
+        let found = planned.failures.iter().position(|(at, _)| *at == place)?;
+        let (_, way) = planned.failures.remove(found);
+        planned.failed.push(format!("{name}: {way:?}"));
+        Some(way)
+    }
+}
+
+/// The effects of one worker.
+#[derive(Clone)]
+pub struct Hands {
+    effects: Effects,
+    halt: mpsc::UnboundedSender<Halt>,
+}
+
+impl Hands {
+    /// Hands, and where they say that they are stopped.
+    pub fn new(effects: &Effects) -> (Self, mpsc::UnboundedReceiver<Halt>) {
+        let (halt, halted) = mpsc::unbounded();
+        let effects = effects.clone();
+        (Self { effects, halt }, halted)
+    }
+
+    /// Carries out `effect`, if it is not its turn to fail.
+    pub async fn carry_out<T>(
+        &self,
+        name: &str,
+        effect: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        // Lets the re-checks of one batch take turns, also where the storage answers at once.
+        tokio::task::yield_now().await;
+        match self.effects.begin(name) {
+            None => effect.await,
+            Some(Way::Error) => Err(ServiceError::permanent(format!("{name} was refused"))),
+            Some(Way::Throttle) => Err(ServiceError::retryable(format!("{name} was throttled"))),
+            Some(Way::AnswerLost) => {
+                effect.await?;
+                Err(ServiceError::retryable(format!(
+                    "the answer to {name} was lost"
+                )))
+            }
+            Some(Way::Timeout) => {
+                self.halt.unbounded_send(Halt::Cut).unwrap();
+                pending().await
+            }
+            Some(Way::Stall) => {
+                let (go_on, told) = oneshot::channel();
+                self.halt.unbounded_send(Halt::Stalled(go_on)).unwrap();
+                told.await.unwrap();
+                effect.await
+            }
+        }
+    }
+}
+
+/// A store whose effects are counted, and whose commits stand in the journal.
+pub struct WatchedStore {
+    pub inner: Arc<dyn FindingStore>,
+    pub hands: Hands,
+    pub journal: Journal,
+}
+
+#[async_trait]
+impl FindingStore for WatchedStore {
+    async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError> {
+        let name = format!("reading the record of {}", user.name());
+        self.hands.carry_out(&name, self.inner.record(user)).await
+    }
+
+    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError> {
+        let name = format!("reading what is owed for {}", user.name());
+        self.hands.carry_out(&name, self.inner.owed(user)).await
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
+        let name = format!("a commit of {}", commit.record.user.name());
+        let written = async {
+            let committed = self.inner.commit(commit).await?;
+            if committed == Committed::Written {
+                self.journal.committed(commit);
+            }
+            Ok(committed)
+        };
+        self.hands.carry_out(&name, written).await
+    }
+
+    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
+        let name = format!("postponing an alert to {}", owed.sink);
+        let postponed = self.inner.postpone(owed, until);
+        self.hands.carry_out(&name, postponed).await
+    }
+
+    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
+        let name = format!("ticking off an alert to {}", owed.sink);
+        self.hands.carry_out(&name, self.inner.tick_off(owed)).await
+    }
+}
+
+/// A key source whose effects are counted.
+pub struct WatchedKeys<K> {
+    pub inner: K,
+    pub hands: Hands,
+}
+
+#[async_trait]
+impl<K: KeySource> KeySource for WatchedKeys<K> {
+    async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
+        let effect = format!("listing the keys of {}", user.name());
+        let listed = self.inner.list(user, name);
+        self.hands.carry_out(&effect, listed).await
+    }
+
+    async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
+        // What is never told is not told; the alert goes out without it.
+        match self.hands.effects.begin("asking for last uses") {
+            None | Some(Way::Stall) => self.inner.last_used(user, keys).await,
+            Some(Way::Error | Way::Throttle | Way::AnswerLost) => LastUses::new(),
+            Some(Way::Timeout) => pending().await,
+        }
+    }
+}
+
+/// A sink that is out of order now and then. What it takes stands in the journal.
+pub struct WatchedSink {
+    pub name: &'static str,
+    pub hands: Hands,
+    pub journal: Journal,
+}
+
+#[async_trait]
+impl AlertSink for WatchedSink {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn send(&self, alert: &Alert, _: &LastUses) -> Result<(), ServiceError> {
+        let name = format!("sending an alert to {}", self.name);
+        let received = async { self.journal.received(self.name, alert) };
+        let sent = self.hands.carry_out(&name, received).await;
+        if let Err(error) = &sent
+            && error.kind() == ErrorKind::Permanent
+        {
+            self.journal.entries().refused_by.insert(self.name);
+        }
+        sent
+    }
+}

@@ -1,0 +1,88 @@
+//! What really happened to the effects: what was committed, what the sinks took. It outlives the workers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use secondkey::detect::Timestamp;
+use secondkey::detect::alert::Alert;
+use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::user::UserId;
+use secondkey::pipeline::commit::Commit;
+use secondkey::pipeline::error::ServiceError;
+
+/// The journal of one world.
+#[derive(Clone, Default)]
+pub struct Journal(Arc<Mutex<Entries>>);
+
+/// What stands in it.
+#[derive(Default)]
+pub struct Entries {
+    /// How many commits of each user were written.
+    pub commits: BTreeMap<UserId, u64>,
+    /// What the sinks took, in that order.
+    pub received: Vec<(&'static str, Alert)>,
+    /// The sinks that are down, and whether that is for good as far as they know.
+    pub down: BTreeMap<&'static str, Down>,
+    /// The events whose messages were given up as done, by id, and whom they are about.
+    pub done: BTreeMap<String, Vec<UserId>>,
+    /// The findings that were confirmed, each with the time of that.
+    pub confirmed: Vec<(Timestamp, Finding)>,
+    /// The findings that were closed, each with the time of that.
+    pub closed: Vec<(Timestamp, Finding)>,
+    /// The sinks that refused an alert for good, after which later alerts may come first.
+    pub refused_by: BTreeSet<&'static str>,
+    open: BTreeMap<UserId, Finding>,
+}
+
+/// How a sink is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Down {
+    /// It says that it may be up again.
+    ForNow,
+    /// It says that it will not have the alert.
+    ForGood,
+}
+
+impl Journal {
+    /// The entries, to read or to change.
+    pub fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap()
+    }
+
+    /// Notes a commit that was written.
+    pub fn committed(&self, commit: &Commit) {
+        let mut entries = self.entries();
+        let user = &commit.record.user;
+        *entries.commits.entry(user.clone()).or_default() += 1;
+        let before = entries.open.remove(user);
+        let Some(finding) = &commit.record.finding else {
+            return;
+        };
+        let was_confirmed = before.as_ref().is_some_and(|before| before.confirmed);
+        match finding.status {
+            FindingStatus::Closed if before.is_some() => {
+                entries.closed.push((commit.at, finding.clone()));
+            }
+            FindingStatus::Closed => {}
+            FindingStatus::Open => {
+                if finding.confirmed && !was_confirmed {
+                    entries.confirmed.push((commit.at, finding.clone()));
+                }
+                entries.open.insert(user.clone(), finding.clone());
+            }
+        }
+    }
+
+    /// Takes an alert for the sink `name`, if that is up.
+    pub fn received(&self, name: &'static str, alert: &Alert) -> Result<(), ServiceError> {
+        let mut entries = self.entries();
+        match entries.down.get(name) {
+            None => {
+                entries.received.push((name, alert.clone()));
+                Ok(())
+            }
+            Some(Down::ForNow) => Err(ServiceError::retryable(format!("{name} is down"))),
+            Some(Down::ForGood) => Err(ServiceError::permanent(format!("{name} refuses"))),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Random histories through the real pipeline on the real stores, against a small model of what is true: after every step
+//! and at rest.
+
+mod accounts;
+mod calls;
+mod check;
+mod effects;
+mod faults;
+mod iam;
+mod journal;
+mod scenarios;
+mod story;
+mod world;
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tokio::runtime::Runtime;
+
+use accounts::Accounts;
+use scenarios::gone_wrong_once;
+use story::any_history;
+
+/// How many histories are tried where `PROPTEST_CASES` does not say.
+const ON_SQLITE: u32 = 400;
+const ON_DYNAMODB: u32 = 24;
+
+/// How many histories share a store: at rest each of them looks through all its open findings.
+const HISTORIES_PER_STORE: u32 = 16;
+
+#[test]
+fn any_history_leads_to_the_right_state_on_sqlite() {
+    check_histories("sqlite", cases(ON_SQLITE, 1), |_| Accounts::on_sqlite());
+}
+
+#[test]
+fn any_history_leads_to_the_right_state_on_dynamodb() {
+    check_histories("dynamodb", cases(ON_DYNAMODB, 10), |runtime| {
+        runtime.block_on(Accounts::on_dynamodb())
+    });
+}
+
+#[tokio::test]
+async fn what_went_wrong_once_goes_right_on_sqlite() {
+    check_gone_wrong_once(&Accounts::on_sqlite()).await;
+}
+
+#[tokio::test]
+async fn what_went_wrong_once_goes_right_on_dynamodb() {
+    check_gone_wrong_once(&Accounts::on_dynamodb().await).await;
+}
+
+async fn check_gone_wrong_once(accounts: &Accounts) {
+    for (name, history) in gone_wrong_once() {
+        let lived = accounts.world(&history).live_through(&history).await;
+        assert_eq!(lived, Ok(()), "{name}");
+    }
+}
+
+/// How many histories to try: `by_default`, or what the environment says, divided by `slowness`.
+fn cases(by_default: u32, slowness: u32) -> u32 {
+    match std::env::var_os("PROPTEST_CASES") {
+        // The configuration has read it.
+        Some(_) => (Config::default().cases / slowness).max(1),
+        None => by_default,
+    }
+}
+
+/// Lets `cases` random histories happen, on the stores that `new_accounts` makes.
+fn check_histories(name: &str, cases: u32, new_accounts: impl Fn(&Runtime) -> Accounts) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // A failure is told with its smallest case; nothing is written into the tree.
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let accounts = RefCell::new(new_accounts(&runtime));
+    let (histories, steps) = (Cell::new(0_u32), Cell::new(0));
+    let result = TestRunner::new(config).run(&any_history(), |history| {
+        histories.set(histories.get() + 1);
+        steps.set(steps.get() + history.steps.len());
+        if histories.get().is_multiple_of(HISTORIES_PER_STORE) {
+            accounts.replace(new_accounts(&runtime));
+        }
+        let mut world = accounts.borrow().world(&history);
+        runtime
+            .block_on(world.live_through(&history))
+            .map_err(|wrong| {
+                let failed = world.effects.failed();
+                TestCaseError::fail(format!("{wrong}\n(made to fail: {failed:?})"))
+            })
+    });
+    if let Err(difference) = result {
+        panic!("on {name}: {difference}");
+    }
+    print(&format!(
+        "reference: {} histories, {} steps on {name}, 0 differences",
+        histories.get(),
+        steps.get()
+    ));
+}
+
+/// Prints straight to standard output: what the macros print, the test harness keeps.
+fn print(line: &str) {
+    let line = format!("{line}\n");
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+}
