@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn hostile_and_long_text_fits_an_event() {
         let long = "\u{1}".repeat(1_100);
-        for text in HOSTILE.iter().copied().chain([long.as_str()]) {
+        for text in HOSTILE.iter().chain([&long]) {
             let alert = filled_with(text, opened());
             let entry = entry(&alert, &last_uses_with(text), "findings").unwrap();
             let detail = entry.detail().unwrap();

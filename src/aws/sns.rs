@@ -141,7 +141,7 @@ mod tests {
         };
         for of in [opened(), closed()] {
             let expected = lines(&filled_with("x", of.clone()), &last_uses_with("x"));
-            for text in HOSTILE {
+            for text in HOSTILE.iter() {
                 let alert = filled_with(text, of.clone());
                 assert_eq!(lines(&alert, &last_uses_with(text)), expected, "{text:?}");
                 for (_, value) in attributes(&alert) {

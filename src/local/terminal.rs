@@ -111,7 +111,7 @@ mod tests {
         for alert in every_alert() {
             let harmless = printed(&filled_with("x", alert.clone()), &last_uses_with("x")).await;
             let codes = harmless.matches('\x1b').count();
-            for text in HOSTILE {
+            for text in HOSTILE.iter() {
                 let hostile = filled_with(text, alert.clone());
                 let printed = printed(&hostile, &last_uses_with(text)).await;
                 assert_eq!(printed.matches('\x1b').count(), codes, "{text:?}");

@@ -226,13 +226,9 @@ mod tests {
 
     #[test]
     fn hostile_text_stays_within_its_code_spans_and_the_limits() {
-        for text in HOSTILE
-            .iter()
-            .map(|text| (*text).to_owned())
-            .chain(["\u{1}".repeat(1_100), "<é`@".repeat(275)])
-        {
-            let alert = filled_with(&text, opened());
-            let notification = chat_notification(&alert, &last_uses_with(&text));
+        for text in HOSTILE.iter().chain([&"<é`@".repeat(275)]) {
+            let alert = filled_with(text, opened());
+            let notification = chat_notification(&alert, &last_uses_with(text));
             let content = &notification.content;
             assert!(content.title.chars().count() <= 250, "{}", content.title);
             assert!(content.description.chars().count() <= 8_000);

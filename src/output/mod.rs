@@ -8,6 +8,8 @@ pub mod chat;
 pub mod commands;
 pub mod escape;
 mod facts;
+#[cfg(test)]
+pub(crate) mod hostile;
 pub mod json_v1;
 #[cfg(test)]
 pub(crate) mod testing;

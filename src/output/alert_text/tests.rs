@@ -415,7 +415,7 @@ fn hostile_text_as_a_terminal_gets_it() {
 
 #[test]
 fn every_command_that_is_shown_is_the_command_that_was_made() {
-    for text in HOSTILE {
+    for text in HOSTILE.iter() {
         let alert = filled_with(text, opened());
         let shown = alert_text(&alert, &last_uses_with(text), Place::PlainText);
         for line in shown

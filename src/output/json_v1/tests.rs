@@ -97,7 +97,7 @@ fn an_alert_in_version_1() {
 
 #[test]
 fn every_text_goes_through_unchanged() {
-    for text in HOSTILE {
+    for text in HOSTILE.iter() {
         let hostile = filled_with(text, opened());
         let line = to_line(&alert(&hostile, &last_uses_with(text)), 1_000_000).unwrap();
         let read: Value = serde_json::from_str(&line).unwrap();
