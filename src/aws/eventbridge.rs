@@ -7,6 +7,7 @@ use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 
 use crate::aws::errors::{is_throttling, service_error};
 use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::finding::Finding;
 use crate::detect::retire::LastUses;
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
@@ -69,9 +70,15 @@ fn entry(
         .source(SOURCE)
         .detail_type(detail_type(&alert.kind))
         .time(DateTime::from_secs(alert.at.timestamp()))
-        .set_resources(json_v1::user_arn(&alert.finding).map(|arn| vec![arn.to_owned()]))
+        .set_resources(resource(&alert.finding).map(|arn| vec![arn.to_owned()]))
         .detail(detail)
         .build())
+}
+
+/// The user's ARN, where an event tells one: IAM's hold visible ASCII and nothing else.
+fn resource(finding: &Finding) -> Option<&str> {
+    json_v1::user_arn(finding)
+        .filter(|arn| arn.chars().all(|character| character.is_ascii_graphic()))
 }
 
 fn detail_type(kind: &AlertKind) -> &'static str {
@@ -102,6 +109,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::output::hostile::first_unseen;
     use crate::output::testing::{
         HOSTILE, every_alert, filled_with, last_uses, last_uses_with, opened,
     };
@@ -148,13 +156,17 @@ mod tests {
 
     #[test]
     fn hostile_and_long_text_fits_an_event() {
-        let long = "\u{1}".repeat(1_100);
-        for text in HOSTILE.iter().chain([&long]) {
+        for text in HOSTILE.iter() {
             let alert = filled_with(text, opened());
             let entry = entry(&alert, &last_uses_with(text), "findings").unwrap();
             let detail = entry.detail().unwrap();
-            assert!(detail.len() < 250_000);
+            let resources: usize = entry.resources().iter().map(String::len).sum();
+            assert!(detail.len() + resources < 250_000);
             assert!(serde_json::from_str::<Value>(detail).is_ok());
+            for told in entry.resources().iter().chain([&detail.to_owned()]) {
+                assert_eq!(first_unseen(told), None, "{told}");
+                assert!(!told.contains('\n'), "{told}");
+            }
         }
     }
 }

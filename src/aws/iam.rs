@@ -80,7 +80,7 @@ impl IamKeySource {
         // Root's alert does not wait for it: what events tell decides until the report is there.
         Ok(KeyListing::refused(
             asked_at,
-            "IAM is still making the credential report that tells of root's keys".to_owned(),
+            "IAM is still making the credential report that tells of root's keys",
         ))
     }
 

@@ -107,6 +107,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::output::hostile::first_unseen;
     use crate::output::testing::{
         HOSTILE, closed, every_alert, filled_with, last_uses, last_uses_with, opened,
     };
@@ -144,6 +145,10 @@ mod tests {
             for text in HOSTILE.iter() {
                 let alert = filled_with(text, of.clone());
                 assert_eq!(lines(&alert, &last_uses_with(text)), expected, "{text:?}");
+                let message = parsed(&alert, &last_uses_with(text));
+                for (protocol, told) in message.as_object().unwrap() {
+                    assert_eq!(first_unseen(told.as_str().unwrap()), None, "{protocol}");
+                }
                 for (_, value) in attributes(&alert) {
                     assert!(value.chars().all(|shown| (' '..='~').contains(&shown)));
                 }
@@ -153,7 +158,20 @@ mod tests {
 
     #[test]
     fn the_longest_texts_stay_below_the_limit() {
-        for character in ["\u{1}", "\\", "\"", "'", "é", "🦀", "\u{202e}", "<", "x"] {
+        for character in [
+            "\u{1}",
+            "\\",
+            "\"",
+            "'",
+            "é",
+            "🦀",
+            "\u{202e}",
+            "<",
+            "x",
+            "\u{e0041}",
+            "\u{85}",
+            "\u{ffff}",
+        ] {
             let text = character.repeat(1_100 / character.len());
             for of in [opened(), closed()] {
                 let alert = filled_with(&text, of);

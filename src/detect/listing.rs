@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::SubsecRound;
 
 use crate::detect::Timestamp;
+use crate::detect::text::bounded;
 
 /// A key's status. `Gone` is the status of a key that a listing does not name or that was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,10 +98,13 @@ impl KeyListing {
 
     /// The answer that the keys cannot be listed for good, and why.
     #[must_use]
-    pub fn refused(requested_at: Timestamp, reason: String) -> Self {
+    pub fn refused(requested_at: Timestamp, reason: impl AsRef<str>) -> Self {
         Self {
             requested_at: stored(requested_at),
-            answer: Answer::Refused { reason },
+            answer: Answer::Refused {
+                // It may repeat a name out of an event.
+                reason: bounded(reason.as_ref()),
+            },
         }
     }
 

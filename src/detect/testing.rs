@@ -115,7 +115,7 @@ pub(crate) fn no_such_user(second: i64) -> KeyListing {
 }
 
 pub(crate) fn refused(second: i64) -> KeyListing {
-    KeyListing::refused(at(second), "AccessDenied".to_owned())
+    KeyListing::refused(at(second), "AccessDenied")
 }
 
 fn listed_key(key: &str, created: i64) -> (String, AccessKey) {

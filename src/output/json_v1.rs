@@ -10,6 +10,7 @@ use crate::detect::finding::{CloseReason, Finding, FindingStatus};
 use crate::detect::retire::{LastUsed, LastUses, RetireReason, key_to_retire};
 use crate::detect::severity::SeverityReason;
 use crate::output::commands::recommended;
+use crate::output::escape::for_json;
 use crate::output::facts;
 use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, CommandV1, FindingV1, KeyV1, LastUsedV1, OpenerV1, RetireV1,
@@ -151,14 +152,17 @@ pub fn user_arn(finding: &Finding) -> Option<&str> {
     facts::user_arn(finding)
 }
 
-/// `alert` as one line of JSON. Where that would be longer than `longest` bytes, which takes hostile text in many
-/// fields, every text is cut to 200 characters: a cut alert is better than one that no service takes.
+/// `alert` as one line of JSON, in which characters that cannot be seen are written as JSON's own escapes: somebody
+/// reads it on a terminal some day, and SQS takes no message that holds certain of them. Where the line would be longer
+/// than `longest` bytes, which takes hostile text in many fields, every text is cut to 200 characters: a cut alert is
+/// better than one that no service takes.
 pub fn to_line(alert: &AlertV1, longest: usize) -> Result<String, serde_json::Error> {
-    let line = serde_json::to_string(alert)?;
+    let line = for_json(&serde_json::to_string(alert)?);
     if line.len() <= longest {
         return Ok(line);
     }
-    Ok(with_cut_texts(serde_json::to_value(alert)?).to_string())
+    let cut = with_cut_texts(serde_json::to_value(alert)?);
+    Ok(for_json(&cut.to_string()))
 }
 
 fn with_cut_texts(value: Value) -> Value {

@@ -22,7 +22,8 @@ pub fn entry(entry: &AuditEntry) -> String {
     )];
     let mut fact = |name: &str, value: &str| {
         lines.push(format!(
-            "        {name:<16}{}",
+            "        {:<16}{}",
+            for_terminal(name, LONGEST),
             for_terminal(value, LONGEST)
         ));
     };
@@ -57,5 +58,40 @@ fn headline(kind: AuditKind) -> &'static str {
         AuditKind::FindingConfirmed => "finding confirmed",
         AuditKind::FindingUpdated => "FINDING UPDATED",
         AuditKind::FindingClosed => "FINDING CLOSED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::audit::{AuditDraft, ChainHead};
+    use crate::detect::testing::{at, user};
+    use crate::output::hostile::first_unseen;
+    use crate::output::testing::HOSTILE;
+
+    fn shown(text: &str) -> String {
+        let draft = AuditDraft {
+            at: at(0),
+            recorded_at: at(100),
+            kind: AuditKind::KeyCreated,
+            finding_id: Some(text.to_owned()),
+            event_id: Some(text.to_owned()),
+            actor: Some(text.to_owned()),
+            details: [(text.to_owned(), text.to_owned())].into(),
+        };
+        let mut written = ChainHead::default().append(&user(), draft);
+        text.clone_into(&mut written.hash);
+        entry(&written)
+    }
+
+    #[test]
+    fn hostile_text_forges_no_line_of_a_timeline_also_where_somebody_wrote_to_the_store() {
+        let harmless = shown("x").lines().count();
+        for text in HOSTILE.iter() {
+            let shown = shown(text);
+            assert_eq!(first_unseen(&shown), None, "{shown}");
+            assert_eq!(shown.lines().count(), harmless, "{shown}");
+            assert!(shown.lines().all(|line| line.chars().count() <= 700));
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::detect::key_change::{
 };
 use crate::detect::record::CloudTrailRecord;
 use crate::detect::user::UserId;
+use crate::output::escape::for_json;
 
 /// A message that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,5 +105,25 @@ pub fn recheck_body(user: &UserId) -> String {
             user: user.name().to_owned(),
         },
     };
-    serde_json::json!(queued).to_string()
+    // SQS takes no message that holds a character that XML does not know.
+    for_json(&serde_json::json!(queued).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::hostile::first_unseen;
+    use crate::output::testing::HOSTILE;
+
+    #[test]
+    fn a_recheck_of_whatever_name_is_a_message_that_sqs_takes_and_is_read_again() {
+        for text in HOSTILE.iter() {
+            let user = UserId::new(text, text);
+            let body = recheck_body(&user);
+            assert_eq!(first_unseen(&body), None, "{body}");
+            assert!(body.len() < 256 * 1024, "{} bytes", body.len());
+            let read = read_message(&body, None).unwrap();
+            assert_eq!(read, Message::Recheck(user));
+        }
+    }
 }

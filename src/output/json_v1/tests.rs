@@ -1,4 +1,5 @@
 use super::*;
+use crate::output::hostile::first_unseen;
 use crate::output::testing::{HOSTILE, filled_with, last_uses, last_uses_with, opened};
 
 #[test]
@@ -101,8 +102,9 @@ fn every_text_goes_through_unchanged() {
         let hostile = filled_with(text, opened());
         let line = to_line(&alert(&hostile, &last_uses_with(text)), 1_000_000).unwrap();
         let read: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(read["finding"]["actor"]["user_agent"], **text);
+        assert_eq!(read["finding"]["actor"]["user_agent"], *text);
         assert!(!line.contains('\n'));
+        assert_eq!(first_unseen(&line), None, "{line}");
     }
 }
 
