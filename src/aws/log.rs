@@ -1,10 +1,24 @@
 //! The log of a function: one JSON object a line, which reads alone and carries ids as fields.
 
+use std::io::{self, Write};
+
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::output::escape::for_json;
 
 /// Starts logging to stdout, our own lines from `level` on and those of libraries from `warn` on. CloudWatch puts the time
 /// to each line.
 pub fn init(level: &str) {
+    subscriber(level, io::stdout).init();
+}
+
+fn subscriber<W>(level: &str, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -13,5 +27,80 @@ pub fn init(level: &str) {
         .with_target(false)
         .with_env_filter(EnvFilter::new(format!("warn,secondkey={level}")))
         .without_time()
-        .init();
+        .with_writer(Inert(writer))
+        .finish()
+}
+
+/// Lets no hidden character through: a log is read on a terminal too.
+struct Inert<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Inert<W> {
+    type Writer = Inert<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Inert(self.0.make_writer())
+    }
+}
+
+impl<W: Write> Write for Inert<W> {
+    /// Takes whole lines, as the subscriber hands them over.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let safe = for_json(&String::from_utf8_lossy(line));
+        self.0.write_all(safe.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+    use tracing::{error, info};
+
+    use super::*;
+    use crate::output::hostile::first_unseen;
+    use crate::output::testing::HOSTILE;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn one_event_is_one_line_whatever_its_fields_hold() {
+        for text in HOSTILE.iter() {
+            let captured = Captured::default();
+            let writer = captured.clone();
+            let subscriber = subscriber("info", move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                info!(user = text.as_str(), "re-checked");
+                error!(user = text.as_str(), failure = %text, "re-check failed");
+            });
+            let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(first_unseen(&log), None, "{log}");
+            let lines: Vec<Value> = log
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            let [told, failed] = &lines[..] else {
+                panic!("{log}");
+            };
+            assert_eq!(told["user"], *text);
+            assert_eq!(told["message"], "re-checked");
+            assert_eq!(failed["failure"], *text);
+        }
+    }
 }
