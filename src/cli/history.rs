@@ -72,14 +72,19 @@ pub async fn find_user(store: &dyn FindingReader, name: &str) -> anyhow::Result<
         "root" if !account.is_empty() => UserId::root(account),
         _ => UserId::new(account, name),
     };
-    // An IAM user name holds no slash.
-    let wanted = name.rsplit_once('/');
     let known = store.users().await?;
     let mut meant: Vec<&UserId> = known
         .iter()
-        .filter(|known| match wanted {
-            Some((account, name)) => **known == user(account, name),
-            None => **known == user(known.account(), name),
+        .filter(|known| {
+            // No IAM user name holds a slash, but a forged event's may.
+            let after_account = name
+                .strip_prefix(known.account())
+                .and_then(|rest| rest.strip_prefix('/'));
+            let names = [Some(name), after_account];
+            names
+                .into_iter()
+                .flatten()
+                .any(|name| **known == user(known.account(), name))
         })
         .collect();
     match (meant.pop(), meant.is_empty()) {

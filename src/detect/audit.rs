@@ -143,6 +143,9 @@ pub enum ChainBreak {
     /// An entry is not there.
     #[error("entry {0} is missing")]
     Missing(u64),
+    /// An entry belongs to the trail of somebody else.
+    #[error("entry {0} is of another user's trail")]
+    Foreign(u64),
     /// An entry does not hash to what it says.
     #[error("entry {0} was changed: its content does not have the hash that it carries")]
     Changed(u64),
@@ -166,27 +169,16 @@ pub enum ChainBreak {
     OtherHead(u64),
 }
 
-/// Checks the whole trail of one user, in order of sequence, against itself and against the `head` that the user's
-/// record knows.
-pub fn verify_chain(entries: &[AuditEntry], head: &ChainHead) -> Result<(), ChainBreak> {
-    let mut previous_hash = "";
-    for (entry, expected) in entries.iter().zip(1..) {
-        if entry.sequence != expected {
-            return Err(ChainBreak::Missing(expected));
-        }
-        if entry.previous_hash != previous_hash {
-            return Err(ChainBreak::Unjoined(entry.sequence));
-        }
-        let hash = entry_hash(
-            &entry.user,
-            entry.sequence,
-            &entry.draft,
-            &entry.previous_hash,
-        );
-        if hash != entry.hash {
-            return Err(ChainBreak::Changed(entry.sequence));
-        }
-        previous_hash = &entry.hash;
+/// Checks the trail of `user`, in order of sequence, against itself and against the `head` that the user's record
+/// knows.
+pub fn verify_trail(
+    user: &UserId,
+    entries: &[AuditEntry],
+    head: &ChainHead,
+) -> Result<(), ChainBreak> {
+    let mut last_hash = "";
+    for entry in joined(user, entries) {
+        last_hash = &entry?.hash;
     }
     let found = entries.last().map_or(0, |entry| entry.sequence);
     if found != head.sequence {
@@ -195,10 +187,51 @@ pub fn verify_chain(entries: &[AuditEntry], head: &ChainHead) -> Result<(), Chai
             expected: head.sequence,
         });
     }
-    if previous_hash != head.hash {
+    if last_hash != head.hash {
         return Err(ChainBreak::OtherHead(found));
     }
     Ok(())
+}
+
+/// The same for a trail that says itself whose it is.
+pub fn verify_chain(entries: &[AuditEntry], head: &ChainHead) -> Result<(), ChainBreak> {
+    let nobody = UserId::new("", "");
+    let user = entries.first().map_or(&nobody, |entry| &entry.user);
+    verify_trail(user, entries, head)
+}
+
+/// The place at which the trail of `user` holds the entry with `hash`; none if it does not, or only after a break,
+/// where anybody may have written it.
+#[must_use]
+pub fn place_of(user: &UserId, entries: &[AuditEntry], hash: &str) -> Option<u64> {
+    joined(user, entries)
+        .map_while(Result::ok)
+        .find(|entry| entry.hash == hash)
+        .map(|entry| entry.sequence)
+}
+
+/// Each entry, if it is the one that follows the one before it in the trail of `user`.
+fn joined<'a>(
+    user: &'a UserId,
+    entries: &'a [AuditEntry],
+) -> impl Iterator<Item = Result<&'a AuditEntry, ChainBreak>> {
+    let hashes_before = std::iter::once("").chain(entries.iter().map(|entry| entry.hash.as_str()));
+    let places = entries.iter().zip(1..).zip(hashes_before);
+    places.map(move |((entry, place), hash_before)| {
+        if entry.sequence != place {
+            return Err(ChainBreak::Missing(place));
+        }
+        if entry.user != *user {
+            return Err(ChainBreak::Foreign(place));
+        }
+        if entry.previous_hash != hash_before {
+            return Err(ChainBreak::Unjoined(place));
+        }
+        if entry_hash(user, place, &entry.draft, hash_before) != entry.hash {
+            return Err(ChainBreak::Changed(place));
+        }
+        Ok(entry)
+    })
 }
 
 /// SHA-256 over the encoding: every field in a fixed order as `<length in bytes>:<text>,`, so that no two entries
@@ -307,6 +340,35 @@ mod tests {
         };
         entries[2] = forged.append(&user(), draft(99));
         assert_eq!(verify_chain(&entries, &head), Err(ChainBreak::OtherHead(3)));
+    }
+
+    #[test]
+    fn the_trail_of_another_user_is_not_taken_for_this_one_s() {
+        let (entries, head) = trail(3);
+        let other = UserId::new("111122223333", "mallory");
+        assert_eq!(verify_trail(&user(), &entries, &head), Ok(()));
+        let foreign = verify_trail(&other, &entries, &head);
+        assert_eq!(foreign, Err(ChainBreak::Foreign(1)));
+        assert_eq!(place_of(&other, &entries, &entries[1].hash), None);
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_hash_as_long_as_nothing_before_it_is_broken() {
+        let (mut entries, _) = trail(5);
+        let hashes: Vec<String> = entries.iter().map(|entry| entry.hash.clone()).collect();
+        let places = |entries: &[AuditEntry]| -> Vec<Option<u64>> {
+            hashes
+                .iter()
+                .map(|hash| place_of(&user(), entries, hash))
+                .collect()
+        };
+        assert_eq!(
+            places(&entries),
+            [Some(1), Some(2), Some(3), Some(4), Some(5)]
+        );
+        assert_eq!(place_of(&user(), &entries, &hashes[0][..63]), None);
+        entries[2].draft.actor = Some("somebody else".to_owned());
+        assert_eq!(places(&entries), [Some(1), Some(2), None, None, None]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::detect::alert::{Alert, AlertKind, Update};
 use crate::detect::finding::{Finding, FindingKey, FindingStatus};
 use crate::detect::retire::LastUses;
 use crate::output::alert_text::to_do::{left_to_do, to_do};
+use crate::output::commands::verify;
 use crate::output::escape::{Place, for_subject};
 use crate::output::facts::{Facts, tag, topic, user_name};
 
@@ -160,6 +161,10 @@ fn details(facts: &Facts<'_>) -> Vec<String> {
     lines.extend(event.map(|id| row("closed by event", &facts.id(id))));
     lines.push(row("audit entry", &sequence.to_string()));
     lines.push(row("audit hash", &facts.text(audit_hash)));
+    let check = verify(finding, audit_hash)
+        .filter(|line| facts.place.escape(line, line.len()) == *line)
+        .unwrap_or_else(|| "(no command: the name holds what cannot be pasted safely)".to_owned());
+    lines.push(row("check it later", &check));
     lines
 }
 

@@ -104,24 +104,43 @@ pub fn command(finding: &Finding, key: &str, purpose: Purpose) -> Option<Command
     })
 }
 
+/// The command that checks later whether the trail of the finding's user still holds the entry with `audit_hash`. None
+/// for a name that could not be pasted safely. Where the trail is kept, a table or a file, only the reader knows.
+#[must_use]
+pub fn verify(finding: &Finding, audit_hash: &str) -> Option<String> {
+    let account = finding.user().account();
+    let name = if finding.user().is_root() {
+        "root"
+    } else {
+        &finding.display_name
+    };
+    let user = pasteable(&format!("{account}/{name}"))?;
+    // It would be taken for an option.
+    let is_option = account.starts_with('-');
+    (!is_option).then(|| format!("secondkey verify {user} --head {audit_hash}"))
+}
+
 fn argument(option: &str, value: &str) -> Option<String> {
+    let shown = pasteable(value)?;
+    // After `=`, a value that begins with `-` is not taken for another option.
+    let separator = if value.starts_with('-') { '=' } else { ' ' };
+    Some(format!("{option}{separator}{shown}"))
+}
+
+/// `value` as one word of a command; none if it could not be pasted safely.
+fn pasteable(value: &str) -> Option<String> {
     let is_printable = value
         .chars()
         .all(|character| character == ' ' || character.is_ascii_graphic());
     // The AWS CLI reads a file where a value begins with `file://`.
     let is_too_odd = value.is_empty() || value.len() > LONGEST_ARGUMENT || value.contains("://");
-    if !is_printable || is_too_odd {
-        return None;
-    }
-    // After `=`, a value that begins with `-` is not taken for another option.
-    let separator = if value.starts_with('-') { '=' } else { ' ' };
-    Some(format!("{option}{separator}{}", quoted(value)))
+    (is_printable && !is_too_odd).then(|| quoted(value))
 }
 
 fn quoted(value: &str) -> String {
     let is_plain = value
         .chars()
-        .all(|character| character.is_ascii_alphanumeric() || "+,.@_-".contains(character));
+        .all(|character| character.is_ascii_alphanumeric() || "+,.@_-/".contains(character));
     if is_plain {
         return value.to_owned();
     }
@@ -132,6 +151,7 @@ fn quoted(value: &str) -> String {
 mod tests {
     use super::*;
     use crate::detect::testing::finding_of;
+    use crate::detect::user::UserId;
 
     #[track_caller]
     fn check(user_name: &str, key: &str, expected: Option<&str>) {
@@ -173,6 +193,25 @@ mod tests {
             check(user_name, "AKIA1", None);
         }
         check(&"x".repeat(301), "AKIA1", None);
+    }
+
+    #[test]
+    fn the_command_that_verifies_names_one_user_and_one_hash() {
+        let mut finding = finding_of(&[("OLD", Some(1)), ("NEW", Some(2))]);
+        "Alice".clone_into(&mut finding.display_name);
+        let line = |finding: &Finding| verify(finding, "5e7a");
+        let expected = "secondkey verify 111122223333/Alice --head 5e7a";
+        assert_eq!(line(&finding).as_deref(), Some(expected));
+        "x; reboot".clone_into(&mut finding.display_name);
+        let expected = "secondkey verify '111122223333/x; reboot' --head 5e7a";
+        assert_eq!(line(&finding).as_deref(), Some(expected));
+        "x\nreboot".clone_into(&mut finding.display_name);
+        assert_eq!(line(&finding), None);
+        finding.id.user = UserId::root("111122223333");
+        let expected = "secondkey verify 111122223333/root --head 5e7a";
+        assert_eq!(line(&finding).as_deref(), Some(expected));
+        finding.id.user = UserId::root("--table=x");
+        assert_eq!(line(&finding), None);
     }
 
     #[test]

@@ -86,14 +86,28 @@ pub(super) fn schema(item: &Item) -> Option<u32> {
     item.get("schema")?.as_n().ok()?.parse().ok()
 }
 
-/// The users of items that hold their names. The keys do not: a long name stands in them as a hash.
+/// The users of records and audit entries. The items name them; their keys do not where a name is long and stands in them
+/// as a hash, but have to fit: or a trail that is said to be another's would be nobody's.
 pub(super) fn users(items: &[Item]) -> Result<BTreeSet<UserId>, ServiceError> {
     items
         .iter()
         .map(|item| {
             let attribute = |name: &str| item.get(name)?.as_s().ok();
             match (attribute("account"), attribute("user")) {
-                (Some(account), Some(user)) => Ok(UserId::new(account, user)),
+                (Some(account), Some(user)) => {
+                    let user = UserId::new(account, user);
+                    let partition = attribute("PK");
+                    let is_in_place = [keys::record(&user).partition, keys::audit_partition(&user)]
+                        .iter()
+                        .any(|own| Some(own) == partition);
+                    if is_in_place {
+                        Ok(user)
+                    } else {
+                        let why =
+                            format!("it says that it is `{user}`'s, and stands among another's");
+                        Err(unreadable(&name(item), &why))
+                    }
+                }
                 _ => Err(unreadable(&name(item), &"it does not say whose it is")),
             }
         })

@@ -66,6 +66,7 @@ fn a_plain_opening() {
               finding         111122223333/alice/1
               audit entry     2
               audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+              check it later  secondkey verify 111122223333/Alice --head 5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
         "#]],
     );
 }
@@ -118,6 +119,7 @@ fn an_opening_whose_keys_could_not_be_listed() {
               finding         111122223333/alice/1
               audit entry     2
               audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+              check it later  secondkey verify 111122223333/Alice --head 5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
         "#]],
     );
 }
@@ -138,36 +140,37 @@ fn an_opening_for_root() {
         &root(),
         &LastUses::new(),
         expect![[r#"
-        Subject: [CRITICAL] Second active access key: root (111122223333)
+            Subject: [CRITICAL] Second active access key: root (111122223333)
 
-        [CRITICAL] Second active access key: root (111122223333)
+            [CRITICAL] Second active access key: root (111122223333)
 
-        Confirmed: a listing shows both keys active.
-        Root's keys are listed from the credential report, which may be up to 4 h old.
-        CRITICAL because the keys are root's.
-        Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-        The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
+            Confirmed: a listing shows both keys active.
+            Root's keys are listed from the credential report, which may be up to 4 h old.
+            CRITICAL because the keys are root's.
+            Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
 
-        Keys
-          access_key_1  Active
-            created       2022-10-10 22:13:20 UTC, 400 days ago
-            last used     not known
-          access_key_2  Active
-            created       2023-11-14 22:13:22 UTC, 12 s ago
-            last used     not known
+            Keys
+              access_key_1  Active
+                created       2022-10-10 22:13:20 UTC, 400 days ago
+                last used     not known
+              access_key_2  Active
+                created       2023-11-14 22:13:22 UTC, 12 s ago
+                last used     not known
 
-        Who made the second key active is not known; an update follows if an event tells.
+            Who made the second key active is not known; an update follows if an event tells.
 
-        Do this
-          Retire access_key_1: it is the older one.
-          Commands for IAM users do not reach root's keys.
-          Sign in as root of account 111122223333 > Security credentials > Access keys.
+            Do this
+              Retire access_key_1: it is the older one.
+              Commands for IAM users do not reach root's keys.
+              Sign in as root of account 111122223333 > Security credentials > Access keys.
 
-        Details
-          finding         111122223333/<root_account>/1
-          audit entry     2
-          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
-    "#]],
+            Details
+              finding         111122223333/<root_account>/1
+              audit entry     2
+              audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+              check it later  secondkey verify 111122223333/root --head 5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+        "#]],
     );
 }
 
@@ -188,49 +191,50 @@ fn a_dormant_key_reactivated_under_a_new_user_name() {
         &alert,
         &last_uses(),
         expect![[r#"
-        Subject: [HIGH] Second active access key: Alice (111122223333)
+            Subject: [HIGH] Second active access key: Alice (111122223333)
 
-        [HIGH] Second active access key: Alice (111122223333)
+            [HIGH] Second active access key: Alice (111122223333)
 
-        Confirmed: a listing shows both keys active.
-        HIGH because the key had been inactive for over 30 days.
-        Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-        The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
+            Confirmed: a listing shows both keys active.
+            HIGH because the key had been inactive for over 30 days.
+            Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
 
-        Keys
-          AKIAOLD  Active
-            created       2022-10-10 22:13:20 UTC, 400 days ago
-            last used     2023-11-14 20:13:20 UTC, 2 h ago, by s3, in us-east-1
-          AKIANEW  Active
-            created       2023-11-14 22:13:22 UTC, 12 s ago
-            last used     never
+            Keys
+              AKIAOLD  Active
+                created       2022-10-10 22:13:20 UTC, 400 days ago
+                last used     2023-11-14 20:13:20 UTC, 2 h ago, by s3, in us-east-1
+              AKIANEW  Active
+                created       2023-11-14 22:13:22 UTC, 12 s ago
+                last used     never
 
-        Who reactivated AKIAOLD
-          when            2023-11-14 22:13:22 UTC
-          inactive since  2023-09-30 22:13:22 UTC, for 45 days
-          actor           arn:aws:iam::111122223333:user/bob
-          signed with     ASIABOB
-          source IP       198.51.100.7
-          user agent      aws-cli/2.15.30 md/awscrt#0.19.19
-          MFA             no
-          console         no
-          event           6f0e3c1a-0000-4000-8000-000000000001
+            Who reactivated AKIAOLD
+              when            2023-11-14 22:13:22 UTC
+              inactive since  2023-09-30 22:13:22 UTC, for 45 days
+              actor           arn:aws:iam::111122223333:user/bob
+              signed with     ASIABOB
+              source IP       198.51.100.7
+              user agent      aws-cli/2.15.30 md/awscrt#0.19.19
+              MFA             no
+              console         no
+              event           6f0e3c1a-0000-4000-8000-000000000001
 
-        Do this
-          If nobody on your side reactivated AKIAOLD, deactivate that one instead, at once:
-            aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Inactive
-          Retire AKIANEW: it was never used.
-          Deactivate it, in account 111122223333:
-            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
-          If something fails without it, roll back:
-            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+            Do this
+              If nobody on your side reactivated AKIAOLD, deactivate that one instead, at once:
+                aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Inactive
+              Retire AKIANEW: it was never used.
+              Deactivate it, in account 111122223333:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
+              If something fails without it, roll back:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
 
-        Details
-          finding         111122223333/alice/1
-          continues       111122223333/alicia/3, the user's former name
-          audit entry     2
-          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
-    "#]],
+            Details
+              finding         111122223333/alice/1
+              continues       111122223333/alicia/3, the user's former name
+              audit entry     2
+              audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+              check it later  secondkey verify 111122223333/Alice --head 5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+        "#]],
     );
 }
 
@@ -240,46 +244,47 @@ fn an_update() {
         &updated(),
         &last_uses(),
         expect![[r#"
-        Subject: [HIGH] Still two active access keys: Alice (111122223333)
+            Subject: [HIGH] Still two active access keys: Alice (111122223333)
 
-        [HIGH] Still two active access keys: Alice (111122223333)
+            [HIGH] Still two active access keys: Alice (111122223333)
 
-        Changed: the severity was raised.
-        Confirmed: a listing shows both keys active.
-        HIGH because the rotation window is over.
-        Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-        The rotation window is over since 2023-11-15 22:13:22 UTC (5 min).
+            Changed: the severity was raised.
+            Confirmed: a listing shows both keys active.
+            HIGH because the rotation window is over.
+            Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
+            The rotation window is over since 2023-11-15 22:13:22 UTC (5 min).
 
-        Keys
-          AKIAOLD  Active
-            created       2022-10-10 22:13:20 UTC, 401 days ago
-            last used     2023-11-14 20:13:20 UTC, 26 h 5 min ago, by s3, in us-east-1
-          AKIANEW  Active
-            created       2023-11-14 22:13:22 UTC, 24 h 5 min ago
-            last used     never
+            Keys
+              AKIAOLD  Active
+                created       2022-10-10 22:13:20 UTC, 401 days ago
+                last used     2023-11-14 20:13:20 UTC, 26 h 5 min ago, by s3, in us-east-1
+              AKIANEW  Active
+                created       2023-11-14 22:13:22 UTC, 24 h 5 min ago
+                last used     never
 
-        Who created AKIANEW
-          when            2023-11-14 22:13:22 UTC
-          actor           arn:aws:iam::111122223333:user/bob
-          signed with     ASIABOB
-          source IP       198.51.100.7
-          user agent      aws-cli/2.15.30 md/awscrt#0.19.19
-          MFA             no
-          console         no
-          event           6f0e3c1a-0000-4000-8000-000000000001
+            Who created AKIANEW
+              when            2023-11-14 22:13:22 UTC
+              actor           arn:aws:iam::111122223333:user/bob
+              signed with     ASIABOB
+              source IP       198.51.100.7
+              user agent      aws-cli/2.15.30 md/awscrt#0.19.19
+              MFA             no
+              console         no
+              event           6f0e3c1a-0000-4000-8000-000000000001
 
-        Do this
-          Retire AKIANEW: it was never used.
-          Deactivate it, in account 111122223333:
-            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
-          If something fails without it, roll back:
-            aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+            Do this
+              Retire AKIANEW: it was never used.
+              Deactivate it, in account 111122223333:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
+              If something fails without it, roll back:
+                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
 
-        Details
-          finding         111122223333/alice/1
-          audit entry     4
-          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
-    "#]],
+            Details
+              finding         111122223333/alice/1
+              audit entry     4
+              audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+              check it later  secondkey verify 111122223333/Alice --head 5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+        "#]],
     );
 }
 
@@ -289,36 +294,37 @@ fn a_closing_with_an_inactive_key_left() {
         &closed(),
         &last_uses(),
         expect![[r#"
-        Subject: [CLOSED] Second active access key: Alice (111122223333)
+            Subject: [CLOSED] Second active access key: Alice (111122223333)
 
-        [CLOSED] Second active access key: Alice (111122223333)
+            [CLOSED] Second active access key: Alice (111122223333)
 
-        One key is deactivated; fewer than two are active.
-        Closed 2023-11-15 01:33:22 UTC: key deactivated.
-        By arn:aws:iam::111122223333:user/Alice from 203.0.113.9.
-        Two keys were active for 3 h 20 min, since 2023-11-14 22:13:22 UTC.
+            One key is deactivated; fewer than two are active.
+            Closed 2023-11-15 01:33:22 UTC: key deactivated.
+            By arn:aws:iam::111122223333:user/Alice from 203.0.113.9.
+            Two keys were active for 3 h 20 min, since 2023-11-14 22:13:22 UTC.
 
-        Keys
-          AKIAOLD  Inactive
-            created       2022-10-10 22:13:20 UTC, 400 days ago
-            last used     2023-11-14 20:13:20 UTC, 5 h 20 min ago, by s3, in us-east-1
-          AKIANEW  Active
-            created       2023-11-14 22:13:22 UTC, 3 h 20 min ago
-            last used     never
+            Keys
+              AKIAOLD  Inactive
+                created       2022-10-10 22:13:20 UTC, 400 days ago
+                last used     2023-11-14 20:13:20 UTC, 5 h 20 min ago, by s3, in us-east-1
+              AKIANEW  Active
+                created       2023-11-14 22:13:22 UTC, 3 h 20 min ago
+                last used     never
 
-        Left to do
-          AKIAOLD is inactive and can be switched on again.
-          If something fails without it, roll back:
-            aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Active
-          Once nothing has failed for some days, delete it for good:
-            aws iam delete-access-key --user-name Alice --access-key-id AKIAOLD
+            Left to do
+              AKIAOLD is inactive and can be switched on again.
+              If something fails without it, roll back:
+                aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Active
+              Once nothing has failed for some days, delete it for good:
+                aws iam delete-access-key --user-name Alice --access-key-id AKIAOLD
 
-        Details
-          finding         111122223333/alice/1
-          closed by event 6f0e3c1a-0000-4000-8000-000000000002
-          audit entry     5
-          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
-    "#]],
+            Details
+              finding         111122223333/alice/1
+              closed by event 6f0e3c1a-0000-4000-8000-000000000002
+              audit entry     5
+              audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+              check it later  secondkey verify 111122223333/Alice --head 5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+        "#]],
     );
 }
 
@@ -334,26 +340,27 @@ fn a_closing_with_nothing_left_to_do() {
         &alert,
         &LastUses::new(),
         expect![[r#"
-        Subject: [CLOSED] Second active access key: Alice (111122223333)
+            Subject: [CLOSED] Second active access key: Alice (111122223333)
 
-        [CLOSED] Second active access key: Alice (111122223333)
+            [CLOSED] Second active access key: Alice (111122223333)
 
-        No listing ever showed two active keys.
-        Closed 2023-11-15 01:33:22 UTC: never confirmed.
-        It was open for 3 h 20 min, since 2023-11-14 22:13:22 UTC.
+            No listing ever showed two active keys.
+            Closed 2023-11-15 01:33:22 UTC: never confirmed.
+            It was open for 3 h 20 min, since 2023-11-14 22:13:22 UTC.
 
-        Keys
-          AKIANEW  Active
-            created       2023-11-14 22:13:22 UTC, 3 h 20 min ago
-            last used     not known
+            Keys
+              AKIANEW  Active
+                created       2023-11-14 22:13:22 UTC, 3 h 20 min ago
+                last used     not known
 
-        Nothing is left to do.
+            Nothing is left to do.
 
-        Details
-          finding         111122223333/alice/1
-          audit entry     5
-          audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
-    "#]],
+            Details
+              finding         111122223333/alice/1
+              audit entry     5
+              audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+              check it later  secondkey verify 111122223333/Alice --head 5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+        "#]],
     );
 }
 
@@ -410,6 +417,7 @@ fn hostile_text_as_a_terminal_gets_it() {
           continues       x\u{1b}[2J\u{a}Keys: none/x\u{1b}[2j\u{a}keys: none/1, the user's former name
           audit entry     2
           audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
+          check it later  (no command: the name holds what cannot be pasted safely)
     "#]].assert_eq(&shown.whole());
 }
 
