@@ -4,12 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use secondkey::cli::{Cli, Exit, LONGEST, run};
 use secondkey::output::escape::for_terminal;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| inert(error).exit());
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
         .with_writer(std::io::stderr)
@@ -29,6 +30,39 @@ async fn main() -> ExitCode {
             Exit::Failure.into()
         }
     }
+}
+
+/// The same error, in which arguments send a terminal no codes: a shell makes them of file names, which may be anybody's.
+fn inert(mut error: clap::Error) -> clap::Error {
+    let shown = |text: &str| for_terminal(text, LONGEST);
+    let safe: Vec<(ContextKind, ContextValue)> = error
+        .context()
+        // How the command is used is our own text, in lines.
+        .filter(|(kind, _)| *kind != ContextKind::Usage)
+        .filter_map(|(kind, value)| {
+            let value = match value {
+                ContextValue::String(text) => ContextValue::String(shown(text)),
+                ContextValue::Strings(texts) => {
+                    ContextValue::Strings(texts.iter().map(|text| shown(text)).collect())
+                }
+                ContextValue::StyledStr(text) => {
+                    ContextValue::StyledStr(shown(&text.to_string()).into())
+                }
+                ContextValue::StyledStrs(texts) => ContextValue::StyledStrs(
+                    texts
+                        .iter()
+                        .map(|text| shown(&text.to_string()).into())
+                        .collect(),
+                ),
+                _ => return None,
+            };
+            Some((kind, value))
+        })
+        .collect();
+    for (kind, value) in safe {
+        error.insert(kind, value);
+    }
+    error
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
