@@ -20,3 +20,4 @@ mod replay_oracle;
 mod stack;
 mod store_contract;
 mod table;
+mod tamper;
