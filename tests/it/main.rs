@@ -13,6 +13,9 @@
 
 mod e2e;
 mod events;
+mod hostile;
+#[path = "../../src/output/hostile.rs"]
+mod hostile_texts;
 mod interleaving;
 mod reference;
 mod replay_input;

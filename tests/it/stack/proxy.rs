@@ -1,4 +1,4 @@
-//! A proxy before one server that answers some requests itself, with an error.
+//! A proxy before one server that keeps what it is sent, and answers some requests itself, with an error.
 
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +31,7 @@ pub struct Proxy {
 struct State {
     fault: Option<Fault>,
     refused: u32,
+    bodies: Vec<String>,
 }
 
 impl Proxy {
@@ -58,6 +59,17 @@ impl Proxy {
             .lock()
             .expect("nobody panics with the lock")
             .fault = Some(fault);
+    }
+
+    /// Takes the bodies of the requests so far.
+    pub fn take_bodies(&self) -> Vec<String> {
+        std::mem::take(
+            &mut self
+                .state
+                .lock()
+                .expect("nobody panics with the lock")
+                .bodies,
+        )
     }
 
     /// How many requests were answered with a fault.
@@ -96,6 +108,11 @@ async fn one_request(
     if let Some(answer) = fault(state, &whole) {
         return client.write_all(answer.as_bytes()).await;
     }
+    state
+        .lock()
+        .expect("nobody panics with the lock")
+        .bodies
+        .push(String::from_utf8_lossy(&request.body).into_owned());
     let answer = relay::forward(&request, upstream).await?;
     client.write_all(&answer).await
 }

@@ -1,0 +1,141 @@
+//! Hostile text in every field of an event, and what of it leaves the process: of the command line by the real binary, of
+//! the sinks by what they send to the servers.
+
+mod command_line;
+mod sinks;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use secondkey::detect::text::MAX_BYTES;
+use serde_json::{Value, json};
+
+use crate::hostile_texts::{HOSTILE_TEXTS, first_unseen};
+
+/// A text that means no harm, for comparison.
+const HARMLESS: &str = "harmless";
+
+/// Which outputs were looked at.
+#[derive(Default)]
+struct Outputs(BTreeSet<String>);
+
+impl Outputs {
+    /// Sees to it that `shown`, which is all of the output `name`, holds no hidden character.
+    #[track_caller]
+    fn check(&mut self, name: &str, shown: &str) {
+        if !self.0.contains(name) {
+            self.0.insert(name.to_owned());
+        }
+        let unseen = first_unseen(shown);
+        assert_eq!(
+            unseen,
+            None,
+            "{name}: {:.2000}",
+            shown.escape_debug().to_string()
+        );
+    }
+
+    /// The same for lines for people: each is as long as can be read, and begins as it does with harmless text.
+    #[track_caller]
+    fn check_lines(&mut self, name: &str, shown: &str, harmless: &str) {
+        self.check(name, shown);
+        let (lines, expected): (Vec<&str>, Vec<&str>) =
+            (shown.lines().collect(), harmless.lines().collect());
+        assert_eq!(lines.len(), expected.len(), "{name}: {shown}");
+        for (line, expected) in lines.into_iter().zip(expected) {
+            let expected = &without_hash(expected);
+            assert!(line.chars().count() <= 2_000, "{name}: {line}");
+            let shared = expected.split(HARMLESS).next().unwrap_or_default();
+            // A command may be quoted, or there is none for a name that cannot be pasted safely.
+            let command = ["aws iam ", "secondkey verify "]
+                .iter()
+                .find_map(|command| shared.find(command));
+            let is_command = command.is_some();
+            let begins =
+                shared[..command.unwrap_or(shared.len())].trim_end_matches(['0', '1', '2', '`']);
+            assert!(line.starts_with(begins), "{name}: `{begins}`: {line}");
+            assert!(
+                expected.contains(HARMLESS) || is_command || line == expected,
+                "{name}: {line}"
+            );
+        }
+    }
+}
+
+/// `line` with a harmless text in the place of a hash, which is another on another run.
+fn without_hash(line: &str) -> String {
+    let is_hash =
+        |word: &&str| word.len() == 64 && word.chars().all(|digit| digit.is_ascii_hexdigit());
+    match line.split(' ').find(is_hash) {
+        Some(hash) => line.replace(hash, HARMLESS),
+        None => line.to_owned(),
+    }
+}
+
+/// The longest text in every field but one, in characters: a record in a log may have 8 MiB.
+const LONGEST_IN_RECORD: usize = 2_000;
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_IN_RECORD).collect()
+}
+
+/// A call of `event` on the key number `key` of `user`, with `text` in every field that somebody might choose: whole as the
+/// user agent, which is the caller's own word.
+fn record(event: &str, user: &str, key: u32, second: u32, text: &str) -> Value {
+    let (user, user_agent, text) = (cut(user), text, cut(text));
+    let key = format!("{key:02}{text}");
+    json!({
+        "eventVersion": text, "eventSource": "iam.amazonaws.com", "eventName": event,
+        "eventTime": format!("2024-01-01T00:00:{second:02}Z"),
+        "eventID": format!("{second}{text}"), "awsRegion": text, "recipientAccountId": text,
+        "sourceIPAddress": text, "userAgent": user_agent, "errorMessage": text, "requestID": text, "eventType": text,
+        "addendum": {"reason": text, "originalEventID": text},
+        "sessionCredentialFromConsole": text,
+        "userIdentity": {"type": text, "userName": text, "arn": text, "accountId": text, "accessKeyId": text,
+            "invokedBy": text, "principalId": text, "sessionContext": {"attributes": {"mfaAuthenticated": text}}},
+        "requestParameters": {"userName": user, "accessKeyId": key, "status": "Inactive", "newUserName": null},
+        "responseElements": {"accessKey": {"userName": user, "accessKeyId": key, "status": "Active", "createDate": text}},
+    })
+}
+
+/// What opens a finding of `user` and closes it.
+fn story(user: &str, text: &str, from: u32) -> [Value; 3] {
+    [
+        record("CreateAccessKey", user, 1, from, text),
+        record("CreateAccessKey", user, 2, from + 1, text),
+        record("UpdateAccessKey", user, 1, from + 2, text),
+    ]
+}
+
+#[tokio::test]
+async fn hostile_text_is_let_through_by_no_output() {
+    let mut outputs = Outputs::default();
+    let sinks = sinks::Sinks::new().await;
+    let harmless = command_line::Said::of(HARMLESS);
+    let harmless_sent = sinks.sent(HARMLESS, 0).await;
+    for hostile in HOSTILE_TEXTS.iter() {
+        command_line::check(&mut outputs, &hostile.text, &harmless);
+        sinks::check(
+            &mut outputs,
+            &sinks.sent(&hostile.text, 0).await,
+            &harmless_sent,
+        );
+    }
+    // Whatever fills a record, the table takes it: DynamoDB refuses an item of over 400 KB.
+    let long = HOSTILE_TEXTS
+        .iter()
+        .filter(|hostile| hostile.text.len() > MAX_BYTES);
+    for hostile in long {
+        let sent = sinks
+            .sent(&format!("!{}", hostile.text), sinks::MANY_KEYS)
+            .await;
+        sinks::check_sizes(&mut outputs, &sent);
+    }
+    sinks.check_command_line(&mut outputs);
+    let (texts, outputs) = (HOSTILE_TEXTS.len(), outputs.0.len());
+    writeln!(
+        std::io::stdout(),
+        "hostile: {texts} texts, {outputs} outputs, 0 let through"
+    )
+    .unwrap();
+}

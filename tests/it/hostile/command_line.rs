@@ -1,0 +1,251 @@
+//! What the command line prints and says.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use secondkey::detect::text::bounded;
+use serde_json::{Value, json};
+
+use super::{Outputs, cut, record, story};
+
+/// The user whose name is as usual; all else about it is hostile.
+const USER: &str = "mid";
+
+/// The most that a stored row may hold, in bytes. JSON makes six of a control character's one, so this is more than an item
+/// of DynamoDB may have; that the table takes it is seen where there is one.
+const LONGEST_ROW: i64 = 1_000_000;
+
+/// What the commands printed on logs that hold one text, by the command.
+pub(super) struct Said(Vec<(&'static str, String, String)>);
+
+impl Said {
+    /// Runs every command.
+    pub(super) fn of(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let name = write_logs(at, text);
+
+        // An argument holds no NUL and 128 KiB at most.
+        let argument = bounded(&cut(text)).replace('\0', "_");
+        let named = argument.as_str();
+        let mut said = vec![];
+        let mut run = |output: &'static str, exit: i32, args: &[&str]| {
+            let (code, stdout, stderr) = secondkey(at, args);
+            assert_eq!(code, exit, "{output}: {args:.200?}: {stderr:.2000}");
+            said.push((output, stdout, stderr));
+        };
+        run("replay", 1, &["replay", "logs", "--db", "db"]);
+        run(
+            "replay json",
+            1,
+            &["replay", "logs", "--quiet", "--format", "json"],
+        );
+        run(
+            "replay jsonl",
+            1,
+            &["replay", "logs", "--quiet", "--format", "jsonl"],
+        );
+        run("findings", 10, &["findings", "--db", "db"]);
+        run(
+            "findings json",
+            10,
+            &["findings", "--db", "db", "--format", "json"],
+        );
+        run(
+            "findings jsonl",
+            10,
+            &["findings", "--db", "db", "--format", "jsonl"],
+        );
+        run("history", 0, &["history", USER, "--db", "db"]);
+        run(
+            "history json",
+            0,
+            &["history", USER, "--db", "db", "--format", "json"],
+        );
+        run(
+            "history jsonl",
+            0,
+            &["history", USER, "--db", "db", "--format", "jsonl"],
+        );
+        run("verify", 0, &["verify", "--db", "db"]);
+        let known = i32::from(text.contains('\0'));
+        run(
+            "history of a name",
+            known,
+            &["history", "--db", "db", "--", named],
+        );
+        run(
+            "verify of a name",
+            known,
+            &["verify", "--db", "db", "--", named],
+        );
+        let nobody = format!("nobody{named}");
+        run(
+            "error: no such user",
+            1,
+            &["history", &nobody, "--db", "db"],
+        );
+        run("error: no such user", 1, &["verify", &nobody, "--db", "db"]);
+        let missing = format!("missing{named}");
+        run("error: no such file", 1, &["replay", &missing]);
+        run(
+            "error: no such database",
+            1,
+            &["findings", "--db", &missing],
+        );
+        fs::write(at.join(format!("text{name}")), "no database").unwrap();
+        run(
+            "error: no database",
+            1,
+            &["verify", "--db", &format!("text{name}")],
+        );
+        for (output, args) in [
+            ("error: no hash", &["verify", "--db", "db", "--head=x"][..]),
+            ("error: no format", &["replay", "logs", "--format=x"]),
+            (
+                "error: no hours",
+                &["replay", "logs", "--rotation-window-hours=x"],
+            ),
+            ("error: no option", &["replay", "logs", "--x"]),
+            ("error: no command", &["x"]),
+            (
+                "error: an argument too many",
+                &["findings", "--db", "db", "x"],
+            ),
+        ] {
+            // The last argument goes on with the text.
+            let (last, first) = args.split_last().unwrap();
+            let last = format!("{last}{named}");
+            run(output, 2, &[first, &[last.as_str()]].concat());
+        }
+        check_rows(&at.join("db"));
+        Self(said)
+    }
+}
+
+/// Writes logs with `text` in every field and in their names, some of them malformed; gives back the part of the names.
+fn write_logs(at: &Path, text: &str) -> String {
+    fs::create_dir(at.join("logs")).unwrap();
+    // What a file may be called.
+    let name: String = text.replace(['/', '\0'], "_").chars().take(50).collect();
+    let malformed =
+        [("eventTime", json!(cut(text))), ("eventName", json!(""))].map(|(field, value)| {
+            let mut record = record("CreateAccessKey", "odd", 9, 50, text);
+            record[field] = value;
+            record
+        });
+    let mut odd_status = record("CreateAccessKey", "odd", 9, 50, text);
+    odd_status["responseElements"]["accessKey"]["status"] = json!(cut(text));
+    let records: Vec<Value> = story(text, text, 0)
+        .into_iter()
+        .chain(story(USER, text, 10))
+        .chain(malformed)
+        .chain([odd_status])
+        .collect();
+    fs::write(
+        at.join(format!("logs/a{name}.json")),
+        json!({"Records": records}).to_string(),
+    )
+    .unwrap();
+    fs::write(
+        at.join("logs/z.log"),
+        format!("nonsense {}", text.replace('\n', "\r")),
+    )
+    .unwrap();
+    name
+}
+
+/// Checks what the commands say of `text` beside what they say of harmless text.
+pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
+    let said = Said::of(text);
+    for ((name, stdout, stderr), (_, harmless_out, harmless_err)) in said.0.iter().zip(&harmless.0)
+    {
+        let errors = format!("{name}, stderr");
+        match *name {
+            "replay" | "findings" => {
+                outputs.check(name, stdout);
+                check_table(stdout, harmless_out);
+                outputs.check_lines(&errors, stderr, harmless_err);
+            }
+            "history" => outputs.check_lines(name, stdout, harmless_out),
+            "history of a name" if !text.contains('\0') => {
+                outputs.check_lines(name, stdout, harmless_out);
+            }
+            "verify" | "verify of a name" => {
+                outputs.check(name, stdout);
+                for line in stdout.lines() {
+                    let is_expected = line.starts_with("whole   ") && line.ends_with(": 5 entries")
+                        || line.ends_with(" entries, 0 broken or unreadable");
+                    assert!(is_expected && line.chars().count() < 400, "{line}");
+                }
+            }
+            name if name.ends_with("json") => {
+                outputs.check(name, stdout);
+                assert!(serde_json::from_str::<Value>(stdout).is_ok(), "{stdout}");
+            }
+            name if name.ends_with("jsonl") => {
+                outputs.check(name, stdout);
+                let is_json = |line: &str| serde_json::from_str::<Value>(line).is_ok();
+                assert!(stdout.lines().all(is_json), "{stdout}");
+            }
+            _ => {
+                assert!(name.starts_with("error: ") || text.contains('\0'), "{name}");
+                outputs.check(name, stderr);
+                assert_eq!(stdout, "", "{name}");
+                if stderr.starts_with("secondkey: ") {
+                    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+                } else {
+                    assert!(stderr.starts_with("error: "), "{stderr}");
+                }
+                let longest = stderr.lines().map(|line| line.chars().count()).max();
+                assert!(longest.unwrap_or_default() < 1_000, "{stderr}");
+            }
+        }
+    }
+}
+
+/// A table is in its frame, and what stands around it is as ever.
+fn check_table(stdout: &str, harmless: &str) {
+    let is_framed = |line: &&str| {
+        let ends = |begin, end| line.starts_with(begin) && line.ends_with(end);
+        ends('│', '│') || ends('┌', '┐') || ends('╞', '╡') || ends('└', '┘') || ends('├', '┤')
+    };
+    let around = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !is_framed(line));
+        lines.map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(around(stdout), around(harmless), "{stdout}");
+}
+
+fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// Whatever was read, what is stored of it is bounded.
+fn check_rows(db: &Path) {
+    let connection = rusqlite::Connection::open(db).unwrap();
+    for table in ["records", "findings", "audit", "owed"] {
+        let longest: Option<i64> = connection
+            .query_row(
+                &format!("SELECT max(length(CAST(body AS BLOB))) FROM {table}"),
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert!(
+            longest.unwrap_or_default() < LONGEST_ROW,
+            "{table}: {longest:?}"
+        );
+    }
+}
