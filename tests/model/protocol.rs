@@ -1,0 +1,175 @@
+//! The decision that a modelled worker makes: the product's own `decide` and [`Commit`], or one of them broken on purpose.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use secondkey::detect::decide::{Decision, decide};
+use secondkey::detect::evidence::Evidence;
+use secondkey::detect::key_change::KeyChange;
+use secondkey::detect::listing::{AfterPage, KeyListing, KeyStatus, PartialListing};
+use secondkey::detect::policy::Policy;
+use secondkey::detect::situation::{Outcome, Situation};
+use secondkey::detect::user_record::UserRecord;
+use secondkey::detect::view::view;
+
+use crate::time::SETTLE;
+
+/// The protocol as it is, or with one rule left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Sound,
+    NoVersionCondition,
+    ListBeforeLoad,
+    FreshnessAtDecision,
+    SettleAfterNotKept,
+    OldEventExplains,
+    LastListingIgnored,
+    EvidenceIgnored,
+    UnsettledCloses,
+    AlertBeforeCommit,
+    NoOutbox,
+    RecheckNotQueued,
+    RetryTrustsPromise,
+    TickedOffBeforeSent,
+    UnexplainedEventTrusted,
+}
+
+/// What a decision is made on.
+pub struct Input<'a> {
+    pub record: &'a UserRecord,
+    pub listing: KeyListing,
+    pub changes: &'a [KeyChange],
+    pub already_recorded: &'a BTreeSet<String>,
+    pub is_retry: bool,
+    /// The moment of the decision, which may be long after the listing was requested.
+    pub decided_at: DateTime<Utc>,
+}
+
+pub fn policy() -> Policy {
+    Policy {
+        settle: SETTLE,
+        ..Policy::default()
+    }
+}
+
+impl Protocol {
+    /// What this protocol makes of `input`.
+    pub fn decide(self, input: Input<'_>) -> Decision {
+        let mut record = input.record.clone();
+        let mut listing = input.listing;
+        let mut changes = input.changes.to_vec();
+        match self {
+            Self::FreshnessAtDecision => listing = requested(&listing, input.decided_at),
+            Self::SettleAfterNotKept => record.settle_after = None,
+            Self::LastListingIgnored => record.last_listing = None,
+            Self::OldEventExplains => explain(&mut record, &listing, &changes),
+            Self::EvidenceIgnored => {
+                record.evidence = Evidence::default();
+                changes.clear();
+            }
+            _ => {}
+        }
+        let policy = policy();
+        let situation = Situation {
+            record: &record,
+            listing: &listing,
+            changes: &changes,
+            already_recorded: input.already_recorded,
+            is_retry: input.is_retry && self != Self::RetryTrustsPromise,
+            former: None,
+        };
+        let now = listing.requested_at();
+        let mut decision = decide(&situation, &policy, now);
+        match self {
+            Self::UnsettledCloses if decision.outcome == Outcome::StillOpen => {
+                decision = closed_at_once(&situation, &policy).unwrap_or(decision);
+            }
+            Self::UnexplainedEventTrusted if decision.unsettled.is_empty() => {
+                decision.rechecks.clear()
+            }
+            _ => {}
+        }
+        decision
+    }
+}
+
+/// Takes over into the last listing what an event of whatever age says as `listing` does.
+fn explain(record: &mut UserRecord, listing: &KeyListing, changes: &[KeyChange]) {
+    let evidence = merged(record, changes);
+    let Some(last) = &mut record.last_listing else {
+        return;
+    };
+    for (id, known) in &evidence.keys {
+        let listed = listing.keys().find(|(listed, _)| *listed == id);
+        let status = listed.map_or(KeyStatus::Gone, |(_, key)| key.status);
+        if known.status == Some(status) {
+            last.keys.insert(id.clone(), status);
+        }
+    }
+}
+
+fn merged(record: &UserRecord, changes: &[KeyChange]) -> Evidence {
+    changes
+        .iter()
+        .fold(record.evidence.clone(), |evidence, change| {
+            evidence.with(&record.user, change)
+        })
+}
+
+/// `listing` as if it had been requested at `at`.
+fn requested(listing: &KeyListing, at: DateTime<Utc>) -> KeyListing {
+    let keys = listing.keys().map(|(id, key)| (id.clone(), key.clone()));
+    match PartialListing::requested(at).page(Some("u".to_owned()), keys, false) {
+        AfterPage::Complete(listing) => listing,
+        AfterPage::More(_) => unreachable!("it is the last page"),
+    }
+}
+
+/// What is decided if an unsettled view with fewer than two active keys counts as the settled truth.
+fn closed_at_once(situation: &Situation<'_>, policy: &Policy) -> Option<Decision> {
+    let evidence = merged(situation.record, situation.changes);
+    let view = view(
+        situation.record,
+        &evidence,
+        situation.listing,
+        policy.settle,
+    );
+    if view.has_two_active() {
+        return None;
+    }
+    let keys = view
+        .keys
+        .iter()
+        .filter(|(_, key)| key.status != KeyStatus::Gone);
+    let keys = keys.map(|(id, key)| {
+        let status = key.status;
+        (
+            id.clone(),
+            secondkey::detect::listing::AccessKey {
+                status,
+                created: None,
+            },
+        )
+    });
+    let at = situation.listing.requested_at();
+    let AfterPage::Complete(believed) =
+        PartialListing::requested(at).page(Some("u".to_owned()), keys, false)
+    else {
+        unreachable!("it is the last page")
+    };
+    let record = UserRecord {
+        settle_after: None,
+        last_listing: None,
+        ..situation.record.clone()
+    };
+    let at_once = Policy {
+        settle: TimeDelta::zero(),
+        ..policy.clone()
+    };
+    let situation = Situation {
+        record: &record,
+        listing: &believed,
+        ..*situation
+    };
+    Some(decide(&situation, &at_once, at))
+}
