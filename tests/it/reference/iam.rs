@@ -150,7 +150,7 @@ impl KeySource for Iam {
         let mut state = self.0.lock().unwrap();
         let now = state.now;
         if state.refuses {
-            return Ok(KeyListing::refused(now, "AccessDenied".to_owned()));
+            return Ok(KeyListing::refused(now, "AccessDenied"));
         }
         let Some(keys) = state.shown().get(user) else {
             return Ok(KeyListing::no_such_user(now));
