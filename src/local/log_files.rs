@@ -65,15 +65,20 @@ impl LogFile {
             Self::Path(path) => Box::new(File::open(path)?),
             Self::StandardInput => Box::new(io::stdin()),
         };
-        let mut raw = BufReader::with_capacity(128 * 1024, watch(raw));
-        if raw.fill_buf()?.starts_with(&GZIP_MAGIC) {
-            Ok(Box::new(BufReader::with_capacity(
-                128 * 1024,
-                MultiGzDecoder::new(raw),
-            )))
-        } else {
-            Ok(Box::new(raw))
-        }
+        unpacked(watch(raw))
+    }
+}
+
+/// The text of a log: `raw` as it is, or unpacked where it is gzipped.
+pub fn unpacked<'a>(raw: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
+    let mut raw = BufReader::with_capacity(128 * 1024, raw);
+    if raw.fill_buf()?.starts_with(&GZIP_MAGIC) {
+        Ok(Box::new(BufReader::with_capacity(
+            128 * 1024,
+            MultiGzDecoder::new(raw),
+        )))
+    } else {
+        Ok(Box::new(raw))
     }
 }
 

@@ -1,0 +1,231 @@
+//! An alert with any text in every field that an event can fill.
+
+use arbitrary::Arbitrary;
+use chrono::{DateTime, TimeDelta, Utc};
+use secondkey::detect::actor::Actor;
+use secondkey::detect::alert::{Alert, AlertKind, Update};
+use secondkey::detect::finding::{
+    CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
+};
+use secondkey::detect::listing::KeyStatus;
+use secondkey::detect::retire::{LastUsed, LastUses};
+use secondkey::detect::severity::{Severity, SeverityReason};
+use secondkey::detect::text::bounded;
+use secondkey::detect::user::UserId;
+
+/// Stands after every character that could begin a line; no line of an output may begin with it.
+pub const FORGED: &str = "☃forged";
+
+/// What an alert is made of.
+#[derive(Debug, Arbitrary)]
+pub struct AnyAlert {
+    /// The texts that the fields are filled from.
+    pub texts: [String; 4],
+    /// Which text stands in which field, two bits each.
+    fields: u64,
+    /// Repeats the first text so often, to be longer than any bound.
+    repeats: u8,
+    is_root: bool,
+    is_own_user: bool,
+    is_confirmed: bool,
+    has_opener: bool,
+    is_created: bool,
+    mfa: Option<bool>,
+    console: bool,
+    kind: u8,
+    closing: u8,
+    severity: u8,
+    seconds: [i32; 6],
+    statuses: u8,
+    absent: u32,
+    uses: u8,
+}
+
+/// An alert, and what is known of the use of its keys.
+pub struct Told {
+    /// The alert.
+    pub alert: Alert,
+    /// The uses by key.
+    pub last_uses: LastUses,
+}
+
+/// Gives the fields their texts, in turn.
+struct Texts<'a> {
+    any: &'a AnyAlert,
+    given: u32,
+}
+
+impl Texts<'_> {
+    /// The next text, as it comes out of a record: bounded.
+    fn next(&mut self) -> String {
+        let index =
+            usize::try_from(self.any.fields.rotate_right(self.given * 2) & 3).unwrap_or_default();
+        self.given += 1;
+        let text = match index {
+            0 => self.any.texts[0].repeat(1 + usize::from(self.any.repeats) * 4),
+            other => self.any.texts[other].clone(),
+        };
+        let forged = text
+            .chars()
+            .flat_map(|character| {
+                let is_break = matches!(
+                    character,
+                    '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+                );
+                std::iter::once(character).chain(if is_break { FORGED } else { "" }.chars())
+            })
+            .collect::<String>();
+        bounded(&forged)
+    }
+
+    fn some(&mut self) -> Option<String> {
+        let text = self.next();
+        (self.any.absent >> (self.given % 32) & 1 == 0).then_some(text)
+    }
+}
+
+impl AnyAlert {
+    /// The alert.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        let mut texts = Texts {
+            any: self,
+            given: 0,
+        };
+        let at = |index: usize| -> DateTime<Utc> {
+            DateTime::from_timestamp(1_700_000_000 + i64::from(self.seconds[index]), 0)
+                .unwrap_or_default()
+        };
+        let (account, name) = (texts.next(), texts.next());
+        let user = if self.is_root {
+            UserId::root(&account)
+        } else {
+            UserId::new(&account, &name)
+        };
+        let is_closed = self.kind % 4 == 3;
+        let key_ids = [texts.next(), texts.next(), texts.next()];
+        let keys: Vec<FindingKey> = key_ids
+            .iter()
+            .enumerate()
+            .map(|(index, id)| FindingKey {
+                id: id.clone(),
+                status: match self.statuses >> (index * 2) & 3 {
+                    0 | 1 => KeyStatus::Active,
+                    2 => KeyStatus::Inactive,
+                    _ => KeyStatus::Gone,
+                },
+                created: (self.statuses & 0x40 == 0).then(|| at(index)),
+            })
+            .collect();
+        let actor = |texts: &mut Texts<'_>| Actor {
+            kind: if self.is_own_user {
+                Some("IAMUser".to_owned())
+            } else {
+                texts.some()
+            },
+            arn: texts.some(),
+            name: if self.is_own_user {
+                Some(name.clone())
+            } else {
+                texts.some()
+            },
+            account: if self.is_own_user {
+                Some(account.clone())
+            } else {
+                texts.some()
+            },
+            access_key_id: texts.some(),
+            source_ip: texts.some(),
+            user_agent: texts.some(),
+            mfa: self.mfa,
+            console: self.console,
+            invoked_by: texts.some(),
+        };
+        let opener = self.has_opener.then(|| Opener {
+            key: key_ids[usize::from(self.uses) % 3].clone(),
+            created: self.is_created,
+            at: at(3),
+            inactive_since: (!self.is_created).then(|| at(4)),
+            actor: actor(&mut texts),
+            event_id: texts.some(),
+        });
+        let closing = is_closed.then(|| Closing {
+            reason: [
+                CloseReason::Deactivated,
+                CloseReason::Deleted,
+                CloseReason::UserDeleted,
+                CloseReason::Renamed,
+                CloseReason::NeverConfirmed,
+            ][usize::from(self.closing) % 5],
+            at: at(5),
+            actor: (self.closing & 0x80 == 0).then(|| actor(&mut texts)),
+            event_id: texts.some(),
+        });
+        let finding = Finding {
+            id: FindingId {
+                user: user.clone(),
+                episode: u32::from(self.repeats),
+            },
+            display_name: name,
+            status: if is_closed {
+                FindingStatus::Closed
+            } else {
+                FindingStatus::Open
+            },
+            confirmed: self.is_confirmed,
+            severity: [Severity::Medium, Severity::High, Severity::Critical]
+                [usize::from(self.severity) % 3],
+            severity_reasons: [
+                SeverityReason::Root,
+                SeverityReason::OutlivedWindow,
+                SeverityReason::UntrustedActor,
+                SeverityReason::DormantKey,
+            ]
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| self.severity >> (index + 2) & 1 == 1)
+            .map(|(_, reason)| reason)
+            .collect(),
+            opened_at: at(3),
+            detected_at: at(4),
+            opener,
+            could_not_list: texts.some(),
+            keys,
+            continues: texts.some().map(|name| FindingId {
+                user: UserId::new(user.account(), &name),
+                episode: 1,
+            }),
+            closing,
+        };
+        let last_uses = key_ids
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| self.uses >> index & 1 == 1)
+            .map(|(index, key)| {
+                let used = if self.uses >> (index + 3) & 1 == 1 {
+                    LastUsed::Never
+                } else {
+                    LastUsed::At {
+                        at: at(index),
+                        service: texts.some(),
+                        region: texts.some(),
+                    }
+                };
+                (key.clone(), used)
+            })
+            .collect();
+        let alert = Alert {
+            kind: match self.kind % 4 {
+                0 | 1 => AlertKind::Opened,
+                2 => AlertKind::Updated(vec![Update::Keys, Update::Opener, Update::Severity]),
+                _ => AlertKind::Closed,
+            },
+            sequence: u64::from(self.fields as u32),
+            audit_hash: "5e7a".repeat(16),
+            at: at(5),
+            window_ends_at: at(3) + TimeDelta::hours(24),
+            finding,
+        };
+        Told { alert, last_uses }
+    }
+}

@@ -1,0 +1,251 @@
+//! Text from an event, in every field of an alert and in every place where it lands.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use regex::Regex;
+use secondkey::detect::alert::Alert;
+use secondkey::detect::retire::LastUses;
+use secondkey::output::alert_text::{alert_text, subject};
+use secondkey::output::chat::chat_notification;
+use secondkey::output::commands::recommended;
+use secondkey::output::escape::{
+    LONGEST_TEXT, Place, for_chat, for_csv, for_html, for_json, for_plain_text, for_subject,
+    for_terminal,
+};
+use secondkey::output::json_v1;
+use secondkey_fuzz::alert::{AnyAlert, FORGED, Told};
+use serde_json::Value;
+
+/// What nobody can see or what moves other text about, by Unicode's own properties: controls, format characters except
+/// those that have a glyph, what is ignorable by default, separators other than the space.
+static HIDDEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"[[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{White_Space}]--[\p{Prepended_Concatenation_Mark} ]]")
+        .unwrap()
+});
+
+/// The longest JSON line that is asked for here; SNS takes four times as much.
+const LONGEST_LINE: usize = 16_384;
+
+fuzz_target!(|any: AnyAlert| {
+    let Told { alert, last_uses } = any.told();
+    for text in &any.texts {
+        check_escapes(text);
+    }
+    check_texts(&alert, &last_uses);
+    check_chat(&alert, &last_uses);
+    check_json(&alert, &last_uses);
+    check_commands(&alert, &last_uses);
+});
+
+fn check_shown(shown: &str) {
+    if let Some(found) = HIDDEN.find(shown) {
+        panic!(
+            "{} gets through: {shown:?}",
+            found.as_str().escape_unicode()
+        );
+    }
+    assert!(!shown.contains("  "), "{shown:?}");
+}
+
+fn check_escapes(text: &str) {
+    for shown in [
+        for_terminal(text, LONGEST_TEXT),
+        for_plain_text(text, LONGEST_TEXT),
+        for_chat(text, LONGEST_TEXT),
+    ] {
+        check_shown(&shown);
+        // A code span adds two.
+        assert!(shown.chars().count() <= LONGEST_TEXT + 2, "{shown}");
+    }
+    assert!(!for_plain_text(text, LONGEST_TEXT).contains("://"));
+
+    let chat = for_chat(text, LONGEST_TEXT);
+    if text.is_empty() {
+        assert_eq!(chat, "(empty)");
+    } else {
+        let inner = chat
+            .strip_prefix('`')
+            .and_then(|rest| rest.strip_suffix('`'))
+            .unwrap();
+        assert!(
+            !inner.is_empty() && !inner.contains(['`', '<', '>', '&']),
+            "{chat}"
+        );
+        assert!(
+            !inner.contains("://") && !inner.starts_with('@') && !inner.contains(" @"),
+            "{chat}"
+        );
+    }
+
+    let subject = for_subject(text);
+    assert!(
+        subject.len() < 100 && !subject.starts_with(' '),
+        "{subject:?}"
+    );
+    assert!(
+        subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+        "{subject:?}"
+    );
+
+    let html = for_html(text);
+    check_shown(&html);
+    assert!(!html.contains(['<', '>', '"', '\'']), "{html}");
+    let unescaped = ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"]
+        .iter()
+        .fold(html.clone(), |html, entity| html.replace(entity, ""));
+    assert!(!unescaped.contains('&'), "{html}");
+
+    check_csv(text);
+
+    let document = serde_json::json!({ text: [text, text.len()] });
+    for written in [document.to_string(), format!("{document:#}")] {
+        let shown = for_json(&written);
+        check_hidden_in_document(&shown);
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), document);
+    }
+}
+
+/// A document may be indented and have lines.
+fn check_hidden_in_document(shown: &str) {
+    let lines = shown.replace('\n', " ");
+    if let Some(found) = HIDDEN.find(&lines) {
+        panic!(
+            "{} gets through: {shown:?}",
+            found.as_str().escape_unicode()
+        );
+    }
+}
+
+fn check_csv(text: &str) {
+    let field = for_csv(text);
+    check_shown(&field);
+    for delimiter in [b',', b';', b'\t'] {
+        let row = format!("before{0}{field}{0}after", char::from(delimiter));
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .from_reader(row.as_bytes());
+        let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+        let [row] = rows.as_slice() else {
+            panic!("{field:?} is {} rows", rows.len());
+        };
+        let fields: Vec<&str> = row.iter().collect();
+        let ["before", read, "after"] = fields[..] else {
+            panic!("{field:?} is {fields:?}");
+        };
+        assert!(
+            !read
+                .trim_start()
+                .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']),
+            "{field:?} is a formula"
+        );
+    }
+}
+
+fn check_texts(alert: &Alert, last_uses: &LastUses) {
+    for place in [Place::Terminal, Place::PlainText] {
+        let text = alert_text(alert, last_uses, place).whole();
+        for line in text.lines() {
+            if let Some(found) = HIDDEN.find(line) {
+                panic!("{} gets through: {line:?}", found.as_str().escape_unicode());
+            }
+            assert!(!line.trim_start().starts_with(FORGED), "{text}");
+        }
+        assert!(place == Place::Terminal || !text.contains("://"), "{text}");
+    }
+    let subject = subject(alert);
+    assert!(subject.len() < 100, "{subject}");
+    assert!(
+        subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+        "{subject:?}"
+    );
+    assert!(subject.starts_with('['));
+}
+
+fn check_chat(alert: &Alert, last_uses: &LastUses) {
+    let notification = serde_json::to_value(chat_notification(alert, last_uses)).unwrap();
+    let content = &notification["content"];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let (title, description) = (text(&content["title"]), text(&content["description"]));
+    assert!(title.chars().count() <= 250, "{title}");
+    assert!(description.chars().count() <= 8_000, "{description}");
+    let steps = content["nextSteps"].as_array().unwrap().iter().map(text);
+    for shown in [title, description].into_iter().chain(steps) {
+        assert!(!shown.contains(['<', '>', '&']), "{shown}");
+        for line in shown.lines() {
+            // No code span reaches over a line, and outside of them stand our own words only.
+            assert_eq!(line.matches('`').count() % 2, 0, "{line}");
+            let outside: String = line.split('`').step_by(2).collect();
+            assert!(
+                !outside.contains(['@', '*', '[', '$', '~', '_', '|'].as_slice())
+                    || line.contains(" | "),
+                "{line}"
+            );
+            assert!(HIDDEN.find(line).is_none(), "{line:?}");
+            assert!(!outside.contains(FORGED), "{line}");
+        }
+    }
+}
+
+fn check_json(alert: &Alert, last_uses: &LastUses) {
+    let wire = json_v1::alert(alert, last_uses);
+    let whole = json_v1::to_line(&wire, usize::MAX).unwrap();
+    let line = json_v1::to_line(&wire, LONGEST_LINE).unwrap();
+    assert!(!line.contains('\n'));
+    assert!(line.len() <= LONGEST_LINE, "{} bytes", line.len());
+    let read: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(read["version"], "1");
+    assert_eq!(read["sequence"], alert.sequence);
+    if whole.len() <= LONGEST_LINE {
+        assert_eq!(read["finding"]["user"], alert.finding.display_name);
+        assert_eq!(line, whole);
+    } else {
+        assert!(read.get("commands").is_none());
+    }
+    let shown = for_json(&whole);
+    check_hidden_in_document(&shown);
+    assert_eq!(
+        serde_json::from_str::<Value>(&shown).unwrap(),
+        serde_json::from_str::<Value>(&whole).unwrap()
+    );
+}
+
+/// A shell makes of a command exactly the words that were meant.
+fn check_commands(alert: &Alert, last_uses: &LastUses) {
+    for command in recommended(&alert.finding, last_uses) {
+        assert!(!alert.finding.user().is_root());
+        let words = shlex::split(&command.line).unwrap_or_else(|| panic!("{}", command.line));
+        let words: Vec<&str> = words
+            .iter()
+            .flat_map(|word| match word.split_once('=') {
+                Some((option @ ("--user-name" | "--access-key-id"), value)) => vec![option, value],
+                _ => vec![word.as_str()],
+            })
+            .collect();
+        let [
+            "aws",
+            "iam",
+            "update-access-key" | "delete-access-key",
+            "--user-name",
+            user,
+            "--access-key-id",
+            key,
+            rest @ ..,
+        ] = words.as_slice()
+        else {
+            panic!("{}", command.line);
+        };
+        assert_eq!(
+            (*user, *key),
+            (alert.finding.display_name.as_str(), command.key.as_str())
+        );
+        assert!(
+            matches!(rest, [] | ["--status", "Active" | "Inactive"]),
+            "{}",
+            command.line
+        );
+    }
+}
