@@ -8,6 +8,9 @@ use thiserror::Error;
 /// The largest record that is read, in bytes. CloudTrail and EventBridge keep to 1 MiB; relays may add to that.
 const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 
+/// How deep lists of records may stand in one another, an object around a list counted too.
+const MAX_AROUND: usize = 64;
+
 /// How much of what is no record is shown, in characters.
 const SHOWN: usize = 40;
 
@@ -32,6 +35,9 @@ pub enum LogError {
     /// The text ended within a list of records.
     #[error("the text ends within the list of records")]
     CutList,
+    /// The text ended behind a list of records, within the object that the list stands in.
+    #[error("the text ends within the object around the records")]
+    CutAround,
     /// A line ended within a text.
     #[error("a line ends within a text, so the record is broken")]
     BrokenText,
@@ -69,6 +75,8 @@ struct Splitter {
     pending: Vec<u8>,
     /// What is open around the records: `]` for a list, `}` for the object that a list stands in.
     around: Vec<u8>,
+    /// Whether it is the rest of such an object that is scanned, from behind its list on, and no record.
+    is_rest: bool,
     /// How far the current record was scanned.
     scanned: usize,
     depth: usize,
@@ -83,8 +91,8 @@ enum Scan {
     IsAround(usize),
     /// More bytes are needed.
     NeedsMore,
-    /// The record is broken.
-    Broken(LogError),
+    /// A line ends within a text, and the next one, which begins at this offset, begins a record.
+    Broken(usize),
 }
 
 impl Splitter {
@@ -96,12 +104,14 @@ impl Splitter {
                 start = self.skip_between(&pending, start, is_end, take);
             }
             let record = pending.get(start..).unwrap_or_default();
-            if record.first() != Some(&b'{') {
+            if record.first() != Some(&b'{') && !self.is_rest {
                 break;
             }
             match self.scan(record) {
                 Scan::Ends(end) => {
-                    take(Ok(record.get(..end).unwrap_or_default()));
+                    if !self.is_rest {
+                        take(Ok(record.get(..end).unwrap_or_default()));
+                    }
                     start += end;
                 }
                 Scan::IsAround(begin) => {
@@ -113,18 +123,23 @@ impl Splitter {
                     start += next_line_with_record(record);
                 }
                 Scan::NeedsMore if is_end => {
-                    take(Err(LogError::CutRecord));
+                    take(Err(if self.is_rest {
+                        LogError::CutAround
+                    } else {
+                        LogError::CutRecord
+                    }));
                     // That the list around it is cut too goes without saying.
                     self.around.clear();
                     start += next_line_with_record(record);
                 }
                 Scan::NeedsMore => break,
-                Scan::Broken(error) => {
-                    take(Err(error));
-                    start += next_line_with_record(record);
+                Scan::Broken(next) => {
+                    take(Err(LogError::BrokenText));
+                    // Only what was scanned counts, or it would matter in which pieces the text arrives.
+                    start += next_line_with_record(record.get(..next).unwrap_or_default());
                 }
             }
-            (self.scanned, self.depth) = (0, 0);
+            (self.scanned, self.depth, self.is_rest) = (0, 0, false);
             (self.in_text, self.escaped) = (false, false);
         }
         pending.drain(..start);
@@ -144,14 +159,18 @@ impl Splitter {
     ) -> usize {
         while let Some(byte) = pending.get(at) {
             match (byte, self.around.last()) {
-                // After the list, the other fields of the object around it: no records, and nobody's loss.
-                (b'}', Some(b'}')) | (b']', Some(b']')) => {
+                (b']', Some(b']')) => {
                     self.around.pop();
                     at += 1;
+                    if self.around.last() == Some(&b'}') {
+                        // After the list, the other fields of the object around it: no records, but maybe another list.
+                        self.around.pop();
+                        (self.depth, self.is_rest) = (1, true);
+                        return at;
+                    }
                 }
-                (_, Some(b'}')) => at += 1,
                 (b'{', _) => return at,
-                (b'[', _) => {
+                (b'[', _) if self.around.len() < MAX_AROUND => {
                     self.around.push(b']');
                     at += 1;
                 }
@@ -183,7 +202,16 @@ impl Splitter {
                     _ if self.escaped => self.escaped = false,
                     b'\\' => self.escaped = true,
                     b'"' => self.in_text = false,
-                    b'\n' => return Scan::Broken(LogError::BrokenText),
+                    // JSON has no line ends in texts. Was the text left open, or a line end not escaped? The next line
+                    // tells; in the second case the record has its end, and is reported when it is parsed.
+                    b'\n' => match begins_record(record, offset + 1) {
+                        Some(false) => {}
+                        Some(true) => return Scan::Broken(offset + 1),
+                        None => {
+                            self.scanned = offset;
+                            return Scan::NeedsMore;
+                        }
+                    },
                     _ => {}
                 }
                 continue;
@@ -191,6 +219,7 @@ impl Splitter {
             match byte {
                 b'"' => self.in_text = true,
                 b'[' if self.depth == 1
+                    && self.around.len() < MAX_AROUND
                     && names_records(record.get(..offset).unwrap_or_default()) =>
                 {
                     return Scan::IsAround(offset + 1);
@@ -216,6 +245,13 @@ fn names_records(before: &[u8]) -> bool {
         .trim_ascii_end()
         .strip_suffix(b":")
         .is_some_and(|name| name.trim_ascii_end().ends_with(b"\"Records\""))
+}
+
+/// Whether what follows `from`, after any blanks, is a `{`; none if that cannot be told yet.
+fn begins_record(text: &[u8], from: usize) -> Option<bool> {
+    let rest = text.get(from..)?;
+    let first = rest.iter().find(|byte| !byte.is_ascii_whitespace())?;
+    Some(*first == b'{')
 }
 
 /// The offset of the next line that begins with `{`, where records one a line go on after a broken one; or the end.
@@ -338,11 +374,69 @@ mod tests {
     }
 
     #[test]
+    fn a_line_end_within_a_text_hides_no_record() {
+        let broken = "{\"a\":\"x\ny\"}";
+        check(
+            &format!("{{\"Records\":[{broken},{{\"b\":2}}]}}"),
+            &[broken, r#"{"b":2}"#],
+        );
+        check(
+            "{\"a\":\"x\n  \"y\":1}\n{\"b\":2}\n  {\"c\":3}",
+            &[
+                "error: a line ends within a text, so the record is broken",
+                r#"{"b":2}"#,
+                r#"{"c":3}"#,
+            ],
+        );
+        check(
+            "[\n {\n  \"a\": \"x,\n  \"y\": 1\n },\n {\n  \"b\": 2\n }\n]",
+            &[
+                "error: a line ends within a text, so the record is broken",
+                "{\n  \"b\": 2\n }",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_stands_behind_a_list_is_passed_over_whole() {
+        check(
+            r#"{"Records":[{"a":1}],"more":{"of":["}",{}]},"and":"}"}{"b":2}"#,
+            &[r#"{"a":1}"#, r#"{"b":2}"#],
+        );
+        check(
+            r#"[{"Records":[{"a":1}],"b":{},"Records":[{"c":3}]},{"d":4}]"#,
+            &[r#"{"a":1}"#, r#"{"c":3}"#, r#"{"d":4}"#],
+        );
+    }
+
+    #[test]
+    fn lists_in_lists_take_no_memory_without_end() {
+        for inner in ["[", r#"{"Records":["#] {
+            let mut splitter = Splitter {
+                pending: inner.repeat(100_000).into_bytes(),
+                ..Splitter::default()
+            };
+            splitter.drain(false, &mut |_| {});
+            assert!(
+                splitter.around.len() <= MAX_AROUND + 1,
+                "{}",
+                splitter.around.len()
+            );
+        }
+    }
+
+    #[test]
     fn a_list_that_does_not_end_is_cut() {
         let cut = "error: the text ends within the list of records";
         check(r#"{"Records":[{"a":1},"#, &[r#"{"a":1}"#, cut]);
         check(r#"[{"a":1}"#, &[r#"{"a":1}"#, cut]);
-        check(&"[".repeat(1_000), &[cut]);
+        check(&"[".repeat(MAX_AROUND), &[cut]);
+        let around = "error: the text ends within the object around the records";
+        check(r#"{"Records":[{"a":1}]"#, &[r#"{"a":1}"#, around]);
+        check(
+            "{\"Records\":[{\"a\":1}],\n{\"Records\":[{\"b\":2}]}",
+            &[r#"{"a":1}"#, around, r#"{"b":2}"#],
+        );
     }
 
     #[test]

@@ -440,9 +440,20 @@ fn replay_survives_deep_nesting() {
 fn replay_names_a_list_that_never_ends() {
     check(
         "m.json",
-        "[".repeat(100_000).as_bytes(),
+        "[".repeat(10).as_bytes(),
         &[],
         Some("record 1: the text ends within the list of records"),
+    );
+}
+
+#[test]
+fn replay_names_lists_that_stand_in_one_another_without_end() {
+    let folder = between_neighbours("m.json", "[".repeat(100_000).as_bytes());
+    let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
+    assert_eq!((exit, stderr.lines().count()), (1, 2), "{stderr}");
+    assert!(
+        stderr.starts_with("malformed: logs/m.json, record 1: not JSON: found `[[["),
+        "{stderr}"
     );
 }
 
