@@ -1,7 +1,7 @@
 //! Log files: found in folders, opened plain or gzipped.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -72,7 +72,15 @@ impl LogFile {
 /// The text of a log: `raw` as it is, or unpacked where it is gzipped.
 pub fn unpacked<'a>(raw: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
     let mut raw = BufReader::with_capacity(128 * 1024, raw);
-    if raw.fill_buf()?.starts_with(&GZIP_MAGIC) {
+    // A pipe may give one byte at first.
+    let mut beginning = Vec::new();
+    let magic_length = GZIP_MAGIC.len() as u64;
+    raw.by_ref()
+        .take(magic_length)
+        .read_to_end(&mut beginning)?;
+    let is_gzipped = beginning == GZIP_MAGIC;
+    let raw = Cursor::new(beginning).chain(raw);
+    if is_gzipped {
         Ok(Box::new(BufReader::with_capacity(
             128 * 1024,
             MultiGzDecoder::new(raw),
@@ -125,4 +133,34 @@ fn looks_like_log(path: &Path) -> bool {
             .any(|known| ending.eq_ignore_ascii_case(known))
     });
     is_log && !path.components().any(|part| part.as_os_str() == DIGESTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    #[test]
+    fn a_gzipped_log_is_known_even_if_its_first_byte_comes_alone() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(b"[]").unwrap();
+        let packed = gzip.finish().unwrap();
+        let (first, rest) = packed.split_at(1);
+        for (raw, text) in [
+            (first.chain(rest), "[]"),
+            (b"[".chain(&b"{}]"[..]), "[{}]"),
+            (b"[".chain(&b""[..]), "["),
+        ] {
+            let mut read = String::new();
+            unpacked(Box::new(raw))
+                .unwrap()
+                .read_to_string(&mut read)
+                .unwrap();
+            assert_eq!(read, text);
+        }
+    }
 }
