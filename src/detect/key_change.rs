@@ -1,6 +1,6 @@
 //! What a CloudTrail record means for somebody's access keys.
 
-use chrono::{NaiveDateTime, SubsecRound};
+use chrono::NaiveDateTime;
 use thiserror::Error;
 
 use crate::detect::Timestamp;
@@ -285,7 +285,8 @@ pub fn read_event_time(text: &str) -> Option<Timestamp> {
         .map(|time| time.and_utc())
         .or_else(|_| with_zone())
         .ok()
-        .map(|time| time.trunc_subsecs(0))
+        // A leap second is the one before it, which both stores can hold.
+        .and_then(|time| chrono::DateTime::from_timestamp(time.timestamp(), 0))
         .filter(|time| (0..=9999).contains(&chrono::Datelike::year(time)))
 }
 

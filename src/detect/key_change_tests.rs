@@ -453,6 +453,18 @@ fn a_time_is_read_without_its_z_or_its_t_and_in_whole_seconds() {
 }
 
 #[test]
+fn a_leap_second_is_the_second_before_it() {
+    let expected = Some("2016-12-31T23:59:59+00:00");
+    for text in [
+        "2016-12-31T23:59:60Z",
+        "2016-12-31 23:59:60",
+        "2016-12-31T23:59:60.5Z",
+    ] {
+        check_time(text, expected);
+    }
+}
+
+#[test]
 fn what_is_no_time_is_none() {
     for text in [
         "",
