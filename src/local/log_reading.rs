@@ -146,7 +146,14 @@ fn read(json: &Value, read_until: Timestamp) -> Result<Reading, RecordError> {
 /// is parsed too, for it may be no record at all.
 fn may_be_key_change(bytes: &[u8]) -> bool {
     let has = |word: &str| memmem::find(bytes, word.as_bytes()).is_some();
-    !has("\"eventName\"") || has("AccessKey\"") || has("\"UpdateUser\"") || has("\"DeleteUser\"")
+    let names_one = has("AccessKey\"") || has("\"UpdateUser\"") || has("\"DeleteUser\"");
+    // JSON allows a letter to be written `\u0041`; letters begin with these.
+    let spells_letters = || {
+        [r"\u004", r"\u005", r"\u006", r"\u007"]
+            .into_iter()
+            .any(has)
+    };
+    !has("\"eventName\"") || names_one || spells_letters()
 }
 
 /// The record's `eventTime`, found without parsing.
@@ -163,4 +170,29 @@ fn event_time_in(bytes: &[u8]) -> Option<Timestamp> {
         return None;
     }
     read_event_time(std::str::from_utf8(parts.next()?).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_spelled_with_escapes_is_the_same_name() {
+        let record = r#"{"eventName":"CreateAccessKey","eventTime":"2024-01-01T00:00:00Z",
+            "requestParameters":{"userName":"alice"},"responseElements":{"accessKey":{"accessKeyId":"AKIA1"}}}"#;
+        let read = |log: &str| {
+            let mut reading = LogReading::default();
+            reading.read("log", log.as_bytes(), chrono::DateTime::UNIX_EPOCH);
+            reading.changes
+        };
+        assert_eq!(read(record).len(), 1);
+        for spelled in [
+            r"Create\u0041ccessKey",
+            r"CreateAccess\u004bey",
+            r"CreateAccessKe\u0079",
+        ] {
+            let other = record.replace("CreateAccessKey", spelled);
+            assert_eq!(read(&other), read(record), "{spelled}");
+        }
+    }
 }
