@@ -227,6 +227,14 @@ mod tests {
     }
 
     #[test]
+    fn what_unicode_calls_ignorable_or_a_control_is_shown_beyond_the_first_plane_too() {
+        for hidden in ['\u{13430}', '\u{1bca0}', '\u{1d173}', '\u{e0001}'] {
+            let shown = for_terminal(&format!("a{hidden}b"), LONGEST_TEXT);
+            assert_eq!(shown, format!("a{}b", hidden.escape_unicode()));
+        }
+    }
+
+    #[test]
     fn a_json_document_stays_the_same_document() {
         for text in HOSTILE.iter() {
             let shown = for_json(&serde_json::json!({ "text": text }).to_string());
