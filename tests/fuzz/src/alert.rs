@@ -10,7 +10,7 @@ use secondkey::detect::finding::{
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::retire::{LastUsed, LastUses};
 use secondkey::detect::severity::{Severity, SeverityReason};
-use secondkey::detect::text::bounded;
+use secondkey::detect::text::{MAX_BYTES, bounded};
 use secondkey::detect::user::UserId;
 
 /// Stands after every character that could begin a line; no line of an output may begin with it.
@@ -23,7 +23,7 @@ pub struct AnyAlert {
     pub texts: [String; 4],
     /// Which text stands in which field, two bits each.
     fields: u64,
-    /// Repeats the first text so often, to be longer than any bound.
+    /// Over 0xf0, repeats the first text until it is longer than any bound.
     repeats: u8,
     is_root: bool,
     is_own_user: bool,
@@ -62,7 +62,12 @@ impl Texts<'_> {
             usize::try_from(self.any.fields.rotate_right(self.given * 2) & 3).unwrap_or_default();
         self.given += 1;
         let text = match index {
-            0 => self.any.texts[0].repeat(1 + usize::from(self.any.repeats) * 4),
+            0 => {
+                // Once over the bound, more of it is only slower.
+                let text = &self.any.texts[0];
+                let enough = 2 * MAX_BYTES / text.len().max(1);
+                text.repeat(1 + if self.any.repeats > 0xf0 { enough } else { 0 })
+            }
             other => self.any.texts[other].clone(),
         };
         let forged = text

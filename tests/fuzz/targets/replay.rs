@@ -28,9 +28,7 @@ fuzz_target!(|data: &[u8]| {
     let choice = choice(data);
     let records = split(data);
     let size = 1 + usize::try_from(choice % 41).unwrap();
-    for size in [1, size] {
-        assert_eq!(records, split(pieces(data, size)), "in pieces of {size}");
-    }
+    assert_eq!(records, split(pieces(data, size)), "in pieces of {size}");
     if let Some(expected) = expected(data) {
         check_found(&records, &expected);
     }
