@@ -164,7 +164,12 @@ fn change(place: &mut Value, spare: Value, random: &mut Random) {
         }
         (_, Value::Object(fields)) => {
             if random.below(2) == 0 || fields.is_empty() {
-                fields.insert(NAMES[random.below(NAMES.len())].to_owned(), spare);
+                let value = if random.below(2) == 0 {
+                    spare
+                } else {
+                    scalar(random)
+                };
+                fields.insert(NAMES[random.below(NAMES.len())].to_owned(), value);
             } else {
                 let name = fields.keys().nth(random.below(fields.len())).cloned();
                 fields.remove(&name.unwrap_or_default());
