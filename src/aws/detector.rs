@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use chrono::{DateTime, Utc};
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use chrono::Utc;
 use serde_json::Value;
 use tracing::{error, info};
 
@@ -14,7 +14,8 @@ use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind};
 use crate::detect::view::Unsettled;
 use crate::pipeline::batch::{Received, UserResult, recheck_users};
-use crate::pipeline::message::{Message, MessageError, read_event, read_message};
+use crate::pipeline::message::Message;
+use crate::pipeline::payload::{HandedOut, Payload, read_payload};
 use crate::pipeline::recheck::{Parts, Rechecked};
 
 /// What the function keeps from one invocation to the next.
@@ -25,27 +26,12 @@ pub struct Detector {
     pub queue: RecheckQueue,
 }
 
-/// The id that stands for the only event of an invocation that is no batch.
-const BARE_EVENT: &str = "bare event";
-
 /// Handles one invocation: an SQS batch, or one bare EventBridge event. Of a batch the answer names the messages that
 /// failed; a bare event that fails is an error, so that Lambda tries it again.
 pub async fn handle(detector: &Detector, payload: Value) -> anyhow::Result<Value> {
-    let is_batch = payload.get("Records").is_some_and(Value::is_array);
+    let Payload { is_batch, messages } =
+        read_payload(payload, Utc::now()).context("the batch is not one of SQS")?;
     let mut metrics = Metrics::default();
-    let messages = if is_batch {
-        let batch: SqsEvent =
-            serde_json::from_value(payload).context("the batch is not one of SQS")?;
-        batch.records.iter().map(read_sqs).collect()
-    } else {
-        // Lambda does not tell whether it tries a bare event again.
-        let is_retry = true;
-        vec![(
-            BARE_EVENT.to_owned(),
-            is_retry,
-            read_event(payload, Some(Utc::now())),
-        )]
-    };
     let failed = process(detector, messages, &mut metrics).await;
     metrics
         .write(&mut std::io::stdout().lock(), Utc::now())
@@ -71,12 +57,17 @@ pub async fn handle(detector: &Detector, payload: Value) -> anyhow::Result<Value
 /// Processes `messages` and gives back the ids of those that failed.
 async fn process(
     detector: &Detector,
-    messages: Vec<(String, bool, Result<Message, MessageError>)>,
+    messages: Vec<HandedOut>,
     metrics: &mut Metrics,
 ) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
     let mut readable = Vec::new();
-    for (message_id, is_retry, message) in messages {
+    for HandedOut {
+        id: message_id,
+        is_retry,
+        message,
+    } in messages
+    {
         match message {
             Ok(Message::Ignored(reason)) => {
                 info!(message_id, reason = reason.reason(), "message ignored");
@@ -170,16 +161,4 @@ fn event_time(alert: &Alert) -> Option<Timestamp> {
             .map(|closing| closing.at),
         AlertKind::Updated(_) => None,
     }
-}
-
-/// The id of a message, whether it was handed out before, and what it says.
-fn read_sqs(message: &SqsMessage) -> (String, bool, Result<Message, MessageError>) {
-    let attribute = |name: &str| message.attributes.get(name)?.parse::<i64>().ok();
-    let sent_at = attribute("SentTimestamp").and_then(DateTime::from_timestamp_millis);
-    let body = message.body.as_deref().unwrap_or_default();
-    (
-        message.message_id.clone().unwrap_or_default(),
-        attribute("ApproximateReceiveCount") > Some(1),
-        read_message(body, sent_at),
-    )
 }

@@ -1,8 +1,8 @@
 //! The order of effects: load, list, decide, commit, deliver. Everything that waits for something stands here, behind
 //! the three traits that the re-check needs, each with two real implementations or more.
 //!
-//! [`message`] (what came in) → [`batch`] (grouped by user) → [`recheck`] (load, list, decide, commit) → [`deliver`], in
-//! [`turn`].
+//! [`payload`], [`message`] (what came in) → [`batch`] (grouped by user) → [`recheck`] (load, list, decide, commit) →
+//! [`deliver`], in [`turn`].
 
 pub mod alert_sink;
 pub mod batch;
@@ -12,5 +12,6 @@ pub mod error;
 pub mod finding_store;
 pub mod key_source;
 pub mod message;
+pub mod payload;
 pub mod recheck;
 pub mod turn;
