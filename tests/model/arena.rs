@@ -9,30 +9,37 @@ use std::sync::{Arc, Mutex};
 pub type Id = u32;
 
 /// The values so far. Two that print alike are one.
-pub struct Arena<T>(Mutex<(Vec<Arc<T>>, HashMap<u64, Id>)>);
+pub struct Arena<T>(Mutex<Values<T>>);
+
+struct Values<T> {
+    by_id: Vec<Arc<T>>,
+    /// By the hash of the print: the checker itself tells states apart by hashes of this length.
+    ids: HashMap<u64, Id>,
+}
 
 impl<T: Debug> Arena<T> {
     pub fn new() -> Self {
-        Self(Mutex::new((vec![], HashMap::new())))
+        Self(Mutex::new(Values {
+            by_id: vec![],
+            ids: HashMap::new(),
+        }))
     }
 
     /// The number of `value`.
     pub fn id(&self, value: T) -> Id {
-        // Half as long as the print would do; the checker itself tells states apart by hashes of this length.
         let mut hasher = DefaultHasher::new();
         format!("{value:?}").hash(&mut hasher);
-        let printed = hasher.finish();
         let mut inner = self.0.lock().expect("nobody panics with the lock");
-        let (values, ids) = &mut *inner;
-        *ids.entry(printed).or_insert_with(|| {
-            values.push(Arc::new(value));
-            Id::try_from(values.len() - 1).expect("fewer than four billion")
+        let Values { by_id, ids } = &mut *inner;
+        *ids.entry(hasher.finish()).or_insert_with(|| {
+            by_id.push(Arc::new(value));
+            Id::try_from(by_id.len() - 1).expect("fewer than four billion")
         })
     }
 
     /// The value with the number `id`.
     pub fn get(&self, id: Id) -> Arc<T> {
         let inner = self.0.lock().expect("nobody panics with the lock");
-        inner.0[id as usize].clone()
+        inner.by_id[id as usize].clone()
     }
 }

@@ -85,7 +85,7 @@ impl Protocol {
                 decision = closed_at_once(&situation, &policy).unwrap_or(decision);
             }
             Self::UnexplainedEventTrusted if decision.unsettled.is_empty() => {
-                decision.rechecks.clear()
+                decision.rechecks.clear();
             }
             _ => {}
         }

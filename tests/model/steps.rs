@@ -15,6 +15,7 @@ use secondkey::pipeline::commit::{Commit, Committed};
 use secondkey::pipeline::turn::{in_turn, postponement, wait_for};
 
 use crate::arena::Id;
+use crate::iam::Truth;
 use crate::protocol::{Input, Protocol};
 use crate::state::{After, Fate, Listed, Loaded, Message, State, What, Worker};
 use crate::time::{Moment, after, at_request, moment_of};
@@ -221,7 +222,7 @@ impl World {
         let Listed { after, requested } = question.listed;
         let listing = match after {
             Some(after) => script.listing(after, requested),
-            None => KeyListing::refused(at_request(requested), "denied".to_owned()),
+            None => KeyListing::refused(at_request(requested), "denied"),
         };
         let changes: Vec<KeyChange> = question
             .changes
@@ -294,7 +295,7 @@ impl World {
         let seen = script.visible(listed.requested);
         let had_two = script.truths[*seen.start()..=done]
             .iter()
-            .any(|truth| truth.has_two_active());
+            .any(Truth::has_two_active);
         if decided.is_newly_confirmed && !had_two {
             state.broken = Some("a confirmed finding had two active keys");
         }
