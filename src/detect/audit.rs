@@ -384,4 +384,25 @@ mod tests {
             entry_hash(&user(), 1, &two, "")
         );
     }
+
+    #[test]
+    fn what_is_hashed_never_changes_or_older_trails_would_look_tampered_with() {
+        let encoding = concat!(
+            "18:secondkey-audit-v1,12:111122223333,5:alice,1:2,",
+            "24:2023-11-14T22:13:21.000Z,24:2023-11-14T22:13:21.000Z,",
+            "11:key_created,-,7:event-1,-,1:1,3:key,5:AKIA1,6:before,"
+        );
+        assert_eq!(
+            entry_hash(&user(), 2, &draft(1), "before"),
+            sha256_hex(encoding.as_bytes())
+        );
+    }
+
+    #[test]
+    fn every_kind_is_read_back_from_its_word() {
+        for kind in AuditKind::ALL {
+            assert_eq!(AuditKind::parse(kind.word()), Some(kind));
+        }
+        assert_eq!(AuditKind::parse("key_lost"), None);
+    }
 }
