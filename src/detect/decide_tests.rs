@@ -309,6 +309,13 @@ fn other_active_keys_are_told_once_the_view_is_settled() {
 }
 
 #[test]
+fn an_inactive_key_that_comes_or_goes_is_no_news() {
+    let mut story = Story::open();
+    story.check(&listing(200, &["+K1", "+K2", "-K3"]), &[], "still open");
+    story.check(&listing(300, &["+K1", "+K2"]), &[], "still open");
+}
+
+#[test]
 fn a_finding_may_be_confirmed_and_updated_at_once() {
     let decision = Story::unconfirmed().check(
         &listing(200, &["+K1", "+K3"]),
@@ -804,6 +811,10 @@ fn a_refused_listing_is_asked_for_again_once_per_quarter_of_an_hour() {
     story.check(&refused(6), &[], refusal);
     story.check(&refused(300), &[], refusal);
     assert_eq!(story.record.recheck_at, Some(at(901)));
+    let too_early = story.decided(at(895), &refused(894), &[]);
+    assert_eq!(too_early.rechecks, []);
+    let with_the_first_look = story.decided(at(896), &refused(895), &[]);
+    assert_eq!(with_the_first_look.rechecks, [TimeDelta::seconds(900)]);
     story.check(&refused(900), &[], &format!("{refusal}; again 900"));
     assert_eq!(story.record.recheck_at, Some(at(901 + 900)));
 }
@@ -1070,6 +1081,8 @@ fn a_retry_queues_again_what_a_worker_may_have_died_before_queueing() {
         decide(&situation, &story.policy, at(400)).rechecks,
         [TimeDelta::seconds(500)]
     );
+    let due_now = decide(&situation, &story.policy, at(900));
+    assert_eq!(due_now.rechecks, [], "this is the look that was promised");
 }
 
 #[test]
@@ -1244,6 +1257,24 @@ fn what_was_raised_stays_raised() {
 }
 
 #[test]
+fn a_reason_that_raises_nothing_any_more_is_not_given() {
+    let mut story = Story::new();
+    story.policy.trusted_actors = vec!["*:user/carol".to_owned()];
+    story.check(
+        &listing(100, &["+K1", "+K2"]),
+        &[created("K2", 95)],
+        "opened: confirmed HIGH +K1 +K2 since 95 by bob",
+    );
+    story.check(&listing(2 * DAY, &["+K1", "+K2"]), &[], "still open");
+    story.step(at(3 * DAY), &listing(3 * DAY, &["+K1"]), &[]);
+    assert_eq!(story.finding().status, FindingStatus::Closed);
+    assert_eq!(
+        story.finding().severity_reasons,
+        [SeverityReason::UntrustedActor]
+    );
+}
+
+#[test]
 fn a_late_event_that_names_an_untrusted_actor_raises_the_severity() {
     let mut story = Story::swept_open();
     story.policy.trusted_actors = vec!["*:user/bob".to_owned()];
@@ -1384,6 +1415,30 @@ fn the_displayed_name_is_iams_once_it_is_known_and_the_events_until_then() {
     assert_eq!(story.finding().display_name, "ALICE");
     story.step(at(101), &listing(100, &["+K1"]), &[]);
     assert_eq!(story.record.display_name, "Alice");
+}
+
+#[test]
+fn an_event_spells_the_name_only_until_iam_has() {
+    let mut story = Story::new();
+    let shouted = [KeyChange {
+        user_name: "ALICE".to_owned(),
+        ..created("K1", 99)
+    }];
+    story.step(at(101), &listing(100, &["+K1"]), &shouted);
+    assert_eq!(story.record.display_name, "Alice");
+    story.step(at(201), &refused(200), &shouted);
+    assert_eq!(story.record.display_name, "Alice");
+}
+
+#[test]
+fn a_renaming_spells_each_name_under_that_name() {
+    let (mut old, mut new) = (Story::new(), alicia());
+    old.step(at(201), &no_such_user(200), &[renamed("Alicia", 195)]);
+    new.step(at(201), &refused(200), &[renamed("Alicia", 195)]);
+    assert_eq!(old.record.display_name, "Alice");
+    assert_eq!(new.record.display_name, "Alicia");
+    new.step(at(301), &refused(300), &[renamed("ALICIA", 295)]);
+    assert_eq!(new.record.display_name, "Alicia", "known already");
 }
 
 // A key source that is never behind.
