@@ -416,6 +416,17 @@ fn a_key_that_ended_while_two_others_stayed_active_closed_nothing() {
 }
 
 #[test]
+fn a_key_that_ended_before_the_finding_was_seen_and_is_none_of_its_closed_nothing() {
+    for ended in [98, 101] {
+        Story::open().check(
+            &listing(200, &["+K1"]),
+            &[by("dave", deleted("K7", ended))],
+            "closed: key deleted at 200",
+        );
+    }
+}
+
+#[test]
 fn a_deletion_of_the_user_closes_with_its_time_and_actor() {
     Story::open().check(
         &no_such_user(200),
@@ -431,6 +442,16 @@ fn a_user_deleted_key_by_key_was_below_two_with_the_first() {
         &[deleted("K1", 190), deleted("K2", 191), user_deleted(192)],
         "closed: user deleted at 190 by bob",
     );
+}
+
+#[test]
+fn keys_deleted_before_somebody_else_took_the_name_were_deleted() {
+    let mut story = Story::open();
+    let ends = [deleted("K1", 190), deleted("K2", 191), user_deleted(192)];
+    story.step(at(201), &listing(200, &["+K1", "+K2"]), &ends);
+    story.step(at(301), &listing(300, &["+K9"]), &[]);
+    let closing = story.finding().closing.as_ref().unwrap();
+    assert_eq!(closing.reason, CloseReason::Deleted);
 }
 
 #[test]
@@ -910,6 +931,26 @@ fn the_older_keys_event_is_not_blamed_where_the_other_key_is_younger() {
         &dated_listing(100, &[("+K1", 10), ("+K2", 90)]),
         &[created("K1", 10)],
         "opened: confirmed MEDIUM +K1 +K2 since 101",
+    );
+}
+
+#[test]
+fn an_event_in_the_second_in_which_the_other_key_was_made_is_blamed() {
+    Story::new().check(
+        &dated_listing(100, &[("+K1", 10), ("+K2", 10)]),
+        &[created("K1", 10)],
+        "opened: confirmed MEDIUM +K1 +K2 since 10 by bob",
+    );
+}
+
+#[test]
+fn an_event_soon_after_fewer_than_two_were_active_is_blamed() {
+    let mut story = Story::new();
+    story.check(&listing(100, &["+K1"]), &[], "nothing open");
+    story.check(
+        &listing(165, &["+K1", "+K2"]),
+        &[created("K2", 110)],
+        "opened: confirmed MEDIUM +K1 +K2 since 110 by bob",
     );
 }
 

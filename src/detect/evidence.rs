@@ -384,7 +384,7 @@ mod tests {
         }
         let later = kept.pruned(
             |key| key == "LISTED",
-            at(400) + TimeDelta::days(1),
+            at(399) + TimeDelta::days(1),
             TimeDelta::days(1),
         );
         assert_eq!(later.keys.len(), 1);
