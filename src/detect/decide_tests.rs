@@ -504,6 +504,18 @@ fn a_rename_closes_the_finding_of_the_old_name() {
 }
 
 #[test]
+fn a_rename_closes_the_finding_also_where_somebody_else_has_taken_the_name() {
+    let mut story = Story::open();
+    let rename = [by("carol", renamed("alicia", 195))];
+    story.step(at(201), &listing(200, &["+K1", "+K2"]), &rename);
+    story.check(
+        &listing(300, &["+K9"]),
+        &[],
+        "closed: user renamed at 195 by carol",
+    );
+}
+
+#[test]
 fn a_finding_that_no_listing_ever_showed_closes_as_never_confirmed() {
     let mut story = Story::unconfirmed();
     let decision = story.check(

@@ -159,16 +159,14 @@ struct Ending<'a> {
 
 fn closing(open: &Finding, seen: &Seen<'_>) -> Closing {
     let listing = seen.situation.listing;
-    let gone = seen.evidence.user.as_ref().filter(|user| {
-        user.is_gone()
-            && seen
-                .view
-                .keys
-                .values()
-                .all(|key| key.status == KeyStatus::Gone)
-    });
-    let user_is_gone = gone.is_some() || *listing.answer() == Answer::NoSuchUser;
-    let reason_of_user = match gone.map(|user| &user.state) {
+    let ended = seen.evidence.user.as_ref().filter(|user| user.is_gone());
+    let has_keys = || {
+        let mut keys = seen.view.keys.values();
+        keys.any(|key| key.status != KeyStatus::Gone)
+    };
+    let user_is_gone = (ended.is_some() && !has_keys()) || *listing.answer() == Answer::NoSuchUser;
+    // Also where somebody else has the name by now.
+    let reason_of_user = match ended.map(|user| &user.state) {
         Some(Some(UserState::RenamedTo(_))) => CloseReason::Renamed,
         _ => CloseReason::UserDeleted,
     };
