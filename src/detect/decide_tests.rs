@@ -814,6 +814,21 @@ fn a_refused_listing_without_an_activation_opens_nothing() {
 }
 
 #[test]
+fn an_activation_is_no_news_in_blindness_where_the_last_listing_showed_it() {
+    let again = [updated("K1", KeyStatus::Active, 4_990)];
+    for (last_listed, outcome) in [
+        ("+K1", Outcome::NothingOpen),
+        ("-K1", Outcome::Opened),
+        ("+K2", Outcome::Opened),
+    ] {
+        let mut story = Story::new();
+        story.check(&listing(100, &[last_listed]), &[], "nothing open");
+        let decision = story.step(at(5_001), &refused(5_000), &again);
+        assert_eq!(decision.outcome, outcome, "{last_listed}");
+    }
+}
+
+#[test]
 fn an_activation_that_a_later_event_undid_opens_nothing() {
     let decision = Story::new().step(at(6), &refused(5), &[created("K1", 3), deleted("K1", 4)]);
     assert_eq!(decision.outcome, Outcome::NothingOpen);
