@@ -400,7 +400,10 @@ fn an_event_is_explained_by_the_listing_or_by_a_later_event() {
     check_explained(&deleted("K2", 10), &[], &unseen, true);
     check_explained(&deleted("K2", 10), &[], &listing(1_000, &["+K2"]), false);
     check_explained(&one, &[], &report(10_000, &[]), true);
-    check_explained(&one, &[], &report(9, &[]), false);
+    check_explained(&one, &[], &report(11, &[]), true);
+    for not_later in [9, 10] {
+        check_explained(&one, &[], &report(not_later, &[]), false);
+    }
 }
 
 #[test]
@@ -409,6 +412,8 @@ fn the_end_of_a_user_that_still_has_keys_is_not_explained() {
         check_explained(&end, &[], &no_such_user(1_000), true);
         check_explained(&end, &[], &listing(1_000, &["+K1"]), false);
         check_explained(&end, &[created("K1", 20)], &listing(1_000, &["+K1"]), true);
+        let last_key = deleted("K1", 10);
+        check_explained(&last_key, &[end], &listing(1_000, &["+K1"]), false);
     }
 }
 
