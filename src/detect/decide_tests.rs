@@ -1104,7 +1104,12 @@ fn a_new_name_with_one_key_forgets_the_former_finding() {
         Some(user()),
         "the listing may be behind"
     );
-    new.check(&listing(265, &["+K1"]), &[], "nothing open");
+    new.check(
+        &listing(254, &["+K1"]),
+        &[],
+        "nothing open; renamed just now; again 65",
+    );
+    new.check(&listing(255, &["+K1"]), &[], "nothing open");
     assert_eq!(new.record.renamed_from, None);
 }
 

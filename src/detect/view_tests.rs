@@ -325,10 +325,18 @@ fn a_refused_listing_leaves_the_last_listing_and_what_came_after_it() {
     check(&record, &[], &refused(10_000), "+K1 -K2; listing refused");
     check(
         &record,
-        &[updated("K2", KeyStatus::Active, 5_000)],
+        &[updated("K2", KeyStatus::Active, -10)],
         &refused(10_000),
-        "+K1 +K2; listing behind events, listing refused",
+        "+K1 -K2; listing refused",
     );
+    for unseen in [-9, 49, 5_000] {
+        check(
+            &record,
+            &[updated("K2", KeyStatus::Active, unseen)],
+            &refused(10_000),
+            "+K1 +K2; listing behind events, listing refused",
+        );
+    }
     check(
         &nothing_known(),
         &[created("K1", 1)],
