@@ -102,3 +102,68 @@ impl Commit {
             .filter(|_| self.finding_changed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::decide::decide;
+    use crate::detect::situation::Situation;
+    use crate::detect::testing::{at, created, listing, user};
+
+    /// An opening at second 101, decided on version 6 of the record.
+    fn opening() -> Commit {
+        let situation = Situation {
+            record: &UserRecord {
+                version: 6,
+                ..UserRecord::new(user())
+            },
+            listing: &listing(100, &["+K1", "+K2"]),
+            changes: &[created("K2", 95)],
+            already_recorded: &BTreeSet::new(),
+            is_retry: false,
+            former: None,
+        };
+        let decision = decide(&situation, &Policy::default(), at(101));
+        Commit::of(&decision, &["sns", "eventbridge"], at(101))
+    }
+
+    #[test]
+    fn an_alert_is_owed_to_each_sink_and_left_to_its_owner_for_thirty_seconds() {
+        let owed: Vec<(String, Timestamp)> = opening()
+            .owed
+            .into_iter()
+            .map(|owed| (owed.sink, owed.due_at))
+            .collect();
+        let expected = ["sns", "eventbridge"].map(|sink| (sink.to_owned(), at(131)));
+        assert_eq!(owed, expected);
+    }
+
+    #[test]
+    fn a_commit_is_written_only_over_the_version_it_was_decided_on() {
+        let verdict = |stored| opening().verdict(stored, &BTreeSet::new());
+        assert_eq!(verdict(6), Committed::Written);
+        for stored in [0, 5, 7] {
+            assert_eq!(verdict(stored), Committed::VersionConflict, "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_commit_is_refused_for_those_of_its_changes_that_are_recorded() {
+        let recorded: BTreeSet<String> = opening().recorded.into_iter().collect();
+        assert_eq!(recorded.len(), 1);
+        let mut marked = recorded.clone();
+        marked.insert("another change".to_owned());
+        assert_eq!(
+            opening().verdict(6, &marked),
+            Committed::AlreadyRecorded(recorded)
+        );
+    }
+
+    #[test]
+    fn a_finding_is_written_only_where_it_changed() {
+        let mut commit = opening();
+        assert!(commit.finding().is_some());
+        commit.finding_changed = false;
+        assert_eq!(commit.finding(), None);
+    }
+}
