@@ -195,6 +195,16 @@ fn a_deletion_of_the_user_takes_every_listed_key_away_while_fresh() {
 }
 
 #[test]
+fn a_key_made_before_the_users_deletion_went_with_the_user() {
+    check(
+        &nothing_known(),
+        &[created("K2", 98), user_deleted(99)],
+        &listing(100, &["+K1"]),
+        "~K1; listing behind events",
+    );
+}
+
+#[test]
 fn a_key_made_after_the_users_deletion_says_that_the_name_is_in_use_again() {
     check(
         &nothing_known(),
@@ -266,12 +276,14 @@ fn only_an_event_later_than_the_last_listing_with_that_status_explains_a_change(
 fn the_end_of_the_user_explains_that_its_keys_are_gone() {
     let record = last_listed(50, &["+K1", "+K2"]);
     check(&record, &[user_deleted(55)], &no_such_user(60), "; settled");
-    check(
-        &record,
-        &[user_deleted(49)],
-        &no_such_user(60),
-        "; listing changed without an event",
-    );
+    for not_later in [49, 50] {
+        check(
+            &record,
+            &[user_deleted(not_later)],
+            &no_such_user(60),
+            "; listing changed without an event",
+        );
+    }
 }
 
 #[test]
