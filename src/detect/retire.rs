@@ -126,7 +126,8 @@ fn by_age<'a>(finding: &Finding, active: &[&'a FindingKey]) -> Option<Retire<'a>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{at, finding_of};
+    use crate::detect::finding::Opener;
+    use crate::detect::testing::{actor, at, finding_of};
 
     fn used(second: i64) -> LastUsed {
         LastUsed::At {
@@ -178,6 +179,34 @@ mod tests {
         );
         check(&[("OLD", used(5)), ("NEW", used(5))], oldest);
         check(&[("NEW", LastUsed::Never)], oldest);
+    }
+
+    #[test]
+    fn the_key_whose_making_opened_the_finding_stays_and_the_other_goes() {
+        let mut finding = finding_of(&[("ONE", None), ("TWO", None)]);
+        for (key, created, expected) in [
+            ("ONE", true, Some("TWO")),
+            ("TWO", true, Some("ONE")),
+            ("TWO", false, None),
+        ] {
+            finding.opener = Some(Opener {
+                key: key.to_owned(),
+                created,
+                at: at(2),
+                inactive_since: None,
+                actor: actor("bob"),
+                event_id: None,
+            });
+            let retire = key_to_retire(&finding, &LastUses::new());
+            assert_eq!(retire.map(|retire| retire.key.id.as_str()), expected);
+        }
+    }
+
+    #[test]
+    fn of_three_active_keys_the_oldest_goes() {
+        let finding = finding_of(&[("NEW", Some(3)), ("OLD", Some(1)), ("MIDDLE", Some(2))]);
+        let retire = key_to_retire(&finding, &LastUses::new()).unwrap();
+        assert_eq!(retire.key.id, "OLD");
     }
 
     #[test]
