@@ -1248,6 +1248,37 @@ fn an_entry_says_what_happened_when_by_whom_and_when_it_was_written() {
 }
 
 #[test]
+fn an_update_says_in_the_trail_what_changed_and_who_opened_it() {
+    let decision = Story::swept_open().step(
+        at(301),
+        &listing(300, &["+K1", "+K2"]),
+        &[by("carol", created("K2", 95))],
+    );
+    let details = &decision.audit.last().unwrap().draft.details;
+    assert_eq!(details["update"], Update::Opener.words());
+    assert_eq!(details["opened_by"], "arn:aws:iam::111122223333:user/carol");
+    assert_eq!(details["keys"], "K1 Active, K2 Active");
+}
+
+#[test]
+fn a_closing_says_in_the_trail_why_and_who_did_it() {
+    let decision = Story::open().step(
+        at(201),
+        &listing(200, &["+K1"]),
+        &[by("carol", deleted("K2", 195))],
+    );
+    let closing = &decision.audit.last().unwrap().draft;
+    assert_eq!(closing.kind, AuditKind::FindingClosed);
+    assert_eq!(closing.details["reason"], "key deleted");
+    assert_eq!(closing.details["keys"], "K1 Active, K2 Deleted");
+    assert_eq!(closing.event_id.as_deref(), Some("event-195"));
+    assert_eq!(
+        closing.actor.as_deref(),
+        Some("arn:aws:iam::111122223333:user/carol")
+    );
+}
+
+#[test]
 fn an_opening_in_blindness_says_so_in_the_trail() {
     let decision = Story::new().step(at(6), &refused(5), &[created("K1", 4)]);
     let details = &decision.audit.last().unwrap().draft.details;

@@ -306,6 +306,13 @@ fn an_account_that_became_a_number_gets_its_leading_zeros_back() {
 }
 
 #[test]
+fn an_empty_account_of_the_actor_is_none() {
+    let mut record = create();
+    record["userIdentity"]["accountId"] = json!("");
+    assert_eq!(change(&record).actor.account, None);
+}
+
+#[test]
 fn masked_keys_and_accounts_are_accepted() {
     for (account, key) in [
         ("123456789012", "AKIAIOSFODNN7EXAMPLE"),
