@@ -126,4 +126,19 @@ mod tests {
             assert_eq!(read, Message::Recheck(user));
         }
     }
+
+    #[test]
+    fn only_what_aws_itself_says_of_iam_is_read() {
+        let event = |source: &str| {
+            let detail = serde_json::json!({"eventName": "DeleteAccessKey", "eventTime": "2026-03-02T09:12:44Z",
+                "eventSource": "iam.amazonaws.com", "eventID": "1",
+                "requestParameters": {"userName": "alice", "accessKeyId": "AKIAEXAMPLE"}});
+            serde_json::json!({"detail-type": "AWS API Call via CloudTrail", "source": source, "account": "111122223333",
+                "detail": detail})
+        };
+        let of_others = read_event(event("my.app"), None).unwrap();
+        assert_eq!(of_others, Message::Ignored(Ignored::OtherService));
+        let of_aws = read_event(event("aws.iam"), None).unwrap();
+        assert!(matches!(of_aws, Message::Change(_)), "{of_aws:?}");
+    }
 }
