@@ -152,16 +152,8 @@ fn check_texts(alert: &Alert, last_uses: &LastUses) {
                 panic!("{} gets through: {line:?}", found.as_str().escape_unicode());
             }
         }
-        // A line of ours begins with a key's id, and with nothing else that an event fills.
-        let begins = |text: &str| text.trim_start().starts_with(FORGED);
-        let forged = text.lines().filter(|line| begins(line)).count();
-        let keys = alert
-            .finding
-            .keys
-            .iter()
-            .filter(|key| begins(&key.id))
-            .count();
-        assert!(forged <= keys, "{text}");
+        // Lines of ours that begin with what an event says are indented.
+        assert!(!text.lines().any(|line| line.starts_with(FORGED)), "{text}");
         assert!(place == Place::Terminal || !text.contains("://"), "{text}");
     }
     let subject = subject(alert);
