@@ -193,13 +193,6 @@ pub fn verify_trail(
     Ok(())
 }
 
-/// The same for a trail that says itself whose it is.
-pub fn verify_chain(entries: &[AuditEntry], head: &ChainHead) -> Result<(), ChainBreak> {
-    let nobody = UserId::new("", "");
-    let user = entries.first().map_or(&nobody, |entry| &entry.user);
-    verify_trail(user, entries, head)
-}
-
 /// The place at which the trail of `user` holds the entry with `hash`; none if it does not, or only after a break,
 /// where anybody may have written it.
 #[must_use]
@@ -291,22 +284,28 @@ mod tests {
     #[test]
     fn an_untouched_trail_is_whole() {
         let (entries, head) = trail(5);
-        assert_eq!(verify_chain(&entries, &head), Ok(()));
-        assert_eq!(verify_chain(&[], &ChainHead::default()), Ok(()));
+        assert_eq!(verify_trail(&user(), &entries, &head), Ok(()));
+        assert_eq!(verify_trail(&user(), &[], &ChainHead::default()), Ok(()));
     }
 
     #[test]
     fn a_changed_entry_is_named() {
         let (mut entries, head) = trail(5);
         entries[2].draft.actor = Some("somebody else".to_owned());
-        assert_eq!(verify_chain(&entries, &head), Err(ChainBreak::Changed(3)));
+        assert_eq!(
+            verify_trail(&user(), &entries, &head),
+            Err(ChainBreak::Changed(3))
+        );
     }
 
     #[test]
     fn a_removed_entry_is_named() {
         let (mut entries, head) = trail(5);
         entries.remove(1);
-        assert_eq!(verify_chain(&entries, &head), Err(ChainBreak::Missing(2)));
+        assert_eq!(
+            verify_trail(&user(), &entries, &head),
+            Err(ChainBreak::Missing(2))
+        );
     }
 
     #[test]
@@ -317,7 +316,10 @@ mod tests {
             hash: entries[0].hash.clone(),
         };
         entries[1] = forged.append(&user(), draft(99));
-        assert_eq!(verify_chain(&entries, &head), Err(ChainBreak::Unjoined(3)));
+        assert_eq!(
+            verify_trail(&user(), &entries, &head),
+            Err(ChainBreak::Unjoined(3))
+        );
     }
 
     #[test]
@@ -328,7 +330,7 @@ mod tests {
             found: 4,
             expected: 5,
         };
-        assert_eq!(verify_chain(&entries, &head), Err(expected));
+        assert_eq!(verify_trail(&user(), &entries, &head), Err(expected));
     }
 
     #[test]
@@ -339,7 +341,10 @@ mod tests {
             hash: entries[1].hash.clone(),
         };
         entries[2] = forged.append(&user(), draft(99));
-        assert_eq!(verify_chain(&entries, &head), Err(ChainBreak::OtherHead(3)));
+        assert_eq!(
+            verify_trail(&user(), &entries, &head),
+            Err(ChainBreak::OtherHead(3))
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::detect::Timestamp;
 use crate::detect::alert::{AlertKind, Update};
-use crate::detect::audit::{AuditEntry, AuditKind, verify_chain};
+use crate::detect::audit::{AuditEntry, AuditKind, verify_trail};
 use crate::detect::decide::{Decision, decide};
 use crate::detect::finding::{CloseReason, Closing, Finding, FindingStatus};
 use crate::detect::key_change::KeyChange;
@@ -125,7 +125,7 @@ impl Story {
     fn check_invariants(&self, decision: &Decision) {
         let (before, after) = (&self.record, &decision.record);
         assert_eq!(after.version, before.version + 1, "every re-check writes");
-        verify_chain(&self.trail, &after.audit).unwrap();
+        verify_trail(&after.user, &self.trail, &after.audit).unwrap();
         assert!(after.settle_after >= before.settle_after, "never lowered");
         let opened = u32::from(decision.outcome == Outcome::Opened);
         assert_eq!(after.episodes, before.episodes + opened);

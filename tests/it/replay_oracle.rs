@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use secondkey::detect::audit::{AuditEntry, verify_chain};
+use secondkey::detect::audit::{AuditEntry, verify_trail};
 use secondkey::detect::finding::{CloseReason, Finding, FindingStatus};
 use secondkey::detect::policy::Policy;
 use secondkey::detect::user::UserId;
@@ -687,7 +687,12 @@ impl Case {
             for user in store.users().await.unwrap() {
                 let entries = store.history(&user).await.unwrap();
                 let head = store.record(&user).await.unwrap().audit;
-                assert_eq!(verify_chain(&entries, &head), Ok(()), "seed {}", self.seed);
+                assert_eq!(
+                    verify_trail(&user, &entries, &head),
+                    Ok(()),
+                    "seed {}",
+                    self.seed
+                );
                 histories.insert(user, entries);
             }
             Kept {

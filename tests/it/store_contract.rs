@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use secondkey::detect::alert::{AlertKind, OwedAlert};
-use secondkey::detect::audit::{ChainHead, verify_chain};
+use secondkey::detect::audit::{ChainHead, verify_trail};
 use secondkey::detect::finding::FindingStatus;
 use secondkey::detect::text::bounded;
 use secondkey::detect::user::UserId;
@@ -260,7 +260,7 @@ async fn a_long_history_comes_whole_and_in_order(Fresh { store, .. }: Fresh) {
     }
     let history = store.history(&alice()).await.unwrap();
     assert_eq!(history.len(), 3 * MAX_EVENTS);
-    assert_eq!(verify_chain(&history, &record.audit), Ok(()));
+    assert_eq!(verify_trail(&alice(), &history, &record.audit), Ok(()));
     assert_eq!(store.users().await, Ok(vec![alice()]));
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use chrono::TimeDelta;
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::audit::{AuditEntry, AuditKind, verify_chain};
+use secondkey::detect::audit::{AuditEntry, AuditKind, verify_trail};
 use secondkey::detect::finding::{Finding, FindingStatus};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
@@ -132,7 +132,7 @@ async fn state_problems(
     if !owed.is_empty() {
         wrong(format!("{} alerts are still owed", owed.len()));
     }
-    if let Err(broken) = verify_chain(trail, &record.audit) {
+    if let Err(broken) = verify_trail(user, trail, &record.audit) {
         problems.push(Problem::Gap(format!("{broken:?}")));
     }
     problems

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::audit::{AuditKind, verify_chain};
+use secondkey::detect::audit::{AuditKind, verify_trail};
 use secondkey::detect::finding::{Finding, FindingStatus};
 use secondkey::detect::user::UserId;
 use secondkey::detect::user_record::UserRecord;
@@ -262,7 +262,7 @@ impl World {
             .await
             .expect("the table can be read")
             .audit;
-        assert_eq!(verify_chain(&entries, &head), Ok(()));
+        assert_eq!(verify_trail(user, &entries, &head), Ok(()));
         entries.iter().map(|entry| entry.draft.kind).collect()
     }
 

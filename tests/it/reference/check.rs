@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use secondkey::detect::alert::AlertKind;
-use secondkey::detect::audit::{AuditEntry, AuditKind, verify_chain};
+use secondkey::detect::audit::{AuditEntry, AuditKind, verify_trail};
 use secondkey::detect::finding::FindingStatus;
 use secondkey::detect::policy::Policy;
 use secondkey::detect::user::UserId;
@@ -67,7 +67,7 @@ impl World {
                 .history(&user)
                 .await
                 .map_err(|error| error.to_string())?;
-            verify_chain(&trail, &record.audit)
+            verify_trail(&user, &trail, &record.audit)
                 .map_err(|broken| format!("the trail of {user}: {broken}"))?;
             let commits = self.journal.entries().commits.get(&user).copied();
             let commits = commits.unwrap_or_default();
