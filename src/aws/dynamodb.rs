@@ -7,12 +7,15 @@
 //! | audit entry | `AUDIT#<account>#<user>` | its sequence number |
 //! | alert owed | `OWED#<account>#<user>` | `<sequence>#<sink>` |
 //! | change recorded | `EVENT#<account>#<change>` | `SEEN#<user>` |
+//! | exemption | `EXEMPTION#<account>` | its id |
+//! | account | `ACCOUNT` | `<account>` |
 //!
 //! Two sparse indexes: `findings` (`finding_status`, `opened_at`) and `due` (`due`, `due_at`: records to look at again
 //! and alerts owed).
 
 mod items;
 mod keys;
+mod sweeps;
 mod transaction;
 
 use std::error::Error;
@@ -25,20 +28,24 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValue;
+use tracing::error;
 
 use crate::aws::dynamodb::items::Item;
+use crate::aws::dynamodb::keys::Key;
 use crate::aws::dynamodb::transaction::Transaction;
 use crate::aws::errors::service_error;
 use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
+use crate::detect::exemption::Exemption;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
-use crate::stored::{AuditV1, FindingV1, OwedV1, RecordV1, Word, time_text};
+use crate::stored::{AuditV1, ExemptionV1, FindingV1, OwedV1, RecordV1, SCHEMA, Word, time_text};
 
 /// The index of findings by status and opening.
 const FINDINGS_INDEX: &str = "findings";
@@ -66,6 +73,21 @@ impl DynamoDbStore {
             .collect::<Result<Vec<_>, _>>()
             .await
             .map_err(|error| self.error("dynamodb:Query", &error))
+    }
+
+    /// The item at `key`.
+    async fn item(&self, key: &Key) -> Result<Option<Item>, ServiceError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key_attributes(key)))
+            // INVARIANT (load before list): the record as the last commit left it, not as it was some time ago.
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.error("dynamodb:GetItem", &error))?;
+        Ok(answer.item)
     }
 
     /// The items of one partition in order of their sort keys, strongly consistent.
@@ -104,17 +126,7 @@ impl DynamoDbStore {
 #[async_trait]
 impl FindingStore for DynamoDbStore {
     async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(items::key_attributes(&keys::record(user))))
-            // INVARIANT (load before list): the record as the last commit left it, not as it was some time ago.
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| self.error("dynamodb:GetItem", &error))?;
-        match answer.item {
+        match self.item(&keys::record(user)).await? {
             Some(item) => Ok(items::read::<RecordV1>(item)?.into()),
             None => Ok(UserRecord::new(user.clone())),
         }
@@ -126,6 +138,19 @@ impl FindingStore for DynamoDbStore {
             .into_iter()
             .map(|item| Ok(items::read::<OwedV1>(item)?.into()))
             .collect()
+    }
+
+    async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
+        let items = self.partition(&keys::exemption_partition(account)).await?;
+        Ok(items
+            .into_iter()
+            .map(items::read::<ExemptionV1>)
+            .filter_map(|read| {
+                read.inspect_err(|failure| error!(account, %failure, "an exemption cannot be read and counts as none"))
+                    .ok()
+            })
+            .map(Into::into)
+            .collect())
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
@@ -207,6 +232,33 @@ impl FindingReader for DynamoDbStore {
         // The index leaves open in which order findings of one moment come.
         findings.sort_by(|one, other| (one.opened_at, &one.id).cmp(&(other.opened_at, &other.id)));
         Ok(findings)
+    }
+
+    async fn put_exemption(&self, exemption: &Exemption) -> Result<(), ServiceError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(items::exemption(exemption)?))
+            .condition_expression(transaction::NOT_NEWER)
+            .expression_attribute_names("#schema", "schema")
+            .expression_attribute_values(":known", items::number(SCHEMA))
+            .send()
+            .await
+            .map_err(|error| self.error("dynamodb:PutItem", &error))?;
+        Ok(())
+    }
+
+    async fn remove_exemption(&self, account: &str, id: &str) -> Result<bool, ServiceError> {
+        let removed = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key_attributes(&keys::exemption(account, id))))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| self.error("dynamodb:DeleteItem", &error))?;
+        Ok(removed.attributes.is_some())
     }
 
     async fn history(&self, user: &UserId) -> Result<Vec<AuditEntry>, ServiceError> {

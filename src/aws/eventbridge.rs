@@ -4,11 +4,14 @@ use async_trait::async_trait;
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
+use serde::Serialize;
 
 use crate::aws::errors::{is_throttling, service_error};
 use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::digest::Digest;
 use crate::detect::finding::Finding;
 use crate::detect::retire::LastUses;
+use crate::output::chat::{chat_notification, digest_notification};
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
@@ -18,6 +21,9 @@ const SOURCE: &str = "secondkey";
 
 /// The longest detail; an entry may have 262,144 bytes in all (EventBridge user guide, `PutEvents`).
 const LONGEST_DETAIL: usize = 200 * 1024;
+
+/// The most findings in a digest. A hundred of 1 KiB each and more, should somebody name users so, still fit.
+const MOST_IN_DIGEST: usize = 100;
 
 /// Puts alerts on one bus.
 #[derive(Debug, Clone)]
@@ -40,10 +46,27 @@ impl AlertSink for EventBridgeSink {
         "eventbridge"
     }
 
+    fn is_for_programs(&self) -> bool {
+        true
+    }
+
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
+        self.put(entry(alert, last_uses, &self.bus_name)).await
+    }
+
+    async fn send_digest(&self, digest: &Digest) -> Result<(), ServiceError> {
+        self.put(digest_entry(digest, &self.bus_name)).await
+    }
+}
+
+impl EventBridgeSink {
+    async fn put(
+        &self,
+        entry: Result<PutEventsRequestEntry, serde_json::Error>,
+    ) -> Result<(), ServiceError> {
         let what = format!("events:PutEvents on bus `{}`", self.bus_name);
-        let entry = entry(alert, last_uses, &self.bus_name)
-            .map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
+        let entry =
+            entry.map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
         let answer = self
             .client
             .put_events()
@@ -64,7 +87,11 @@ fn entry(
     last_uses: &LastUses,
     bus_name: &str,
 ) -> Result<PutEventsRequestEntry, serde_json::Error> {
-    let detail = json_v1::to_line(&json_v1::alert(alert, last_uses), LONGEST_DETAIL)?;
+    let detail = Detail {
+        document: json_v1::alert(alert, last_uses),
+        slack_text: chat_notification(alert, last_uses).text(),
+    };
+    let detail = json_v1::to_line(&detail, LONGEST_DETAIL)?;
     Ok(PutEventsRequestEntry::builder()
         .event_bus_name(bus_name)
         .source(SOURCE)
@@ -73,6 +100,32 @@ fn entry(
         .set_resources(resource(&alert.finding).map(|arn| vec![arn.to_owned()]))
         .detail(detail)
         .build())
+}
+
+fn digest_entry(
+    digest: &Digest,
+    bus_name: &str,
+) -> Result<PutEventsRequestEntry, serde_json::Error> {
+    let detail = Detail {
+        document: json_v1::digest(digest, MOST_IN_DIGEST),
+        slack_text: digest_notification(digest).text(),
+    };
+    Ok(PutEventsRequestEntry::builder()
+        .event_bus_name(bus_name)
+        .source(SOURCE)
+        .detail_type("Second Active Access Key Digest")
+        .time(DateTime::from_secs(digest.at.timestamp()))
+        .detail(json_v1::to_line(&detail, LONGEST_DETAIL)?)
+        .build())
+}
+
+/// What an event carries.
+#[derive(Serialize)]
+struct Detail<T> {
+    #[serde(flatten)]
+    document: T,
+    /// The same for people, escaped for Slack: EventBridge, which passes it on, cannot escape.
+    slack_text: String,
 }
 
 /// The user's ARN, where an event tells one: IAM's hold visible ASCII and nothing else.

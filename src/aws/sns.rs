@@ -7,9 +7,12 @@ use serde::Serialize;
 
 use crate::aws::errors::service_error;
 use crate::detect::alert::Alert;
+use crate::detect::digest::Digest;
 use crate::detect::retire::LastUses;
+use crate::detect::severity::Severity;
 use crate::output::alert_text::{alert_text, subject};
-use crate::output::chat::chat_notification;
+use crate::output::chat::{chat_notification, digest_notification};
+use crate::output::digest_text::{digest_subject, digest_text};
 use crate::output::escape::{Place, for_subject};
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
@@ -18,6 +21,9 @@ use crate::pipeline::error::ServiceError;
 /// The longest JSON in a message. In the message it is quoted once more, which may double it; with the readable texts it
 /// stays below SNS's limit of 262,144 bytes for all protocols together (SNS API reference, `Publish`).
 const LONGEST_JSON: usize = 64 * 1024;
+
+/// The most findings in the JSON of a digest, which may name them in 1 KiB each and more.
+const MOST_IN_DIGEST: usize = 50;
 
 /// Publishes alerts to one topic, which must be a standard one.
 #[derive(Debug, Clone)]
@@ -41,17 +47,35 @@ impl AlertSink for SnsSink {
     }
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
+        self.publish(subject(alert), message(alert, last_uses), attributes(alert))
+            .await
+    }
+
+    async fn send_digest(&self, digest: &Digest) -> Result<(), ServiceError> {
+        let subject = digest_subject(digest);
+        self.publish(subject, digest_message(digest), digest_attributes(digest))
+            .await
+    }
+}
+
+impl SnsSink {
+    async fn publish(
+        &self,
+        subject: String,
+        message: Result<String, serde_json::Error>,
+        attributes: impl Iterator<Item = (&'static str, String)>,
+    ) -> Result<(), ServiceError> {
         let what = format!("sns:Publish to topic `{}`", self.topic_arn);
-        let message = message(alert, last_uses)
-            .map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
+        let message =
+            message.map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
         let mut request = self
             .client
             .publish()
             .topic_arn(&self.topic_arn)
-            .subject(subject(alert))
+            .subject(subject)
             .message_structure("json")
             .message(message);
-        for (name, value) in attributes(alert) {
+        for (name, value) in attributes {
             let value = MessageAttributeValue::builder()
                 .data_type("String")
                 .string_value(value)
@@ -89,6 +113,15 @@ fn message(alert: &Alert, last_uses: &LastUses) -> Result<String, serde_json::Er
     })
 }
 
+fn digest_message(digest: &Digest) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Message {
+        default: json_v1::to_line(&json_v1::digest(digest, MOST_IN_DIGEST), LONGEST_JSON)?,
+        email: digest_text(digest, Place::PlainText),
+        https: serde_json::to_string(&digest_notification(digest))?,
+        sms: digest_subject(digest),
+    })
+}
+
 /// What a subscription can filter by.
 fn attributes(alert: &Alert) -> impl Iterator<Item = (&'static str, String)> {
     let finding = &alert.finding;
@@ -99,6 +132,17 @@ fn attributes(alert: &Alert) -> impl Iterator<Item = (&'static str, String)> {
     ]
     .into_iter()
     // SNS refuses a message with an empty attribute.
+    .filter(|(_, value)| !value.is_empty())
+}
+
+fn digest_attributes(digest: &Digest) -> impl Iterator<Item = (&'static str, String)> {
+    let highest = digest.findings.iter().map(|finding| finding.severity).max();
+    [
+        ("severity", highest.map_or("", Severity::word).to_owned()),
+        ("kind", "digest".to_owned()),
+        ("account", for_subject(&digest.account)),
+    ]
+    .into_iter()
     .filter(|(_, value)| !value.is_empty())
 }
 

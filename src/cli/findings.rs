@@ -36,6 +36,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let store = args.source.open().await?;
     let mut findings = store.findings(FindingStatus::Open).await?;
+    findings.extend(store.findings(FindingStatus::Suppressed).await?);
     if !args.open {
         findings.extend(store.findings(FindingStatus::Closed).await?);
     }

@@ -83,6 +83,7 @@ fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
     [
         match finding.status {
             FindingStatus::Open => "open".to_owned(),
+            FindingStatus::Suppressed => "suppressed".to_owned(),
             FindingStatus::Closed => "closed".to_owned(),
         },
         finding.severity.word().to_owned(),

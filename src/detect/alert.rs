@@ -17,6 +17,8 @@ pub struct Alert {
     pub at: Timestamp,
     /// When the rotation window ends.
     pub window_ends_at: Timestamp,
+    /// Whether people read of it in a digest, so that only programs are told of it by itself.
+    pub in_digest: bool,
     /// The finding as it was then.
     pub finding: Finding,
 }
@@ -41,6 +43,12 @@ pub enum Update {
     Opener,
     /// The severity was raised.
     Severity,
+    /// The rotation window is over, and the severity was high before.
+    OutlivedWindow,
+    /// An exemption hides it from now on.
+    Exempted,
+    /// The exemption that hid it has ended, was removed or does not cover it any more.
+    ExemptionEnded,
 }
 
 impl Update {
@@ -51,6 +59,9 @@ impl Update {
             Self::Keys => "other keys are active now",
             Self::Opener => "it is now known who made the second key active",
             Self::Severity => "the severity was raised",
+            Self::OutlivedWindow => "the rotation window is over",
+            Self::Exempted => "an exemption covers it from now on",
+            Self::ExemptionEnded => "no exemption covers it any more",
         }
     }
 }

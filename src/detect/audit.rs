@@ -68,11 +68,15 @@ pub enum AuditKind {
     FindingUpdated,
     /// The finding was closed.
     FindingClosed,
+    /// An exemption hides the finding from now on.
+    FindingSuppressed,
+    /// The exemption that hid the finding does so no longer.
+    ExemptionEnded,
 }
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::KeyCreated,
         Self::KeyUpdated,
         Self::KeyDeleted,
@@ -82,6 +86,8 @@ impl AuditKind {
         Self::FindingConfirmed,
         Self::FindingUpdated,
         Self::FindingClosed,
+        Self::FindingSuppressed,
+        Self::ExemptionEnded,
     ];
 
     /// The word that is stored and hashed.
@@ -97,6 +103,8 @@ impl AuditKind {
             Self::FindingConfirmed => "finding_confirmed",
             Self::FindingUpdated => "finding_updated",
             Self::FindingClosed => "finding_closed",
+            Self::FindingSuppressed => "finding_suppressed",
+            Self::ExemptionEnded => "exemption_ended",
         }
     }
 

@@ -9,13 +9,14 @@ use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::episode;
-use crate::detect::finding::{CloseReason, Finding};
+use crate::detect::exemption::{Exemption, exemption_for};
+use crate::detect::finding::{CloseReason, Finding, FindingStatus};
 use crate::detect::key_change::ChangeKind;
 use crate::detect::listing::Answer;
 use crate::detect::policy::Policy;
-use crate::detect::severity::severity;
+use crate::detect::severity::{SeverityReason, severity};
 use crate::detect::situation::{Outcome, Seen, Situation};
-use crate::detect::trail;
+use crate::detect::trail::{self, Transition};
 use crate::detect::user_record::{LastListing, UserRecord};
 use crate::detect::view::{Unsettled, is_explained, is_just_renamed, view};
 
@@ -71,11 +72,20 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     };
 
     let (outcome, finding, updates) = match record.open_finding() {
-        None if seen.is_to_open() => (
-            Outcome::Opened,
-            Some(seen.judged(episode::opened(&seen), now)),
-            vec![],
-        ),
+        None if seen.is_to_open() => {
+            let opened = seen.judged(episode::opened(&seen), now);
+            match seen.exemption(&opened, None) {
+                Some(exemption) => {
+                    let hidden = episode::hidden(opened, exemption);
+                    let nobody_knows = Finding {
+                        told: false,
+                        ..hidden
+                    };
+                    (Outcome::Suppressed, Some(nobody_knows), vec![])
+                }
+                None => (Outcome::Opened, Some(opened), vec![]),
+            }
+        }
         None => (Outcome::NothingOpen, None, vec![]),
         Some(open) if seen.has_two_active() || seen.is_blind() => seen.gone_on(open),
         Some(open) if seen.may_close() => {
@@ -89,17 +99,14 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     let mut next = next_record(&seen);
     let (mut audit, recorded) = trail::of_changes(&mut next.audit, situation, now);
     let alert = finding.as_ref().and_then(|finding| {
-        let was_confirmed = record.open_finding().is_some_and(|open| open.confirmed);
-        trail::of_finding(
-            &mut next.audit,
-            &mut audit,
+        let transition = Transition {
+            before: record.open_finding(),
             finding,
             outcome,
-            &updates,
-            was_confirmed,
-            policy,
-            now,
-        )
+            updates: &updates,
+            sweep: situation.sweep,
+        };
+        trail::of_finding(&mut next.audit, &mut audit, &transition, policy, now)
     });
     let mut rechecks = seen.rechecks(outcome, finding.as_ref());
     if situation.is_retry {
@@ -108,7 +115,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
         rechecks.extend(promised.filter(|delay| *delay > TimeDelta::zero()));
     }
     next.recheck_at = next_recheck(record, &rechecks, now);
-    if outcome == Outcome::Opened {
+    if matches!(outcome, Outcome::Opened | Outcome::Suppressed) {
         next.episodes += 1;
         next.renamed_from = None;
     }
@@ -129,13 +136,22 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
 }
 
 impl Seen<'_> {
-    /// `finding` with the severity it has at `at`; what was raised once stays raised.
+    /// `finding` with the severity it has at `at`; what was raised once stays raised, for the reasons that it was.
     fn judged(&self, mut finding: Finding, at: Timestamp) -> Finding {
         let (severity, reasons) = severity(&finding, self.policy, at);
-        if severity > finding.severity {
-            (finding.severity, finding.severity_reasons) = (severity, reasons);
-        }
+        finding.severity = finding.severity.max(severity);
+        finding.severity_reasons.extend(reasons);
+        finding.severity_reasons.sort();
+        finding.severity_reasons.dedup();
         finding
+    }
+
+    /// The exemption that covers `finding`, which was `before`.
+    fn exemption(&self, finding: &Finding, before: Option<&Finding>) -> Option<&Exemption> {
+        let makers = episode::makers(finding, before, self);
+        exemption_for(self.situation.exemptions, finding.user(), &makers, self.now).filter(
+            |exemption| finding.status != FindingStatus::Open || !is_spent(exemption, finding),
+        )
     }
 
     /// What becomes of an open finding while two keys are active, or nobody can tell.
@@ -156,9 +172,30 @@ impl Seen<'_> {
             finding.opener = Some(opener);
             updates.push(Update::Opener);
         }
-        let finding = self.judged(finding, self.now);
+        let mut finding = self.judged(finding, self.now);
+        let outlived = |finding: &Finding| {
+            let reasons = &finding.severity_reasons;
+            reasons.contains(&SeverityReason::OutlivedWindow)
+        };
         if finding.severity > open.severity {
             updates.push(Update::Severity);
+        } else if outlived(&finding) && !outlived(open) {
+            updates.push(Update::OutlivedWindow);
+        }
+        match self.exemption(&finding, Some(open)) {
+            Some(exemption) => {
+                let hidden = episode::hidden(finding.clone(), exemption);
+                if (hidden.status, &hidden.exemption) != (open.status, &open.exemption) {
+                    updates.push(Update::Exempted);
+                }
+                finding = hidden;
+            }
+            None if finding.status == FindingStatus::Suppressed => {
+                finding.status = FindingStatus::Open;
+                finding.told = true;
+                updates.push(Update::ExemptionEnded);
+            }
+            None => {}
         }
         let outcome = match (updates.is_empty(), finding == *open) {
             (false, _) => Outcome::Updated,
@@ -177,7 +214,11 @@ impl Seen<'_> {
         } = *self.situation;
         let has_events = !changes.is_empty();
         let is_open = match outcome {
-            Outcome::Opened | Outcome::Updated | Outcome::Confirmed | Outcome::StillOpen => true,
+            Outcome::Opened
+            | Outcome::Suppressed
+            | Outcome::Updated
+            | Outcome::Confirmed
+            | Outcome::StillOpen => true,
             Outcome::Closed | Outcome::NothingOpen => false,
         };
         if let Some(finding) = finding
@@ -213,6 +254,13 @@ impl Seen<'_> {
             .chain([self.policy.late_recheck()])
             .collect()
     }
+}
+
+/// Whether `exemption` hid `finding` before, and did so no longer: some key had joined that it does not cover.
+fn is_spent(exemption: &Exemption, finding: &Finding) -> bool {
+    finding.exemption.as_ref().is_some_and(|former| {
+        (&former.id, former.created_at) == (&exemption.id, exemption.created_at)
+    })
 }
 
 fn next_record(seen: &Seen<'_>) -> UserRecord {

@@ -2,12 +2,13 @@
 
 use crate::detect::Timestamp;
 use crate::detect::evidence::{Activation, Source, UserState};
+use crate::detect::exemption::Exemption;
 use crate::detect::finding::{
-    CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
+    CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
 };
 use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::severity::Severity;
-use crate::detect::situation::Seen;
+use crate::detect::situation::{Seen, Sweep};
 use crate::detect::view::View;
 
 /// A new finding; its severity is yet to be judged.
@@ -40,7 +41,54 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
         },
         keys: present_keys(seen.view),
         continues: former.map(|former| former.id.clone()),
+        found_by: match seen.situation.sweep {
+            Some(Sweep::Baseline) => FoundBy::Baseline,
+            Some(Sweep::Routine) => FoundBy::Sweep,
+            None => FoundBy::Event,
+        },
+        told: true,
+        exemption: None,
         closing: None,
+    }
+}
+
+/// Who made the active keys of `finding` active, as far as it is known: the second one, and whatever key joined them since
+/// `before`.
+pub(super) fn makers<'a>(
+    finding: &'a Finding,
+    before: Option<&Finding>,
+    seen: &'a Seen<'_>,
+) -> Vec<Option<&'a str>> {
+    let opener = finding.opener.as_ref().map(|opener| opener.actor.label());
+    let joined = seen.view.active_keys().filter_map(|key| {
+        let activation = seen
+            .evidence
+            .keys
+            .get(key)
+            .and_then(|known| known.activation.as_ref());
+        match activation {
+            Some(later) if later.at > finding.opened_at => Some(Some(later.by.actor.label())),
+            Some(_) => None,
+            None => before
+                .is_some_and(|before| before.active_keys().all(|known| known != key))
+                .then_some(None),
+        }
+    });
+    [opener].into_iter().chain(joined).collect()
+}
+
+/// `finding`, hidden by `exemption`.
+pub(super) fn hidden(finding: Finding, exemption: &Exemption) -> Finding {
+    Finding {
+        status: FindingStatus::Suppressed,
+        exemption: Some(Exempted {
+            id: exemption.id.clone(),
+            owner: exemption.owner.clone(),
+            reason: exemption.reason.clone(),
+            created_at: exemption.created_at,
+            until: exemption.until,
+        }),
+        ..finding
     }
 }
 

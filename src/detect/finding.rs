@@ -35,6 +35,12 @@ pub struct Finding {
     pub keys: Vec<FindingKey>,
     /// The finding of the same user under its former name.
     pub continues: Option<FindingId>,
+    /// What led to it.
+    pub found_by: FoundBy,
+    /// Whether anybody was told that it is open. One that was exempt from the beginning nobody knows of.
+    pub told: bool,
+    /// The exemption that hides it, or that last did.
+    pub exemption: Option<Exempted>,
     /// How it ended.
     pub closing: Option<Closing>,
 }
@@ -59,8 +65,48 @@ impl fmt::Display for FindingId {
 pub enum FindingStatus {
     /// Two keys are active, as far as anybody knows.
     Open,
+    /// The same, and an exemption hides it.
+    Suppressed,
     /// The cleanup is done.
     Closed,
+}
+
+/// What led to a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FoundBy {
+    /// An event, or a re-check that an event had asked for.
+    Event,
+    /// A sweep: no event had told by then.
+    Sweep,
+    /// The first sweep of the account: it may have been there before anybody looked.
+    Baseline,
+}
+
+impl FoundBy {
+    /// What led to the finding, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Event => "an event",
+            Self::Sweep => "a sweep; no event had told of it",
+            Self::Baseline => "the first sweep of the account",
+        }
+    }
+}
+
+/// The exemption that a finding falls under, as it was then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exempted {
+    /// Which exemption of the account.
+    pub id: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
 }
 
 /// One of the keys that a finding is about.

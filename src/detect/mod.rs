@@ -4,14 +4,19 @@
 //! [`record`] (what CloudTrail sent) → [`key_change`] (what it means) → [`affected_user`] (whose keys) →
 //! [`evidence`] (what is known of each key) + [`listing`] (what IAM says) → [`view`] (what to believe) →
 //! [`decide`] (what to do) → [`finding`], [`audit`], [`alert`] (what to write and tell).
+//!
+//! A sweep looks at the users of an account: [`account_record`] (how far it came) → [`digest`] (what to tell at once).
 
+pub mod account_record;
 pub mod actor;
 pub mod affected_user;
 pub mod alert;
 pub mod audit;
 pub mod decide;
+pub mod digest;
 mod episode;
 pub mod evidence;
+pub mod exemption;
 pub mod finding;
 pub mod key_change;
 pub mod listing;

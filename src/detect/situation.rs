@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::detect::Timestamp;
 use crate::detect::evidence::Evidence;
+use crate::detect::exemption::Exemption;
 use crate::detect::finding::Finding;
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{KeyListing, KeyStatus};
@@ -27,6 +28,19 @@ pub struct Situation<'a> {
     pub is_retry: bool,
     /// The latest finding of the user under its former name, if it was renamed.
     pub former: Option<&'a Finding>,
+    /// The exemptions of the user's account.
+    pub exemptions: &'a [Exemption],
+    /// The sweep that asks, where no event does.
+    pub sweep: Option<Sweep>,
+}
+
+/// Who looks at a user without an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// The first sweep of an account, which is told as one digest.
+    Baseline,
+    /// Any other.
+    Routine,
 }
 
 /// What became of the finding.
@@ -34,6 +48,8 @@ pub struct Situation<'a> {
 pub enum Outcome {
     /// A finding was opened.
     Opened,
+    /// A finding was opened, and an exemption hides it.
+    Suppressed,
     /// The open finding was closed.
     Closed,
     /// The open finding changed in a way that is told.
@@ -52,6 +68,7 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Self::Opened => "opened",
+            Self::Suppressed => "suppressed",
             Self::Closed => "closed",
             Self::Updated => "updated",
             Self::Confirmed => "confirmed",

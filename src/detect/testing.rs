@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta};
 
 use crate::detect::Timestamp;
 use crate::detect::actor::Actor;
-use crate::detect::finding::{Finding, FindingId, FindingKey, FindingStatus};
+use crate::detect::exemption::Exemption;
+use crate::detect::finding::{Finding, FindingId, FindingKey, FindingStatus, FoundBy};
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
 use crate::detect::severity::Severity;
@@ -153,6 +154,23 @@ pub(crate) fn finding_of(active: &[(&str, Option<i64>)]) -> Finding {
             })
             .collect(),
         continues: None,
+        found_by: FoundBy::Event,
+        told: true,
+        exemption: None,
         closing: None,
+    }
+}
+
+/// An exemption of `user()` whoever made the key, from second 0 on for 30 days.
+pub(crate) fn exemption(id: &str) -> Exemption {
+    Exemption {
+        id: id.to_owned(),
+        account: "111122223333".to_owned(),
+        user_pattern: "alice".to_owned(),
+        actor_pattern: "*".to_owned(),
+        owner: "platform team".to_owned(),
+        reason: "migration of the build farm".to_owned(),
+        created_at: at(0),
+        until: at(0) + TimeDelta::days(30),
     }
 }

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::SecondsFormat;
+
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind, Update};
 use crate::detect::audit::{AuditDraft, AuditEntry, AuditKind, ChainHead};
-use crate::detect::finding::Finding;
+use crate::detect::finding::{Finding, FindingStatus, FoundBy};
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::policy::Policy;
-use crate::detect::situation::{Outcome, Situation};
+use crate::detect::situation::{Outcome, Situation, Sweep};
 
 /// The entries for the changes that are not in the trail yet, each once, in the order in which they happened; and their
 /// ids.
@@ -32,21 +34,32 @@ pub(super) fn of_changes(
     (entries, recorded.into_iter().collect())
 }
 
-/// The entries for what became of `finding`, added to `entries`; and the alert that tells of it, if it is told.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one call, and a struct for it would only name them twice"
-)]
+/// What became of a finding.
+pub(super) struct Transition<'a> {
+    /// The finding as it was, if it was open.
+    pub(super) before: Option<&'a Finding>,
+    /// The finding as it is now.
+    pub(super) finding: &'a Finding,
+    pub(super) outcome: Outcome,
+    pub(super) updates: &'a [Update],
+    pub(super) sweep: Option<Sweep>,
+}
+
+/// The entries for what became of a finding, added to `entries`; and the alert that tells of it, if it is told.
 pub(super) fn of_finding(
     head: &mut ChainHead,
     entries: &mut Vec<AuditEntry>,
-    finding: &Finding,
-    outcome: Outcome,
-    updates: &[Update],
-    was_confirmed: bool,
+    transition: &Transition<'_>,
     policy: &Policy,
     now: Timestamp,
 ) -> Option<Alert> {
+    let Transition {
+        before,
+        finding,
+        outcome,
+        updates,
+        ..
+    } = *transition;
     let mut write = |kind, at, details| {
         let entry = head.append(
             finding.user(),
@@ -57,38 +70,53 @@ pub(super) fn of_finding(
     };
     if matches!(outcome, Outcome::Confirmed | Outcome::Updated)
         && finding.confirmed
-        && !was_confirmed
+        && before.is_some_and(|before| !before.confirmed)
     {
         let _ = write(AuditKind::FindingConfirmed, now, BTreeMap::new());
     }
-    let (kind, entry) = match outcome {
-        Outcome::Opened => (
-            AlertKind::Opened,
-            write(
-                AuditKind::FindingOpened,
-                finding.opened_at,
-                opening_details(finding),
-            ),
-        ),
-        Outcome::Updated => (
-            AlertKind::Updated(updates.to_vec()),
-            write(
-                AuditKind::FindingUpdated,
-                now,
-                update_details(finding, updates),
-            ),
-        ),
-        Outcome::Closed => (
-            AlertKind::Closed,
-            write(
-                AuditKind::FindingClosed,
-                finding.closing.as_ref().map_or(now, |closing| closing.at),
-                closing_details(finding),
-            ),
-        ),
+    let mut opened = |kind| write(kind, finding.opened_at, opening_details(finding));
+    let was_told = before.is_some_and(|before| before.told);
+    let (kind, entry, is_told) = match outcome {
+        Outcome::Opened => (AlertKind::Opened, opened(AuditKind::FindingOpened), true),
+        Outcome::Suppressed => {
+            let _ = opened(AuditKind::FindingOpened);
+            let details = exemption_details(finding);
+            let entry = write(AuditKind::FindingSuppressed, now, details);
+            (AlertKind::Opened, entry, false)
+        }
+        Outcome::Updated => {
+            let mut details = update_details(finding, updates);
+            let audit_kind = if updates.contains(&Update::Exempted) {
+                AuditKind::FindingSuppressed
+            } else if updates.contains(&Update::ExemptionEnded) {
+                AuditKind::ExemptionEnded
+            } else {
+                AuditKind::FindingUpdated
+            };
+            if audit_kind != AuditKind::FindingUpdated {
+                details.extend(exemption_details(finding));
+            }
+            let entry = write(audit_kind, now, details);
+            let was_hidden =
+                before.is_some_and(|before| before.status == FindingStatus::Suppressed);
+            let is_hidden = finding.status == FindingStatus::Suppressed;
+            // Whoever never heard of it is told all of it.
+            let kind = if was_told {
+                AlertKind::Updated(updates.to_vec())
+            } else {
+                AlertKind::Opened
+            };
+            (kind, entry, !(was_hidden && is_hidden))
+        }
+        Outcome::Closed => {
+            let at = finding.closing.as_ref().map_or(now, |closing| closing.at);
+            let entry = write(AuditKind::FindingClosed, at, closing_details(finding));
+            (AlertKind::Closed, entry, was_told)
+        }
         Outcome::Confirmed | Outcome::StillOpen | Outcome::NothingOpen => return None,
     };
-    Some(Alert {
+    is_told.then(|| Alert {
+        in_digest: is_in_digest(transition),
         kind,
         sequence: entry.sequence,
         audit_hash: entry.hash,
@@ -96,6 +124,20 @@ pub(super) fn of_finding(
         window_ends_at: finding.opened_at + policy.rotation_window,
         finding: finding.clone(),
     })
+}
+
+/// Whether people read of it in a digest: of what the first sweep of an account found, and of the end of its window. Such
+/// findings may be many, and they began at one moment.
+fn is_in_digest(transition: &Transition<'_>) -> bool {
+    let is_of_window =
+        |update: &Update| matches!(update, Update::Severity | Update::OutlivedWindow);
+    transition.sweep.is_some()
+        && transition.finding.found_by == FoundBy::Baseline
+        && match transition.outcome {
+            Outcome::Opened => true,
+            Outcome::Updated => transition.updates.iter().all(is_of_window),
+            _ => false,
+        }
 }
 
 fn of_change(change: &KeyChange, now: Timestamp) -> AuditDraft {
@@ -177,6 +219,9 @@ fn opening_details(finding: &Finding) -> BTreeMap<String, String> {
     if let Some(former) = &finding.continues {
         details.insert("continues".to_owned(), former.to_string());
     }
+    if finding.found_by != FoundBy::Event {
+        details.insert("found_by".to_owned(), finding.found_by.words().to_owned());
+    }
     details
 }
 
@@ -188,6 +233,23 @@ fn update_details(finding: &Finding, updates: &[Update]) -> BTreeMap<String, Str
         details.insert("opened_by".to_owned(), opener.actor.label().to_owned());
     }
     details
+}
+
+fn exemption_details(finding: &Finding) -> BTreeMap<String, String> {
+    let exempted = finding.exemption.iter().flat_map(|exemption| {
+        [
+            ("exemption", exemption.id.clone()),
+            ("exemption_owner", exemption.owner.clone()),
+            ("exemption_reason", exemption.reason.clone()),
+            (
+                "exempt_until",
+                exemption.until.to_rfc3339_opts(SecondsFormat::Secs, true),
+            ),
+        ]
+    });
+    exempted
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn closing_details(finding: &Finding) -> BTreeMap<String, String> {

@@ -69,7 +69,7 @@ pub async fn replay(
             for user in change.affected_users() {
                 let occasion = Occasion {
                     changes: vec![change.clone()],
-                    is_retry: false,
+                    ..Occasion::default()
                 };
                 recheck(&parts, &user, &occasion, change.at).await?;
             }

@@ -9,10 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, ffi, params};
 use serde::de::DeserializeOwned;
+use tracing::error;
 
 use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
+use crate::detect::exemption::Exemption;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
@@ -20,7 +22,8 @@ use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 use crate::stored::{
-    AuditV1, FindingV1, OwedV1, RecordV1, Word, check_schema, time_text, unreadable,
+    AuditV1, ExemptionV1, FindingV1, OwedV1, RecordV1, SCHEMA, Word, check_schema, time_text,
+    unreadable,
 };
 
 /// A database of findings in one file.
@@ -136,6 +139,26 @@ impl FindingStore for SqliteStore {
         Ok(owed.into_iter().map(Into::into).collect())
     }
 
+    async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
+        let rows = self.with_connection(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT schema, body FROM exemptions WHERE account = ?1 ORDER BY id",
+                )?
+                .query_map(params![account], schema_and_body)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|(schema, body)| self.parse::<ExemptionV1>("an exemption", schema, &body))
+            .filter_map(|read| {
+                read.inspect_err(|failure| error!(account, %failure, "an exemption cannot be read and counts as none"))
+                    .ok()
+            })
+            .map(Into::into)
+            .collect())
+    }
+
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
         commit::write(&mut self.lock(), &self.path, commit)
     }
@@ -196,6 +219,27 @@ impl FindingReader for SqliteStore {
             params![user.account(), user.name()],
         )?;
         Ok(entries.into_iter().map(Into::into).collect())
+    }
+
+    async fn put_exemption(&self, exemption: &Exemption) -> Result<(), ServiceError> {
+        let body = serde_json::to_string(&ExemptionV1::from(exemption)).map_err(|error| {
+            ServiceError::permanent(format!("an exemption cannot be written: {error}"))
+        })?;
+        self.with_connection(|connection| {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO exemptions VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![exemption.account, exemption.id, SCHEMA, body])
+                .map(drop)
+        })
+    }
+
+    async fn remove_exemption(&self, account: &str, id: &str) -> Result<bool, ServiceError> {
+        self.with_connection(|connection| {
+            connection
+                .prepare_cached("DELETE FROM exemptions WHERE account = ?1 AND id = ?2")?
+                .execute(params![account, id])
+                .map(|removed| removed > 0)
+        })
     }
 
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {
@@ -403,12 +447,12 @@ mod tests {
         let path = directory.path().join("findings.db");
         SqliteStore::open(&path)
             .unwrap()
-            .with_connection(|connection| connection.execute("UPDATE meta SET value = 2", []))
+            .with_connection(|connection| connection.execute("UPDATE meta SET value = 3", []))
             .unwrap();
-        check_refused(SqliteStore::open(&path), "newer release (schema 2;");
+        check_refused(SqliteStore::open(&path), "newer release (schema 3;");
         check_refused(
             SqliteStore::open_existing(&path),
-            "newer release (schema 2;",
+            "newer release (schema 3;",
         );
     }
 

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use owo_colors::{OwoColorize, Style};
 
 use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::digest::Digest;
 use crate::detect::retire::LastUses;
 use crate::detect::severity::Severity;
 use crate::output::alert_text::{AlertText, alert_text};
+use crate::output::digest_text::digest_text;
 use crate::output::escape::Place;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
@@ -42,7 +44,19 @@ impl AlertSink for TerminalSink {
     }
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
-        let text = coloured(&alert_text(alert, last_uses, Place::Terminal), alert);
+        self.print(&coloured(
+            &alert_text(alert, last_uses, Place::Terminal),
+            alert,
+        ))
+    }
+
+    async fn send_digest(&self, digest: &Digest) -> Result<(), ServiceError> {
+        self.print(&format!("{}\n", digest_text(digest, Place::Terminal)))
+    }
+}
+
+impl TerminalSink {
+    fn print(&self, text: &str) -> Result<(), ServiceError> {
         // One write for the whole alert, so that no other line comes between its lines.
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         output

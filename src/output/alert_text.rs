@@ -58,13 +58,16 @@ pub fn alert_text(alert: &Alert, last_uses: &LastUses, place: Place) -> AlertTex
     };
     lines.push(String::new());
     lines.extend(keys(&facts));
-    if finding.status == FindingStatus::Open {
+    if finding.status != FindingStatus::Closed {
         lines.push(String::new());
         lines.extend(opener(&facts));
     }
     lines.push(String::new());
     lines.extend(match finding.status {
         FindingStatus::Open => to_do(&facts),
+        FindingStatus::Suppressed => {
+            vec!["Nothing is to be done as long as the exemption holds.".to_owned()]
+        }
         FindingStatus::Closed => left_to_do(&facts),
     });
     lines.push(String::new());
@@ -97,6 +100,7 @@ pub fn subject(alert: &Alert) -> String {
 
 fn opened(facts: &Facts<'_>) -> Vec<String> {
     let mut lines = facts.standing();
+    lines.extend(facts.circumstances());
     lines.extend(facts.severity_reasons());
     lines.push(facts.opened());
     lines.push(facts.window());

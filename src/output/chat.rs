@@ -6,13 +6,19 @@
 use serde::Serialize;
 
 use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::digest::Digest;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::retire::{LastUses, key_to_retire};
 use crate::output::alert_text::unchanged;
 use crate::output::commands::{Purpose, command, left_inactive, recommended};
+use crate::output::digest_text;
 use crate::output::escape::Place;
 use crate::output::facts::{Facts, tag, topic, user_name};
 use crate::output::json_v1::kind;
+use crate::output::time::rfc3339;
+
+/// The most findings of a digest in chat.
+const MOST_IN_CHAT: usize = 20;
 
 /// The longest user name in a title, in characters; a title may have 250.
 const LONGEST_IN_TITLE: usize = 100;
@@ -73,6 +79,52 @@ pub fn chat_notification(alert: &Alert, last_uses: &LastUses) -> ChatNotificatio
     }
 }
 
+impl ChatNotification {
+    /// The same as one text, for a chat that is told by its own interface.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Content {
+            title,
+            description,
+            next_steps,
+            ..
+        } = &self.content;
+        [title, description]
+            .into_iter()
+            .chain(next_steps)
+            .filter(|part| !part.is_empty())
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// The notification that tells `digest`.
+#[must_use]
+pub fn digest_notification(digest: &Digest) -> ChatNotification {
+    let title = format!(
+        "{} | {}",
+        digest_text::topic(digest),
+        Place::Chat.escape(&digest.account, LONGEST_IN_TITLE)
+    );
+    ChatNotification {
+        version: "1.0",
+        source: "custom",
+        id: format!("{} {}", digest.kind.word(), rfc3339(digest.at)),
+        content: Content {
+            text_type: "client-markdown",
+            description: digest_text::lines(digest, Place::Chat, MOST_IN_CHAT).join("\n"),
+            next_steps: vec![digest_text::TO_DO.to_owned()],
+            title: title.clone(),
+        },
+        metadata: Metadata {
+            thread_id: plain(&Place::Chat.escape(&digest.account, LONGEST_IN_TITLE)),
+            summary: title,
+            event_type: "digest",
+        },
+    }
+}
+
 fn plain(code_span: &str) -> String {
     code_span.trim_matches('`').to_owned()
 }
@@ -99,8 +151,9 @@ fn description(facts: &Facts<'_>) -> Vec<String> {
             vec![format!("Changed: {}.", words.join("; "))]
         }
     };
-    if finding.status == FindingStatus::Open {
+    if finding.status != FindingStatus::Closed {
         lines.extend(facts.standing());
+        lines.extend(facts.circumstances());
         lines.extend(facts.severity_reasons());
         lines.push(facts.opened());
         lines.push(facts.window());
@@ -114,7 +167,9 @@ fn description(facts: &Facts<'_>) -> Vec<String> {
             facts.last_used(key)
         )
     }));
-    if let (FindingStatus::Open, Some(opener)) = (finding.status, &finding.opener) {
+    if finding.status != FindingStatus::Closed
+        && let Some(opener) = &finding.opener
+    {
         let rows = facts.opener_rows(opener);
         let rows: Vec<String> = rows
             .iter()
@@ -134,6 +189,9 @@ fn next_steps(facts: &Facts<'_>) -> Vec<String> {
     if finding.status == FindingStatus::Closed {
         let as_root = left_inactive(finding).next().and_then(|_| as_root(finding));
         return as_root.into_iter().chain(commands(facts)).collect();
+    }
+    if finding.status == FindingStatus::Suppressed {
+        return vec!["Nothing, as long as the exemption holds".to_owned()];
     }
     let Some(retire) = key_to_retire(finding, facts.last_uses) else {
         let advice = "Nothing tells which key to retire: ask who uses them, deactivate one";

@@ -46,7 +46,7 @@ pub struct Command {
 #[must_use]
 pub fn recommended(finding: &Finding, last_uses: &LastUses) -> Vec<Command> {
     let (purposes, keys): (_, Vec<&str>) = match finding.status {
-        FindingStatus::Open => (
+        FindingStatus::Open | FindingStatus::Suppressed => (
             [Purpose::Deactivate, Purpose::RollBack],
             key_to_retire(finding, last_uses)
                 .map(|retire| retire.key.id.as_str())

@@ -2,7 +2,7 @@
 
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::finding::{Finding, FindingKey};
+use crate::detect::finding::{Finding, FindingKey, FindingStatus, FoundBy};
 use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::severity::Severity;
 use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, Place};
@@ -41,6 +41,11 @@ pub(super) fn topic(alert: &Alert) -> &'static str {
 /// The word in front of it all: the severity, as long as it matters.
 pub(super) fn tag(alert: &Alert) -> &'static str {
     match alert.kind {
+        AlertKind::Opened | AlertKind::Updated(_)
+            if alert.finding.status == FindingStatus::Suppressed =>
+        {
+            "EXEMPT"
+        }
         AlertKind::Opened | AlertKind::Updated(_) => alert.finding.severity.word(),
         AlertKind::Closed => "CLOSED",
     }
@@ -88,6 +93,28 @@ impl Facts<'_> {
             );
         }
         lines
+    }
+
+    /// What found it, if it was no event; and the exemption that hides it or did.
+    pub(super) fn circumstances(&self) -> Vec<String> {
+        let finding = self.finding();
+        let found_by = (finding.found_by != FoundBy::Event)
+            .then(|| format!("Found by {}.", finding.found_by.words()));
+        let exemption = finding.exemption.as_ref().map(|exemption| {
+            let what = if finding.status == FindingStatus::Suppressed {
+                "Exempt"
+            } else {
+                "Was exempt"
+            };
+            format!(
+                "{what} until {}, because: {}. {} answers for it (exemption {}).",
+                readable(exemption.until),
+                self.text(&exemption.reason),
+                self.text(&exemption.owner),
+                self.id(&exemption.id)
+            )
+        });
+        found_by.into_iter().chain(exemption).collect()
     }
 
     /// Why the severity is above the usual.

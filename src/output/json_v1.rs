@@ -1,19 +1,22 @@
 //! Version 1 of the JSON that programs read. Fields may be added to it; none changes its meaning or goes without a new
 //! version. Times are RFC 3339 in UTC and whole seconds.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::detect::actor::Actor;
 use crate::detect::alert::{Alert, AlertKind, Update};
 use crate::detect::audit::AuditEntry;
-use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::digest::Digest;
+use crate::detect::finding::{CloseReason, Finding, FindingStatus, FoundBy};
 use crate::detect::retire::{LastUsed, LastUses, RetireReason, key_to_retire};
 use crate::detect::severity::SeverityReason;
 use crate::output::commands::recommended;
 use crate::output::escape::for_json;
 use crate::output::facts;
 use crate::output::json_v1::wire::{
-    ActorV1, AlertV1, AuditEntryV1, CommandV1, FindingV1, KeyV1, LastUsedV1, OpenerV1, RetireV1,
+    ActorV1, AlertV1, AuditEntryV1, CommandV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1,
+    KeyV1, LastUsedV1, OpenerV1, RetireV1,
 };
 use crate::output::time::rfc3339;
 
@@ -34,6 +37,7 @@ pub fn finding(finding: &Finding) -> FindingV1 {
         is_root: user.is_root(),
         status: match finding.status {
             FindingStatus::Open => "open",
+            FindingStatus::Suppressed => "suppressed",
             FindingStatus::Closed => "closed",
         },
         confirmed: finding.confirmed,
@@ -72,6 +76,17 @@ pub fn finding(finding: &Finding) -> FindingV1 {
             event_id: opener.event_id.clone(),
         }),
         continues: finding.continues.as_ref().map(ToString::to_string),
+        found_by: match finding.found_by {
+            FoundBy::Event => "event",
+            FoundBy::Sweep => "sweep",
+            FoundBy::Baseline => "baseline",
+        },
+        exemption: finding.exemption.as_ref().map(|exemption| ExemptionV1 {
+            id: exemption.id.clone(),
+            owner: exemption.owner.clone(),
+            reason: exemption.reason.clone(),
+            until: rfc3339(exemption.until),
+        }),
     }
 }
 
@@ -90,6 +105,7 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
         audit_hash: alert.audit_hash.clone(),
         at: rfc3339(alert.at),
         rotation_window_ends_at: rfc3339(alert.window_ends_at),
+        in_digest: alert.in_digest,
         finding: finding(&alert.finding),
         last_used: alert
             .finding
@@ -111,6 +127,32 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
                 purpose: command.purpose.word(),
                 key: command.key,
                 command: command.line,
+            })
+            .collect(),
+    }
+}
+
+/// `digest` in version 1, with its first `most` findings.
+#[must_use]
+pub fn digest(digest: &Digest, most: usize) -> DigestV1 {
+    DigestV1 {
+        version: "1",
+        kind: "digest",
+        reason: digest.kind.word(),
+        account: digest.account.clone(),
+        at: rfc3339(digest.at),
+        open: digest.findings.len(),
+        unchecked: digest.unchecked,
+        findings: digest
+            .findings
+            .iter()
+            .take(most)
+            .map(|finding| DigestFindingV1 {
+                id: finding.id.to_string(),
+                user: finding.display_name.clone(),
+                severity: finding.severity.word(),
+                opened_at: rfc3339(finding.opened_at),
+                keys: finding.active_keys().map(ToOwned::to_owned).collect(),
             })
             .collect(),
     }
@@ -152,16 +194,16 @@ pub fn user_arn(finding: &Finding) -> Option<&str> {
     facts::user_arn(finding)
 }
 
-/// `alert` as one line of JSON, in which characters that cannot be seen are written as JSON's own escapes: somebody
+/// `document` as one line of JSON, in which characters that cannot be seen are written as JSON's own escapes: somebody
 /// reads it on a terminal some day, and SQS takes no message that holds certain of them. Where the line would be longer
 /// than `longest` bytes, which takes hostile text in many fields, every text is cut to 200 characters: a cut alert is
 /// better than one that no service takes.
-pub fn to_line(alert: &AlertV1, longest: usize) -> Result<String, serde_json::Error> {
-    let line = for_json(&serde_json::to_string(alert)?);
+pub fn to_line(document: &impl Serialize, longest: usize) -> Result<String, serde_json::Error> {
+    let line = for_json(&serde_json::to_string(document)?);
     if line.len() <= longest {
         return Ok(line);
     }
-    let cut = with_cut_texts(serde_json::to_value(alert)?);
+    let cut = with_cut_texts(serde_json::to_value(document)?);
     Ok(for_json(&cut.to_string()))
 }
 
@@ -223,6 +265,9 @@ fn update(update: Update) -> &'static str {
         Update::Keys => "keys",
         Update::Opener => "opener",
         Update::Severity => "severity",
+        Update::OutlivedWindow => "outlived_window",
+        Update::Exempted => "exempted",
+        Update::ExemptionEnded => "exemption_ended",
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod alert_text;
 pub mod chat;
 pub mod commands;
+pub mod digest_text;
 pub mod escape;
 mod facts;
 #[cfg(test)]

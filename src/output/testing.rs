@@ -6,7 +6,10 @@ use chrono::TimeDelta;
 
 use crate::detect::actor::Actor;
 use crate::detect::alert::{Alert, AlertKind, Update};
-use crate::detect::finding::{CloseReason, Closing, Finding, FindingKey, FindingStatus, Opener};
+use crate::detect::digest::{Digest, DigestKind};
+use crate::detect::finding::{
+    CloseReason, Closing, Exempted, Finding, FindingKey, FindingStatus, FoundBy, Opener,
+};
 use crate::detect::listing::KeyStatus;
 use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::severity::{Severity, SeverityReason};
@@ -35,6 +38,7 @@ pub(crate) fn opened() -> Alert {
         kind: AlertKind::Opened,
         sequence: 2,
         audit_hash: "5e7a".repeat(16),
+        in_digest: false,
         at: at(14),
         window_ends_at: finding.opened_at + TimeDelta::hours(24),
         finding,
@@ -94,6 +98,11 @@ pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
     finding.could_not_list = Some(text());
     finding.confirmed = false;
     finding.continues = Some(finding.id.clone());
+    if let Some(exemption) = &mut finding.exemption {
+        exemption.id = text();
+        exemption.owner = text();
+        exemption.reason = text();
+    }
     finding.keys = [KeyStatus::Active, KeyStatus::Active, KeyStatus::Inactive]
         .map(|status| FindingKey {
             id: text(),
@@ -179,7 +188,34 @@ pub(crate) fn root() -> Alert {
     alert
 }
 
+/// A digest of the findings that `alerts` tell of.
+pub(crate) fn digest_of(alerts: &[Alert]) -> Digest {
+    Digest {
+        account: "111122223333".to_owned(),
+        kind: DigestKind::Baseline,
+        at: at(86_402),
+        findings: alerts.iter().map(|alert| alert.finding.clone()).collect(),
+        unchecked: 0,
+    }
+}
+
+/// The same finding once an exemption hides it.
+pub(crate) fn exempt() -> Alert {
+    let mut alert = opened();
+    alert.kind = AlertKind::Updated(vec![Update::Exempted]);
+    alert.finding.status = FindingStatus::Suppressed;
+    alert.finding.found_by = FoundBy::Sweep;
+    alert.finding.exemption = Some(Exempted {
+        id: "build-farm".to_owned(),
+        owner: "platform team".to_owned(),
+        reason: "migration of the build farm".to_owned(),
+        created_at: at(0),
+        until: at(86_400 * 30),
+    });
+    alert
+}
+
 /// One alert of each kind.
 pub(crate) fn every_alert() -> Vec<Alert> {
-    vec![opened(), updated(), closed(), root()]
+    vec![opened(), updated(), closed(), exempt(), root()]
 }

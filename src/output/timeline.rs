@@ -58,6 +58,8 @@ fn headline(kind: AuditKind) -> &'static str {
         AuditKind::FindingConfirmed => "finding confirmed",
         AuditKind::FindingUpdated => "FINDING UPDATED",
         AuditKind::FindingClosed => "FINDING CLOSED",
+        AuditKind::FindingSuppressed => "FINDING EXEMPT",
+        AuditKind::ExemptionEnded => "EXEMPTION ENDED",
     }
 }
 

@@ -122,6 +122,8 @@ mod tests {
             already_recorded: &BTreeSet::new(),
             is_retry: false,
             former: None,
+            exemptions: &[],
+            sweep: None,
         };
         let decision = decide(&situation, &Policy::default(), at(101));
         Commit::of(&decision, &["sns", "eventbridge"], at(101))

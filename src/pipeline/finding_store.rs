@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
+use crate::detect::exemption::Exemption;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
@@ -19,6 +20,10 @@ pub trait FindingStore: Send + Sync {
 
     /// The alerts that are owed for `user`, in order of sequence.
     async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError>;
+
+    /// The exemptions of `account`, as they are now (strongly consistent). One that cannot be read is left out, and logged:
+    /// better an alert too many than a user whom nobody looks at.
+    async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError>;
 
     /// Writes `commit` whole or not at all; see [`Commit`] for the conditions.
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError>;
@@ -38,6 +43,12 @@ pub trait FindingReader: FindingStore {
 
     /// The audit trail of `user`, in order of sequence.
     async fn history(&self, user: &UserId) -> Result<Vec<AuditEntry>, ServiceError>;
+
+    /// Keeps `exemption`, in place of the one with the same id in the same account.
+    async fn put_exemption(&self, exemption: &Exemption) -> Result<(), ServiceError>;
+
+    /// Removes the exemption `id` of `account`; tells whether there was one.
+    async fn remove_exemption(&self, account: &str, id: &str) -> Result<bool, ServiceError>;
 
     /// Every user that has an audit trail or a record; read from the items themselves, so that a trail whose record was
     /// removed is found too.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{SubsecRound, TimeDelta};
-use futures::future::{join, try_join};
+use futures::future::{join, try_join3};
 use tracing::info;
 
 use crate::detect::Timestamp;
@@ -16,7 +16,7 @@ use crate::detect::finding::Finding;
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
-use crate::detect::situation::{Outcome, Situation};
+use crate::detect::situation::{Outcome, Situation, Sweep};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::detect::view::Unsettled;
@@ -65,6 +65,8 @@ pub struct Rechecked {
     pub duplicates: usize,
     /// Why views were not settled.
     pub unsettled: BTreeSet<Unsettled>,
+    /// The finding that is open now, hidden or not.
+    pub open: Option<Finding>,
 }
 
 /// Why a user is re-checked.
@@ -74,6 +76,8 @@ pub struct Occasion {
     pub changes: Vec<KeyChange>,
     /// Whether somebody may have begun this before and died half-way.
     pub is_retry: bool,
+    /// The sweep that asks, where no event does.
+    pub sweep: Option<Sweep>,
 }
 
 /// Re-checks `user` on `occasion`. `now` is the moment at which it began.
@@ -95,6 +99,7 @@ pub async fn recheck(
     let occasion = Occasion {
         changes,
         is_retry: occasion.is_retry,
+        sweep: occasion.sweep,
     };
 
     let mut rechecked = Rechecked::default();
@@ -134,8 +139,12 @@ async fn recheck_part(
             Ok((former, listing))
         };
         // Read after the record, or an alert that this version of it owes could be overlooked, and overtaken.
-        let (owed, (former, listing)) =
-            try_join(parts.store.owed(user), former_and_listing).await?;
+        let (owed, exemptions, (former, listing)) = try_join3(
+            parts.store.owed(user),
+            parts.store.exemptions(user.account()),
+            former_and_listing,
+        )
+        .await?;
         let now = now.max(listing.requested_at());
 
         let mut already_recorded = of_other_parts.clone();
@@ -147,9 +156,11 @@ async fn recheck_part(
                 already_recorded: &already_recorded,
                 is_retry: occasion.is_retry,
                 former: former.as_ref(),
+                exemptions: &exemptions,
+                sweep: occasion.sweep,
             };
             let decision = decide(&situation, &parts.policy, now);
-            let commit = Commit::of(&decision, &sink_names(parts), now);
+            let commit = Commit::of(&decision, &sinks_for(parts, &decision), now);
             let (to_deliver, to_wait_for) = in_turn(&owed, &commit.owed, now);
             let (committed, last_uses) = join(
                 parts.store.commit(&commit),
@@ -195,6 +206,7 @@ impl Rechecked {
         self.outcomes.push(decision.outcome);
         self.unsettled.extend(decision.unsettled);
         self.rechecks.extend(decision.rechecks);
+        self.open = decision.record.open_finding().cloned();
     }
 }
 
@@ -247,8 +259,15 @@ async fn last_uses(parts: &Parts, user: &UserId, to_deliver: &[OwedAlert]) -> La
         .unwrap_or_default()
 }
 
-fn sink_names(parts: &Parts) -> Vec<&'static str> {
-    parts.sinks.iter().map(|sink| sink.name()).collect()
+/// The sinks that are told what `decision` tells.
+fn sinks_for(parts: &Parts, decision: &Decision) -> Vec<&'static str> {
+    let in_digest = decision.alert.as_ref().is_some_and(|alert| alert.in_digest);
+    parts
+        .sinks
+        .iter()
+        .filter(|sink| !in_digest || sink.is_for_programs())
+        .map(|sink| sink.name())
+        .collect()
 }
 
 fn log(user: &UserId, decision: &Decision) {

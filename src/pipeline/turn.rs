@@ -65,6 +65,7 @@ mod tests {
                 kind,
                 sequence,
                 audit_hash: String::new(),
+                in_digest: false,
                 at: at(due - 30),
                 window_ends_at: at(1_000),
                 finding: finding_of(&[]),

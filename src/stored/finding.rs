@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::detect::finding::{
-    CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
+    CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
 };
 use crate::detect::listing::KeyStatus;
 use crate::detect::severity::{Severity, SeverityReason};
@@ -32,8 +32,38 @@ pub(crate) struct FindingV1 {
     keys: Vec<FindingKeyV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     continues: Option<FindingIdV1>,
+    // Schema 1 had none of the next three: events found everything, and everybody was told.
+    #[serde(default)]
+    found_by: FoundByV1,
+    #[serde(default = "everybody_was_told")]
+    told: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exemption: Option<ExemptedV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     closing: Option<ClosingV1>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct FoundByV1(Stored<FoundBy>);
+
+impl Default for FoundByV1 {
+    fn default() -> Self {
+        Self(Stored(FoundBy::Event))
+    }
+}
+
+const fn everybody_was_told() -> bool {
+    true
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ExemptedV1 {
+    id: String,
+    owner: String,
+    reason: String,
+    created_at: Time,
+    until: Time,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,6 +125,9 @@ impl From<&Finding> for FindingV1 {
             could_not_list: finding.could_not_list.clone(),
             keys: finding.keys.iter().map(Into::into).collect(),
             continues: finding.continues.as_ref().map(Into::into),
+            found_by: FoundByV1(Stored(finding.found_by)),
+            told: finding.told,
+            exemption: finding.exemption.as_ref().map(Into::into),
             closing: finding.closing.as_ref().map(Into::into),
         }
     }
@@ -122,6 +155,9 @@ impl From<FindingV1> for Finding {
             could_not_list: stored.could_not_list,
             keys: stored.keys.into_iter().map(Into::into).collect(),
             continues: stored.continues.map(Into::into),
+            found_by: stored.found_by.0.0,
+            told: stored.told,
+            exemption: stored.exemption.map(Into::into),
             closing: stored.closing.map(Into::into),
         }
     }
@@ -169,6 +205,30 @@ impl From<FindingKeyV1> for FindingKey {
             id: stored.id,
             status: stored.status.0,
             created: stored.created.map(|created| created.0),
+        }
+    }
+}
+
+impl From<&Exempted> for ExemptedV1 {
+    fn from(exempted: &Exempted) -> Self {
+        Self {
+            id: exempted.id.clone(),
+            owner: exempted.owner.clone(),
+            reason: exempted.reason.clone(),
+            created_at: Time(exempted.created_at),
+            until: Time(exempted.until),
+        }
+    }
+}
+
+impl From<ExemptedV1> for Exempted {
+    fn from(stored: ExemptedV1) -> Self {
+        Self {
+            id: stored.id,
+            owner: stored.owner,
+            reason: stored.reason,
+            created_at: stored.created_at.0,
+            until: stored.until.0,
         }
     }
 }

@@ -4,9 +4,11 @@
 //! Domain types derive no `Serialize`: what they look like may change, what is stored may not. A change that an older
 //! release would misread raises [`SCHEMA`] and adds new structs beside these.
 
+mod account;
 mod actor;
 mod audit;
 mod evidence;
+mod exemption;
 mod finding;
 mod owed;
 mod record;
@@ -16,7 +18,9 @@ use std::fmt;
 
 use chrono::TimeDelta;
 
+pub(crate) use account::AccountV1;
 pub(crate) use audit::AuditV1;
+pub(crate) use exemption::ExemptionV1;
 pub(crate) use finding::FindingV1;
 pub(crate) use owed::OwedV1;
 pub(crate) use record::RecordV1;
@@ -24,8 +28,8 @@ pub(crate) use word::{Word, time_text};
 
 use crate::pipeline::error::ServiceError;
 
-/// The schema that this release writes, and the newest that it reads.
-pub(crate) const SCHEMA: u32 = 1;
+/// The schema that this release writes, and the newest that it reads. 2 since findings may be exempt.
+pub(crate) const SCHEMA: u32 = 2;
 
 /// How long a change is known to be in the trail. SQS keeps a message for 14 days at most.
 pub(crate) const SEEN_FOR: TimeDelta = TimeDelta::days(15);

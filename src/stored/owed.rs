@@ -17,6 +17,8 @@ pub(crate) struct OwedV1 {
     kind: AlertKindV1,
     at: Time,
     window_ends_at: Time,
+    #[serde(default)]
+    in_digest: bool,
     finding: FindingV1,
 }
 
@@ -45,6 +47,7 @@ impl From<&OwedAlert> for OwedV1 {
             },
             at: Time(alert.at),
             window_ends_at: Time(alert.window_ends_at),
+            in_digest: alert.in_digest,
             finding: (&alert.finding).into(),
         }
     }
@@ -67,6 +70,7 @@ impl From<OwedV1> for OwedAlert {
                 audit_hash: stored.audit_hash,
                 at: stored.at.0,
                 window_ends_at: stored.window_ends_at.0,
+                in_digest: stored.in_digest,
                 finding: stored.finding.into(),
             },
         }

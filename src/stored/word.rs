@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::detect::Timestamp;
 use crate::detect::alert::Update;
 use crate::detect::audit::AuditKind;
-use crate::detect::finding::{CloseReason, FindingStatus};
+use crate::detect::digest::DigestKind;
+use crate::detect::finding::{CloseReason, FindingStatus, FoundBy};
 use crate::detect::listing::KeyStatus;
 use crate::detect::severity::{Severity, SeverityReason};
 
@@ -56,6 +57,7 @@ words!(KeyStatus, "key status", {
 
 words!(FindingStatus, "finding status", {
     Open => "open",
+    Suppressed => "suppressed",
     Closed => "closed",
 });
 
@@ -84,6 +86,20 @@ words!(Update, "kind of update", {
     Keys => "keys",
     Opener => "opener",
     Severity => "severity",
+    OutlivedWindow => "outlived_window",
+    Exempted => "exempted",
+    ExemptionEnded => "exemption_ended",
+});
+
+words!(DigestKind, "kind of digest", {
+    Baseline => "baseline",
+    Reminder => "reminder",
+});
+
+words!(FoundBy, "way of finding", {
+    Event => "event",
+    Sweep => "sweep",
+    Baseline => "baseline",
 });
 
 impl Word for AuditKind {

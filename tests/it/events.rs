@@ -63,7 +63,7 @@ async fn decision(body: &str) -> String {
     let mut outcomes = vec![];
     let occasion = Occasion {
         changes: vec![change.clone()],
-        is_retry: false,
+        ..Occasion::default()
     };
     for user in change.affected_users() {
         let rechecked = recheck(&parts, &user, &occasion, change.at)
@@ -163,6 +163,7 @@ fn line(finding: &Finding, now: secondkey::detect::Timestamp) -> String {
         "{} {} {} {} | {} by {}{}",
         match finding.status {
             FindingStatus::Open => "open",
+            FindingStatus::Suppressed => "suppressed",
             FindingStatus::Closed => "closed",
         },
         finding.severity.word(),

@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
 use secondkey::detect::Timestamp;
 use secondkey::detect::alert::{Alert, OwedAlert};
+use secondkey::detect::digest::Digest;
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::key_change::{KeyChange, ReadContext, Reading, read_key_change};
 use secondkey::detect::policy::Policy;
 use secondkey::detect::record::CloudTrailRecord;
@@ -48,6 +50,10 @@ impl AlertSink for Stalled {
     async fn send(&self, _: &Alert, _: &LastUses) -> Result<(), ServiceError> {
         std::future::pending().await
     }
+
+    async fn send_digest(&self, _: &Digest) -> Result<(), ServiceError> {
+        std::future::pending().await
+    }
 }
 
 #[async_trait]
@@ -67,6 +73,10 @@ impl FindingStore for Interrupted {
             self.ledger.apply(&self.deactivation);
         }
         Ok(owed)
+    }
+
+    async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
+        self.store.exemptions(account).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
@@ -132,7 +142,7 @@ async fn an_alert_that_came_to_be_owed_while_the_record_was_read_is_not_overtake
 fn because_of(change: &KeyChange) -> Occasion {
     Occasion {
         changes: vec![change.clone()],
-        is_retry: false,
+        ..Occasion::default()
     }
 }
 

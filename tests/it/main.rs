@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_texts;
 mod interleaving;
 mod reference;
+mod releases;
 mod replay_input;
 mod replay_oracle;
 mod stack;

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 
 use secondkey::detect::alert::{AlertKind, OwedAlert};
 use secondkey::detect::audit::{ChainHead, verify_trail};
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::finding::FindingStatus;
 use secondkey::detect::text::bounded;
 use secondkey::detect::user::UserId;
@@ -17,7 +18,7 @@ use secondkey::pipeline::commit::{Committed, MAX_EVENTS};
 use secondkey::pipeline::error::ErrorKind;
 
 use fresh::Fresh;
-use rich::{add_entries, alice, at, bob, commit_on, finding, owed, rich_commit};
+use rich::{add_entries, alice, at, bob, commit_on, exemption, finding, owed, rich_commit};
 
 /// Runs each case against both stores, as a test of its own.
 macro_rules! contract {
@@ -48,6 +49,8 @@ contract! {
     owed_alerts_come_in_order_and_are_ticked_off_one_by_one,
     an_owed_alert_is_postponed_by_one_worker_only,
     findings_move_from_open_to_closed,
+    a_hidden_finding_is_neither_open_nor_closed,
+    exemptions_are_kept_by_account_and_removed,
     the_oldest_open_finding_comes_first,
     a_long_history_comes_whole_and_in_order,
     hostile_names_stay_apart,
@@ -225,6 +228,41 @@ async fn findings_move_from_open_to_closed(Fresh { store, .. }: Fresh) {
     assert_eq!(store.record(&alice()).await, Ok(closed.record));
 }
 
+async fn a_hidden_finding_is_neither_open_nor_closed(Fresh { store, .. }: Fresh) {
+    let mut commit = rich_commit(&alice());
+    let hidden = finding(&alice(), 1, FindingStatus::Suppressed);
+    commit.record.finding = Some(hidden.clone());
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    let found = async |status| store.findings(status).await.unwrap();
+    assert_eq!(found(FindingStatus::Suppressed).await, [hidden]);
+    assert_eq!(found(FindingStatus::Open).await, []);
+    assert_eq!(found(FindingStatus::Closed).await, []);
+}
+
+async fn exemptions_are_kept_by_account_and_removed(Fresh { store, other, .. }: Fresh) {
+    let account = alice().account().to_owned();
+    assert_eq!(store.exemptions(&account).await, Ok(vec![]));
+    for id in ["one", "two # % \n"] {
+        store.put_exemption(&exemption(id)).await.unwrap();
+    }
+    let of_another = Exemption {
+        account: "444455556666".to_owned(),
+        ..exemption("one")
+    };
+    store.put_exemption(&of_another).await.unwrap();
+    let longer = Exemption {
+        until: at(1_000_000),
+        ..exemption("one")
+    };
+    store.put_exemption(&longer).await.unwrap();
+    let kept = other.exemptions(&account).await.unwrap();
+    assert_eq!(kept, [longer, exemption("two # % \n")]);
+    assert_eq!(store.remove_exemption(&account, "one").await, Ok(true));
+    assert_eq!(store.remove_exemption(&account, "one").await, Ok(false));
+    assert_eq!(other.exemptions(&account).await.unwrap().len(), 1);
+    assert_eq!(other.exemptions("444455556666").await.unwrap().len(), 1);
+}
+
 async fn the_oldest_open_finding_comes_first(Fresh { store, .. }: Fresh) {
     // Later in the alphabet and earlier in time, and two of one moment.
     let openings = [("zoe", 1), ("yan", 2), ("alice", 3), ("bob", 3)];
@@ -312,7 +350,7 @@ async fn a_newer_record_is_neither_read_nor_overwritten(fresh: Fresh) {
         assert_eq!(error.kind(), ErrorKind::Retryable);
         let text = error.to_string();
         assert!(
-            text.contains("was written by a newer release (schema 2;"),
+            text.contains("was written by a newer release (schema 3;"),
             "{text}"
         );
         assert!(text.contains("alice"), "{text}");

@@ -77,6 +77,8 @@ impl Protocol {
             already_recorded: input.already_recorded,
             is_retry: input.is_retry && self != Self::RetryTrustsPromise,
             former: None,
+            exemptions: &[],
+            sweep: None,
         };
         let now = listing.requested_at();
         let mut decision = decide(&situation, &policy, now);

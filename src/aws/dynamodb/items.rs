@@ -5,17 +5,21 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::error;
 
 use crate::aws::dynamodb::keys::{self, Key};
 use crate::detect::Timestamp;
+use crate::detect::account_record::AccountRecord;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
+use crate::detect::exemption::Exemption;
 use crate::detect::finding::Finding;
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::pipeline::error::ServiceError;
 use crate::stored::{
-    AuditV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR, check_schema, time_text, unreadable,
+    AccountV1, AuditV1, ExemptionV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR, check_schema,
+    time_text, unreadable,
 };
 
 /// An item of the table.
@@ -23,7 +27,7 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The partition of the index `due`, which holds what has to be looked at by time: a constant, for the index is sparse
 /// and small.
-const DUE: &str = "due";
+pub(super) const DUE: &str = "due";
 
 pub(super) fn record(record: &UserRecord) -> Result<Item, ServiceError> {
     let mut item = item(&keys::record(&record.user), &RecordV1::from(record))?;
@@ -53,6 +57,17 @@ pub(super) fn owed(user: &UserId, owed: &OwedAlert) -> Result<Item, ServiceError
     let mut item = item(&key, &OwedV1::from(owed))?;
     item.insert("due".to_owned(), text(DUE));
     Ok(item)
+}
+
+pub(super) fn account(record: &AccountRecord) -> Result<Item, ServiceError> {
+    item(&keys::account(&record.account), &AccountV1::from(record))
+}
+
+pub(super) fn exemption(exemption: &Exemption) -> Result<Item, ServiceError> {
+    item(
+        &keys::exemption(&exemption.account, &exemption.id),
+        &ExemptionV1::from(exemption),
+    )
 }
 
 /// The mark that the change `change_id` is in the trail of `user`.
@@ -112,6 +127,33 @@ pub(super) fn users(items: &[Item]) -> Result<BTreeSet<UserId>, ServiceError> {
             }
         })
         .collect()
+}
+
+/// Whose the records and owed alerts are, each user once. One that does not say is left out: it cannot be looked at.
+pub(super) fn owners(items: &[Item]) -> Vec<UserId> {
+    let owner = |item: &Item| {
+        // A record says so itself, an owed alert's finding does.
+        let holder = match item.get("finding").and_then(|finding| finding.as_m().ok()) {
+            Some(finding) if !item.contains_key("user") => finding,
+            _ => item,
+        };
+        let attribute = |name: &str| holder.get(name)?.as_s().ok();
+        Some(UserId::new(attribute("account")?, attribute("user")?))
+    };
+    let owners: BTreeSet<UserId> = items
+        .iter()
+        .filter_map(|item| {
+            let owner = owner(item);
+            if owner.is_none() {
+                error!(
+                    item = name(item),
+                    "an item that is due does not say whose it is"
+                );
+            }
+            owner
+        })
+        .collect();
+    owners.into_iter().collect()
 }
 
 /// The item's name in an error.

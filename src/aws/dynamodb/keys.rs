@@ -73,6 +73,35 @@ pub(super) fn seen(user: &UserId, change_id: &str) -> Key {
     }
 }
 
+pub(super) fn exemption(account: &str, id: &str) -> Key {
+    Key {
+        partition: exemption_partition(account),
+        sort: part(id),
+    }
+}
+
+pub(super) fn exemption_partition(account: &str) -> String {
+    format!("EXEMPTION#{}", part(account))
+}
+
+/// The partition of what is kept of each account.
+pub(super) const ACCOUNT: &str = "ACCOUNT";
+
+pub(super) fn account(account: &str) -> Key {
+    Key {
+        partition: ACCOUNT.to_owned(),
+        sort: part(account),
+    }
+}
+
+/// The trace of a probe.
+pub(super) fn probe(id: &str) -> Key {
+    Key {
+        partition: format!("PROBE#{}", part(id)),
+        sort: "SEEN".to_owned(),
+    }
+}
+
 fn of_user(user: &UserId) -> String {
     format!("{}#{}", part(user.account()), part(user.name()))
 }

@@ -18,7 +18,7 @@ use crate::stored::{SCHEMA, broken_trail, newer_schema};
 const MAX_ACTIONS: usize = 100;
 
 /// The condition of what may be overwritten, but not if a newer release wrote it.
-const NOT_NEWER: &str = "attribute_not_exists(PK) OR #schema <= :known";
+pub(super) const NOT_NEWER: &str = "attribute_not_exists(PK) OR #schema <= :known";
 
 /// The actions of a transaction, and what each of them writes: the service answers by place.
 pub(super) struct Transaction {

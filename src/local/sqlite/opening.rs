@@ -61,6 +61,14 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// What schema 2 added.
+const TABLES_OF_SCHEMA_2: &str = "
+    CREATE TABLE IF NOT EXISTS exemptions (
+        account TEXT NOT NULL, id TEXT NOT NULL, schema INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (account, id)
+    ) STRICT;
+";
+
 /// Opens the database at `path` for writing; makes it if there is no file, or an empty one.
 pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
@@ -83,7 +91,9 @@ pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
         }
         Owner::SomebodyElse => return Err(not_ours(path)),
     }
-    check(&connection, path)?;
+    if check(&connection, path)? < SCHEMA {
+        raise(&mut connection).map_err(described)?;
+    }
     Ok(connection)
 }
 
@@ -145,14 +155,26 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     // Another process may have been faster.
     if matches!(owner(&transaction)?, Owner::Nobody) {
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(TABLES_OF_SCHEMA_2)?;
         transaction.execute("INSERT INTO meta VALUES ('schema', ?1)", [SCHEMA])?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
     transaction.commit()
 }
 
-/// An error if this release cannot use the database, which is one of ours.
-fn check(connection: &Connection, path: &Path) -> Result<(), ServiceError> {
+/// Gives a database of an older schema what this one has beside.
+fn raise(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(TABLES_OF_SCHEMA_2)?;
+    transaction.execute(
+        "UPDATE meta SET value = ?1 WHERE name = 'schema' AND value < ?1",
+        [SCHEMA],
+    )?;
+    transaction.commit()
+}
+
+/// The schema of the database, which is one of ours; an error if this release cannot use it.
+fn check(connection: &Connection, path: &Path) -> Result<u32, ServiceError> {
     let schema: Option<u32> = connection
         .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| {
             row.get(0)
@@ -161,7 +183,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), ServiceError> {
         .map_err(|error| describe(path, &error))?;
     let name = format!("database `{}`", path.display());
     match schema {
-        Some(schema) => check_schema(&name, schema),
+        Some(schema) => check_schema(&name, schema).map(|()| schema),
         None => Err(not_ours(path)),
     }
 }

@@ -10,6 +10,7 @@ fn an_alert_in_version_1() {
           "version": "1",
           "kind": "opened",
           "updates": [],
+          "in_digest": false,
           "sequence": 2,
           "audit_hash": "5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a",
           "at": "2023-11-14T22:13:34Z",
@@ -61,7 +62,9 @@ fn an_alert_in_version_1() {
               "inactive_since": null,
               "event_id": "6f0e3c1a-0000-4000-8000-000000000001"
             },
-            "continues": null
+            "continues": null,
+            "found_by": "event",
+            "exemption": null
           },
           "last_used": [
             {

@@ -11,8 +11,10 @@ pub struct AlertV1 {
     pub version: &'static str,
     /// `opened`, `updated` or `closed`.
     pub kind: &'static str,
-    /// What changed: `keys`, `opener`, `severity`.
+    /// What changed: `keys`, `opener`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
     pub updates: Vec<&'static str>,
+    /// Whether people read of it in a digest, and only programs get this.
+    pub in_digest: bool,
     /// The sequence number of the audit entry; with the finding's id it tells a repeat and the order.
     pub sequence: u64,
     /// The hash of that audit entry.
@@ -42,7 +44,7 @@ pub struct FindingV1 {
     pub user: String,
     /// Whether the user is the account's root.
     pub is_root: bool,
-    /// `open` or `closed`.
+    /// `open`, `suppressed` (open, and an exemption hides it) or `closed`.
     pub status: &'static str,
     /// Whether a settled listing has shown two active keys.
     pub confirmed: bool,
@@ -72,6 +74,59 @@ pub struct FindingV1 {
     pub opener: Option<OpenerV1>,
     /// The id of the finding of the same user under its former name.
     pub continues: Option<String>,
+    /// `event`, `sweep` (no event had told of it) or `baseline` (the first sweep of the account).
+    pub found_by: &'static str,
+    /// The exemption that hides it, or that last did.
+    pub exemption: Option<ExemptionV1>,
+}
+
+/// The exemption of a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExemptionV1 {
+    /// Which one of the account.
+    pub id: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// When it ends.
+    pub until: String,
+}
+
+/// What is told of an account's findings at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DigestV1 {
+    /// `1`.
+    pub version: &'static str,
+    /// `digest`.
+    pub kind: &'static str,
+    /// `baseline` or `reminder`.
+    pub reason: &'static str,
+    /// The account's id.
+    pub account: String,
+    /// The moment of which the digest speaks as now.
+    pub at: String,
+    /// How many findings are open.
+    pub open: usize,
+    /// How many users could not be checked.
+    pub unchecked: usize,
+    /// The findings that are open, the oldest opening first; not all of them where they are very many.
+    pub findings: Vec<DigestFindingV1>,
+}
+
+/// A finding in a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DigestFindingV1 {
+    /// `<account>/<user>/<episode>`.
+    pub id: String,
+    /// The user's name in IAM's spelling.
+    pub user: String,
+    /// `MEDIUM`, `HIGH` or `CRITICAL`.
+    pub severity: &'static str,
+    /// Since when two keys are active.
+    pub opened_at: String,
+    /// The ids of the active keys.
+    pub keys: Vec<String>,
 }
 
 /// A key.

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secondkey::detect::actor::Actor;
 use secondkey::detect::alert::{Alert, AlertKind, Update};
 use secondkey::detect::finding::{
-    CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
+    CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
 };
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::retire::{LastUsed, LastUses};
@@ -175,7 +175,7 @@ impl AnyAlert {
             status: if is_closed {
                 FindingStatus::Closed
             } else {
-                FindingStatus::Open
+                [FindingStatus::Open, FindingStatus::Suppressed][usize::from(self.uses >> 7)]
             },
             confirmed: self.is_confirmed,
             severity: [Severity::Medium, Severity::High, Severity::Critical]
@@ -199,6 +199,16 @@ impl AnyAlert {
             continues: texts.some().map(|name| FindingId {
                 user: UserId::new(user.account(), &name),
                 episode: 1,
+            }),
+            found_by: [FoundBy::Event, FoundBy::Sweep, FoundBy::Baseline]
+                [usize::from(self.uses) % 3],
+            told: true,
+            exemption: texts.some().map(|reason| Exempted {
+                id: texts.next(),
+                owner: texts.next(),
+                reason,
+                created_at: at(2),
+                until: at(4),
             }),
             closing,
         };
@@ -227,6 +237,7 @@ impl AnyAlert {
             },
             sequence: u64::from(self.fields as u32),
             audit_hash: "5e7a".repeat(16),
+            in_digest: false,
             at: at(5),
             window_ends_at: at(3) + TimeDelta::hours(24),
             finding,

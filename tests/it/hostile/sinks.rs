@@ -100,7 +100,7 @@ impl Sinks {
             let at = change.at;
             let occasion = Occasion {
                 changes: vec![change],
-                is_retry: false,
+                ..Occasion::default()
             };
             recheck(&parts, &user, &occasion, at).await.unwrap();
         }

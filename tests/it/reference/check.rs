@@ -26,7 +26,9 @@ fn is_event(kind: AuditKind) -> bool {
         AuditKind::FindingOpened
         | AuditKind::FindingConfirmed
         | AuditKind::FindingUpdated
-        | AuditKind::FindingClosed => false,
+        | AuditKind::FindingClosed
+        | AuditKind::FindingSuppressed
+        | AuditKind::ExemptionEnded => false,
     }
 }
 

@@ -9,6 +9,8 @@ use futures::channel::{mpsc, oneshot};
 
 use secondkey::detect::Timestamp;
 use secondkey::detect::alert::{Alert, OwedAlert};
+use secondkey::detect::digest::Digest;
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::listing::KeyListing;
 use secondkey::detect::retire::LastUses;
 use secondkey::detect::user::UserId;
@@ -155,6 +157,11 @@ impl FindingStore for WatchedStore {
         self.hands.carry_out(&name, self.inner.owed(user)).await
     }
 
+    async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
+        let read = self.inner.exemptions(account);
+        self.hands.carry_out("reading the exemptions", read).await
+    }
+
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
         let name = format!("a commit of {}", commit.record.user.name());
         let written = async {
@@ -226,5 +233,9 @@ impl AlertSink for WatchedSink {
             self.journal.entries().refused_by.insert(self.name);
         }
         sent
+    }
+
+    async fn send_digest(&self, _: &Digest) -> Result<(), ServiceError> {
+        unreachable!("only sweeps tell digests")
     }
 }

@@ -64,7 +64,7 @@ impl Journal {
                 entries.closed.push((commit.at, finding.clone()));
             }
             FindingStatus::Closed => {}
-            FindingStatus::Open => {
+            FindingStatus::Open | FindingStatus::Suppressed => {
                 if finding.confirmed && !was_confirmed {
                     entries.confirmed.push((commit.at, finding.clone()));
                 }

@@ -11,8 +11,9 @@ use secondkey::detect::audit::{AuditDraft, AuditKind};
 use secondkey::detect::evidence::{
     Activation, Evidence, KeyEvidence, Removal, Source, UserEvidence, UserState,
 };
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::finding::{
-    CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, Opener,
+    CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
 };
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::severity::{Severity, SeverityReason};
@@ -102,6 +103,15 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             user: bob(),
             episode: 9,
         }),
+        found_by: FoundBy::Sweep,
+        told: false,
+        exemption: Some(Exempted {
+            id: "farm".to_owned(),
+            owner: "platform\nteam".to_owned(),
+            reason: "migration #2%".to_owned(),
+            created_at: at(500),
+            until: at(900_000),
+        }),
         closing: is_closed.then(|| Closing {
             reason: CloseReason::Renamed,
             at: at(3_003),
@@ -183,6 +193,20 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
     commit
 }
 
+/// An exemption of the account of `alice()`.
+pub(super) fn exemption(id: &str) -> Exemption {
+    Exemption {
+        id: id.to_owned(),
+        account: alice().account().to_owned(),
+        user_pattern: "ali*".to_owned(),
+        actor_pattern: "arn:aws:iam::*:role/ci".to_owned(),
+        owner: "platform team".to_owned(),
+        reason: "# % \u{202e}".to_owned(),
+        created_at: at(0),
+        until: at(900_000),
+    }
+}
+
 /// A commit that only raises the version of `record`.
 pub(super) fn commit_on(record: &UserRecord) -> Commit {
     let mut record = record.clone();
@@ -224,9 +248,17 @@ pub(super) fn owed(commit: &Commit, sink: &str) -> OwedAlert {
         sink: sink.to_owned(),
         due_at: at(30_030),
         alert: Alert {
-            kind: AlertKind::Updated(vec![Update::Keys, Update::Opener, Update::Severity]),
+            kind: AlertKind::Updated(vec![
+                Update::Keys,
+                Update::Opener,
+                Update::Severity,
+                Update::OutlivedWindow,
+                Update::Exempted,
+                Update::ExemptionEnded,
+            ]),
             sequence: commit.record.audit.sequence,
             audit_hash: commit.record.audit.hash.clone(),
+            in_digest: true,
             at: at(20_000),
             window_ends_at: at(86_400_000),
             finding: commit.record.finding.clone().unwrap(),

@@ -1,0 +1,108 @@
+//! What only sweeps and probes keep in the table: how far each account came, and that a marked message was seen.
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use chrono::TimeDelta;
+
+use crate::aws::dynamodb::{DynamoDbStore, items, keys};
+use crate::detect::Timestamp;
+use crate::detect::account_record::AccountRecord;
+use crate::detect::user::UserId;
+use crate::pipeline::error::ServiceError;
+use crate::stored::{AccountV1, SCHEMA, time_text};
+
+/// The index of what has to be looked at, by time.
+const DUE_INDEX: &str = "due";
+
+/// How long the trace of a probe is kept.
+const PROBE_KEPT: TimeDelta = TimeDelta::days(1);
+
+impl DynamoDbStore {
+    /// The record of `account`, strongly consistent; a new one of version 0 if there is none.
+    pub async fn account(&self, account: &str) -> Result<AccountRecord, ServiceError> {
+        let item = self.item(&keys::account(account)).await?;
+        match item {
+            Some(item) => Ok(items::read::<AccountV1>(item)?.into()),
+            None => Ok(AccountRecord::new(account)),
+        }
+    }
+
+    /// The records of all accounts that were ever swept.
+    pub async fn accounts(&self) -> Result<Vec<AccountRecord>, ServiceError> {
+        let items = self.partition(keys::ACCOUNT).await?;
+        items
+            .into_iter()
+            .map(|item| Ok(items::read::<AccountV1>(item)?.into()))
+            .collect()
+    }
+
+    /// Writes `record`, if the stored one has the version before it still. Where it does not, another sweep of the account
+    /// was faster.
+    pub async fn put_account(&self, record: &AccountRecord) -> Result<(), ServiceError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(items::account(record)?));
+        let put = match record.version.saturating_sub(1) {
+            0 => put.condition_expression("attribute_not_exists(PK)"),
+            expected => put
+                .condition_expression("#version = :expected AND #schema <= :known")
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_names("#schema", "schema")
+                .expression_attribute_values(":expected", items::number(expected))
+                .expression_attribute_values(":known", items::number(SCHEMA)),
+        };
+        put.send().await.map(drop).map_err(|error| {
+            if error
+                .as_service_error()
+                .is_some_and(PutItemError::is_conditional_check_failed_exception)
+            {
+                return ServiceError::retryable(format!(
+                    "the record of account `{}` was written by another sweep",
+                    record.account
+                ));
+            }
+            self.error("dynamodb:PutItem", &error)
+        })
+    }
+
+    /// The users whom somebody promised to look at by `now`, and those to whom alerts are owed that are due.
+    pub async fn due(&self, now: Timestamp) -> Result<Vec<UserId>, ServiceError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#due = :due AND due_at <= :now")
+            .projection_expression("PK, SK, #account, #user, finding")
+            .expression_attribute_names("#due", "due")
+            .expression_attribute_names("#account", "account")
+            .expression_attribute_names("#user", "user")
+            .expression_attribute_values(":due", items::text(items::DUE))
+            .expression_attribute_values(":now", items::text(&time_text(now)));
+        let due = self.query(query).await?;
+        Ok(items::owners(&due))
+    }
+
+    /// Keeps that the probe `id` was seen at `now`.
+    pub async fn put_probe(&self, id: &str, now: Timestamp) -> Result<(), ServiceError> {
+        let mut item = items::key_attributes(&keys::probe(id));
+        item.insert("schema".to_owned(), items::number(SCHEMA));
+        item.insert("seen_at".to_owned(), items::text(&time_text(now)));
+        let expires_at = (now + PROBE_KEPT).timestamp();
+        item.insert("expires_at".to_owned(), items::number(expires_at));
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| self.error("dynamodb:PutItem", &error))
+    }
+
+    /// Whether the probe `id` was seen.
+    pub async fn has_probe(&self, id: &str) -> Result<bool, ServiceError> {
+        Ok(self.item(&keys::probe(id)).await?.is_some())
+    }
+}

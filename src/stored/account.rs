@@ -1,0 +1,76 @@
+//! An account's record as it is stored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::account_record::{AccountRecord, Unreachable};
+use crate::detect::digest::DigestKind;
+use crate::stored::word::{Stored, Time};
+
+/// An [`AccountRecord`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AccountV1 {
+    account: String,
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    swept_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest_at: Option<Time>,
+    digests_owed: BTreeMap<String, Stored<DigestKind>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreachable: Option<UnreachableV1>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct UnreachableV1 {
+    since: Time,
+    reason: String,
+}
+
+impl From<&AccountRecord> for AccountV1 {
+    fn from(record: &AccountRecord) -> Self {
+        Self {
+            account: record.account.clone(),
+            version: record.version,
+            baseline_at: record.baseline_at.map(Time),
+            swept_at: record.swept_at.map(Time),
+            digest_at: record.digest_at.map(Time),
+            digests_owed: record
+                .digests_owed
+                .iter()
+                .map(|(sink, kind)| (sink.clone(), Stored(*kind)))
+                .collect(),
+            unreachable: record
+                .unreachable
+                .as_ref()
+                .map(|unreachable| UnreachableV1 {
+                    since: Time(unreachable.since),
+                    reason: unreachable.reason.clone(),
+                }),
+        }
+    }
+}
+
+impl From<AccountV1> for AccountRecord {
+    fn from(stored: AccountV1) -> Self {
+        Self {
+            account: stored.account,
+            version: stored.version,
+            baseline_at: stored.baseline_at.map(|at| at.0),
+            swept_at: stored.swept_at.map(|at| at.0),
+            digest_at: stored.digest_at.map(|at| at.0),
+            digests_owed: stored
+                .digests_owed
+                .into_iter()
+                .map(|(sink, kind)| (sink, kind.0))
+                .collect(),
+            unreachable: stored.unreachable.map(|unreachable| Unreachable {
+                since: unreachable.since.0,
+                reason: unreachable.reason,
+            }),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What earlier releases stored: this one reads it, goes on with it, and finds its audit trails whole. The files beside
+//! hold what the last release of a schema wrote, and never change.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::detect::audit::verify_trail;
+use secondkey::detect::finding::{FindingStatus, FoundBy};
+use secondkey::detect::user::UserId;
+use secondkey::local::sqlite::SqliteStore;
+use secondkey::pipeline::commit::{Commit, Committed};
+use secondkey::pipeline::finding_store::FindingReader;
+use serde_json::Value;
+
+#[tokio::test]
+async fn a_table_of_schema_1_is_read_and_gone_on_with() {
+    let (client, table) = crate::table::new_table().await;
+    let items: Vec<Value> =
+        serde_json::from_str(include_str!("releases/schema-1.json")).expect("it is JSON");
+    for item in &items {
+        let AttributeValue::M(item) = attribute(&serde_json::json!({"M": item})) else {
+            panic!("an item is a map");
+        };
+        let put = client.put_item().table_name(&table).set_item(Some(item));
+        put.send().await.expect("an item can be put");
+    }
+    is_read_and_gone_on_with(&DynamoDbStore::new(client, table)).await;
+}
+
+#[tokio::test]
+async fn a_file_of_schema_1_is_read_and_gone_on_with() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("findings.db");
+    rusqlite::Connection::open(&path)
+        .and_then(|file| file.execute_batch(include_str!("releases/schema-1.sql")))
+        .expect("it is SQL");
+    let reader = SqliteStore::open_existing(&path).expect("it can be read as it is");
+    assert_eq!(reader.findings(FindingStatus::Open).await.unwrap().len(), 1);
+    is_read_and_gone_on_with(&SqliteStore::open(&path).expect("it can be opened")).await;
+}
+
+async fn is_read_and_gone_on_with(store: &dyn FindingReader) {
+    let [alice, bob] = ["alice", "bob"].map(|name| UserId::new("111122223333", name));
+    let open = store.findings(FindingStatus::Open).await.unwrap();
+    let closed = store.findings(FindingStatus::Closed).await.unwrap();
+    assert_eq!((open.len(), closed.len()), (1, 1));
+    assert_eq!((open[0].user(), closed[0].user()), (&alice, &bob));
+    for finding in open.iter().chain(&closed) {
+        assert_eq!(finding.found_by, FoundBy::Event);
+        assert!(finding.told);
+        assert_eq!(finding.exemption, None);
+    }
+    assert_eq!(store.owed(&alice).await.unwrap().len(), 2);
+    assert_eq!(store.exemptions("111122223333").await, Ok(vec![]));
+    assert_eq!(store.users().await.unwrap(), [alice.clone(), bob.clone()]);
+    for user in [&alice, &bob] {
+        let record = store.record(user).await.unwrap();
+        let trail = store.history(user).await.unwrap();
+        assert_eq!(verify_trail(user, &trail, &record.audit), Ok(()));
+    }
+
+    let mut record = store.record(&alice).await.unwrap();
+    record.version += 1;
+    record.finding.as_mut().unwrap().status = FindingStatus::Suppressed;
+    let commit = Commit {
+        at: record.recheck_at.unwrap(),
+        record,
+        finding_changed: true,
+        audit: vec![],
+        recorded: vec![],
+        owed: vec![],
+    };
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(store.record(&alice).await, Ok(commit.record));
+    let hidden = store.findings(FindingStatus::Suppressed).await.unwrap();
+    assert_eq!(hidden.len(), 1);
+}
+
+/// An attribute, from the JSON in which DynamoDB itself writes one.
+fn attribute(json: &Value) -> AttributeValue {
+    let (kind, value) = json
+        .as_object()
+        .and_then(|of_kind| of_kind.iter().next())
+        .expect("an attribute has one kind");
+    match kind.as_str() {
+        "S" => AttributeValue::S(value.as_str().unwrap().to_owned()),
+        "N" => AttributeValue::N(value.as_str().unwrap().to_owned()),
+        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
+        "NULL" => AttributeValue::Null(true),
+        "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
+        "M" => AttributeValue::M(
+            value
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, value)| (name.clone(), attribute(value)))
+                .collect(),
+        ),
+        other => panic!("no item of ours has a `{other}`"),
+    }
+}
