@@ -2,6 +2,8 @@
 //! feature `lambda`; the command line reads the table too, so that adapter always stands.
 
 #[cfg(feature = "lambda")]
+pub mod accounts;
+#[cfg(feature = "lambda")]
 pub mod credential_report;
 #[cfg(feature = "lambda")]
 pub mod detector;

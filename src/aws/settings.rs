@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use chrono::TimeDelta;
 
+use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, MemberRole};
 use crate::detect::policy::Policy;
 
 /// What `LOG_LEVEL` may be. What lies below would log the bodies of requests.
@@ -38,20 +39,9 @@ impl Settings {
 
     /// Reads the settings from wherever `lookup` finds them.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let lookup = |name: &str| {
-            lookup(name)
-                .map(|text| text.trim().to_owned())
-                .filter(|text| !text.is_empty())
-        };
+        let lookup = trimmed(lookup);
         let mut problems = Vec::new();
-        let mut required = |name: &str| {
-            lookup(name).unwrap_or_else(|| {
-                problems.push(format!(
-                    "environment variable `{name}` is not set; sam deploy sets it, or export it"
-                ));
-                String::new()
-            })
-        };
+        let mut required = |name: &str| required(&lookup, &mut problems, name);
         let account = required("ACCOUNT_ID");
         let table = required("TABLE_NAME");
         let changes_queue_url = required("CHANGES_QUEUE_URL");
@@ -110,10 +100,54 @@ impl Settings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", problems.join("\n"))]
 pub struct SettingsError {
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
-fn log_level(lookup: &impl Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> &'static str {
+/// `lookup`, for which what is blank is not set.
+pub(super) fn trimmed(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> impl Fn(&str) -> Option<String> {
+    move |name| {
+        lookup(name)
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+    }
+}
+
+pub(super) fn required(
+    lookup: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+    name: &str,
+) -> String {
+    lookup(name).unwrap_or_else(|| {
+        problems.push(format!(
+            "environment variable `{name}` is not set; sam deploy sets it, or export it"
+        ));
+        String::new()
+    })
+}
+
+/// `MEMBER_ROLE_ARN` and `MEMBER_EXTERNAL_ID`: the role in other accounts; empty or absent for none.
+pub(super) fn member_role(
+    lookup: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) -> Option<MemberRole> {
+    let arn = lookup("MEMBER_ROLE_ARN")?;
+    if !arn.starts_with("arn:") || !arn.contains(ACCOUNT_PLACEHOLDER) {
+        problems.push(format!(
+            "environment variable `MEMBER_ROLE_ARN` is `{arn}`; it has to be an ARN with {ACCOUNT_PLACEHOLDER} for the account, such as arn:aws:iam::{ACCOUNT_PLACEHOLDER}:role/secondkey-audit"
+        ));
+    }
+    Some(MemberRole {
+        arn,
+        external_id: lookup("MEMBER_EXTERNAL_ID"),
+    })
+}
+
+pub(super) fn log_level(
+    lookup: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) -> &'static str {
     let Some(text) = lookup("LOG_LEVEL") else {
         return DEFAULT_LOG_LEVEL;
     };

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and nobody reads its documentation from outside"
 )]
 
+mod accounts;
 mod e2e;
 mod events;
 mod hostile;
