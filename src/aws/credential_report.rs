@@ -1,12 +1,22 @@
-//! Root's row in the credential report. Source: IAM user guide, credential reports.
+//! The credential report: root's row, and the users whose keys are both active. Source: IAM user guide, credential reports.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use aws_sdk_iam::Client;
+use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iam::types::ReportStateType;
+use chrono::DateTime;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::aws::errors::{is_refusal, service_error};
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, KeyStatus};
+use crate::pipeline::error::ServiceError;
+
+/// How far apart a report that is being made is asked for again.
+const REPORT_WAIT: Duration = Duration::from_secs(1);
 
 /// The name of root's row.
 const ROOT_ROW: &str = "<root_account>";
@@ -29,6 +39,86 @@ struct Row {
     access_key_1_last_rotated: String,
     access_key_2_active: String,
     access_key_2_last_rotated: String,
+}
+
+/// What became of asking for a report.
+#[derive(Debug)]
+pub enum Report {
+    /// Here it is.
+    Ready {
+        /// When IAM made it: up to four hours ago.
+        generated_at: Timestamp,
+        /// The CSV.
+        content: Vec<u8>,
+        /// How often it was asked for.
+        tries: u32,
+    },
+    /// IAM is still making it.
+    NotYet,
+    /// IAM refuses it, for good.
+    Refused(String),
+}
+
+/// Asks for the credential report of the account of `client`, up to `tries` times, a second apart.
+pub async fn fetch(client: &Client, tries: u32) -> Result<Report, ServiceError> {
+    for tried in 1..=tries {
+        // A report that is younger than four hours is given again (IAM API reference, GenerateCredentialReport).
+        let state = match client.generate_credential_report().send().await {
+            Ok(answer) => answer.state,
+            Err(error) => return refused_or(&error, "iam:GenerateCredentialReport"),
+        };
+        if state == Some(ReportStateType::Complete) {
+            let report = match client.get_credential_report().send().await {
+                Ok(report) => report,
+                Err(error) => return refused_or(&error, "iam:GetCredentialReport"),
+            };
+            let generated_at = report
+                .generated_time
+                .and_then(|time| DateTime::from_timestamp(time.secs(), 0));
+            let (Some(content), Some(generated_at)) = (report.content, generated_at) else {
+                return Err(ServiceError::retryable(
+                    "the credential report came without content",
+                ));
+            };
+            return Ok(Report::Ready {
+                generated_at,
+                content: content.into_inner(),
+                tries: tried,
+            });
+        }
+        tokio::time::sleep(REPORT_WAIT).await;
+    }
+    Ok(Report::NotYet)
+}
+
+fn refused_or<E>(error: &SdkError<E>, action: &str) -> Result<Report, ServiceError>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let failure = service_error(action, error);
+    if is_refusal(error) {
+        Ok(Report::Refused(failure.to_string()))
+    } else {
+        Err(failure)
+    }
+}
+
+/// The users whose keys are both active, and whether root's are.
+pub fn suspects_of(report: &[u8]) -> Result<(Vec<String>, bool), ReportError> {
+    let mut reader = csv::Reader::from_reader(report);
+    let (mut names, mut root) = (Vec::new(), false);
+    for row in reader.deserialize() {
+        let row: Row = row?;
+        let is_active = |text: &str| text.eq_ignore_ascii_case("true");
+        if is_active(&row.access_key_1_active) && is_active(&row.access_key_2_active) {
+            if row.user == ROOT_ROW {
+                root = true;
+            } else {
+                names.push(row.user);
+            }
+        }
+    }
+    Ok((names, root))
 }
 
 /// Root's used key slots. A report names no key ids; a slot that was never used has no date.
@@ -106,6 +196,29 @@ mod tests {
             slots["access key 1"].created.unwrap().to_rfc3339(),
             "2024-05-01T10:00:00+00:00"
         );
+    }
+
+    #[test]
+    fn who_has_two_active_keys_is_a_suspect_and_nobody_else() {
+        let active = ("true", "2024-05-01T10:00:00+00:00");
+        let inactive = ("false", "2024-05-01T10:00:00+00:00");
+        let rows: String = [
+            ("Alice", active, active),
+            ("bob", active, inactive),
+            ("carol", inactive, active),
+            ("dave", inactive, inactive),
+            (ROOT_ROW, active, active),
+            ("eve, the \"second\"", active, active),
+        ]
+        .map(|(user, one, two)| {
+            let user = format!("\"{}\"", user.replace('"', "\"\""));
+            let report = report(&user, one, two);
+            report.split_once('\n').unwrap().1.to_owned()
+        })
+        .concat();
+        let (names, root) = suspects_of(format!("{HEADER}\n{rows}").as_bytes()).unwrap();
+        assert_eq!(names, ["Alice", "eve, the \"second\""]);
+        assert!(root);
     }
 
     #[test]

@@ -2,33 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, bail};
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use anyhow::Context;
 use chrono::Utc;
 use serde_json::Value;
 use tracing::{error, info};
 
+use crate::aws::deployment::Deployment;
+use crate::aws::invocation::answer;
 use crate::aws::metrics::Metrics;
-use crate::aws::recheck_queue::RecheckQueue;
-use crate::detect::Timestamp;
-use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::view::Unsettled;
 use crate::pipeline::batch::{Received, UserResult, recheck_users};
 use crate::pipeline::message::Message;
 use crate::pipeline::payload::{HandedOut, Payload, read_payload};
-use crate::pipeline::recheck::{Parts, Rechecked};
-
-/// What the function keeps from one invocation to the next.
-pub struct Detector {
-    /// What a re-check works with.
-    pub parts: Parts,
-    /// Where re-checks are queued.
-    pub queue: RecheckQueue,
-}
+use crate::pipeline::recheck::Rechecked;
 
 /// Handles one invocation: an SQS batch, or one bare EventBridge event. Of a batch the answer names the messages that
 /// failed; a bare event that fails is an error, so that Lambda tries it again.
-pub async fn handle(detector: &Detector, payload: Value) -> anyhow::Result<Value> {
+pub async fn handle(detector: &Deployment, payload: Value) -> anyhow::Result<Value> {
     let Payload { is_batch, messages } =
         read_payload(payload, Utc::now()).context("the batch is not one of SQS")?;
     let mut metrics = Metrics::default();
@@ -36,28 +25,13 @@ pub async fn handle(detector: &Detector, payload: Value) -> anyhow::Result<Value
     metrics
         .write(&mut std::io::stdout().lock(), Utc::now())
         .context("metrics could not be written")?;
-    if !is_batch {
-        if !failed.is_empty() {
-            bail!("the event could not be processed; the log says why");
-        }
-        return Ok(Value::Null);
-    }
-    let mut answer = SqsBatchResponse::default();
-    answer.batch_item_failures = failed
-        .into_iter()
-        .map(|message_id| {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = message_id;
-            failure
-        })
-        .collect();
-    serde_json::to_value(answer).context("the answer could not be written as JSON")
+    answer(is_batch, failed)
 }
 
 /// Processes `messages` and gives back the ids of those that failed.
 async fn process(
-    detector: &Detector,
-    messages: Vec<HandedOut>,
+    detector: &Deployment,
+    messages: Vec<HandedOut<Message>>,
     metrics: &mut Metrics,
 ) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
@@ -76,6 +50,13 @@ async fn process(
                     .entry(reason.reason())
                     .or_default() += 1;
             }
+            Ok(Message::Probe(id)) => {
+                info!(message_id, probe = id, "probe seen");
+                if let Err(failure) = detector.table.put_probe(&id, Utc::now()).await {
+                    error!(message_id, %failure, "a probe left no trace");
+                    failed.insert(message_id);
+                }
+            }
             Ok(message) => readable.push(Received {
                 id: message_id,
                 is_retry,
@@ -92,7 +73,7 @@ async fn process(
         let count = result.message_ids.len() as u64;
         let outcome = match settle(detector, &result).await {
             Ok(rechecked) => {
-                count_rechecked(metrics, rechecked);
+                metrics.count_rechecked(rechecked);
                 rechecked
                     .outcomes
                     .last()
@@ -116,49 +97,13 @@ async fn process(
 
 /// Queues what a re-check wants to have looked at again; before that is done its messages are not given up.
 async fn settle<'a>(
-    detector: &Detector,
+    detector: &Deployment,
     result: &'a UserResult,
 ) -> Result<&'a Rechecked, crate::pipeline::error::ServiceError> {
     let rechecked = result.result.as_ref().map_err(Clone::clone)?;
     detector
-        .queue
+        .rechecks
         .queue(&result.user, rechecked.rechecks.iter().copied())
         .await?;
     Ok(rechecked)
-}
-
-fn count_rechecked(metrics: &mut Metrics, rechecked: &Rechecked) {
-    let now = Utc::now();
-    metrics.conflicts += u64::from(rechecked.conflicts);
-    metrics.duplicates += rechecked.duplicates as u64;
-    metrics.alerts_delivered += rechecked.told.len() as u64;
-    metrics.seconds_to_alert.extend(
-        rechecked
-            .told
-            .iter()
-            .filter_map(|(alert, _)| event_time(alert))
-            .map(|at| (now - at).as_seconds_f64()),
-    );
-    let is_stale = |why: &Unsettled| {
-        matches!(
-            why,
-            Unsettled::ListingBehindEvents | Unsettled::ListingChangedUnexplained
-        )
-    };
-    metrics.stale_listings += u64::from(rechecked.unsettled.iter().any(is_stale));
-    metrics.refused_listings += u64::from(rechecked.unsettled.contains(&Unsettled::ListingRefused));
-}
-
-/// The time of the event that an alert tells of, if one told.
-fn event_time(alert: &Alert) -> Option<Timestamp> {
-    match alert.kind {
-        AlertKind::Opened => alert.finding.opener.as_ref().map(|opener| opener.at),
-        AlertKind::Closed => alert
-            .finding
-            .closing
-            .as_ref()
-            .filter(|closing| closing.actor.is_some())
-            .map(|closing| closing.at),
-        AlertKind::Updated(_) => None,
-    }
 }

@@ -1,18 +1,19 @@
 //! Access keys as IAM lists them; root's as the credential report tells of them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_iam::Client;
-use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iam::error::SdkError;
 use aws_sdk_iam::operation::list_access_keys::{ListAccessKeysError, ListAccessKeysOutput};
-use aws_sdk_iam::types::{AccessKeyMetadata, ReportStateType, StatusType};
+use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use tracing::warn;
 
-use crate::aws::credential_report::{ReportError, parse_root};
+use crate::aws::accounts::{AccountError, Accounts};
+use crate::aws::credential_report::{Report, fetch, parse_root};
 use crate::aws::errors::{is_refusal, service_error};
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
@@ -21,32 +22,29 @@ use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::key_source::KeySource;
 
-/// How often, and how far apart, a credential report that is being made is asked for again.
+/// How often a credential report that is being made is asked for, while an alert may wait for it.
 const REPORT_TRIES: u32 = 5;
-const REPORT_WAIT: Duration = Duration::from_secs(1);
 
-/// IAM of one account.
+/// IAM of all accounts that can be entered.
 #[derive(Debug, Clone)]
 pub struct IamKeySource {
-    client: Client,
-    account: String,
+    accounts: Arc<Accounts>,
 }
 
 impl IamKeySource {
-    /// Lists with the credentials of `client`, which are of `account`.
+    /// Lists the users of `accounts`.
     #[must_use]
-    pub fn new(client: Client, account: String) -> Self {
-        Self { client, account }
+    pub fn new(accounts: Arc<Accounts>) -> Self {
+        Self { accounts }
     }
 
-    async fn list_user(&self, name: &str) -> Result<KeyListing, ServiceError> {
+    async fn list_user(client: &Client, name: &str) -> Result<KeyListing, ServiceError> {
         let requested_at = Utc::now();
         let mut partial = PartialListing::requested(requested_at);
         let mut marker: Option<String> = None;
         loop {
             // Never without a user name: a role's call would list somebody else's keys.
-            let answer = self
-                .client
+            let answer = client
                 .list_access_keys()
                 .user_name(name)
                 .set_marker(marker.take())
@@ -64,48 +62,28 @@ impl IamKeySource {
         }
     }
 
-    async fn list_root(&self) -> Result<KeyListing, ServiceError> {
+    async fn list_root(client: &Client) -> Result<KeyListing, ServiceError> {
         let asked_at = Utc::now();
-        for _ in 0..REPORT_TRIES {
-            // A report that is younger than four hours is given again (IAM API reference, GenerateCredentialReport).
-            let state = match self.client.generate_credential_report().send().await {
-                Ok(answer) => answer.state,
-                Err(error) => return refused_or(&error, "iam:GenerateCredentialReport", asked_at),
-            };
-            if state == Some(ReportStateType::Complete) {
-                return self.root_of_report(asked_at).await;
-            }
-            tokio::time::sleep(REPORT_WAIT).await;
-        }
-        // Root's alert does not wait for it: what events tell decides until the report is there.
-        Ok(KeyListing::refused(
-            asked_at,
-            "IAM is still making the credential report that tells of root's keys",
-        ))
+        Ok(match fetch(client, REPORT_TRIES).await? {
+            Report::Ready {
+                generated_at,
+                content,
+                ..
+            } => match parse_root(&content) {
+                Ok(slots) => KeyListing::from_report(generated_at, slots),
+                Err(error) => KeyListing::refused(asked_at, error.to_string()),
+            },
+            // Root's alert does not wait for it: what events tell decides until the report is there.
+            Report::NotYet => KeyListing::refused(
+                asked_at,
+                "IAM is still making the credential report that tells of root's keys",
+            ),
+            Report::Refused(reason) => KeyListing::refused(asked_at, reason),
+        })
     }
 
-    async fn root_of_report(&self, asked_at: Timestamp) -> Result<KeyListing, ServiceError> {
-        let report = match self.client.get_credential_report().send().await {
-            Ok(report) => report,
-            Err(error) => return refused_or(&error, "iam:GetCredentialReport", asked_at),
-        };
-        let generated_at = report.generated_time.as_ref().and_then(timestamp);
-        let (Some(content), Some(generated_at)) = (report.content, generated_at) else {
-            return Err(ServiceError::retryable(
-                "the credential report that tells of root's keys came without content",
-            ));
-        };
-        match parse_root(content.as_ref()) {
-            Ok(slots) => Ok(KeyListing::from_report(generated_at, slots)),
-            Err(error @ (ReportError::NoRoot | ReportError::NotCsv(_))) => {
-                Ok(KeyListing::refused(asked_at, error.to_string()))
-            }
-        }
-    }
-
-    async fn last_used_of(&self, key: &str) -> Option<LastUsed> {
-        let answer = self
-            .client
+    async fn last_used_of(client: &Client, key: &str) -> Option<LastUsed> {
+        let answer = client
             .get_access_key_last_used()
             .access_key_id(key)
             .send()
@@ -132,28 +110,33 @@ impl IamKeySource {
 #[async_trait]
 impl KeySource for IamKeySource {
     async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
-        if user.account() != self.account {
-            // Our own user of that name is somebody else.
-            let reason = format!(
-                "the users of account `{}` cannot be listed from account `{}`",
-                user.account(),
-                self.account
-            );
-            return Ok(KeyListing::refused(Utc::now(), reason));
-        }
+        // Our own user of that name would be somebody else.
+        let config = match self.accounts.config(user.account()).await {
+            Ok(config) => config,
+            Err(AccountError::Refused(reason)) => {
+                return Ok(KeyListing::refused(Utc::now(), reason));
+            }
+            Err(AccountError::Failed(failure)) => return Err(failure),
+        };
+        let client = Client::new(&config);
         if user.is_root() {
-            self.list_root().await
+            Self::list_root(&client).await
         } else {
-            self.list_user(name).await
+            Self::list_user(&client, name).await
         }
     }
 
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
-        if user.is_root() || user.account() != self.account {
-            // A report names slots, not keys; and what cannot be listed cannot be asked for either.
+        if user.is_root() {
+            // A report names slots, not keys.
             return LastUses::new();
         }
-        let last_uses = join_all(keys.iter().map(|key| self.last_used_of(key))).await;
+        let Ok(config) = self.accounts.config(user.account()).await else {
+            // What cannot be listed cannot be asked for either.
+            return LastUses::new();
+        };
+        let client = Client::new(&config);
+        let last_uses = join_all(keys.iter().map(|key| Self::last_used_of(&client, key))).await;
         keys.iter()
             .cloned()
             .zip(last_uses)
@@ -197,16 +180,8 @@ fn unlisted(
     {
         return Ok(KeyListing::no_such_user(requested_at));
     }
-    refused_or(error, "iam:ListAccessKeys", requested_at)
-}
-
-/// A refused listing where trying again will not help, for that is news; else an error.
-fn refused_or<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static>(
-    error: &SdkError<E>,
-    action: &str,
-    requested_at: Timestamp,
-) -> Result<KeyListing, ServiceError> {
-    let failure = service_error(action, error);
+    let failure = service_error("iam:ListAccessKeys", error);
+    // Where trying again will not help, that is news.
     if is_refusal(error) {
         Ok(KeyListing::refused(requested_at, failure.to_string()))
     } else {

@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::detect::Timestamp;
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::view::Unsettled;
+use crate::pipeline::recheck::Rechecked;
 
 /// The namespace of all metrics.
 const NAMESPACE: &str = "secondkey";
@@ -33,9 +37,43 @@ pub struct Metrics {
     pub stale_listings: u64,
     /// Re-checks whose listing was refused.
     pub refused_listings: u64,
+    /// Accounts swept to the end.
+    pub sweeps: u64,
+    /// Findings that a sweep opened: no event had told of them.
+    pub found_by_sweep: u64,
+    /// Calls to IAM that sweeps took to find their suspects.
+    pub iam_calls: u64,
+    /// How many findings are open, where they were counted.
+    pub open_findings: Option<u64>,
+    /// How many of the accounts that were to be swept could not be looked into, where any was.
+    pub unreachable_accounts: Option<u64>,
 }
 
 impl Metrics {
+    /// Counts what a re-check came to.
+    pub fn count_rechecked(&mut self, rechecked: &Rechecked) {
+        let now = Utc::now();
+        self.conflicts += u64::from(rechecked.conflicts);
+        self.duplicates += rechecked.duplicates as u64;
+        self.alerts_delivered += rechecked.told.len() as u64;
+        self.seconds_to_alert.extend(
+            rechecked
+                .told
+                .iter()
+                .filter_map(|(alert, _)| event_time(alert))
+                .map(|at| (now - at).as_seconds_f64()),
+        );
+        let is_stale = |why: &Unsettled| {
+            matches!(
+                why,
+                Unsettled::ListingBehindEvents | Unsettled::ListingChangedUnexplained
+            )
+        };
+        self.stale_listings += u64::from(rechecked.unsettled.iter().any(is_stale));
+        self.refused_listings +=
+            u64::from(rechecked.unsettled.contains(&Unsettled::ListingRefused));
+    }
+
     /// Writes the metrics at `now`.
     pub fn write(&self, out: &mut impl Write, now: Timestamp) -> io::Result<()> {
         for (dimension, counts) in [
@@ -64,8 +102,20 @@ impl Metrics {
             ("Duplicates", self.duplicates),
             ("StaleListings", self.stale_listings),
             ("RefusedListings", self.refused_listings),
+            ("Sweeps", self.sweeps),
+            ("FoundBySweep", self.found_by_sweep),
+            ("IamCalls", self.iam_calls),
         ] {
             if count > 0 {
+                line(out, now, &[], name, "Count", &json!(count))?;
+            }
+        }
+        // That there is none is worth knowing of these.
+        for (name, count) in [
+            ("OpenFindings", self.open_findings),
+            ("UnreachableAccounts", self.unreachable_accounts),
+        ] {
+            if let Some(count) = count {
                 line(out, now, &[], name, "Count", &json!(count))?;
             }
         }
@@ -73,6 +123,20 @@ impl Metrics {
             line(out, now, &[], "SecondsToAlert", "Seconds", &json!(values))?;
         }
         Ok(())
+    }
+}
+
+/// The time of the event that an alert tells of, if one told.
+fn event_time(alert: &Alert) -> Option<Timestamp> {
+    match alert.kind {
+        AlertKind::Opened => alert.finding.opener.as_ref().map(|opener| opener.at),
+        AlertKind::Closed => alert
+            .finding
+            .closing
+            .as_ref()
+            .filter(|closing| closing.actor.is_some())
+            .map(|closing| closing.at),
+        AlertKind::Updated(_) => None,
     }
 }
 

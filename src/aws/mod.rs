@@ -2,9 +2,13 @@
 //! feature `lambda`; the command line reads the table too, so that adapter always stands.
 
 #[cfg(feature = "lambda")]
+pub mod account_users;
+#[cfg(feature = "lambda")]
 pub mod accounts;
 #[cfg(feature = "lambda")]
 pub mod credential_report;
+#[cfg(feature = "lambda")]
+pub mod deployment;
 #[cfg(feature = "lambda")]
 pub mod detector;
 pub mod dynamodb;
@@ -14,12 +18,18 @@ pub mod eventbridge;
 #[cfg(feature = "lambda")]
 pub mod iam;
 #[cfg(feature = "lambda")]
+pub mod invocation;
+#[cfg(feature = "lambda")]
 pub mod log;
 #[cfg(feature = "lambda")]
 pub mod metrics;
+#[cfg(feature = "lambda")]
+pub mod organization;
 #[cfg(feature = "lambda")]
 pub mod recheck_queue;
 #[cfg(feature = "lambda")]
 pub mod settings;
 #[cfg(feature = "lambda")]
 pub mod sns;
+#[cfg(feature = "lambda")]
+pub mod sweeper;

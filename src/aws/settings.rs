@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use chrono::TimeDelta;
 
+use crate::aws::account_users::SweepMode;
 use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, MemberRole};
 use crate::detect::policy::Policy;
 
@@ -12,7 +13,7 @@ use crate::detect::policy::Policy;
 const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 const DEFAULT_LOG_LEVEL: &str = "info";
 
-/// The settings of the detector.
+/// The settings of the detector, and of the sweeper those that it shares with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `ACCOUNT_ID`: the account whose users IAM lists for the function.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub alert_topic_arn: Option<String>,
     /// `EVENT_BUS_NAME`: the event bus for alerts; empty or absent for none.
     pub event_bus_name: Option<String>,
+    /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts; empty or absent for none.
+    pub member_role: Option<MemberRole>,
     /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by commas).
     pub policy: Policy,
 }
@@ -70,6 +73,7 @@ impl Settings {
             default.rotation_window.num_hours(),
         );
         let log_level = log_level(&lookup, &mut problems);
+        let member_role = member_role(&lookup, &mut problems);
         let trusted_actors = lookup("TRUSTED_ACTORS").map_or_else(Vec::new, |patterns| {
             patterns
                 .split(',')
@@ -87,6 +91,7 @@ impl Settings {
             changes_queue_url,
             alert_topic_arn,
             event_bus_name,
+            member_role,
             policy: Policy {
                 settle: TimeDelta::seconds(settle_seconds),
                 rotation_window: TimeDelta::hours(rotation_window_hours),
@@ -94,6 +99,87 @@ impl Settings {
             },
         })
     }
+}
+
+/// What the sweeper has to know beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepSettings {
+    /// `SWEEP_QUEUE_URL`: the sweeper's own queue.
+    pub queue_url: String,
+    /// `SWEEP_MODE`: how an account's users are looked through.
+    pub mode: SweepMode,
+    /// `LIST_ACCOUNTS`: whether the organisation's accounts are swept too.
+    pub lists_accounts: bool,
+    /// `REMINDER_HOURS`: how often people are reminded of findings that outlived their window.
+    pub remind_every: TimeDelta,
+}
+
+impl SweepSettings {
+    /// Reads the settings from the environment. All that is wrong is said at once.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the settings from wherever `lookup` finds them.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let lookup = trimmed(lookup);
+        let mut problems = Vec::new();
+        let settings = Self {
+            queue_url: required(&lookup, &mut problems, "SWEEP_QUEUE_URL"),
+            mode: one_of(
+                &lookup,
+                &mut problems,
+                "SWEEP_MODE",
+                SweepMode::Auto,
+                &SweepMode::ALL,
+            ),
+            lists_accounts: one_of(
+                &lookup,
+                &mut problems,
+                "LIST_ACCOUNTS",
+                false,
+                &[false, true],
+            ),
+            // At most daily: more often than that nobody reads it.
+            remind_every: TimeDelta::hours(number(
+                &lookup,
+                &mut problems,
+                "REMINDER_HOURS",
+                24..=8_760,
+                24,
+            )),
+        };
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsError { problems })
+        }
+    }
+}
+
+/// The one of `known` that the variable names.
+fn one_of<T: Display + Copy>(
+    lookup: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+    name: &str,
+    default: T,
+    known: &[T],
+) -> T {
+    let Some(text) = lookup(name) else {
+        return default;
+    };
+    let found = known
+        .iter()
+        .copied()
+        .find(|known| known.to_string().eq_ignore_ascii_case(&text));
+    found.unwrap_or_else(|| {
+        let words: Vec<String> = known.iter().map(ToString::to_string).collect();
+        problems.push(format!(
+            "environment variable `{name}` is `{text}`; it has to be one of {}",
+            words.join(", ")
+        ));
+        default
+    })
 }
 
 /// All that is wrong with the settings.
@@ -104,9 +190,7 @@ pub struct SettingsError {
 }
 
 /// `lookup`, for which what is blank is not set.
-pub(super) fn trimmed(
-    lookup: impl Fn(&str) -> Option<String>,
-) -> impl Fn(&str) -> Option<String> {
+pub(super) fn trimmed(lookup: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
     move |name| {
         lookup(name)
             .map(|text| text.trim().to_owned())

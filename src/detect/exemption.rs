@@ -87,11 +87,11 @@ impl Exemption {
         } else {
             WildMatch::new(&self.user_pattern.to_lowercase()).matches(user.name())
         };
-        let is_maker = |maker: &Option<&str>| match maker {
+        let is_maker = |maker: Option<&str>| match maker {
             Some(maker) => WildMatch::new(&self.actor_pattern).matches(maker),
             None => self.actor_pattern == "*",
         };
-        self.account == user.account() && is_user && makers.iter().all(is_maker)
+        self.account == user.account() && is_user && makers.iter().copied().all(is_maker)
     }
 }
 

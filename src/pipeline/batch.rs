@@ -77,7 +77,7 @@ pub async fn recheck_users(
                     work.add(&id, is_retry, Some(&change));
                 }
             }
-            Message::Ignored(_) => {}
+            Message::Probe(_) | Message::Ignored(_) => {}
         }
     }
     // A finding is not closed under the old name before it stands under the new one.
@@ -104,21 +104,40 @@ pub async fn recheck_users(
     results
 }
 
+/// Re-checks each user on its occasion, several side by side.
+pub async fn recheck_each(
+    parts: &Parts,
+    occasions: BTreeMap<UserId, Occasion>,
+    now: Timestamp,
+) -> Vec<(UserId, Result<Rechecked, ServiceError>)> {
+    stream::iter(occasions)
+        .map(|(user, occasion)| async move {
+            let result = recheck(parts, &user, &occasion, now).await;
+            (user, result)
+        })
+        .buffer_unordered(USERS_AT_ONCE)
+        .collect()
+        .await
+}
+
 async fn side_by_side(
     parts: &Parts,
     by_user: BTreeMap<UserId, Work>,
     now: Timestamp,
 ) -> Vec<UserResult> {
-    stream::iter(by_user)
-        .map(|(user, work)| async move {
-            let result = recheck(parts, &user, &work.occasion, now).await;
-            UserResult {
-                user,
-                message_ids: work.message_ids,
-                result,
-            }
-        })
-        .buffer_unordered(USERS_AT_ONCE)
-        .collect()
+    let mut message_ids = BTreeMap::new();
+    let mut occasions = BTreeMap::new();
+    for (user, work) in by_user {
+        message_ids.insert(user.clone(), work.message_ids);
+        occasions.insert(user, work.occasion);
+    }
+    recheck_each(parts, occasions, now)
         .await
+        .into_iter()
+        .map(|(user, result)| UserResult {
+            message_ids: message_ids.remove(&user).unwrap_or_default(),
+            user,
+            result,
+        })
+        .collect()
 }

@@ -10,6 +10,7 @@ use crate::detect::key_change::{
     Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
 };
 use crate::detect::record::CloudTrailRecord;
+use crate::detect::text::bounded;
 use crate::detect::user::UserId;
 use crate::output::escape::for_json;
 
@@ -20,6 +21,8 @@ pub enum Message {
     Change(Box<KeyChange>),
     /// A user is to be looked at again.
     Recheck(UserId),
+    /// Somebody wants to know whether messages are read.
+    Probe(String),
     /// There is nothing to do.
     Ignored(Ignored),
 }
@@ -33,9 +36,12 @@ pub enum MessageError {
     /// It is JSON and neither an event nor a re-check.
     #[error("the message is neither an EventBridge event nor a re-check: {0}")]
     NotAnEvent(serde_json::Error),
-    /// It is a re-check of a version that this release does not know.
+    /// It is JSON and no sweep.
+    #[error("the message is no sweep: {0}")]
+    NotASweep(serde_json::Error),
+    /// It has a version that this release does not know.
     #[error(
-        "the re-check has version {0}, which this release does not know; deploy the release that queued it"
+        "the message has version {0}, which this release does not know; deploy the release that queued it"
     )]
     UnknownVersion(u32),
     /// The record in it cannot be a key change.
@@ -54,6 +60,17 @@ struct RecheckV1 {
     version: u32,
     account: String,
     user: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct QueuedProbe {
+    secondkey_probe: ProbeV1,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ProbeV1 {
+    version: u32,
+    id: String,
 }
 
 /// Reads the body of a message that was sent at `sent_at`.
@@ -75,6 +92,14 @@ pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, Me
             &recheck.account,
             &recheck.user,
         )));
+    }
+    if json.get("secondkey_probe").is_some() {
+        let queued: QueuedProbe = serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
+        let probe = queued.secondkey_probe;
+        if probe.version != 1 {
+            return Err(MessageError::UnknownVersion(probe.version));
+        }
+        return Ok(Message::Probe(bounded(&probe.id)));
     }
     let event: EventBridgeEvent<Value> =
         serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
@@ -106,6 +131,18 @@ pub fn recheck_body(user: &UserId) -> String {
         },
     };
     // SQS takes no message that holds a character that XML does not know.
+    for_json(&serde_json::json!(queued).to_string())
+}
+
+/// The body of a message that only leaves a trace, by which somebody sees that messages are read.
+#[must_use]
+pub fn probe_body(id: &str) -> String {
+    let queued = QueuedProbe {
+        secondkey_probe: ProbeV1 {
+            version: 1,
+            id: id.to_owned(),
+        },
+    };
     for_json(&serde_json::json!(queued).to_string())
 }
 

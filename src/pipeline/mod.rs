@@ -2,7 +2,7 @@
 //! the three traits that the re-check needs, each with two real implementations or more.
 //!
 //! [`payload`], [`message`] (what came in) → [`batch`] (grouped by user) → [`recheck`] (load, list, decide, commit) →
-//! [`deliver`], in [`turn`].
+//! [`deliver`], in [`turn`]. [`sweep_message`] is what a sweep begins with.
 
 pub mod alert_sink;
 pub mod batch;
@@ -14,4 +14,5 @@ pub mod key_source;
 pub mod message;
 pub mod payload;
 pub mod recheck;
+pub mod sweep_message;
 pub mod turn;

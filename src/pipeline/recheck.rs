@@ -78,6 +78,8 @@ pub struct Occasion {
     pub is_retry: bool,
     /// The sweep that asks, where no event does.
     pub sweep: Option<Sweep>,
+    /// The user's name as IAM spells it, if whoever asks knows.
+    pub name: Option<String>,
 }
 
 /// Re-checks `user` on `occasion`. `now` is the moment at which it began.
@@ -100,6 +102,7 @@ pub async fn recheck(
         changes,
         is_retry: occasion.is_retry,
         sweep: occasion.sweep,
+        name: occasion.name.clone(),
     };
 
     let mut rechecked = Rechecked::default();
@@ -135,7 +138,7 @@ async fn recheck_part(
         let record = parts.store.record(user).await?;
         let former_and_listing = async {
             let former = former_finding(parts, &record, changes).await?;
-            let listing = parts.keys.list(user, spelling(&record, changes)).await?;
+            let listing = parts.keys.list(user, spelling(&record, occasion)).await?;
             Ok((former, listing))
         };
         // Read after the record, or an alert that this version of it owes could be overlooked, and overtaken.
@@ -210,15 +213,17 @@ impl Rechecked {
     }
 }
 
-/// The user's name as the latest event spells it, or as IAM last did.
-fn spelling<'a>(record: &'a UserRecord, changes: &'a [KeyChange]) -> &'a str {
-    changes
+/// The user's name as the latest event spells it, or whoever asks, or as IAM last did.
+fn spelling<'a>(record: &'a UserRecord, occasion: &'a Occasion) -> &'a str {
+    occasion
+        .changes
         .iter()
         .rev()
         .find_map(|change| match &change.kind {
             ChangeKind::UserRenamed { to, to_name } if *to == record.user => Some(to_name),
             _ => (change.user == record.user).then_some(&change.user_name),
         })
+        .or(occasion.name.as_ref())
         .unwrap_or(&record.display_name)
 }
 

@@ -29,10 +29,7 @@ async fn behind_proxy() -> (Accounts, Proxy) {
         external_id: Some("the external id".to_owned()),
     };
     let config = config(&proxy.url).await;
-    (
-        Accounts::new(config, ACCOUNT.to_owned(), Some(role)),
-        proxy,
-    )
+    (Accounts::new(config, ACCOUNT.to_owned(), Some(role)), proxy)
 }
 
 fn fault(status: u16, body: &'static str) -> Fault {

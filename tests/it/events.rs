@@ -42,6 +42,7 @@ async fn decision(body: &str) -> String {
         Ok(Message::Change(change)) => *change,
         Ok(Message::Ignored(reason)) => return format!("ignored: {}", reason.reason()),
         Ok(Message::Recheck(_)) => return "re-check".to_owned(),
+        Ok(Message::Probe(_)) => return "probe".to_owned(),
         Err(error) => return format!("malformed: {error}"),
     };
     let folder = tempfile::tempdir().expect("a folder can be made");

@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
             found.affected_users().iter().for_each(check_recheck);
         }
         Ok(Message::Recheck(user)) => check_recheck(&user),
-        Ok(Message::Ignored(_)) => {}
+        Ok(Message::Probe(_) | Message::Ignored(_)) => {}
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     check_batch(body);

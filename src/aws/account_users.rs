@@ -1,0 +1,181 @@
+//! Which users of an account may have two active keys.
+//!
+//! Two ways lead there. Listing every user's keys is as fresh as IAM is, and takes a call for each user. The credential
+//! report takes two calls for all of them, and may be four hours old.
+
+use std::fmt::{self, Display};
+
+use aws_sdk_iam::Client;
+use aws_sdk_iam::error::ProvideErrorMetadata;
+use aws_sdk_iam::types::StatusType;
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use crate::aws::credential_report::{Report, fetch, suspects_of};
+use crate::aws::errors::{is_refusal, service_error};
+use crate::pipeline::error::ServiceError;
+
+/// How many users' keys are listed side by side. IAM throttles an account's calls, so more would not be faster.
+const USERS_AT_ONCE: usize = 8;
+
+/// The most users whose keys are listed one by one, where nothing else is set.
+const MOST_LISTED: i32 = 500;
+
+/// How often, a second apart, a report that is being made is asked for again.
+const REPORT_TRIES: u32 = 60;
+
+/// How an account's users are looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepMode {
+    /// By listing up to 500 users, by the report where there are more.
+    Auto,
+    /// By listing every user's keys.
+    List,
+    /// By the credential report.
+    Report,
+}
+
+impl SweepMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::List, Self::Report];
+}
+
+impl Display for SweepMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Auto => "auto",
+            Self::List => "list",
+            Self::Report => "report",
+        })
+    }
+}
+
+/// The users of an account that have to be looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suspects {
+    /// The names of the users that seem to have two active keys, as IAM spells them.
+    pub names: Vec<String>,
+    /// Whether root has to be looked at.
+    pub root: bool,
+    /// How many calls that took.
+    pub calls: u64,
+}
+
+/// What an account tells of its users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountUsers {
+    /// Who has to be looked at.
+    Told(Suspects),
+    /// IAM refuses to tell, for good.
+    Refused(String),
+}
+
+/// The users of the account of `client` that may have two active keys.
+pub async fn suspects(client: &Client, mode: SweepMode) -> Result<AccountUsers, ServiceError> {
+    let found = match mode {
+        SweepMode::Report => reported(client, 0).await,
+        SweepMode::List => listed(client, None).await,
+        SweepMode::Auto => listed(client, Some(MOST_LISTED)).await,
+    };
+    match found {
+        Ok(suspects) => Ok(AccountUsers::Told(suspects)),
+        Err(Unheard::Refused(reason)) => Ok(AccountUsers::Refused(reason)),
+        Err(Unheard::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Why nothing was told.
+enum Unheard {
+    Refused(String),
+    Failed(ServiceError),
+}
+
+async fn listed(client: &Client, most: Option<i32>) -> Result<Suspects, Unheard> {
+    let mut names = Vec::new();
+    let mut marker: Option<String> = None;
+    let mut calls = 0;
+    loop {
+        let page = client
+            .list_users()
+            .max_items(most.unwrap_or(1_000))
+            .set_marker(marker.take())
+            .send()
+            .await
+            .map_err(|error| unheard(&error, "iam:ListUsers"))?;
+        calls += 1;
+        names.extend(page.users.into_iter().map(|user| user.user_name));
+        if !page.is_truncated {
+            break;
+        }
+        if most.is_some() {
+            return reported(client, calls).await;
+        }
+        marker = page.marker;
+    }
+    let looked_at: Vec<(Option<String>, u64)> = stream::iter(names)
+        .map(|name| suspect(client, name))
+        .buffer_unordered(USERS_AT_ONCE)
+        .try_collect()
+        .await?;
+    calls += looked_at.iter().map(|(_, calls)| calls).sum::<u64>();
+    Ok(Suspects {
+        names: looked_at.into_iter().filter_map(|(name, _)| name).collect(),
+        // Only the report tells of root, so root is looked at each time.
+        root: true,
+        calls,
+    })
+}
+
+/// The user's name if two of its keys are active, and the calls that took.
+async fn suspect(client: &Client, name: String) -> Result<(Option<String>, u64), Unheard> {
+    let mut pages = client
+        .list_access_keys()
+        .user_name(&name)
+        .into_paginator()
+        .send();
+    let (mut active, mut calls) = (0, 0);
+    while let Some(page) = pages.next().await {
+        calls += 1;
+        let page = match page {
+            Ok(page) => page,
+            // Deleted since the users were listed; its events tell.
+            Err(error) if error.code() == Some("NoSuchEntity") => return Ok((None, calls)),
+            Err(error) => return Err(unheard(&error, "iam:ListAccessKeys")),
+        };
+        active += page
+            .access_key_metadata
+            .iter()
+            .filter(|key| key.status == Some(StatusType::Active))
+            .count();
+    }
+    Ok(((active >= 2).then_some(name), calls))
+}
+
+async fn reported(client: &Client, calls: u64) -> Result<Suspects, Unheard> {
+    match fetch(client, REPORT_TRIES).await.map_err(Unheard::Failed)? {
+        Report::Ready { content, tries, .. } => {
+            let (names, root) = suspects_of(&content)
+                .map_err(|error| Unheard::Failed(ServiceError::permanent(error.to_string())))?;
+            Ok(Suspects {
+                names,
+                root,
+                calls: calls + u64::from(tries) + 1,
+            })
+        }
+        Report::NotYet => Err(Unheard::Failed(ServiceError::retryable(
+            "IAM is still making the credential report",
+        ))),
+        Report::Refused(reason) => Err(Unheard::Refused(reason)),
+    }
+}
+
+fn unheard<E>(error: &aws_sdk_iam::error::SdkError<E>, action: &str) -> Unheard
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let failure = service_error(action, error);
+    if is_refusal(error) {
+        Unheard::Refused(failure.to_string())
+    } else {
+        Unheard::Failed(failure)
+    }
+}

@@ -1,0 +1,63 @@
+//! What the functions that re-check users have in common, put together from their settings.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+
+use crate::aws::accounts::Accounts;
+use crate::aws::dynamodb::DynamoDbStore;
+use crate::aws::eventbridge::EventBridgeSink;
+use crate::aws::iam::IamKeySource;
+use crate::aws::recheck_queue::RecheckQueue;
+use crate::aws::settings::Settings;
+use crate::aws::sns::SnsSink;
+use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::recheck::Parts;
+
+/// What a function keeps from one invocation to the next.
+pub struct Deployment {
+    /// What a re-check works with.
+    pub parts: Parts,
+    /// The table, for what is not about one user.
+    pub table: DynamoDbStore,
+    /// The accounts that can be looked into.
+    pub accounts: Arc<Accounts>,
+    /// Where re-checks are queued.
+    pub rechecks: RecheckQueue,
+}
+
+impl Deployment {
+    /// The deployment that `settings` describe, worked in by `config`.
+    #[must_use]
+    pub fn new(settings: Settings, config: &SdkConfig) -> Self {
+        let mut sinks: Vec<Box<dyn AlertSink>> = vec![];
+        if let Some(topic_arn) = settings.alert_topic_arn {
+            let client = aws_sdk_sns::Client::new(config);
+            sinks.push(Box::new(SnsSink::new(client, topic_arn)));
+        }
+        if let Some(bus_name) = settings.event_bus_name {
+            let client = aws_sdk_eventbridge::Client::new(config);
+            sinks.push(Box::new(EventBridgeSink::new(client, bus_name)));
+        }
+        let table = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(config), settings.table);
+        let accounts = Arc::new(Accounts::new(
+            config.clone(),
+            settings.account,
+            settings.member_role,
+        ));
+        Self {
+            parts: Parts {
+                store: Arc::new(table.clone()),
+                keys: Arc::new(IamKeySource::new(accounts.clone())),
+                sinks,
+                policy: settings.policy,
+            },
+            table,
+            accounts,
+            rechecks: RecheckQueue::new(
+                aws_sdk_sqs::Client::new(config),
+                settings.changes_queue_url,
+            ),
+        }
+    }
+}

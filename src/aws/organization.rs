@@ -1,0 +1,29 @@
+//! The accounts of the organisation.
+
+use aws_config::SdkConfig;
+use aws_sdk_organizations::Client;
+use aws_sdk_organizations::types::{Account, AccountStatus};
+
+use crate::aws::errors::service_error;
+use crate::pipeline::error::ServiceError;
+
+/// The ids of the organisation's active accounts. Only the management account and a delegated administrator may ask.
+pub async fn active_accounts(config: &SdkConfig) -> Result<Vec<String>, ServiceError> {
+    let mut pages = Client::new(config).list_accounts().into_paginator().send();
+    let mut active = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| service_error("organizations:ListAccounts", &error))?;
+        let accounts = page.accounts.unwrap_or_default();
+        active.extend(
+            accounts
+                .into_iter()
+                .filter(is_active)
+                .filter_map(|account| account.id),
+        );
+    }
+    Ok(active)
+}
+
+fn is_active(account: &Account) -> bool {
+    account.status == Some(AccountStatus::Active)
+}

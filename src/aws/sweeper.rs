@@ -1,0 +1,173 @@
+//! The sweeper function: looks at every user that may have been missed.
+//!
+//! The hourly message has every account looked into, one message each, so that Lambda does the scaling. An account's turn is
+//! [`turn`].
+
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+use tracing::{error, info};
+
+use crate::aws::account_users::SweepMode;
+use crate::aws::deployment::Deployment;
+use crate::aws::errors::service_error;
+use crate::aws::invocation::answer;
+use crate::aws::metrics::Metrics;
+use crate::aws::organization::active_accounts;
+use crate::detect::Timestamp;
+use crate::detect::finding::FindingStatus;
+use crate::detect::user::UserId;
+use crate::pipeline::error::ServiceError;
+use crate::pipeline::finding_store::FindingReader;
+use crate::pipeline::payload::{HandedOut, Payload, read_payload_by};
+use crate::pipeline::sweep_message::{SweepMessage, account_body, read_sweep};
+
+/// The most messages that SQS takes at once. Source: SQS API reference, `SendMessageBatch`.
+const MESSAGES_AT_ONCE: usize = 10;
+
+/// What the function keeps from one invocation to the next.
+pub struct Sweeper {
+    /// What it has in common with the detector.
+    pub deployment: Deployment,
+    /// The own account's id.
+    pub account: String,
+    /// How it looks through an account's users.
+    pub mode: SweepMode,
+    /// Whether the organisation's accounts are swept too.
+    pub lists_accounts: bool,
+    /// How often people are reminded of findings that outlived their window.
+    pub remind_every: TimeDelta,
+    /// The own queue.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Its URL.
+    pub queue_url: String,
+    /// What the own account's services are asked with.
+    pub config: aws_config::SdkConfig,
+}
+
+/// Handles one invocation: an SQS batch, or one bare message.
+pub async fn handle(sweeper: &Sweeper, payload: Value) -> anyhow::Result<Value> {
+    let read = |json, _| read_sweep(json);
+    let Payload { is_batch, messages } =
+        read_payload_by(payload, Utc::now(), read).context("the batch is not one of SQS")?;
+    let mut metrics = Metrics::default();
+    let mut failed = BTreeSet::new();
+    for HandedOut {
+        id,
+        is_retry,
+        message,
+    } in messages
+    {
+        let swept = match message {
+            Ok(SweepMessage::All) => fan_out(sweeper, Utc::now(), &mut metrics).await,
+            Ok(SweepMessage::Account { account, users }) => {
+                turn::sweep(sweeper, &account, users, is_retry, &mut metrics).await
+            }
+            Err(failure) => Err(ServiceError::permanent(failure.to_string())),
+        };
+        if let Err(failure) = swept {
+            error!(message_id = id, %failure, "the sweep failed; its message comes again");
+            failed.insert(id);
+        }
+    }
+    metrics
+        .write(&mut std::io::stdout().lock(), Utc::now())
+        .context("metrics could not be written")?;
+    answer(is_batch, failed)
+}
+
+/// Sends a message for every account, with the users that are to be looked at in any case.
+async fn fan_out(
+    sweeper: &Sweeper,
+    now: Timestamp,
+    metrics: &mut Metrics,
+) -> Result<(), ServiceError> {
+    let table = &sweeper.deployment.table;
+    let mut users: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
+    users.entry(sweeper.account.clone()).or_default();
+    let open = table.findings(FindingStatus::Open).await?;
+    metrics.open_findings = Some(open.len() as u64);
+    let hidden = table.findings(FindingStatus::Suppressed).await?;
+    let findings = open
+        .iter()
+        .chain(&hidden)
+        .map(|finding| finding.user().clone());
+    for user in findings.chain(table.due(now).await?) {
+        let account = user.account().to_owned();
+        users.entry(account).or_default().insert(user);
+    }
+    let listed = if sweeper.lists_accounts {
+        active_accounts(&sweeper.config).await
+    } else {
+        Ok(vec![])
+    };
+    match &listed {
+        Ok(accounts) => {
+            for account in accounts {
+                users.entry(account.clone()).or_default();
+            }
+        }
+        // Those that are known are swept all the same.
+        Err(failure) => {
+            error!(%failure, "the organisation's accounts cannot be listed");
+            for known in table.accounts().await? {
+                users.entry(known.account).or_default();
+            }
+        }
+    }
+    info!(accounts = users.len(), "every account's turn is queued");
+    let bodies: Vec<String> = users
+        .into_iter()
+        .flat_map(|(account, users)| account_bodies(&account, users.into_iter().collect()))
+        .collect();
+    for bodies in bodies.chunks(MESSAGES_AT_ONCE) {
+        send(sweeper, bodies).await?;
+    }
+    listed.map(drop)
+}
+
+fn account_bodies(account: &str, mut users: Vec<UserId>) -> Vec<String> {
+    let mut bodies = Vec::new();
+    loop {
+        let (body, left_out) = account_body(account, &users);
+        bodies.push(body);
+        if left_out.is_empty() || left_out.len() == users.len() {
+            return bodies;
+        }
+        users = left_out;
+    }
+}
+
+async fn send(sweeper: &Sweeper, bodies: &[String]) -> Result<(), ServiceError> {
+    let what = "sqs:SendMessageBatch on the sweep queue";
+    let entries = bodies.iter().enumerate().map(|(place, body)| {
+        SendMessageBatchRequestEntry::builder()
+            .id(place.to_string())
+            .message_body(body)
+            .build()
+            .map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))
+    });
+    let answer = sweeper
+        .sqs
+        .send_message_batch()
+        .queue_url(&sweeper.queue_url)
+        .set_entries(Some(entries.collect::<Result<_, _>>()?))
+        .send()
+        .await
+        .map_err(|error| service_error(what, &error))?;
+    // The call succeeds even if the queue took nothing.
+    match answer.failed.first() {
+        None => Ok(()),
+        Some(refused) => Err(ServiceError::retryable(format!(
+            "{what} failed for {} of {} messages: {}",
+            answer.failed.len(),
+            bodies.len(),
+            refused.code
+        ))),
+    }
+}

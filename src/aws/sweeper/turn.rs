@@ -1,0 +1,224 @@
+//! One account's turn: find the suspects, re-check them, write down how far it came, tell the digests that are owed.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_iam::Client;
+use chrono::{SubsecRound, Utc};
+use futures::stream::{self, StreamExt};
+use tracing::{error, info, warn};
+
+use crate::aws::account_users::{AccountUsers, Suspects, suspects};
+use crate::aws::accounts::AccountError;
+use crate::aws::metrics::Metrics;
+use crate::aws::sweeper::Sweeper;
+use crate::detect::Timestamp;
+use crate::detect::account_record::{AccountRecord, Swept};
+use crate::detect::digest::Digest;
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::situation::{Outcome, Sweep};
+use crate::detect::user::UserId;
+use crate::pipeline::batch::recheck_each;
+use crate::pipeline::error::ServiceError;
+use crate::pipeline::recheck::{Occasion, Rechecked};
+
+/// How many users' re-checks are queued side by side.
+const QUEUED_AT_ONCE: usize = 8;
+
+/// Sweeps `account`; `users` are looked at in any case. An account that cannot be looked into is written down as such, which
+/// is no failure: nothing is mended by trying again at once.
+pub(super) async fn sweep(
+    sweeper: &Sweeper,
+    account: &str,
+    users: Vec<UserId>,
+    is_retry: bool,
+    metrics: &mut Metrics,
+) -> Result<(), ServiceError> {
+    let table = &sweeper.deployment.table;
+    let record = table.account(account).await?;
+    let kind = if record.baseline_at.is_none() {
+        Sweep::Baseline
+    } else {
+        Sweep::Routine
+    };
+    let told = account_users(sweeper, account).await;
+    let suspects = match &told {
+        Ok(AccountUsers::Told(suspects)) => suspects.clone(),
+        Ok(AccountUsers::Refused(_)) | Err(_) => Suspects::default(),
+    };
+    metrics.iam_calls += suspects.calls;
+    let seen = look(sweeper, account, &suspects, users, kind, metrics).await;
+
+    // Whoever is asked in vain says nothing of the rest; the next try looks at all of them again.
+    let told = told?;
+    if let (Some(failure), false) = (&seen.failure, is_retry) {
+        return Err(failure.clone());
+    }
+    let refused = match &told {
+        AccountUsers::Told(_) => None,
+        AccountUsers::Refused(reason) => Some(reason.as_str()),
+    };
+    if let Some(reason) = refused {
+        error!(account, reason, "the account cannot be looked into");
+    }
+    metrics.unreachable_accounts =
+        Some(metrics.unreachable_accounts.unwrap_or_default() + u64::from(refused.is_some()));
+    let swept = Swept {
+        open: &seen.open,
+        refused,
+    };
+    let now = Utc::now().trunc_subsecs(3);
+    let deployment = &sweeper.deployment;
+    let sinks: Vec<&str> = deployment
+        .parts
+        .sinks
+        .iter()
+        .map(|sink| sink.name())
+        .collect();
+    let policy = &deployment.parts.policy;
+    let record = record.after(&swept, policy, sweeper.remind_every, &sinks, now);
+    table.put_account(&record).await?;
+    let told = tell(sweeper, record, &seen, now).await;
+    info!(
+        account,
+        looked_at = seen.looked_at,
+        open = seen.open.len(),
+        unchecked = seen.unchecked,
+        "account swept"
+    );
+    metrics.sweeps += u64::from(refused.is_none());
+    told.and(seen.failure.map_or(Ok(()), Err))
+}
+
+async fn account_users(sweeper: &Sweeper, account: &str) -> Result<AccountUsers, ServiceError> {
+    match sweeper.deployment.accounts.config(account).await {
+        Ok(config) => suspects(&Client::new(&config), sweeper.mode).await,
+        Err(AccountError::Refused(reason)) => Ok(AccountUsers::Refused(reason)),
+        Err(AccountError::Failed(failure)) => Err(failure),
+    }
+}
+
+/// What the re-checks of a sweep came to.
+#[derive(Default)]
+struct Seen {
+    /// The findings that are open, hidden or not.
+    open: Vec<Finding>,
+    looked_at: usize,
+    unchecked: usize,
+    /// Why one of them failed, if one did.
+    failure: Option<ServiceError>,
+}
+
+async fn look(
+    sweeper: &Sweeper,
+    account: &str,
+    suspects: &Suspects,
+    users: Vec<UserId>,
+    kind: Sweep,
+    metrics: &mut Metrics,
+) -> Seen {
+    let occasion = |name: Option<&String>| Occasion {
+        sweep: Some(kind),
+        // Whoever promised to look at the user may have died before the message was sent.
+        is_retry: true,
+        name: name.cloned(),
+        ..Occasion::default()
+    };
+    let known = users.into_iter().map(|user| (user, occasion(None)));
+    let root = suspects
+        .root
+        .then(|| (UserId::root(account), occasion(None)));
+    let suspected = suspects
+        .names
+        .iter()
+        .map(|name| (UserId::new(account, name), occasion(Some(name))));
+    let occasions: BTreeMap<UserId, Occasion> = known.chain(root).chain(suspected).collect();
+    let looked_at = occasions.len();
+    let rechecked = recheck_each(&sweeper.deployment.parts, occasions, Utc::now()).await;
+    let settled: Vec<(UserId, Result<Rechecked, ServiceError>)> = stream::iter(rechecked)
+        .map(|(user, result)| settle(sweeper, user, result))
+        .buffer_unordered(QUEUED_AT_ONCE)
+        .collect()
+        .await;
+    let mut seen = Seen {
+        looked_at,
+        ..Seen::default()
+    };
+    for (user, result) in settled {
+        match result {
+            Ok(rechecked) => {
+                metrics.count_rechecked(&rechecked);
+                metrics.found_by_sweep += u64::from(
+                    kind == Sweep::Routine && rechecked.outcomes.contains(&Outcome::Opened),
+                );
+                seen.open.extend(rechecked.open);
+            }
+            Err(failure) => {
+                error!(account, user = user.name(), %failure, "a user could not be re-checked in a sweep");
+                seen.unchecked += 1;
+                seen.failure = Some(failure);
+            }
+        }
+    }
+    seen.open
+        .sort_by(|one, other| (one.opened_at, &one.id).cmp(&(other.opened_at, &other.id)));
+    seen
+}
+
+/// Queues what a re-check wants to have looked at again.
+async fn settle(
+    sweeper: &Sweeper,
+    user: UserId,
+    result: Result<Rechecked, ServiceError>,
+) -> (UserId, Result<Rechecked, ServiceError>) {
+    let rechecked = match result {
+        Ok(rechecked) => rechecked,
+        Err(failure) => return (user, Err(failure)),
+    };
+    let delays = rechecked.rechecks.iter().copied();
+    let queued = sweeper.deployment.rechecks.queue(&user, delays).await;
+    (user, queued.map(|()| rechecked))
+}
+
+/// Tells the digests that are owed, each ticked off when its sink has it: a crash repeats one at worst.
+async fn tell(
+    sweeper: &Sweeper,
+    mut record: AccountRecord,
+    seen: &Seen,
+    now: Timestamp,
+) -> Result<(), ServiceError> {
+    let findings: Vec<Finding> = seen
+        .open
+        .iter()
+        .filter(|finding| finding.status == FindingStatus::Open)
+        .cloned()
+        .collect();
+    let mut result = Ok(());
+    for (name, kind) in record.digests_owed.clone() {
+        let sinks = &sweeper.deployment.parts.sinks;
+        let Some(sink) = sinks.iter().find(|sink| sink.name() == name) else {
+            warn!(
+                sink = name,
+                "a digest is owed to a sink that is not configured"
+            );
+            continue;
+        };
+        let digest = Digest {
+            account: record.account.clone(),
+            kind,
+            at: now,
+            findings: findings.clone(),
+            unchecked: seen.unchecked,
+        };
+        // What was cleaned up in the meantime needs no digest any more.
+        if !digest.findings.is_empty()
+            && let Err(failure) = sink.send_digest(&digest).await
+        {
+            error!(sink = name, account = record.account, %failure, "a digest could not be delivered and stays owed");
+            result = Err(failure);
+            continue;
+        }
+        record = record.ticked_off(&name);
+        sweeper.deployment.table.put_account(&record).await?;
+    }
+    result
+}

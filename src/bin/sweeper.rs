@@ -1,0 +1,63 @@
+//! The sweeper as a Lambda function: settings, clients, the runtime's loop.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use secondkey::aws::deployment::Deployment;
+
+use secondkey::aws::log;
+use secondkey::aws::settings::{Settings, SweepSettings};
+use secondkey::aws::sweeper::{Sweeper, handle};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(
+    clippy::print_stderr,
+    reason = "what is wrong with the settings is said before there is a log"
+)]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sweeper: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
+    let settings = Settings::from_env()?;
+    let sweeps = SweepSettings::from_env()?;
+    log::init(settings.log_level);
+    // A credential report of 5,000 users is a long answer. Nobody waits for it.
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(15))
+        .operation_timeout(Duration::from_mins(2))
+        .build();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        // IAM throttles an account's calls and says not at which rate: the client finds out.
+        .retry_config(RetryConfig::adaptive().with_max_attempts(10))
+        .load()
+        .await;
+
+    let sweeper = Sweeper {
+        account: settings.account.clone(),
+        deployment: Deployment::new(settings, &config),
+        mode: sweeps.mode,
+        lists_accounts: sweeps.lists_accounts,
+        remind_every: sweeps.remind_every,
+        sqs: aws_sdk_sqs::Client::new(&config),
+        queue_url: sweeps.queue_url,
+        config,
+    };
+    let sweeper = &sweeper;
+    run(service_fn(|event: LambdaEvent<Value>| {
+        handle(sweeper, event.payload)
+    }))
+    .await
+}
