@@ -1,0 +1,295 @@
+# Fails a Terraform plan (`terraform show -json`) after which one IAM user has more than one active access key.
+#
+# How keys are counted, and what the rule cannot see: README.md beside this file.
+
+package main
+
+import rego.v1
+
+deny contains message if {
+	not is_plan
+	message := "the input is no Terraform plan of format 1.x, so no access key was counted; give it the output of `terraform show -json PLANFILE`"
+}
+
+deny contains message if {
+	some owner, keys in keys_after_apply
+	count(keys) > 1
+	message := sprintf(
+		"%s would have %d active access keys: %s; keep one, and remove the others or set status = \"Inactive\" on them",
+		[described(owner, keys), count(keys), listed(keys)],
+	)
+}
+
+# IAM has no two names that differ in case only, so the replaced key is compared as the new one is.
+deny contains message if {
+	not allow_create_before_destroy
+	some owner, keys in keys_after_apply
+	count(keys) == 1
+	replaced := {key | some key in replaced_last; owner_of(key) == owner}
+	count(replaced) > 0
+	message := sprintf(
+		"%s would have %d active access keys until %s is destroyed, for good if the apply stops in between; take create_before_destroy off it, or set its status = \"Inactive\" in an apply before",
+		[described(owner, keys), count(keys) + count(replaced), listed(replaced)],
+	)
+}
+
+is_plan if {
+	startswith(input.format_version, "1.")
+	is_object(input.planned_values)
+	is_object(input.configuration)
+}
+
+# Whoever rotates by create_before_destroy says so with `--data`.
+allow_create_before_destroy if data.secondkey.allow_create_before_destroy == true
+
+keys_after_apply[owner] contains key if {
+	some key in remaining
+	owner := owner_of(key)
+}
+
+# The active keys
+
+changes := [change |
+	some change in object.get(input, "resource_changes", [])
+	change.mode == "managed"
+]
+
+key_changes := [change | some change in changes; change.type == "aws_iam_access_key"]
+
+remaining contains key_of(change, change.change.after, change.change.after_unknown) if {
+	some change in key_changes
+	some action in change.change.actions
+	action in {"create", "no-op", "read", "update"}
+	is_active(change.change.after)
+}
+
+# Terraform loses sight of it, IAM does not.
+remaining contains key_of(change, change.change.before, {}) if {
+	some change in key_changes
+	"forget" in change.change.actions
+	is_active(change.change.before)
+}
+
+# A plan with `-target` does not name what it leaves alone.
+remaining contains key_of(resource, resource.values, {}) if {
+	some path, module
+	walk(object.get(input, ["prior_state", "values", "root_module"], {}), [path, module])
+	count(path) % 2 == 0
+	every i, step in path { ["child_modules", null][i % 2] in {null, step} }
+	some object_in_state in module.resources
+	object_in_state.mode == "managed"
+	object_in_state.type == "aws_iam_access_key"
+	deposed := object.get(object_in_state, "deposed_key", "")
+	not [object_in_state.address, deposed] in changed
+	resource := object.union(object_in_state, {
+		"module_address": object.get(module, "address", ""),
+		"deposed": deposed,
+	})
+	is_active(resource.values)
+}
+
+changed := {[change.address, object.get(change, "deposed", "")] | some change in key_changes}
+
+replaced_last contains key_of(change, change.change.before, {}) if {
+	some change in key_changes
+	change.change.actions == ["create", "delete"]
+	is_active(change.change.before)
+}
+
+# A status that is not known yet, or not given, is Active: that is how IAM makes keys.
+is_active(values) if {
+	is_object(values)
+	object.get(values, "status", "Active") != "Inactive"
+}
+
+key_of(change, values, unknown) := {
+	"address": change.address,
+	"deposed": object.get(change, "deposed", ""),
+	"module": object.get(change, "module_address", ""),
+	"name": change.name,
+	"index": object.get(change, "index", null),
+	"user": user,
+} if {
+	user := known_text(values, unknown, "user")
+}
+
+known_text(values, unknown, field) := values[field] if {
+	is_string(values[field])
+	not unknown[field] == true
+} else := ""
+
+# Whose key it is
+
+# IAM compares user names without regard to case.
+owner_of(key) := {"account": account_of(key), "user": lower(key.user)} if {
+	key.user != ""
+} else := {"account": account_of(key), "user": lower(name)} if {
+	origins := origins_of(key)
+	count(origins) == 1
+	some origin in origins
+	name := planned_user_names[origin]
+} else := {"origins": origins} if {
+	origins := origins_of(key)
+	count(origins) > 0
+	every origin in origins { is_one_user(origin) }
+} else := {"origins": origins, "resource": [key.module, key.name]} if {
+	# Instances of one resource have one expression, so one user; what another resource makes of the same parts is open.
+	origins := origins_of(key)
+	count(origins) > 0
+} else := {"key": [key.address, key.deposed]}
+
+user_changes := {change.address: change | some change in changes; change.type == "aws_iam_user"; not change.deposed}
+
+planned_user_names[address] := name if {
+	some address, change in user_changes
+	name := known_text(change.change.after, change.change.after_unknown, "name")
+	name != ""
+}
+
+is_one_user(origin) if user_changes[origin]
+
+is_one_user(origin) if {
+	regex.match(
+		sprintf(`(^|\.)((data\.aws_iam_user|local|var)\.[^\[\]."]+|module\.[^\[\]."]+(%s)?\.[^\[\]."]+)(\.[^\[\]."]+|%s)*$`, [index, index]),
+		origin,
+	)
+}
+
+# What a name that is known after apply is made of: addresses of users where the plan tells, or else what it comes to.
+origins_of(key) := users if {
+	users := {origin | some origin in all_origins_of(key); user_changes[origin]}
+	count(users) > 0
+} else := all_origins_of(key)
+
+all_origins_of(key) := {origin |
+	resource := resource_of(key)
+	start := {[key.module, term] | some term in terms(resource.expressions.user, resource, key.index)}
+	some node in start | {next | some passed in graph.reachable(reference_graph, start); some next in reference_graph[passed]}
+	not reference_graph[node]
+	origin := only_instance(concat(".", [part | some part in node; part != ""]))
+}
+
+# `one(aws_iam_user.this[*].name)` tells no index, and needs none.
+only_instance(address) := instances[0] if {
+	instances := [other | user_changes[other]; startswith(other, concat("", [address, "["]))]
+	count(instances) == 1
+} else := address
+
+# The configuration
+
+index := `\[(?:[0-9]+|"(?:\\.|[^"\\])*")\]`
+
+modules[address] := module if {
+	some path, module
+	walk(input.configuration.root_module, [path, module])
+	count(path) % 3 == 0
+	every i, step in path { ["module_calls", null, "module"][i % 3] in {null, step} }
+	address := concat(".", [sprintf("module.%s", [name]) | name := path[i]; i % 3 == 1])
+}
+
+module_at(address) := modules[regex.replace(address, index, "")]
+
+resource_of(key) := resource if {
+	some resource in module_at(key.module).resources
+	resource.mode == "managed"
+	resource.type == "aws_iam_access_key"
+	resource.name == key.name
+}
+
+# Each instance of a module, and of those around it.
+module_instances contains {"address": concat(".", array.slice(steps, 0, i + 1)), "parent": concat(".", array.slice(steps, 0, i)), "step": step} if {
+	some change in changes
+	steps := regex.find_n(sprintf(`module\.[^\[\]."]+(?:%s)?`, [index]), object.get(change, "module_address", ""), -1)
+	some i, step in steps
+}
+
+# From a module's variable to what its caller gave, from a module's output to what it is made of.
+reference_graph[[instance.address, sprintf("var.%s", [name])]] := {[instance.parent, term] | some term in terms(expression, call, index_of(instance.step))} if {
+	some instance in module_instances
+	call := module_at(instance.parent).module_calls[name_of(instance.step)]
+	some name, expression in call.expressions
+}
+
+reference_graph[[instance.parent, sprintf("%s.%s", [instance.step, name])]] := {[instance.address, term] | some term in terms(output.expression, {}, null)} if {
+	some instance in module_instances
+	some name, output in module_at(instance.address).outputs
+}
+
+name_of(step) := regex.replace(substring(step, count("module."), -1), index, "")
+
+index_of(step) := json.unmarshal(trim_suffix(substring(step, indexof(step, "[") + 1, -1), "]")) if {
+	contains(step, "[")
+} else := null
+
+# What an expression refers to, each as short as it names one user: with the instance's index where it refers to that.
+terms(expression, block, instance) := {indexed(short(reference), references, instance) |
+	references := references_of(expression, block)
+	some reference in references
+	not startswith(reference, "each.")
+	not startswith(reference, "count.")
+	not is_prefix_of_any(reference, references)
+}
+
+references_of(expression, block) := array.concat(given, block.for_each_expression.references) if {
+	given := object.get(expression, "references", [])
+	some reference in given
+	startswith(reference, "each.value")
+} else := object.get(expression, "references", [])
+
+is_prefix_of_any(reference, references) if {
+	some other in references
+	some separator in [".", "["]
+	startswith(other, concat("", [reference, separator]))
+}
+
+short(reference) := user if {
+	found := regex.find_n(sprintf(`^(data\.)?aws_iam_user\.[^\[\]."]+(%s)?`, [index]), reference, 1)
+	user := found[0]
+} else := regex.replace(reference, `^(var\.[^\[\]."]+)\.(name|id)$`, "$1")
+
+indexed(term, references, instance) := sprintf("%s[%s]", [term, json.marshal(instance)]) if {
+	instance != null
+	some reference in references
+	regex.match(`^(each|count)\.`, reference)
+	not contains(term, "[")
+} else := term
+
+# The account
+
+# Two configurations of the provider with the same credentials are one account, whatever their regions. Only constants can be
+# compared; what is made of variables counts as an account of its own.
+account_of(key) := credentials if {
+	provider := input.configuration.provider_config[provider_key(key)]
+	credentials := object.remove(object.get(provider, "expressions", {}), ["region", "default_tags", "ignore_tags"])
+	not has_references(credentials)
+} else := provider_key(key)
+
+has_references(expressions) if {
+	some path
+	walk(expressions, [path, _])
+	"references" in path
+}
+
+# A key that is in no configuration any more was made, as far as one can tell, by the default provider.
+provider_key(key) := found if {
+	found := resource_of(key).provider_config_key
+} else := "aws"
+
+# What is told
+
+described(owner, keys) := sprintf("IAM user \"%s\"", [name]) if {
+	spellings := {spelling | some spelling in {owner.user} | {key.user | some key in keys}; lower(spelling) == owner.user}
+	name := shown(min(spellings))
+} else := sprintf("the IAM user of %s (name known after apply)", [shown(concat(", ", sort(owner.origins)))])
+
+listed(keys) := concat(", ", array.concat(array.slice(names, 0, 10), more)) if {
+	names := sort([named(key) | some key in keys])
+	more := [sprintf("and %d more", [count(names) - 10]) | count(names) > 10]
+}
+
+named(key) := sprintf("%s (deposed %s)", [shown(key.address), shown(key.deposed)]) if {
+	key.deposed != ""
+} else := shown(key.address)
+
+# Text of a plan may not forge a line, nor hide one.
+shown(text) := regex.replace(substring(text, 0, 256), `[^ -~]`, "?")

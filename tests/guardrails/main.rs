@@ -1,0 +1,13 @@
+//! The guardrails of `infra/guardrails/`: the rule on Terraform plans, and the service control policies.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test fails by panicking, and nobody reads its documentation from outside"
+)]
+
+mod plans;
+mod rule;

@@ -1,0 +1,30 @@
+//! Every plan under `plans/` is tested by being there; beside it stands what the rule says of it, one message a line.
+
+use std::fs;
+
+use expect_test::expect_file;
+
+use crate::rule::{denials, repository};
+
+const NO_OPTIONS: &str = "{}";
+
+#[test]
+fn each_plan_gets_the_messages_beside_it() {
+    let mut plans = 0;
+    for entry in fs::read_dir(repository("tests/guardrails/plans")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            let plan = fs::read_to_string(&path).unwrap();
+            let messages: String = denials(&plan, NO_OPTIONS)
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect();
+            expect_file![path.with_extension("txt")].assert_eq(&messages);
+            plans += 1;
+        }
+    }
+    assert!(plans >= 12, "only {plans} plans were found");
+}
