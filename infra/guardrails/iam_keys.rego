@@ -50,7 +50,7 @@ keys_after_apply[owner] contains key if {
 # The active keys
 
 changes := [change |
-	some change in object.get(input, "resource_changes", [])
+	some change in input.resource_changes
 	change.mode == "managed"
 ]
 
@@ -73,7 +73,7 @@ remaining contains key_of(change, change.change.before, {}) if {
 # A plan with `-target` does not name what it leaves alone.
 remaining contains key_of(resource, resource.values, {}) if {
 	some path, module
-	walk(object.get(input, ["prior_state", "values", "root_module"], {}), [path, module])
+	walk(input.prior_state.values.root_module, [path, module])
 	count(path) % 2 == 0
 	every i, step in path { ["child_modules", null][i % 2] in {null, step} }
 	some object_in_state in module.resources
@@ -184,7 +184,7 @@ modules[address] := module if {
 	walk(input.configuration.root_module, [path, module])
 	count(path) % 3 == 0
 	every i, step in path { ["module_calls", null, "module"][i % 3] in {null, step} }
-	address := concat(".", [sprintf("module.%s", [name]) | name := path[i]; i % 3 == 1])
+	address := concat(".", [concat(".", ["module", name]) | name := path[i]; i % 3 == 1])
 }
 
 module_at(address) := modules[regex.replace(address, index, "")]
@@ -204,13 +204,13 @@ module_instances contains {"address": concat(".", array.slice(steps, 0, i + 1)),
 }
 
 # From a module's variable to what its caller gave, from a module's output to what it is made of.
-reference_graph[[instance.address, sprintf("var.%s", [name])]] := {[instance.parent, term] | some term in terms(expression, call, index_of(instance.step))} if {
+reference_graph[[instance.address, concat(".", ["var", name])]] := {[instance.parent, term] | some term in terms(expression, call, index_of(instance.step))} if {
 	some instance in module_instances
 	call := module_at(instance.parent).module_calls[name_of(instance.step)]
 	some name, expression in call.expressions
 }
 
-reference_graph[[instance.parent, sprintf("%s.%s", [instance.step, name])]] := {[instance.address, term] | some term in terms(output.expression, {}, null)} if {
+reference_graph[[instance.parent, concat(".", [instance.step, name])]] := {[instance.address, term] | some term in terms(output.expression, {}, null)} if {
 	some instance in module_instances
 	some name, output in module_at(instance.address).outputs
 }

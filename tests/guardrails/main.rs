@@ -10,4 +10,13 @@
 )]
 
 mod plans;
+mod policies;
 mod rule;
+mod variants;
+
+use std::path::{Path, PathBuf};
+
+/// A file or folder of this repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

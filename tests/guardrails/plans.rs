@@ -4,7 +4,8 @@ use std::fs;
 
 use expect_test::expect_file;
 
-use crate::rule::{denials, repository};
+use crate::repository;
+use crate::rule::denials;
 
 const NO_OPTIONS: &str = "{}";
 
@@ -18,11 +19,13 @@ fn each_plan_gets_the_messages_beside_it() {
             .is_some_and(|extension| extension == "json")
         {
             let plan = fs::read_to_string(&path).unwrap();
-            let messages: String = denials(&plan, NO_OPTIONS)
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect();
-            expect_file![path.with_extension("txt")].assert_eq(&messages);
+            let mut messages = denials(&plan, NO_OPTIONS).join("\n");
+            if !messages.is_empty() {
+                messages.push('\n');
+            }
+            let expected = path.with_extension("txt");
+            assert!(expected.exists(), "{} is missing", expected.display());
+            expect_file![expected].assert_eq(&messages);
             plans += 1;
         }
     }

@@ -1,13 +1,8 @@
 //! Runs the rule as Conftest does: every message of `data.main.deny`.
 
-use std::path::{Path, PathBuf};
-
 use regorus::{Engine, Value};
 
-/// A file or folder of this repository.
-pub(crate) fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
+use crate::repository;
 
 /// What the rule says of a plan, in order. `options` is what `--data` would load.
 pub(crate) fn denials(plan: &str, options: &str) -> Vec<String> {

@@ -1,0 +1,137 @@
+//! What Terraform was not brought to write into a plan file here, and what a plan file should not hold.
+
+use std::fs;
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use crate::repository;
+use crate::rule::denials;
+
+fn plan(name: &str) -> Value {
+    let text = fs::read_to_string(repository("tests/guardrails/plans").join(name)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn check(plan: &Value, options: &str, expected: &Expect) {
+    expected.assert_eq(&denials(&plan.to_string(), options).join("\n"));
+}
+
+/// The changes to access keys.
+fn key_changes(plan: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let changes = plan["resource_changes"].as_array_mut().unwrap();
+    changes
+        .iter_mut()
+        .filter(|change| change["type"] == "aws_iam_access_key")
+}
+
+#[test]
+fn rotation_by_create_before_destroy_is_let_through_where_the_options_say_so() {
+    let options = r#"{"secondkey": {"allow_create_before_destroy": true}}"#;
+    check(&plan("replaced-create-first.json"), options, &expect![""]);
+    let false_ = r#"{"secondkey": {"allow_create_before_destroy": false}}"#;
+    assert_eq!(
+        denials(&plan("replaced-create-first.json").to_string(), false_).len(),
+        1
+    );
+    assert_eq!(
+        denials(&plan("two-existing-keys.json").to_string(), options).len(),
+        1
+    );
+}
+
+#[test]
+fn an_input_that_is_no_plan_is_no_pass() {
+    let no_plan = expect![
+        "the input is no Terraform plan of format 1.x, so no access key was counted; give it the output of `terraform show -json PLANFILE`"
+    ];
+    let mut next_format = plan("one-key.json");
+    next_format["format_version"] = json!("2.0");
+    check(&next_format, "{}", &no_plan);
+    let state = plan("two-existing-keys.json")["prior_state"].clone();
+    check(&state, "{}", &no_plan);
+    check(&json!([]), "{}", &no_plan);
+    check(&json!({}), "{}", &no_plan);
+}
+
+#[test]
+fn a_deposed_key_that_the_plan_leaves_alone_counts() {
+    let mut plan = plan("replaced-destroy-first.json");
+    let resources = plan["prior_state"]["values"]["root_module"]["resources"]
+        .as_array_mut()
+        .unwrap();
+    let mut deposed = resources[0].clone();
+    assert_eq!(deposed["address"], "aws_iam_access_key.one");
+    deposed["deposed_key"] = json!("1a2b3c4d");
+    resources.push(deposed);
+    check(
+        &plan,
+        "{}",
+        &expect![[
+            r#"IAM user "deploy" would have 2 active access keys: aws_iam_access_key.one, aws_iam_access_key.one (deposed 1a2b3c4d); keep one, and remove the others or set status = "Inactive" on them"#
+        ]],
+    );
+    let mut destroyed = key_changes(&mut plan).next().unwrap().clone();
+    destroyed["deposed"] = json!("1a2b3c4d");
+    destroyed["change"]["actions"] = json!(["delete"]);
+    destroyed["change"]["after"] = Value::Null;
+    plan["resource_changes"]
+        .as_array_mut()
+        .unwrap()
+        .push(destroyed);
+    check(&plan, "{}", &expect![""]);
+}
+
+#[test]
+fn a_key_whose_status_is_not_told_is_active() {
+    let mut plan = plan("inactive-second.json");
+    check(&plan, "{}", &expect![""]);
+    for change in key_changes(&mut plan) {
+        change["change"]["after"]
+            .as_object_mut()
+            .unwrap()
+            .remove("status");
+    }
+    assert_eq!(denials(&plan.to_string(), "{}").len(), 1);
+}
+
+#[test]
+fn a_long_list_of_keys_is_cut() {
+    let mut plan = plan("count-of-two.json");
+    let mut more = key_changes(&mut plan).next().unwrap().clone();
+    for index in 2..30 {
+        more["index"] = json!(index);
+        more["address"] = json!(format!("aws_iam_access_key.this[{index}]"));
+        plan["resource_changes"]
+            .as_array_mut()
+            .unwrap()
+            .push(more.clone());
+    }
+    let told = denials(&plan.to_string(), "{}").join("\n");
+    assert!(told.contains("would have 30 active access keys"), "{told}");
+    assert!(told.contains(", and 20 more; keep one"), "{told}");
+}
+
+#[test]
+fn text_of_a_plan_forges_no_line() {
+    let text = plan("two-keys-of-a-literal-user.json").to_string();
+    let text = text.replace(
+        "aws_iam_access_key.one",
+        r"aws_iam_access_key.one\r\n::error::\u001b[2J\u2028\u202e",
+    );
+    let told = denials(&text.replace("\"deploy\"", r#""deploy\nok\u0007""#), "{}");
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0]
+            .chars()
+            .all(|letter| letter == ' ' || letter.is_ascii_graphic()),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn without_a_configuration_to_look_up_names_still_tell() {
+    let mut plan = plan("two-keys-of-a-literal-user.json");
+    plan["configuration"] = json!({});
+    assert_eq!(denials(&plan.to_string(), "{}").len(), 1);
+}
