@@ -107,7 +107,7 @@ key_of(change, values, unknown) := {
 	"deposed": object.get(change, "deposed", ""),
 	"module": object.get(change, "module_address", ""),
 	"name": change.name,
-	"index": object.get(change, "index", null),
+	"index": index_of(change.address),
 	"user": user,
 } if {
 	user := known_text(values, unknown, "user")
@@ -210,16 +210,17 @@ reference_graph[[instance.address, concat(".", ["var", name])]] := {[instance.pa
 	some name, expression in call.expressions
 }
 
-reference_graph[[instance.parent, concat(".", [instance.step, name])]] := {[instance.address, term] | some term in terms(output.expression, {}, null)} if {
+reference_graph[[instance.parent, concat(".", [instance.step, name])]] := {[instance.address, term] | some term in terms(output.expression, {}, "")} if {
 	some instance in module_instances
 	some name, output in module_at(instance.address).outputs
 }
 
 name_of(step) := regex.replace(substring(step, count("module."), -1), index, "")
 
-index_of(step) := json.unmarshal(trim_suffix(substring(step, indexof(step, "[") + 1, -1), "]")) if {
-	contains(step, "[")
-} else := null
+# `["blue"]`, `[0]` or nothing, as the address has it.
+index_of(address) := found if {
+	found := regex.find_n(concat("", [index, "$"]), address, 1)[0]
+} else := ""
 
 # What an expression refers to, each as short as it names one user: with the instance's index where it refers to that.
 terms(expression, block, instance) := {indexed(short(reference), references, instance) |
@@ -247,8 +248,7 @@ short(reference) := user if {
 	user := found[0]
 } else := regex.replace(reference, `^(var\.[^\[\]."]+)\.(name|id)$`, "$1")
 
-indexed(term, references, instance) := sprintf("%s[%s]", [term, json.marshal(instance)]) if {
-	instance != null
+indexed(term, references, instance) := concat("", [term, instance]) if {
 	some reference in references
 	regex.match(`^(each|count)\.`, reference)
 	not contains(term, "[")

@@ -266,3 +266,58 @@ fn what_secondkey_has_in_a_member_is_changed_by_stack_sets_only() {
         );
     }
 }
+
+/// A name in the template: given as it is, or as the default of a parameter.
+fn resolved<'a>(template: &'a str, value: &'a str) -> &'a str {
+    let Some(parameter) = value.strip_prefix("!Ref ") else {
+        return value;
+    };
+    let (_, declared) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
+    let (_, default) = declared.split_once("Default: ").unwrap();
+    default.lines().next().unwrap()
+}
+
+#[test]
+fn each_name_that_the_members_template_gives_is_protected() {
+    // What it names not at all begins with `StackSet-secondkey-`, as the README has the stack set named.
+    let Ok(template) = fs::read_to_string(repository("infra/member.yaml")) else {
+        return;
+    };
+    let (parameters, resources) = template.split_once("\nResources:\n").unwrap();
+    let mut roles = 0;
+    for line in resources.lines() {
+        let line = line.trim();
+        let (action, resource) = match line.split_once(": ") {
+            Some(("RoleName", name)) => {
+                roles += 1;
+                (
+                    "iam:DeleteRole",
+                    format!(
+                        "arn:aws:iam::111111111111:role/{}",
+                        resolved(parameters, name)
+                    ),
+                )
+            }
+            Some(("QueueName", name)) => (
+                "sqs:DeleteQueue",
+                format!(
+                    "arn:aws:sqs:us-east-1:111111111111:{}",
+                    resolved(parameters, name)
+                ),
+            ),
+            Some(("Name", name)) => (
+                "events:DeleteRule",
+                format!(
+                    "arn:aws:events:us-east-1:111111111111:rule/{}",
+                    resolved(parameters, name)
+                ),
+            ),
+            _ => continue,
+        };
+        assert!(
+            is_denied(PROTECT, ADMINISTRATOR, None, action, &resource),
+            "{line} is not protected"
+        );
+    }
+    assert!(roles > 0, "the template names no role");
+}
