@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and nobody reads its documentation from outside"
 )]
 
+mod imitation;
 mod plans;
 mod policies;
 mod rule;

@@ -1,11 +1,8 @@
-//! The service control policies: their form, and whom they stop. What AWS makes of a policy is imitated below for the few
-//! operators they use, and refused for any other.
+//! The service control policies: their form, and whom they stop.
 
 use std::fs;
 
-use serde_json::Value;
-use wildmatch::WildMatch;
-
+use crate::imitation::{is_denied, policy, statements, texts};
 use crate::repository;
 
 const CREATE: &str = "deny-create-access-key.json";
@@ -19,68 +16,6 @@ const ROOT: &str = "arn:aws:iam::111111111111:root";
 const STACK_SETS: &str =
     "arn:aws:iam::111111111111:role/stacksets-exec-0123456789abcdef0123456789abcdef";
 const SOME_USER: &str = "arn:aws:iam::111111111111:user/deploy";
-
-fn policy(name: &str) -> Value {
-    let text = fs::read_to_string(repository("infra/guardrails").join(name)).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-fn statements(name: &str) -> Vec<Value> {
-    policy(name)["Statement"].as_array().unwrap().clone()
-}
-
-/// A text, or a list of texts.
-fn texts(value: &Value) -> Vec<&str> {
-    match value {
-        Value::String(text) => vec![text],
-        Value::Array(list) => list.iter().map(|text| text.as_str().unwrap()).collect(),
-        other => panic!("neither a text nor a list of texts: {other}"),
-    }
-}
-
-/// Each of an ARN's six parts is compared by itself, as IAM does.
-fn arn_fits(pattern: &str, arn: &str) -> bool {
-    let mut parts = pattern.splitn(6, ':').zip(arn.splitn(6, ':'));
-    parts.all(|(pattern, part)| WildMatch::new(pattern).matches(part))
-}
-
-fn condition_holds(
-    operator: &str,
-    key: &str,
-    wanted: &[&str],
-    principal: &str,
-    mfa: Option<bool>,
-) -> bool {
-    match (operator, key) {
-        ("ArnNotEquals" | "ArnNotLike", "aws:PrincipalArn") => {
-            !wanted.iter().any(|arn| arn_fits(arn, principal))
-        }
-        // `IfExists`: a request without the key meets the condition.
-        ("BoolIfExists", "aws:MultiFactorAuthPresent") => {
-            mfa.is_none_or(|mfa| wanted == [mfa.to_string()])
-        }
-        other => panic!("no imitation of {other:?}"),
-    }
-}
-
-fn is_denied(name: &str, principal: &str, mfa: Option<bool>, action: &str, resource: &str) -> bool {
-    statements(name).iter().any(|statement| {
-        texts(&statement["Action"]).contains(&action)
-            && texts(&statement["Resource"])
-                .iter()
-                .any(|pattern| *pattern == "*" || arn_fits(pattern, resource))
-            && statement["Condition"]
-                .as_object()
-                .unwrap()
-                .iter()
-                .all(|(operator, keys)| {
-                    let mut keys = keys.as_object().unwrap().iter();
-                    keys.all(|(key, wanted)| {
-                        condition_holds(operator, key, &texts(wanted), principal, mfa)
-                    })
-                })
-    })
-}
 
 #[test]
 fn each_policy_is_of_the_form_that_organizations_takes() {
