@@ -35,7 +35,6 @@ deny contains message if {
 
 is_plan if {
 	startswith(input.format_version, "1.")
-	is_object(input.planned_values)
 	is_object(input.configuration)
 }
 

@@ -47,6 +47,9 @@ ONE, TWO = key("one", OF_DEPLOY), key("two", OF_DEPLOY)
 CASES = {
     "one-key": (None, DEPLOY + ONE, [], {}),
     "two-keys-of-a-literal-user": (None, key("one", '"deploy"') + key("two", '"deploy"'), [], {}),
+    "same-labels": (
+        None, NEW + key("new", OF_NEW) + key("two", OF_NEW) + 'data "aws_iam_user" "new" {\n  user_name = aws_iam_access_key.new.user\n}\n',
+        [], {}),
     "case-differs": (None, key("one", '"Deploy"') + key("two", '"dePLOY"'), [], {}),
     "count-of-two": (None, DEPLOY + key("this", OF_DEPLOY, "count = 2"), [], {}),
     "for-each-of-one-user": (None, NEW + key("this", OF_NEW, 'for_each = toset(["blue", "green"])'), [], {}),

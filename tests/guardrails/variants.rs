@@ -135,3 +135,53 @@ fn without_a_configuration_to_look_up_names_still_tell() {
     plan["configuration"] = json!({});
     assert_eq!(denials(&plan.to_string(), "{}").len(), 1);
 }
+
+#[test]
+fn a_user_is_told_of_once_even_if_a_key_is_replaced_beside() {
+    let mut plan = plan("replaced-create-first.json");
+    let mut other = key_changes(&mut plan).next().unwrap().clone();
+    other["address"] = json!("aws_iam_access_key.two");
+    other["name"] = json!("two");
+    other["change"]["actions"] = json!(["create"]);
+    plan["resource_changes"].as_array_mut().unwrap().push(other);
+    let told = denials(&plan.to_string(), "{}");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("keep one"), "{told:?}");
+}
+
+#[test]
+fn an_inactive_key_that_terraform_forgets_or_leaves_alone_does_not_count() {
+    for name in [
+        "forgotten-key-and-a-new-one.json",
+        "target-leaves-an-existing-key.json",
+    ] {
+        let mut plan = plan(name);
+        for change in key_changes(&mut plan) {
+            if change["address"] == "aws_iam_access_key.one" {
+                change["change"]["before"]["status"] = json!("Inactive");
+            }
+        }
+        let resources = &mut plan["prior_state"]["values"]["root_module"]["resources"];
+        for resource in resources.as_array_mut().unwrap() {
+            resource["values"]["status"] = json!("Inactive");
+        }
+        check(&plan, "{}", &expect![""]);
+    }
+}
+
+#[test]
+fn accounts_made_of_variables_are_not_taken_for_one() {
+    let mut plan = plan("two-accounts.json");
+    for alias in ["aws.red", "aws.blue"] {
+        let expressions = &mut plan["configuration"]["provider_config"][alias]["expressions"];
+        assert!(expressions["assume_role"].is_array());
+        expressions["assume_role"] = json!([{"role_arn": {"references": ["var.role"]}}]);
+    }
+    check(&plan, "{}", &expect![""]);
+    for alias in ["aws.red", "aws.blue"] {
+        let expressions = &mut plan["configuration"]["provider_config"][alias]["expressions"];
+        expressions["assume_role"] =
+            json!([{"role_arn": {"constant_value": "arn:aws:iam::111111111111:role/deploy"}}]);
+    }
+    assert_eq!(denials(&plan.to_string(), "{}").len(), 1);
+}
