@@ -28,6 +28,8 @@ pub mod organization;
 #[cfg(feature = "lambda")]
 pub mod recheck_queue;
 #[cfg(feature = "lambda")]
+pub mod securityhub;
+#[cfg(feature = "lambda")]
 pub mod settings;
 #[cfg(feature = "lambda")]
 pub mod sns;

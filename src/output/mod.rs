@@ -4,6 +4,7 @@
 //! place where it lands. Each output owns its wire structs; the domain types know of none.
 
 pub mod alert_text;
+pub mod asff;
 pub mod chat;
 pub mod commands;
 pub mod digest_text;

@@ -3,4 +3,5 @@
 
 mod cases;
 mod faults;
+mod securityhub;
 mod world;

@@ -10,6 +10,7 @@ use secondkey::detect::key_change::KeyChange;
 use secondkey::detect::policy::Policy;
 use secondkey::detect::text::{bounded, sha256_hex};
 use secondkey::local::ledger::Ledger;
+use secondkey::output::asff::{self, Hub};
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use secondkey::pipeline::message::{Message, read_message, recheck_body};
 use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
@@ -22,6 +23,9 @@ use crate::stack::stack;
 
 /// The longest message that SNS, SQS and EventBridge each take, in bytes.
 const LONGEST_MESSAGE: usize = 256 * 1024;
+
+/// The longest finding that Security Hub takes, in bytes.
+const LONGEST_FINDING: usize = 240_000;
 
 /// How many keys a user makes and deletes one after the other, to fill the record.
 pub(super) const MANY_KEYS: u32 = 12;
@@ -209,7 +213,14 @@ pub(super) fn check_sizes(outputs: &mut Outputs, sent: &Sent) {
         outputs.check("EventBridge detail", detail);
         outputs.check("EventBridge entry", &entry.to_string());
         assert!(!detail.contains('\n') && entry.to_string().len() < LONGEST_MESSAGE);
-        assert!(serde_json::from_str::<Value>(detail).is_ok());
+        let alert: Value = serde_json::from_str(detail).unwrap();
+        let hub = Hub {
+            account: "123456789012".to_owned(),
+            region: REGION.to_owned(),
+        };
+        let finding = serde_json::to_string(&asff::finding(&alert, &hub).unwrap()).unwrap();
+        outputs.check("Security Hub finding", &finding);
+        assert!(!finding.contains('\n') && finding.len() < LONGEST_FINDING);
     }
     outputs.check("SQS re-check", &sent.recheck);
     assert!(sent.recheck.len() < LONGEST_MESSAGE);

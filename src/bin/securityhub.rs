@@ -1,0 +1,53 @@
+//! The forwarder to Security Hub as a Lambda function: settings, clients, the runtime's loop.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use secondkey::aws::accounts::Accounts;
+use secondkey::aws::log;
+use secondkey::aws::securityhub::settings::SecurityHubSettings;
+use secondkey::aws::securityhub::{Forwarder, handle};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(
+    clippy::print_stderr,
+    reason = "what is wrong with the settings is said before there is a log"
+)]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("securityhub: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
+    let settings = SecurityHubSettings::from_env()?;
+    log::init(settings.log_level);
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(20))
+        .build();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .load()
+        .await;
+    let forwarder = Forwarder {
+        accounts: Accounts::new(config, settings.account.clone(), settings.member_role),
+        account: settings.account,
+        region: settings.region,
+        import: settings.import,
+    };
+
+    let forwarder = &forwarder;
+    run(service_fn(|event: LambdaEvent<Value>| {
+        handle(forwarder, event.payload)
+    }))
+    .await
+}

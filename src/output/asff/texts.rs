@@ -1,0 +1,309 @@
+//! The readable parts of a finding in ASFF. Who reads them where is not known, so they are made like plain text's: what
+//! cannot be seen is shown, and nothing becomes a link.
+
+use std::collections::BTreeMap;
+
+use crate::output::asff::Recommendation;
+use crate::output::asff::alert::{Actor, Alert, Finding};
+use crate::output::escape::for_plain_text;
+use crate::output::time::{readable, rfc3339};
+
+/// The longest name, id or account that is shown, in characters.
+pub(super) const LONGEST_NAME: usize = 100;
+
+/// The longest text of no fixed form, in characters.
+const LONGEST_TEXT: usize = 200;
+
+/// The longest command that is shown, in characters.
+const LONGEST_COMMAND: usize = 200;
+
+const LONGEST_TITLE: usize = 256;
+const LONGEST_DESCRIPTION: usize = 1_024;
+const LONGEST_RECOMMENDATION: usize = 512;
+const LONGEST_FIELD: usize = 2_048;
+
+const ABOUT_ROTATION: &str =
+    "https://docs.aws.amazon.com/IAM/latest/UserGuide/id-credentials-access-keys-update.html";
+
+/// `text` made safe, cut to `longest` characters, and never blank, which Security Hub refuses.
+pub(super) fn shown(text: &str, longest: usize) -> String {
+    let shown = for_plain_text(text, longest);
+    if shown.trim().is_empty() {
+        return "(empty)".to_owned();
+    }
+    shown
+}
+
+/// What it is about. The same in every alert of a finding.
+pub(super) fn title(alert: &Alert) -> String {
+    let finding = &alert.finding;
+    let user = if finding.is_root {
+        "root".to_owned()
+    } else {
+        shown(&finding.user, LONGEST_NAME)
+    };
+    let account = shown(&finding.account, LONGEST_NAME);
+    within(
+        LONGEST_TITLE,
+        format!("Second active access key: {user} ({account})"),
+    )
+}
+
+/// What is known, the most important first; what does not fit any more is left out.
+pub(super) fn description(alert: &Alert) -> String {
+    let finding = &alert.finding;
+    let sentences = if finding.status == "closed" {
+        closed(finding)
+    } else {
+        open(alert)
+    };
+    fitting(LONGEST_DESCRIPTION, sentences)
+}
+
+fn open(alert: &Alert) -> Vec<String> {
+    let finding = &alert.finding;
+    let active: Vec<String> = finding
+        .keys
+        .iter()
+        .filter(|key| key.status == "Active")
+        .map(|key| shown(&key.id, LONGEST_NAME))
+        .collect();
+    let keys = if active.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", active.join(", "))
+    };
+    let mut sentences = vec![format!(
+        "{} has two active access keys since {}{keys}.",
+        whose(finding),
+        readable(finding.opened_at)
+    )];
+    if finding.status == "suppressed" {
+        sentences.push("An exemption covers it.".to_owned());
+    }
+    if !finding.confirmed {
+        let why = finding.could_not_list.as_deref();
+        sentences.push(why.map_or_else(
+            || "Not confirmed by a listing yet.".to_owned(),
+            |why| {
+                format!(
+                    "Not confirmed: could not list the keys ({}).",
+                    shown(why, LONGEST_TEXT)
+                )
+            },
+        ));
+    }
+    let reasons: Vec<String> = finding
+        .severity_reasons
+        .iter()
+        .map(|reason| severity_reason(reason))
+        .collect();
+    if !reasons.is_empty() {
+        let severity = shown(&finding.severity, LONGEST_NAME);
+        sentences.push(format!("{severity} because {}.", reasons.join("; ")));
+    }
+    if let (Some(opener), Some(actor)) = (&finding.opener, &finding.actor) {
+        sentences.push(format!(
+            "{} was {} by {}.",
+            shown(&opener.key, LONGEST_NAME),
+            shown(&opener.how, LONGEST_NAME),
+            who(actor)
+        ));
+    }
+    sentences.extend(
+        alert
+            .window_ends_at
+            .map(|at| format!("The rotation window ends {}.", readable(at))),
+    );
+    sentences
+}
+
+fn closed(finding: &Finding) -> Vec<String> {
+    let reason = finding.close_reason.as_deref().unwrap_or("not known");
+    let until = finding
+        .closed_at
+        .map(|at| format!(" until {}", readable(at)))
+        .unwrap_or_default();
+    let (whose, since) = (whose(finding), readable(finding.opened_at));
+    let mut sentences = vec![if reason == "never_confirmed" {
+        format!("{whose} was thought to have two active access keys since {since}{until}.")
+    } else {
+        format!("{whose} had two active access keys since {since}{until}.")
+    }];
+    sentences.push(format!("Closed: {}.", words(reason)));
+    sentences.extend(
+        finding
+            .closed_by
+            .as_ref()
+            .map(|actor| format!("It was ended by {}.", who(actor))),
+    );
+    sentences
+}
+
+fn whose(finding: &Finding) -> String {
+    let account = shown(&finding.account, LONGEST_NAME);
+    if finding.is_root {
+        format!("The root user of account {account}")
+    } else {
+        let user = shown(&finding.user, LONGEST_NAME);
+        format!("IAM user {user} of account {account}")
+    }
+}
+
+fn who(actor: &Actor) -> String {
+    let name = [&actor.arn, &actor.invoked_by, &actor.name, &actor.kind];
+    let name = name.into_iter().flatten().next();
+    let mut words = name.map_or("somebody unknown".to_owned(), |name| {
+        shown(name, LONGEST_TEXT)
+    });
+    if let Some(source_ip) = &actor.source_ip {
+        words += &format!(" from {}", shown(source_ip, LONGEST_NAME));
+    }
+    if let Some(user_agent) = &actor.user_agent {
+        words += &format!(" with {}", shown(user_agent, LONGEST_TEXT));
+    }
+    words
+}
+
+/// What to do, with the commands where they can be pasted as they stand.
+pub(super) fn remediation(alert: &Alert) -> Recommendation {
+    let finding = &alert.finding;
+    let mut sentences = vec![];
+    if let Some(retire) = &alert.retire {
+        let why = match retire.reason.as_str() {
+            "never_used" => "it was never used".to_owned(),
+            "least_recently_used" => "it was used longer ago than the other".to_owned(),
+            "oldest" => "it is the older one".to_owned(),
+            other => words(other),
+        };
+        let key = shown(&retire.key, LONGEST_NAME);
+        sentences.push(format!("Retire {key}: {why}."));
+        sentences.extend(advice(finding, &retire.key));
+    } else if finding.status != "closed" {
+        sentences.push("Ask who uses the keys; deactivate one, never both.".to_owned());
+    }
+    if finding.is_root {
+        sentences.push("Root's keys are reached only as root: Security credentials.".to_owned());
+    }
+    for command in &alert.commands {
+        let purpose = match command.purpose.as_str() {
+            "deactivate" => "Deactivate it",
+            "roll_back" => "If something fails without it",
+            "delete" => "Once nothing has failed for some days",
+            _ => continue,
+        };
+        if shown(&command.command, LONGEST_COMMAND) == command.command {
+            sentences.push(format!("{purpose}: `{}`.", command.command));
+        }
+    }
+    if sentences.is_empty() {
+        sentences.push("Nothing is left to do.".to_owned());
+    }
+    Recommendation {
+        text: fitting(LONGEST_RECOMMENDATION, sentences),
+        url: ABOUT_ROTATION,
+    }
+}
+
+/// What may make it wrong to retire `key`: it is unused because it is new, or nobody meant the other to be made.
+fn advice(finding: &Finding, key: &str) -> Option<String> {
+    let opener = finding.opener.as_ref()?;
+    if opener.key == key {
+        let is_new = opener.how == "created";
+        return is_new.then(|| {
+            "It is new: in a rotation, switch to it first and retire the other one.".to_owned()
+        });
+    }
+    let other = shown(&opener.key, LONGEST_NAME);
+    Some(format!(
+        "If nobody on your side made {other} active, deactivate that one instead, at once."
+    ))
+}
+
+/// What ASFF has no place for, under names of our own.
+pub(super) fn product_fields(alert: &Alert) -> BTreeMap<&'static str, String> {
+    let finding = &alert.finding;
+    let actor = finding.actor.as_ref();
+    let of_actor = |field: fn(&Actor) -> &Option<String>| actor.and_then(|it| field(it).clone());
+    let reasons = finding.severity_reasons.join(",");
+    [
+        ("secondkey/finding_id", Some(finding.id.clone())),
+        ("secondkey/account", Some(finding.account.clone())),
+        ("secondkey/user", Some(finding.user.clone())),
+        ("secondkey/status", Some(finding.status.clone())),
+        ("secondkey/confirmed", Some(finding.confirmed.to_string())),
+        ("secondkey/severity", Some(finding.severity.clone())),
+        ("secondkey/severity_reasons", Some(reasons)),
+        ("secondkey/sequence", Some(alert.sequence.to_string())),
+        ("secondkey/audit_hash", alert.audit_hash.clone()),
+        (
+            "secondkey/rotation_window_ends_at",
+            alert.window_ends_at.map(rfc3339),
+        ),
+        ("secondkey/found_by", finding.found_by.clone()),
+        ("secondkey/close_reason", finding.close_reason.clone()),
+        ("secondkey/actor_arn", of_actor(|actor| &actor.arn)),
+        (
+            "secondkey/actor_source_ip",
+            of_actor(|actor| &actor.source_ip),
+        ),
+        (
+            "secondkey/actor_user_agent",
+            of_actor(|actor| &actor.user_agent),
+        ),
+        (
+            "secondkey/event_id",
+            finding
+                .opener
+                .as_ref()
+                .and_then(|opener| opener.event_id.clone()),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+    .map(|(name, value)| (name, within(LONGEST_FIELD, shown(&value, LONGEST_FIELD))))
+    .collect()
+}
+
+fn severity_reason(word: &str) -> String {
+    match word {
+        "root" => "the keys are root's".to_owned(),
+        "outlived_window" => "the rotation window is over".to_owned(),
+        "untrusted_actor" => {
+            "whoever made the key active is neither the user nor a trusted actor".to_owned()
+        }
+        "dormant_key" => "the key had been inactive for over 30 days".to_owned(),
+        other => words(other),
+    }
+}
+
+/// A word of JSON as words.
+fn words(word: &str) -> String {
+    shown(&word.replace('_', " "), LONGEST_NAME)
+}
+
+/// As many of `sentences` from the first on as have room in `longest` bytes; the first at any rate, cut.
+fn fitting(longest: usize, sentences: Vec<String>) -> String {
+    let mut sentences = sentences.into_iter();
+    let mut text = within(longest, sentences.next().unwrap_or_default());
+    for sentence in sentences {
+        if text.len() + 1 + sentence.len() <= longest {
+            text = format!("{text} {sentence}");
+        }
+    }
+    text
+}
+
+/// `text` within `longest` bytes. The limits are in characters of an unknown kind, and no kind is shorter than a byte.
+fn within(longest: usize, text: String) -> String {
+    if text.len() <= longest {
+        return text;
+    }
+    let end = '…';
+    let room = longest.saturating_sub(end.len_utf8());
+    text.char_indices()
+        .take_while(|(start, character)| start + character.len_utf8() <= room)
+        .map(|(_, character)| character)
+        .chain([end])
+        .collect()
+}

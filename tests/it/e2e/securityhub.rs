@@ -1,0 +1,195 @@
+//! Findings in Security Hub: the forwarder on events as the bus delivers them, moto's Security Hub in two accounts.
+
+use aws_config::SdkConfig;
+use aws_sdk_securityhub::types::{AwsSecurityFinding, RecordState};
+use secondkey::aws::accounts::{Accounts, MemberRole};
+use secondkey::aws::securityhub::settings::Import;
+use secondkey::aws::securityhub::{Forwarder, handle};
+use serde_json::{Value, json};
+
+use crate::stack::clients::{REGION, config};
+use crate::stack::proxy::{Fault, Proxy};
+use crate::stack::server::{Server, start_moto};
+use crate::stack::wiring::ACCOUNT;
+
+const MEMBER: &str = "444455556666";
+
+/// A Security Hub of its own per test, for moto's can neither be asked for one account's findings nor be emptied.
+struct Hubs {
+    proxy: Proxy,
+    config: SdkConfig,
+    accounts: Accounts,
+    _moto: Server,
+}
+
+impl Hubs {
+    async fn new() -> Self {
+        let moto = tokio::task::spawn_blocking(|| start_moto(&[]))
+            .await
+            .unwrap();
+        let config = config(&moto.url).await;
+        Self {
+            proxy: Proxy::start(&moto.url),
+            accounts: accounts(config.clone()),
+            config,
+            _moto: moto,
+        }
+    }
+
+    async fn forwarder(&self, import: Import) -> Forwarder {
+        Forwarder {
+            accounts: accounts(config(&self.proxy.url).await),
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            import,
+        }
+    }
+
+    /// What the Security Hub of `account` holds.
+    async fn of(&self, account: &str) -> Vec<AwsSecurityFinding> {
+        let config = match account {
+            ACCOUNT => self.config.clone(),
+            other => self.accounts.config(other).await.unwrap(),
+        };
+        let client = aws_sdk_securityhub::Client::new(&config);
+        let answer = client.get_findings().send().await.unwrap();
+        answer.findings.unwrap_or_default()
+    }
+}
+
+fn accounts(config: SdkConfig) -> Accounts {
+    let role = MemberRole {
+        arn: "arn:aws:iam::{account}:role/secondkey-audit".to_owned(),
+        external_id: Some("external".to_owned()),
+    };
+    Accounts::new(config, ACCOUNT.to_owned(), Some(role))
+}
+
+/// An event of the finding of `user` in `account`, as EventBridge delivers it.
+fn event(kind: &str, account: &str, user: &str, sequence: u64) -> Value {
+    let (status, second_key) = match kind {
+        "Closed" => ("closed", "Inactive"),
+        _ => ("open", "Active"),
+    };
+    json!({
+        "version": "0", "id": "c2b9a8f0", "source": "secondkey", "account": ACCOUNT, "region": REGION, "resources": [],
+        "detail-type": format!("Second Active Access Key {kind}"), "time": "2026-01-01T00:00:00Z",
+        "detail": {
+            "version": "1", "kind": kind.to_lowercase(), "sequence": sequence, "audit_hash": "5e7a",
+            "at": format!("2026-01-01T00:{sequence:02}:00Z"), "rotation_window_ends_at": "2026-01-02T00:00:00Z",
+            "finding": {"id": format!("{account}/{user}/1"), "account": account, "user": user, "is_root": false,
+                "status": status, "confirmed": true, "severity": "MEDIUM", "severity_reasons": [],
+                "opened_at": "2026-01-01T00:00:00Z", "detected_at": "2026-01-01T00:00:30Z",
+                "keys": [{"id": "AKIAOLD", "status": "Active", "created": null},
+                    {"id": "AKIANEW", "status": second_key, "created": "2026-01-01T00:00:00Z"}]},
+        },
+    })
+}
+
+fn state(finding: &AwsSecurityFinding) -> (Option<&str>, Option<&RecordState>) {
+    (finding.id(), finding.record_state())
+}
+
+#[tokio::test]
+async fn a_members_finding_is_imported_updated_and_archived_in_its_own_security_hub() {
+    let hubs = Hubs::new().await;
+    let forwarder = hubs.forwarder(Import::Members).await;
+    for (kind, sequence) in [("Opened", 1), ("Updated", 2)] {
+        let event = event(kind, MEMBER, "alice", sequence);
+        handle(&forwarder, event).await.unwrap();
+    }
+    let product = format!("arn:aws:securityhub:{REGION}:{MEMBER}:product/{MEMBER}/default");
+    let id = format!("{product}/secondkey/{MEMBER}/alice/1");
+    let findings = hubs.of(MEMBER).await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let finding = &findings[0];
+    assert_eq!(state(finding), (Some(&*id), Some(&RecordState::Active)));
+    assert_eq!(finding.product_arn(), Some(&*product));
+    assert_eq!(finding.aws_account_id(), Some(MEMBER));
+    assert_eq!(finding.created_at(), Some("2026-01-01T00:00:00Z"));
+    assert_eq!(finding.updated_at(), Some("2026-01-01T00:02:00.002Z"));
+    assert!(finding.workflow().is_none());
+    let key = finding.resources()[2].details().unwrap();
+    let key = key.aws_iam_access_key().unwrap();
+    assert_eq!(key.access_key_id(), Some("AKIANEW"));
+
+    // Another's finding in the same Security Hub is not touched.
+    let other = event("Opened", MEMBER, "bob", 1);
+    handle(&forwarder, other).await.unwrap();
+    let closed = event("Closed", MEMBER, "alice", 3);
+    handle(&forwarder, closed).await.unwrap();
+    let findings = hubs.of(MEMBER).await;
+    let states: Vec<_> = findings.iter().map(state).collect();
+    let other = format!("{product}/secondkey/{MEMBER}/bob/1");
+    assert_eq!(
+        states,
+        [
+            (Some(&*id), Some(&RecordState::Archived)),
+            (Some(&*other), Some(&RecordState::Active))
+        ]
+    );
+    assert_eq!(
+        findings[0].compliance().unwrap().status().unwrap().as_str(),
+        "PASSED"
+    );
+    assert_eq!(hubs.of(ACCOUNT).await, []);
+}
+
+#[tokio::test]
+async fn where_imports_are_central_the_finding_names_the_member() {
+    let hubs = Hubs::new().await;
+    let forwarder = hubs.forwarder(Import::Central).await;
+    let opened = event("Opened", MEMBER, "alice", 1);
+    handle(&forwarder, opened).await.unwrap();
+    let findings = hubs.of(ACCOUNT).await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let finding = &findings[0];
+    assert_eq!(finding.aws_account_id(), Some(ACCOUNT));
+    let product = format!("arn:aws:securityhub:{REGION}:{ACCOUNT}:product/{ACCOUNT}/default");
+    assert_eq!(finding.product_arn(), Some(&*product));
+    let account = format!("AWS::::Account:{MEMBER}");
+    let named = finding.resources().last().unwrap().id();
+    assert_eq!(named, Some(&*account));
+    assert_eq!(
+        finding.product_fields().unwrap()["secondkey/account"],
+        MEMBER
+    );
+    assert_eq!(hubs.of(MEMBER).await, []);
+}
+
+#[tokio::test]
+async fn a_finding_that_security_hub_does_not_take_is_an_error_until_it_does() {
+    let hubs = Hubs::new().await;
+    let forwarder = hubs.forwarder(Import::Members).await;
+    let refused = r#"{"FailedCount": 1, "SuccessCount": 0, "FailedFindings": [{"Id": "1", "ErrorCode": "InvalidAccess",
+        "ErrorMessage": "not enabled"}]}"#;
+    for (status, body) in [
+        (200, refused),
+        (403, r#"{"Code": "AccessDeniedException", "Message": "no"}"#),
+    ] {
+        hubs.proxy.set(Fault {
+            part: "/findings/import",
+            status,
+            body,
+            times: 1,
+        });
+        let error = handle(&forwarder, event("Opened", ACCOUNT, "alice", 1)).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("could not be imported"), "{error}");
+        assert_eq!(hubs.of(ACCOUNT).await, []);
+    }
+    assert_eq!(hubs.proxy.refused(), 2);
+    handle(&forwarder, event("Opened", ACCOUNT, "alice", 1))
+        .await
+        .unwrap();
+    assert_eq!(hubs.of(ACCOUNT).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_id_that_is_none_reaches_no_service() {
+    let hubs = Hubs::new().await;
+    let forwarder = hubs.forwarder(Import::Members).await;
+    let event = event("Opened", "444455556666:role/x", "alice", 1);
+    handle(&forwarder, event).await.unwrap_err();
+    assert_eq!(hubs.proxy.take_bodies(), [] as [String; 0]);
+}
