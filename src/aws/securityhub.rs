@@ -12,7 +12,8 @@ use tracing::{error, info};
 
 use crate::aws::accounts::{AccountError, Accounts};
 use crate::aws::errors::{is_throttling, service_error};
-use crate::output::asff::{AsffFinding, Hub, finding};
+use crate::output::asff::wire::AsffFinding;
+use crate::output::asff::{Hub, finding};
 use crate::pipeline::error::ServiceError;
 
 mod finding;
@@ -97,7 +98,7 @@ pub async fn handle(forwarder: &Forwarder, payload: Value) -> anyhow::Result<Val
 impl Forwarder {
     /// The Security Hub that takes the finding of `alert`. The product of an account takes findings only from that account.
     fn hub(&self, alert: &Value) -> Hub {
-        let member = alert["finding"]["account"].as_str();
+        let member = alert.pointer("/finding/account").and_then(Value::as_str);
         let account = match (self.import, member) {
             (Import::Members, Some(member)) => member,
             (Import::Members, None) | (Import::Central, _) => &self.account,

@@ -3,177 +3,30 @@
 //!
 //! Source of the format and its limits: Security Hub API reference, `AwsSecurityFinding`.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::detect::text::sha256_hex;
 use crate::output::asff::alert::Alert;
+use crate::output::asff::product_fields::product_fields;
 use crate::output::asff::resources::resources;
-use crate::output::asff::texts::{description, product_fields, remediation, title};
+use crate::output::asff::texts::{description, remediation, title};
+use crate::output::asff::wire::{
+    AsffFinding, Compliance, FindingProviderFields, Remediation, Severity, Workflow,
+};
 use crate::output::time::rfc3339;
 
 mod alert;
+mod product_fields;
 mod resources;
 mod texts;
+pub mod wire;
 
 /// Who makes the findings: with the product's ARN it tells them from others of the account.
 pub const GENERATOR: &str = "secondkey";
 
 /// The longest id of a finding of ours that stands in an id of ASFF as it is, in bytes; the whole may have 512.
 const LONGEST_ID: usize = 300;
-
-/// A finding in ASFF. What is not known is left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct AsffFinding {
-    /// `2018-10-08`.
-    pub schema_version: &'static str,
-    /// The same in every alert of a finding, for one hub.
-    pub id: String,
-    /// The account's own product, under which it may import.
-    pub product_arn: String,
-    /// `secondkey`.
-    pub product_name: &'static str,
-    /// `secondkey`.
-    pub generator_id: &'static str,
-    /// The account that imports.
-    pub aws_account_id: String,
-    /// Since when two keys are active.
-    pub created_at: String,
-    /// When the alert was made; its milliseconds are the alert's place among those of one second.
-    pub updated_at: String,
-    /// When secondkey saw it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_observed_at: Option<String>,
-    /// When the alert was made.
-    pub last_observed_at: String,
-    /// At most 256 bytes.
-    pub title: String,
-    /// At most 1,024 bytes.
-    pub description: String,
-    /// What to do.
-    pub remediation: Remediation,
-    /// What ASFF has no place for.
-    pub product_fields: BTreeMap<&'static str, String>,
-    /// The user, the keys, the account.
-    pub resources: Vec<Resource>,
-    /// Whether the user keeps to one active key.
-    pub compliance: Compliance,
-    /// Where the work on it is.
-    pub workflow: Workflow,
-    /// `ACTIVE` or `ARCHIVED`.
-    pub record_state: &'static str,
-    /// Severity and types, which a provider gives here and leaves to the customer elsewhere.
-    pub finding_provider_fields: FindingProviderFields,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Remediation {
-    /// What to do.
-    pub recommendation: Recommendation,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Recommendation {
-    /// At most 512 bytes.
-    pub text: String,
-    /// AWS's page about it.
-    pub url: &'static str,
-}
-
-/// Whether a rule is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Compliance {
-    /// `FAILED` or `PASSED`.
-    pub status: &'static str,
-}
-
-/// Where the work on a finding is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Workflow {
-    /// `NEW`, `RESOLVED` or `SUPPRESSED`.
-    pub status: &'static str,
-}
-
-/// What the provider thinks of a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct FindingProviderFields {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What it is, in ASFF's taxonomy.
-    pub types: Vec<&'static str>,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Severity {
-    /// `MEDIUM`, `HIGH` or `CRITICAL`.
-    pub label: &'static str,
-}
-
-/// What a finding is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Resource {
-    /// `AwsIamUser`, `AwsIamAccessKey` or `AwsAccount`.
-    #[serde(rename = "Type")]
-    pub kind: &'static str,
-    /// The ARN, where it is known.
-    pub id: String,
-    /// `aws`, `aws-cn`, …
-    pub partition: &'static str,
-    /// More of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<Details>,
-}
-
-/// More of a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum Details {
-    /// Of a user.
-    AwsIamUser(UserDetails),
-    /// Of a key.
-    AwsIamAccessKey(KeyDetails),
-}
-
-/// More of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct UserDetails {
-    /// The name.
-    pub user_name: String,
-}
-
-/// More of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct KeyDetails {
-    /// Its id.
-    pub access_key_id: String,
-    /// The account that it is of.
-    pub account_id: String,
-    /// The user that it is of.
-    pub principal_name: String,
-    /// `IAMUser` or `Root`.
-    pub principal_type: &'static str,
-    /// `Active` or `Inactive`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<&'static str>,
-    /// When it was created.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<String>,
-}
 
 /// The Security Hub that a finding is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use aws_sdk_securityhub::types::{
     ResourceDetails,
 };
 
-use crate::output::asff;
+use crate::output::asff::wire;
 
 /// `finding` to import, without its workflow: Security Hub keeps that by itself and ignores ours once it has the finding;
 /// and one that came in as suppressed would stay hidden after its exemption has ended.
-pub(super) fn to_sdk(finding: &asff::AsffFinding) -> AwsSecurityFinding {
+pub(super) fn to_sdk(finding: &wire::AsffFinding) -> AwsSecurityFinding {
     let provided = &finding.finding_provider_fields;
     let severity = FindingProviderSeverity::builder().label(provided.severity.label.into());
     let recommendation = &finding.remediation.recommendation;
@@ -60,7 +60,7 @@ pub(super) fn to_sdk(finding: &asff::AsffFinding) -> AwsSecurityFinding {
         .build()
 }
 
-fn resource(resource: &asff::Resource) -> Resource {
+fn resource(resource: &wire::Resource) -> Resource {
     Resource::builder()
         .r#type(resource.kind)
         .id(&resource.id)
@@ -69,14 +69,14 @@ fn resource(resource: &asff::Resource) -> Resource {
         .build()
 }
 
-fn details(details: &asff::Details) -> ResourceDetails {
+fn details(details: &wire::Details) -> ResourceDetails {
     match details {
-        asff::Details::AwsIamUser(user) => ResourceDetails::builder().aws_iam_user(
+        wire::Details::AwsIamUser(user) => ResourceDetails::builder().aws_iam_user(
             AwsIamUserDetails::builder()
                 .user_name(&user.user_name)
                 .build(),
         ),
-        asff::Details::AwsIamAccessKey(key) => ResourceDetails::builder().aws_iam_access_key(
+        wire::Details::AwsIamAccessKey(key) => ResourceDetails::builder().aws_iam_access_key(
             AwsIamAccessKeyDetails::builder()
                 .access_key_id(&key.access_key_id)
                 .account_id(&key.account_id)

@@ -2,7 +2,7 @@
 
 use crate::output::asff::alert::{Finding, Key};
 use crate::output::asff::texts::{LONGEST_NAME, shown};
-use crate::output::asff::{Details, KeyDetails, Resource, UserDetails};
+use crate::output::asff::wire::{Details, KeyDetails, Resource, UserDetails};
 use crate::output::time::rfc3339;
 
 /// The most keys of a finding; it may have 32 resources in all.

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::output::asff::wire::Details;
 use crate::output::hostile::first_unseen;
 use crate::output::json_v1;
 use crate::output::testing::{

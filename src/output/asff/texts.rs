@@ -1,12 +1,10 @@
 //! The readable parts of a finding in ASFF. Who reads them where is not known, so they are made like plain text's: what
 //! cannot be seen is shown, and nothing becomes a link.
 
-use std::collections::BTreeMap;
-
-use crate::output::asff::Recommendation;
 use crate::output::asff::alert::{Actor, Alert, Finding};
+use crate::output::asff::wire::Recommendation;
 use crate::output::escape::for_plain_text;
-use crate::output::time::{readable, rfc3339};
+use crate::output::time::readable;
 
 /// The longest name, id or account that is shown, in characters.
 pub(super) const LONGEST_NAME: usize = 100;
@@ -20,7 +18,6 @@ const LONGEST_COMMAND: usize = 200;
 const LONGEST_TITLE: usize = 256;
 const LONGEST_DESCRIPTION: usize = 1_024;
 const LONGEST_RECOMMENDATION: usize = 512;
-const LONGEST_FIELD: usize = 2_048;
 
 const ABOUT_ROTATION: &str =
     "https://docs.aws.amazon.com/IAM/latest/UserGuide/id-credentials-access-keys-update.html";
@@ -153,16 +150,16 @@ fn whose(finding: &Finding) -> String {
 fn who(actor: &Actor) -> String {
     let name = [&actor.arn, &actor.invoked_by, &actor.name, &actor.kind];
     let name = name.into_iter().flatten().next();
-    let mut words = name.map_or("somebody unknown".to_owned(), |name| {
+    let name = name.map_or("somebody unknown".to_owned(), |name| {
         shown(name, LONGEST_TEXT)
     });
-    if let Some(source_ip) = &actor.source_ip {
-        words += &format!(" from {}", shown(source_ip, LONGEST_NAME));
-    }
-    if let Some(user_agent) = &actor.user_agent {
-        words += &format!(" with {}", shown(user_agent, LONGEST_TEXT));
-    }
-    words
+    let with = |word: &str, text: &Option<String>, longest: usize| {
+        let text = text.as_deref().map(|text| shown(text, longest));
+        text.map_or_else(String::new, |text| format!(" {word} {text}"))
+    };
+    let from = with("from", &actor.source_ip, LONGEST_NAME);
+    let agent = with("with", &actor.user_agent, LONGEST_TEXT);
+    format!("{name}{from}{agent}")
 }
 
 /// What to do, with the commands where they can be pasted as they stand.
@@ -220,51 +217,6 @@ fn advice(finding: &Finding, key: &str) -> Option<String> {
     ))
 }
 
-/// What ASFF has no place for, under names of our own.
-pub(super) fn product_fields(alert: &Alert) -> BTreeMap<&'static str, String> {
-    let finding = &alert.finding;
-    let actor = finding.actor.as_ref();
-    let of_actor = |field: fn(&Actor) -> &Option<String>| actor.and_then(|it| field(it).clone());
-    let reasons = finding.severity_reasons.join(",");
-    [
-        ("secondkey/finding_id", Some(finding.id.clone())),
-        ("secondkey/account", Some(finding.account.clone())),
-        ("secondkey/user", Some(finding.user.clone())),
-        ("secondkey/status", Some(finding.status.clone())),
-        ("secondkey/confirmed", Some(finding.confirmed.to_string())),
-        ("secondkey/severity", Some(finding.severity.clone())),
-        ("secondkey/severity_reasons", Some(reasons)),
-        ("secondkey/sequence", Some(alert.sequence.to_string())),
-        ("secondkey/audit_hash", alert.audit_hash.clone()),
-        (
-            "secondkey/rotation_window_ends_at",
-            alert.window_ends_at.map(rfc3339),
-        ),
-        ("secondkey/found_by", finding.found_by.clone()),
-        ("secondkey/close_reason", finding.close_reason.clone()),
-        ("secondkey/actor_arn", of_actor(|actor| &actor.arn)),
-        (
-            "secondkey/actor_source_ip",
-            of_actor(|actor| &actor.source_ip),
-        ),
-        (
-            "secondkey/actor_user_agent",
-            of_actor(|actor| &actor.user_agent),
-        ),
-        (
-            "secondkey/event_id",
-            finding
-                .opener
-                .as_ref()
-                .and_then(|opener| opener.event_id.clone()),
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
-    .map(|(name, value)| (name, within(LONGEST_FIELD, shown(&value, LONGEST_FIELD))))
-    .collect()
-}
-
 fn severity_reason(word: &str) -> String {
     match word {
         "root" => "the keys are root's".to_owned(),
@@ -295,7 +247,7 @@ fn fitting(longest: usize, sentences: Vec<String>) -> String {
 }
 
 /// `text` within `longest` bytes. The limits are in characters of an unknown kind, and no kind is shorter than a byte.
-fn within(longest: usize, text: String) -> String {
+pub(super) fn within(longest: usize, text: String) -> String {
     if text.len() <= longest {
         return text;
     }
