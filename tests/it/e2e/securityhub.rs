@@ -14,6 +14,10 @@ use crate::stack::wiring::ACCOUNT;
 
 const MEMBER: &str = "444455556666";
 
+/// What the SDK, built without optimisation, needs to read the details of a resource: they are 30 KB, and copied for each of
+/// the kinds that there are. Writing them takes no more than a thread has.
+const STACK_TO_READ: usize = 32 * 1024 * 1024;
+
 /// A Security Hub of its own per test, for moto's can neither be asked for one account's findings nor be emptied.
 struct Hubs {
     proxy: Proxy,
@@ -51,10 +55,18 @@ impl Hubs {
             ACCOUNT => self.config.clone(),
             other => self.accounts.config(other).await.unwrap(),
         };
-        let client = aws_sdk_securityhub::Client::new(&config);
-        let answer = client.get_findings().send().await.unwrap();
-        answer.findings.unwrap_or_default()
+        let read = std::thread::Builder::new()
+            .stack_size(STACK_TO_READ)
+            .spawn(move || findings(&config));
+        read.unwrap().join().unwrap()
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn findings(config: &SdkConfig) -> Vec<AwsSecurityFinding> {
+    let client = aws_sdk_securityhub::Client::new(config);
+    let answer = client.get_findings().send().await.unwrap();
+    answer.findings.unwrap_or_default()
 }
 
 fn accounts(config: SdkConfig) -> Accounts {
