@@ -87,7 +87,7 @@ async fn all_is_right_in_the_end_whatever_fails_on_the_way() {
         ("SETTLE_SECONDS", SETTLE_SECONDS.to_string()),
     ];
     environment.extend(wiring.environment());
-    let bootstrap = build::detector().await;
+    let bootstrap = build::function("detector").await;
     moto.set(true);
     dynamodb.set(true);
     let mut detectors = Detectors::start(

@@ -82,7 +82,7 @@ impl World {
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        let function = Emulator::start(&build::detector().await, &environment).await;
+        let function = Emulator::start(&build::function("detector").await, &environment).await;
         Self {
             iam,
             sqs,

@@ -1,6 +1,7 @@
-//! The release binary of the detector, built as it is deployed.
+//! The functions' bootstraps, built by `sam build` as they are deployed.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -14,36 +15,62 @@ pub fn target_folder() -> PathBuf {
         .to_owned()
 }
 
-/// The detector's release binary; built once per test process. Cargo holds no lock while tests run.
-pub async fn detector() -> PathBuf {
+/// The bootstrap of the function whose binary is `name`. All functions are built, once per test process; cargo holds no
+/// lock while tests run.
+pub async fn function(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    tokio::task::spawn_blocking(|| BUILT.get_or_init(build).clone())
+    let folder = tokio::task::spawn_blocking(|| BUILT.get_or_init(build))
         .await
-        .expect("the detector could not be built")
+        .expect("the functions could not be built");
+    let bootstrap = folder.join(name);
+    assert!(
+        bootstrap.exists(),
+        "infra/template.yaml has no function `{name}`"
+    );
+    bootstrap
 }
 
+/// Builds all functions. Answers with a folder that holds each under its binary's name.
 fn build() -> PathBuf {
-    let target = target_folder();
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--no-default-features",
-            "--features",
-            "lambda",
-            "--bin",
-            "detector",
-        ])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+    let stack = super::fetch::stack_folder();
+    let folder = stack.join("bootstraps");
+    fs::create_dir_all(&folder).expect("the target directory can be written to");
+    let lock = File::create(stack.join("bootstraps.lock"))
+        .expect("the target directory can be written to");
+    // Another test process may be building the same.
+    lock.lock().expect("a lock file can be locked");
+    let built = sam_build();
+    for entry in fs::read_dir(built).expect("`sam build` leaves a folder") {
+        let entry = entry.expect("the folder can be read");
+        let bootstrap = entry.path().join("bootstrap");
+        if bootstrap.exists() {
+            // The template names a function as its binary, but for capitals.
+            let name = entry.file_name().to_string_lossy().to_lowercase();
+            keep(&bootstrap, &folder.join(name));
+        }
+    }
+    folder
+}
+
+/// Has `sam build` build all functions, and answers with its folder.
+fn sam_build() -> PathBuf {
+    let output = Command::new("bash")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/bootstraps"))
+        .env("CARGO_TARGET_DIR", target_folder())
         .output()
-        .expect("cargo runs, for it runs this test");
+        .expect("the tests need bash");
     assert!(
         output.status.success(),
-        "the detector could not be built:\n{}",
+        "the functions could not be built:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    target.join("release/detector")
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}
+
+/// Copies `bootstrap` to `kept` in one step. `sam build` begins by emptying its folder, and another test process may be
+/// about to start a function.
+fn keep(bootstrap: &Path, kept: &Path) {
+    let fresh = kept.with_extension("new");
+    fs::copy(bootstrap, &fresh).expect("the target directory can be written to");
+    fs::rename(&fresh, kept).expect("the target directory can be written to");
 }
