@@ -18,6 +18,23 @@ const NAMESPACE: &str = "secondkey";
 /// The most values of one metric in one line, by the specification.
 const MAX_VALUES: usize = 100;
 
+/// The names of all metrics: alarms and the dashboard show these.
+pub const NAMES: [&str; 13] = [
+    "AlertsDelivered",
+    "Conflicts",
+    "Duplicates",
+    "Events",
+    "FoundBySweep",
+    "IamCalls",
+    "Ignored",
+    "OpenFindings",
+    "RefusedListings",
+    "SecondsToAlert",
+    "StaleListings",
+    "Sweeps",
+    "UnreachableAccounts",
+];
+
 /// What one invocation counted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics {
@@ -204,6 +221,32 @@ mod tests {
         }
         assert_eq!(lines[1]["Outcome"], "opened");
         assert_eq!(lines[1]["Events"], 2);
+    }
+
+    #[test]
+    fn every_metric_is_among_the_names() {
+        let metrics = Metrics {
+            events_by_outcome: BTreeMap::from([("opened", 1)]),
+            ignored_by_reason: BTreeMap::from([("failed call", 1)]),
+            seconds_to_alert: vec![1.5],
+            alerts_delivered: 1,
+            conflicts: 1,
+            duplicates: 1,
+            stale_listings: 1,
+            refused_listings: 1,
+            sweeps: 1,
+            found_by_sweep: 1,
+            iam_calls: 1,
+            open_findings: Some(0),
+            unreachable_accounts: Some(0),
+        };
+        let mut written: Vec<String> = lines(&metrics)
+            .iter()
+            .map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"].clone())
+            .filter_map(|name| name.as_str().map(ToOwned::to_owned))
+            .collect();
+        written.sort();
+        assert_eq!(written, NAMES);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod deployment;
 mod e2e;
 mod events;
 mod hostile;

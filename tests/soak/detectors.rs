@@ -65,7 +65,7 @@ pub struct Shared {
     sqs: aws_sdk_sqs::Client,
     queue_url: String,
     bootstrap: PathBuf,
-    environment: Vec<(&'static str, String)>,
+    environment: Vec<(String, String)>,
     pub detectors: Vec<Detector>,
     pub counts: Counts,
     pub is_killing: AtomicBool,
@@ -85,7 +85,7 @@ impl Detectors {
         sqs: aws_sdk_sqs::Client,
         queue_url: &str,
         bootstrap: &Path,
-        environment: Vec<(&'static str, String)>,
+        environment: Vec<(String, String)>,
         rng: &mut Rng,
     ) -> Self {
         let mut shared = Shared {
@@ -168,7 +168,7 @@ impl Shared {
         let environment: Vec<(&str, &str)> = self
             .environment
             .iter()
-            .map(|(name, value)| (*name, value.as_str()))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let emulator = Emulator::start(&self.bootstrap, &environment).await;
         self.logs

@@ -76,17 +76,20 @@ async fn all_is_right_in_the_end_whatever_fails_on_the_way() {
     let dynamodb = Chaos::start(&stack.dynamodb_url, false, STALE_AT_MOST, rng.fork());
     let config = clients::config(&moto.calm_url).await;
     let sqs = aws_sdk_sqs::Client::new(&config);
-    let wiring = Arc::new(wire(&config, "soak", TRIES).await);
+    let wiring = Arc::new(wire(&config, "soak", TRIES, &[]).await);
     let (table_client, table) = table::new_table().await;
     let store = DynamoDbStore::new(table_client, table.clone());
 
-    let mut environment = vec![
-        ("AWS_ENDPOINT_URL", moto.url.clone()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.clone()),
-        ("TABLE_NAME", table),
-        ("SETTLE_SECONDS", SETTLE_SECONDS.to_string()),
-    ];
-    environment.extend(wiring.environment());
+    let mut environment = wiring.environment("Detector");
+    environment.extend(
+        [
+            ("AWS_ENDPOINT_URL", moto.url.clone()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.clone()),
+            ("TABLE_NAME", table),
+            ("SETTLE_SECONDS", SETTLE_SECONDS.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
     let bootstrap = build::function("detector").await;
     moto.set(true);
     dynamodb.set(true);

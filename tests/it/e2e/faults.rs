@@ -56,6 +56,7 @@ async fn an_alert_that_sns_does_not_take_is_delivered_later_and_the_other_sink_i
     });
     let setup = Setup {
         environment: vec![("AWS_ENDPOINT_URL_SNS", proxy.url.clone())],
+        ..Setup::default()
     };
     let world = World::with("sns-down", setup).await;
     world.open().await;
@@ -84,6 +85,7 @@ async fn a_table_that_is_throttled_delays_the_finding_and_loses_nothing() {
     });
     let setup = Setup {
         environment: vec![("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.clone())],
+        ..Setup::default()
     };
     let world = World::with("throttled", setup).await;
     world.create_key().await;
@@ -120,6 +122,7 @@ async fn keys_that_cannot_be_listed_are_news() {
             ("AWS_ACCESS_KEY_ID", key),
             ("AWS_SECRET_ACCESS_KEY", secret),
         ],
+        ..Setup::default()
     };
     let world = World::with("blind", setup).await;
     let only = world.create_key().await;

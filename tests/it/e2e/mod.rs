@@ -1,7 +1,9 @@
 //! End to end: real keys in moto, events through a rule and a queue, the release detector in AWS's emulator, findings in
 //! AWS's DynamoDB Local, alerts in a queue behind the topic.
 
+mod adoption;
 mod cases;
 mod faults;
 mod securityhub;
+mod sweeps;
 mod world;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use chrono::Utc;
 use secondkey::aws::dynamodb::DynamoDbStore;
 use secondkey::detect::audit::{AuditKind, verify_trail};
@@ -15,12 +16,13 @@ use serde_json::{Value, json};
 use crate::stack::clients::config;
 use crate::stack::emulator::Emulator;
 use crate::stack::pump::{Turn, pump_once};
+use crate::stack::server::{Server, start_moto};
 pub use crate::stack::wiring::ACCOUNT;
 use crate::stack::wiring::{
     MessageCounts, Wiring, cloudtrail_record, message_counts, take_all, wire,
 };
 use crate::stack::{build, stack};
-use crate::table::new_table;
+use crate::table::create_table;
 
 /// The settling time of the function under test, in seconds.
 const SETTLE_SECONDS: &str = "2";
@@ -34,8 +36,14 @@ const TRIES: u32 = 3;
 /// What differs from the ordinary.
 #[derive(Default)]
 pub struct Setup {
-    /// Further environment variables of the function, by name.
+    /// Further environment variables of the functions, by name.
     pub environment: Vec<(&'static str, String)>,
+    /// Further parameters of the template.
+    pub parameters: Vec<(&'static str, &'static str)>,
+    /// Whether the table is there already.
+    pub adopts_table: bool,
+    /// Whether the deployment has an AWS of its own: a sweep looks at whoever is there.
+    pub is_alone: bool,
 }
 
 /// One deployment and its user.
@@ -47,6 +55,10 @@ pub struct World {
     pub function: Emulator,
     pub user: String,
     pub wiring: Wiring,
+    /// What all services are asked with.
+    pub config: SdkConfig,
+    overrides: Vec<(String, String)>,
+    _moto: Option<Server>,
 }
 
 impl World {
@@ -57,41 +69,56 @@ impl World {
 
     pub async fn with(name: &str, setup: Setup) -> Self {
         let stack = stack().await;
-        let config = config(&stack.moto_url).await;
+        let moto = if setup.is_alone {
+            let started = tokio::task::spawn_blocking(|| start_moto(&[])).await;
+            Some(started.expect("it starts"))
+        } else {
+            None
+        };
+        let moto_url = moto.as_ref().map_or(&stack.moto_url, |moto| &moto.url);
+        let config = config(moto_url).await;
         let iam = aws_sdk_iam::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
-        let (dynamodb, table) = new_table().await;
-        let wiring = wire(&config, name, TRIES).await;
+        let wiring = wire(&config, name, TRIES, &setup.parameters).await;
+        let dynamodb = crate::table::client(&stack.dynamodb_url);
+        if !setup.adopts_table {
+            create_table(&dynamodb, name).await;
+        }
 
         let user = format!("User-{name}");
-        iam.create_user()
-            .user_name(&user)
-            .send()
-            .await
-            .expect("a user can be made");
+        if !setup.adopts_table {
+            let made = iam.create_user().user_name(&user).send().await;
+            made.expect("a user can be made");
+        }
 
-        let mut environment = vec![
-            ("AWS_ENDPOINT_URL", stack.moto_url.clone()),
+        let mut overrides = vec![
+            ("AWS_ENDPOINT_URL", moto_url.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb_url.clone()),
-            ("TABLE_NAME", table.clone()),
             ("SETTLE_SECONDS", SETTLE_SECONDS.to_owned()),
         ];
-        environment.extend(wiring.environment());
-        environment.extend(setup.environment);
-        let environment: Vec<(&str, &str)> = environment
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
+        overrides.extend(setup.environment);
+        let overrides: Vec<(String, String)> = overrides
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let function = Emulator::start(&build::function("detector").await, &environment).await;
+        let function = start(&wiring, "Detector", &overrides).await;
         Self {
             iam,
             sqs,
-            store: DynamoDbStore::new(dynamodb, table.clone()),
-            table,
+            store: DynamoDbStore::new(dynamodb, name.to_owned()),
+            table: name.to_owned(),
             function,
             user,
             wiring,
+            config,
+            overrides,
+            _moto: moto,
         }
+    }
+
+    /// Starts another function of the deployment, by its logical id.
+    pub async fn start(&self, function: &str) -> Emulator {
+        start(&self.wiring, function, &self.overrides).await
     }
 
     /// Makes a key in IAM; tells nobody.
@@ -282,6 +309,18 @@ impl World {
     pub async fn drain(&self, url: &str) -> Vec<Value> {
         take_all(&self.sqs, url).await
     }
+}
+
+/// Starts `function` with the settings that the template gives it, but for `overrides`.
+async fn start(wiring: &Wiring, function: &str, overrides: &[(String, String)]) -> Emulator {
+    let deployed = wiring.environment(function);
+    let environment: Vec<(&str, &str)> = deployed
+        .iter()
+        .chain(overrides)
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let bootstrap = build::function(&function.to_lowercase()).await;
+    Emulator::start(&bootstrap, &environment).await
 }
 
 /// The kinds of `alerts`.

@@ -109,6 +109,19 @@ pub fn moto() -> PathBuf {
     venv.join("venv/bin/python")
 }
 
+/// The Python that the tools of `.ci/bootstraps` are installed for; there once functions were built.
+pub fn sam_python() -> PathBuf {
+    let folders = fs::read_dir(stack_folder()).expect("the target directory can be read");
+    folders
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with("sam-") && path.join(".whole").exists()
+        })
+        .expect("`.ci/bootstraps` keeps its tools")
+        .join("venv/bin/python")
+}
+
 /// The folder under the target directory where the stack is kept and writes its logs.
 pub fn stack_folder() -> PathBuf {
     super::build::target_folder().join("test-stack")

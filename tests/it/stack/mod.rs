@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod pump;
 pub mod relay;
 pub mod server;
+pub mod template;
 pub mod wiring;
 
 use std::sync::OnceLock;

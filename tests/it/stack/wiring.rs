@@ -1,88 +1,158 @@
-//! The queues, the topic, the bus and the rules between IAM's events, the detector and whoever gets its alerts.
+//! What a deployment is made of beside the functions: the template's own rules, queues, topic and bus, made by moto's
+//! CloudFormation; and queues where the tests see what comes out.
+
+use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
+use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_sqs::types::QueueAttributeName;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::clients::REGION;
+use super::template::expanded;
 
 /// moto's account.
 pub const ACCOUNT: &str = "123456789012";
 
+/// The organisation that the tests play in. With one, events can be put on the deployment's own bus, where no other test's
+/// rule sees them.
+pub const ORGANIZATION: &str = "o-abcdefghij";
+
+/// The external id of the members' roles.
+pub const EXTERNAL_ID: &str = "external";
+
 /// One deployment's wiring.
 pub struct Wiring {
     pub changes_url: String,
+    pub sweep_url: String,
     pub dead_letters_url: String,
     /// The queue behind the alert topic.
     pub alerts_url: String,
     /// The queue behind the rule for alerts on the bus.
     pub bus_events_url: String,
-    topic_arn: String,
+    /// The settings of each function, by its logical id, as the template gives them.
+    pub environments: BTreeMap<String, Vec<(String, String)>>,
     bus: String,
     events: aws_sdk_eventbridge::Client,
 }
 
-/// Makes everything for the deployment called `name`; a message is tried `tries` times before it is a dead letter.
-pub async fn wire(config: &SdkConfig, name: &str, tries: u32) -> Wiring {
+/// Deploys the template as the stack `name`, with `parameters` beside the ones that every test needs; a message is tried
+/// `tries` times before it is a dead letter.
+pub async fn wire(
+    config: &SdkConfig,
+    name: &str,
+    tries: u32,
+    parameters: &[(&str, &str)],
+) -> Wiring {
+    let always = [
+        ("TableName", name),
+        ("OrganizationId", ORGANIZATION),
+        ("MemberExternalId", EXTERNAL_ID),
+    ];
+    let parameters: Vec<(&str, &str)> = always.iter().chain(parameters).copied().collect();
+    let outputs = deploy(config, name, &parameters).await;
+    let output = |key: &str| outputs[key].clone();
     let sqs = aws_sdk_sqs::Client::new(config);
-    let sns = aws_sdk_sns::Client::new(config);
-    let events = aws_sdk_eventbridge::Client::new(config);
-    let (dead_letters_url, dead_letters_arn) = queue(&sqs, &format!("{name}-dead"), &[]).await;
     let redrive =
-        json!({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": tries}).to_string();
-    let redrive = [("RedrivePolicy", redrive.as_str())];
-    let (changes_url, changes_arn) = queue(&sqs, &format!("{name}-changes"), &redrive).await;
-    let (alerts_url, alerts_arn) = queue(&sqs, &format!("{name}-alerts"), &[]).await;
-    let (bus_events_url, bus_events_arn) = queue(&sqs, &format!("{name}-bus"), &[]).await;
-
-    let topic = sns
-        .create_topic()
-        .name(name)
+        json!({"deadLetterTargetArn": output("ChangesDeadLettersArn"), "maxReceiveCount": tries});
+    sqs.set_queue_attributes()
+        .queue_url(output("ChangesQueueUrl"))
+        .attributes(QueueAttributeName::RedrivePolicy, redrive.to_string())
         .send()
         .await
-        .expect("a topic can be made");
-    let topic_arn = topic.topic_arn.expect("a topic has an ARN");
-    sns.subscribe()
-        .topic_arn(&topic_arn)
+        .expect("a queue can be changed");
+
+    let (alerts_url, alerts_arn) = queue(&sqs, &format!("{name}-alerts")).await;
+    aws_sdk_sns::Client::new(config)
+        .subscribe()
+        .topic_arn(output("AlertTopicArn"))
         .protocol("sqs")
         .endpoint(alerts_arn)
         .attributes("RawMessageDelivery", "true")
         .send()
         .await
         .expect("a queue can subscribe");
-
-    let bus = format!("{name}-bus");
-    events
-        .create_event_bus()
-        .name(&bus)
-        .send()
-        .await
-        .expect("a bus can be made");
-    let changes = include_str!("../../../infra/event-pattern.json");
-    rule(&events, &bus, "changes", changes, &changes_arn).await;
+    let (bus_events_url, bus_events_arn) = queue(&sqs, &format!("{name}-bus")).await;
+    let events = aws_sdk_eventbridge::Client::new(config);
+    let bus = output("EventBusName");
     let findings = r#"{"source":["secondkey"]}"#;
-    rule(&events, &bus, "findings", findings, &bus_events_arn).await;
+    rule(&events, &bus, "seen-by-the-test", findings, &bus_events_arn).await;
     Wiring {
-        changes_url,
-        dead_letters_url,
+        changes_url: output("ChangesQueueUrl"),
+        sweep_url: output("SweepQueueUrl"),
+        dead_letters_url: output("ChangesDeadLettersUrl"),
         alerts_url,
         bus_events_url,
-        topic_arn,
+        environments: environments(config, name).await,
         bus,
         events,
     }
 }
 
+/// Deploys the template as the stack `name`, and gives back its outputs.
+pub async fn deploy(
+    config: &SdkConfig,
+    name: &str,
+    parameters: &[(&str, &str)],
+) -> BTreeMap<String, String> {
+    let cloudformation = aws_sdk_cloudformation::Client::new(config);
+    let parameters = parameters.iter().map(|(key, value)| {
+        Parameter::builder()
+            .parameter_key(*key)
+            .parameter_value(*value)
+            .build()
+    });
+    cloudformation
+        .create_stack()
+        .stack_name(name)
+        .template_body(expanded().await.to_string())
+        .capabilities(Capability::CapabilityNamedIam)
+        .set_parameters(Some(parameters.collect()))
+        .send()
+        .await
+        .unwrap_or_else(|error| panic!("the template cannot be deployed: {error:?}"));
+    let stacks = cloudformation.describe_stacks().stack_name(name).send();
+    let stacks = stacks.await.expect("the stack can be looked at");
+    let outputs = stacks.stacks.expect("there is one").remove(0).outputs;
+    outputs
+        .unwrap_or_default()
+        .into_iter()
+        .map(|output| {
+            let told = (output.output_key, output.output_value);
+            (told.0.expect("it has a key"), told.1.unwrap_or_default())
+        })
+        .collect()
+}
+
+/// The settings of each function of the stack `name`.
+async fn environments(config: &SdkConfig, name: &str) -> BTreeMap<String, Vec<(String, String)>> {
+    let lambda = aws_sdk_lambda::Client::new(config);
+    let mut environments = BTreeMap::new();
+    for function in ["Detector", "Sweeper", "SecurityHub"] {
+        let deployed = lambda
+            .get_function_configuration()
+            .function_name(format!("{name}-{}", function.to_lowercase()))
+            .send()
+            .await;
+        // Where it is deployed at all.
+        if let Ok(deployed) = deployed {
+            let variables = deployed
+                .environment
+                .and_then(|environment| environment.variables);
+            environments.insert(
+                function.to_owned(),
+                variables.unwrap_or_default().into_iter().collect(),
+            );
+        }
+    }
+    environments
+}
+
 impl Wiring {
-    /// The detector's settings that say what is where.
-    pub fn environment(&self) -> [(&'static str, String); 4] {
-        [
-            ("ACCOUNT_ID", ACCOUNT.to_owned()),
-            ("CHANGES_QUEUE_URL", self.changes_url.clone()),
-            ("ALERT_TOPIC_ARN", self.topic_arn.clone()),
-            ("EVENT_BUS_NAME", self.bus.clone()),
-        ]
+    /// The settings of `function` as it is deployed.
+    pub fn environment(&self, function: &str) -> Vec<(String, String)> {
+        self.environments[function].clone()
     }
 
     /// Puts a CloudTrail record on the bus, from where the rule leads it into the changes queue.
@@ -185,19 +255,9 @@ pub async fn take_all(sqs: &aws_sdk_sqs::Client, url: &str) -> Vec<Value> {
 }
 
 /// A new queue: its URL and its ARN.
-async fn queue(
-    sqs: &aws_sdk_sqs::Client,
-    name: &str,
-    attributes: &[(&str, &str)],
-) -> (String, String) {
-    let mut request = sqs
-        .create_queue()
-        .queue_name(name)
-        .attributes(QueueAttributeName::VisibilityTimeout, "60");
-    for (attribute, value) in attributes {
-        request = request.attributes((*attribute).into(), *value);
-    }
-    let made = request.send().await.expect("a queue can be made");
+async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (String, String) {
+    let made = sqs.create_queue().queue_name(name).send().await;
+    let made = made.expect("a queue can be made");
     (
         made.queue_url.expect("a queue has a URL"),
         format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),

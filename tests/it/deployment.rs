@@ -1,0 +1,238 @@
+//! The template itself: what it deploys, where it refuses to, and that what rings and what is shown is there.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use aws_config::Region;
+use aws_sdk_cloudformation::types::Capability;
+use secondkey::aws::metrics::NAMES;
+use serde_json::Value;
+
+use crate::stack::clients::config;
+use crate::stack::fetch::{moto, sam_python};
+use crate::stack::server::start_moto;
+use crate::stack::template::expanded;
+use crate::stack::wiring::{EXTERNAL_ID, ORGANIZATION, deploy};
+
+/// The types that moto makes.
+const MADE: [&str; 14] = [
+    "AWS::CloudWatch::Dashboard",
+    "AWS::DynamoDB::Table",
+    "AWS::Events::EventBus",
+    "AWS::Events::Rule",
+    "AWS::IAM::Role",
+    "AWS::KMS::Key",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::Lambda::Function",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+];
+
+/// The types that moto passes over without a word, and what holds them instead.
+const PASSED_OVER: [(&str, &str); 8] = [
+    ("AWS::CloudTrail::Trail", "cfn-lint"),
+    (
+        "AWS::CloudWatch::Alarm",
+        "every_alarm_tells_somebody_of_a_metric_that_there_is",
+    ),
+    ("AWS::Events::EventBusPolicy", "the tests of the roles"),
+    ("AWS::Lambda::EventInvokeConfig", "cfn-lint"),
+    ("AWS::S3::BucketPolicy", "cfn-lint"),
+    ("AWS::SNS::Subscription", "cfn-lint"),
+    ("AWS::SNS::TopicPolicy", "cfn-lint"),
+    ("AWS::SQS::QueuePolicy", "the tests of the roles"),
+];
+
+async fn own_moto() -> crate::stack::server::Server {
+    let started = tokio::task::spawn_blocking(|| start_moto(&[])).await;
+    started.expect("it starts")
+}
+
+async fn resources() -> Vec<(&'static str, &'static str, &'static Value)> {
+    let resources = expanded().await["Resources"].as_object();
+    resources
+        .expect("a template has resources")
+        .iter()
+        .map(|(name, resource)| {
+            let kind = resource["Type"].as_str().expect("a resource has a type");
+            (name.as_str(), kind, &resource["Properties"])
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn everything_in_the_template_is_made_or_held_by_another_test() {
+    let moto = own_moto().await;
+    let config = config(&moto.url).await;
+    let everything = [
+        ("AlertEmail", "security@example.com"),
+        ("OrganizationId", ORGANIZATION),
+        ("MemberExternalId", EXTERNAL_ID),
+        ("ListAccounts", "true"),
+        ("SecurityHubImport", "members"),
+        ("CreateTrail", "true"),
+    ];
+    deploy(&config, "everything", &everything).await;
+    let cloudformation = aws_sdk_cloudformation::Client::new(&config);
+    let described = cloudformation
+        .describe_stack_resources()
+        .stack_name("everything")
+        .send();
+    let made: BTreeSet<String> = described
+        .await
+        .expect("the stack can be looked at")
+        .stack_resources
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|resource| resource.logical_resource_id)
+        .collect();
+    for (name, kind, _) in resources().await {
+        if MADE.contains(&kind) {
+            assert!(made.contains(name), "{name} was not made");
+        } else {
+            let known = PASSED_OVER.iter().any(|(known, _)| *known == kind);
+            assert!(
+                known,
+                "nobody thought of {kind}: is it made, or held by a test of its own?"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_region_where_no_event_of_iam_arrives_is_refused_and_nothing_is_made() {
+    let moto = own_moto().await;
+    let body = expanded().await.to_string();
+    for (region, is_right) in [
+        ("eu-west-1", false),
+        ("cn-northwest-1", false),
+        ("us-gov-east-1", false),
+        ("us-east-1", true),
+        ("us-gov-west-1", true),
+        ("cn-north-1", true),
+    ] {
+        let config = config(&moto.url)
+            .await
+            .to_builder()
+            .region(Region::new(region))
+            .build();
+        let created = aws_sdk_cloudformation::Client::new(&config)
+            .create_stack()
+            .stack_name("secondkey")
+            .template_body(&body)
+            .capabilities(Capability::CapabilityNamedIam)
+            .send()
+            .await;
+        assert_eq!(created.is_ok(), is_right, "{region}: {created:?}");
+        let queues = aws_sdk_sqs::Client::new(&config).list_queues().send().await;
+        let queues = queues
+            .expect("queues can be listed")
+            .queue_urls
+            .unwrap_or_default();
+        assert_eq!(queues.is_empty(), !is_right, "{region}: {queues:?}");
+    }
+    let rule = &expanded().await["Rules"]["IamEventsArriveHere"]["Assertions"][0];
+    let told = rule["AssertDescription"].as_str().unwrap();
+    for right in ["us-east-1", "cn-north-1", "us-gov-west-1"] {
+        assert!(told.contains(right), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_rules_let_through_what_the_pattern_says() {
+    let pattern: Value =
+        serde_json::from_str(include_str!("../../infra/event-pattern.json")).expect("it is JSON");
+    let rules: Vec<&Value> = resources()
+        .await
+        .into_iter()
+        .filter(|(name, _, _)| ["ChangesRule", "MemberChangesRule"].contains(name))
+        .map(|(_, _, properties)| &properties["EventPattern"])
+        .collect();
+    assert_eq!(rules, [&pattern, &pattern]);
+}
+
+#[tokio::test]
+async fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
+    let mut ours = BTreeSet::new();
+    let mut queues = BTreeSet::new();
+    for (name, kind, alarm) in resources().await {
+        if kind != "AWS::CloudWatch::Alarm" {
+            continue;
+        }
+        assert_eq!(
+            alarm["AlarmActions"],
+            serde_json::json!([{"Ref": "AlertTopic"}]),
+            "{name}"
+        );
+        if alarm["Namespace"] == "secondkey" {
+            ours.insert(
+                alarm["MetricName"]
+                    .as_str()
+                    .expect("it names a metric")
+                    .to_owned(),
+            );
+        }
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible" {
+            let queue = alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0].as_str();
+            queues.insert(queue.expect("it names a queue").to_owned());
+            assert_eq!(alarm["Threshold"], 0, "{name}: any message");
+        }
+    }
+    assert_eq!(
+        ours,
+        ["Sweeps", "UnreachableAccounts"].map(str::to_owned).into()
+    );
+    // Every dead-letter queue has one.
+    let dead: BTreeSet<String> = resources()
+        .await
+        .into_iter()
+        .filter(|(name, kind, _)| *kind == "AWS::SQS::Queue" && name.ends_with("DeadLetters"))
+        .map(|(name, _, _)| name.to_owned())
+        .collect();
+    assert_eq!(queues, dead);
+    assert!(ours.iter().all(|name| NAMES.contains(&name.as_str())));
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_metrics_that_there_are() {
+    let resources = resources().await;
+    let (_, _, dashboard) = resources
+        .iter()
+        .find(|(name, _, _)| *name == "Dashboard")
+        .unwrap();
+    let body = dashboard["DashboardBody"]["Fn::Sub"].to_string();
+    let shown: BTreeSet<&str> = NAMES
+        .into_iter()
+        .filter(|name| body.contains(&format!(r#"\"{name}\""#)))
+        .collect();
+    for wanted in ["OpenFindings", "SecondsToAlert", "Events", "Ignored"] {
+        assert!(shown.contains(wanted), "{wanted}: {body}");
+    }
+    for named in body.split(r#"\"secondkey\",\""#).skip(1) {
+        let name = named.split('\\').next().unwrap_or_default();
+        assert!(NAMES.contains(&name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_templates_pass_cfn_lint() {
+    // Its tools are there once something was built and fetched.
+    expanded().await;
+    let cfn_lint = moto().with_file_name("cfn-lint");
+    assert!(sam_python().exists());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/infra");
+    let templates = ["template.yaml", "member.yaml", "channels.yaml"];
+    let output = Command::new(cfn_lint)
+        .args(templates.map(|name| format!("{folder}/{name}")))
+        .output()
+        .expect("it runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
