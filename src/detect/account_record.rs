@@ -62,8 +62,7 @@ impl AccountRecord {
     }
 
     /// The record after a sweep that was through at `now`. A digest is owed to each of `sinks`, where there is one to tell:
-    /// after the first sweep if it found something, and then as long as findings outlive their rotation window, every
-    /// `remind_every`.
+    /// of what the first sweep found, and then as long as findings outlive their rotation window, every `remind_every`.
     #[must_use]
     pub fn after(
         &self,
@@ -86,14 +85,19 @@ impl AccountRecord {
             next.swept_at = Some(now);
             next.baseline_at = self.baseline_at.or(Some(now));
         }
-        let is_first = self.baseline_at.is_none() && next.baseline_at.is_some();
         let told: Vec<&Finding> = swept
             .open
             .iter()
             .filter(|finding| finding.status == FindingStatus::Open)
             .collect();
-        let of_baseline = |finding: &&Finding| finding.found_by == FoundBy::Baseline;
-        let kind = if is_first && told.iter().any(of_baseline) {
+        // From what is kept, and not from whether this is the first sweep: one before may have died.
+        let is_untold = |finding: &&Finding| {
+            finding.found_by == FoundBy::Baseline
+                && self
+                    .digest_at
+                    .is_none_or(|told_at| finding.detected_at > told_at)
+        };
+        let kind = if told.iter().any(is_untold) {
             DigestKind::Baseline
         } else if self.is_reminder_due(&told, policy, remind_every, now) {
             DigestKind::Reminder
@@ -147,6 +151,7 @@ mod tests {
         Finding {
             found_by,
             opened_at: at(opened),
+            detected_at: at(opened),
             ..finding_of(&[])
         }
     }
@@ -176,6 +181,17 @@ mod tests {
         assert_eq!(first.digests_owed["sns"], DigestKind::Baseline);
         assert_eq!(after(&told(first), &found, 3_600).digests_owed.len(), 0);
         assert_eq!(after(&new, &[], 0).digests_owed.len(), 0);
+    }
+
+    #[test]
+    fn what_a_first_sweep_found_that_died_before_it_told_is_told_by_the_next() {
+        let found = [finding(FoundBy::Baseline, 0)];
+        let empty = after(&AccountRecord::new("1"), &[], 5);
+        assert_eq!(empty.digests_owed.len(), 0);
+        assert_eq!(
+            after(&empty, &found, 3_600).digests_owed["sns"],
+            DigestKind::Baseline
+        );
     }
 
     #[test]

@@ -35,9 +35,9 @@ impl DynamoDbStore {
             .collect()
     }
 
-    /// Writes `record`, if the stored one has the version before it still. Where it does not, another sweep of the account
-    /// was faster.
-    pub async fn put_account(&self, record: &AccountRecord) -> Result<(), ServiceError> {
+    /// Writes `record`, if the stored one has the version before it still; tells whether it had. Where not, another sweep of
+    /// the account was faster.
+    pub async fn put_account(&self, record: &AccountRecord) -> Result<bool, ServiceError> {
         let put = self
             .client
             .put_item()
@@ -52,18 +52,17 @@ impl DynamoDbStore {
                 .expression_attribute_values(":expected", items::number(expected))
                 .expression_attribute_values(":known", items::number(SCHEMA)),
         };
-        put.send().await.map(drop).map_err(|error| {
-            if error
-                .as_service_error()
-                .is_some_and(PutItemError::is_conditional_check_failed_exception)
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
             {
-                return ServiceError::retryable(format!(
-                    "the record of account `{}` was written by another sweep",
-                    record.account
-                ));
+                Ok(false)
             }
-            self.error("dynamodb:PutItem", &error)
-        })
+            Err(error) => Err(self.error("dynamodb:PutItem", &error)),
+        }
     }
 
     /// The users whom somebody promised to look at by `now`, and those to whom alerts are owed that are due.

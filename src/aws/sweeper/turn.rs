@@ -19,7 +19,10 @@ use crate::detect::situation::{Outcome, Sweep};
 use crate::detect::user::UserId;
 use crate::pipeline::batch::recheck_each;
 use crate::pipeline::error::ServiceError;
-use crate::pipeline::recheck::{Occasion, Rechecked};
+use crate::pipeline::recheck::{Occasion, Parts, Rechecked};
+
+/// How often the account's record is written anew because somebody else wrote it.
+const MAX_ATTEMPTS: u32 = 5;
 
 /// How many users' re-checks are queued side by side.
 const QUEUED_AT_ONCE: usize = 8;
@@ -67,16 +70,7 @@ pub(super) async fn sweep(
         refused,
     };
     let now = Utc::now().trunc_subsecs(3);
-    let deployment = &sweeper.deployment;
-    let sinks: Vec<&str> = deployment
-        .parts
-        .sinks
-        .iter()
-        .map(|sink| sink.name())
-        .collect();
-    let policy = &deployment.parts.policy;
-    let record = record.after(&swept, policy, sweeper.remind_every, &sinks, now);
-    table.put_account(&record).await?;
+    let record = note(sweeper, account, &swept, now).await?;
     let told = tell(sweeper, record, &seen, now).await;
     info!(
         account,
@@ -87,6 +81,27 @@ pub(super) async fn sweep(
     );
     metrics.sweeps += u64::from(refused.is_none());
     told.and(seen.failure.map_or(Ok(()), Err))
+}
+
+/// Writes down how far the account came. Another sweep of it may do the same at the time.
+async fn note(
+    sweeper: &Sweeper,
+    account: &str,
+    swept: &Swept<'_>,
+    now: Timestamp,
+) -> Result<AccountRecord, ServiceError> {
+    let Parts { sinks, policy, .. } = &sweeper.deployment.parts;
+    let sinks: Vec<&str> = sinks.iter().map(|sink| sink.name()).collect();
+    for _ in 0..MAX_ATTEMPTS {
+        let before = sweeper.deployment.table.account(account).await?;
+        let record = before.after(swept, policy, sweeper.remind_every, &sinks, now);
+        if sweeper.deployment.table.put_account(&record).await? {
+            return Ok(record);
+        }
+    }
+    Err(ServiceError::retryable(format!(
+        "the record of account `{account}` was written by others {MAX_ATTEMPTS} times in a row"
+    )))
 }
 
 async fn account_users(sweeper: &Sweeper, account: &str) -> Result<AccountUsers, ServiceError> {
@@ -218,7 +233,10 @@ async fn tell(
             continue;
         }
         record = record.ticked_off(&name);
-        sweeper.deployment.table.put_account(&record).await?;
+        if !sweeper.deployment.table.put_account(&record).await? {
+            // Another sweep goes on from its own record, and repeats what it owes.
+            return result;
+        }
     }
     result
 }
