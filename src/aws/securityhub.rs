@@ -3,17 +3,18 @@
 //! Events come in any order and more than once. Nothing is remembered for that: Security Hub ignores what is not later than
 //! what it has, by `UpdatedAt` (user guide, `BatchImportFindings`), and that time is the alert's.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_sdk_securityhub::Client;
 use aws_sdk_securityhub::operation::batch_import_findings::BatchImportFindingsOutput;
 use serde_json::Value;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::aws::accounts::{AccountError, Accounts};
 use crate::aws::errors::{is_throttling, service_error};
 use crate::output::asff::wire::AsffFinding;
 use crate::output::asff::{Hub, finding};
+use crate::output::escape::for_terminal;
 use crate::pipeline::error::ServiceError;
 
 mod finding;
@@ -36,6 +37,9 @@ const DIGEST: &str = "Second Active Access Key Digest";
 /// The code by which Security Hub says that it, or the import into it, is not switched on.
 const NOT_ENABLED: &str = "InvalidAccess";
 
+/// The longest failure that is told, in characters; the attribute of a dead letter ends there too.
+const LONGEST_FAILURE: usize = 1_000;
+
 /// What the function keeps from one invocation to the next.
 #[derive(Debug)]
 pub struct Forwarder {
@@ -49,9 +53,20 @@ pub struct Forwarder {
     pub import: Import,
 }
 
-/// Handles one invocation: one EventBridge event. A failure is an error of the invocation, so that Lambda tries it again and
-/// then hands it to the dead-letter queue.
+/// Handles one invocation: one EventBridge event. A failure is an error of the invocation, so that Lambda logs it, tries it
+/// again and then hands it to the dead-letter queue.
 pub async fn handle(forwarder: &Forwarder, payload: Value) -> anyhow::Result<Value> {
+    match handle_event(forwarder, payload).await {
+        Ok(()) => Ok(Value::Null),
+        // Lambda keeps only the outermost words of an error, and the dead letter carries them.
+        Err(error) => Err(anyhow!(for_terminal(
+            &format!("{error:#}"),
+            LONGEST_FAILURE
+        ))),
+    }
+}
+
+async fn handle_event(forwarder: &Forwarder, payload: Value) -> anyhow::Result<()> {
     let event: EventBridgeEvent<Value> =
         serde_json::from_value(payload).context("the payload is no EventBridge event")?;
     let detail_type = event.detail_type.as_str();
@@ -66,7 +81,7 @@ pub async fn handle(forwarder: &Forwarder, payload: Value) -> anyhow::Result<Val
             detail_type,
             "event ignored: Security Hub takes findings one by one"
         );
-        return Ok(Value::Null);
+        return Ok(());
     }
     if !ALERTS.contains(&detail_type) {
         bail!(
@@ -75,16 +90,8 @@ pub async fn handle(forwarder: &Forwarder, payload: Value) -> anyhow::Result<Val
     }
     let hub = forwarder.hub(&event.detail);
     let finding = finding(&event.detail, &hub).context("the event's detail cannot be read")?;
-    if let Err(failure) = forwarder.forward(&finding, &hub).await {
-        error!(
-            hub = hub.account,
-            id = finding.id,
-            updated_at = finding.updated_at,
-            %failure,
-            "import failed; Lambda tries it again"
-        );
-        bail!("the finding could not be imported; the log says why");
-    }
+    let imported = forwarder.forward(&finding, &hub).await;
+    imported.with_context(|| format!("finding `{}` could not be imported", finding.id))?;
     info!(
         hub = hub.account,
         id = finding.id,
@@ -92,7 +99,7 @@ pub async fn handle(forwarder: &Forwarder, payload: Value) -> anyhow::Result<Val
         record_state = finding.record_state,
         "finding imported"
     );
-    Ok(Value::Null)
+    Ok(())
 }
 
 impl Forwarder {

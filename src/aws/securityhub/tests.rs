@@ -3,6 +3,8 @@ use aws_sdk_securityhub::types::ImportFindingsError;
 use serde_json::json;
 
 use super::*;
+use crate::output::hostile::first_unseen;
+use crate::output::testing::HOSTILE;
 use crate::pipeline::error::ErrorKind;
 
 /// A forwarder without a member role and with no way to any service.
@@ -68,7 +70,27 @@ async fn a_member_that_cannot_be_entered_is_an_error() {
     let alert = json!({"version": "1", "sequence": 1, "at": "2024-01-01T00:00:00Z", "finding": {"id": "4/a/1",
         "account": "444455556666", "user": "a", "status": "open", "severity": "HIGH", "opened_at": "2024-01-01T00:00:00Z"}});
     let failure = failure(event("secondkey", ALERTS[0], &alert)).await;
-    assert!(failure.contains("could not be imported"), "{failure}");
+    assert!(
+        failure.contains("`444455556666` cannot be entered"),
+        "{failure}"
+    );
+    assert_eq!(first_unseen(&failure), None, "{failure}");
+}
+
+#[tokio::test]
+async fn a_failure_shows_hostile_text_and_ends() {
+    for text in HOSTILE.iter() {
+        let alert = json!({"version": text, "finding": {"account": text}});
+        for payload in [
+            event("secondkey", ALERTS[0], &alert),
+            event(text, ALERTS[0], &alert),
+            event("secondkey", text, &alert),
+        ] {
+            let failure = failure(payload).await;
+            assert_eq!(first_unseen(&failure), None, "{failure}");
+            assert!(!failure.contains('\n') && failure.chars().count() <= 1_000);
+        }
+    }
 }
 
 #[test]

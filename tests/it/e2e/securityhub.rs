@@ -175,9 +175,10 @@ async fn a_finding_that_security_hub_does_not_take_is_an_error_until_it_does() {
     let forwarder = hubs.forwarder(Import::Members).await;
     let refused = r#"{"FailedCount": 1, "SuccessCount": 0, "FailedFindings": [{"Id": "1", "ErrorCode": "InvalidAccess",
         "ErrorMessage": "not enabled"}]}"#;
-    for (status, body) in [
-        (200, refused),
-        (403, r#"{"Code": "AccessDeniedException", "Message": "no"}"#),
+    let denied = r#"{"Code": "AccessDeniedException", "Message": "no"}"#;
+    for (status, body, expected) in [
+        (200, refused, "switch Security Hub on there"),
+        (403, denied, "access denied"),
     ] {
         hubs.proxy.set(Fault {
             part: "/findings/import",
@@ -188,6 +189,7 @@ async fn a_finding_that_security_hub_does_not_take_is_an_error_until_it_does() {
         let error = handle(&forwarder, event("Opened", ACCOUNT, "alice", 1)).await;
         let error = error.unwrap_err().to_string();
         assert!(error.contains("could not be imported"), "{error}");
+        assert!(error.contains(expected), "{error}");
         assert_eq!(hubs.of(ACCOUNT).await, []);
     }
     assert_eq!(hubs.proxy.refused(), 2);
