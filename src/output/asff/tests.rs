@@ -55,6 +55,7 @@ fn an_opening_in_asff() {
             "secondkey/confirmed": "true",
             "secondkey/event_id": "6f0e3c1a-0000-4000-8000-000000000001",
             "secondkey/finding_id": "111122223333/alice/1",
+            "secondkey/found_by": "event",
             "secondkey/rotation_window_ends_at": "2023-11-15T22:13:22Z",
             "secondkey/sequence": "2",
             "secondkey/severity": "MEDIUM",
