@@ -4,6 +4,7 @@
 mod adoption;
 mod cases;
 mod faults;
+mod scale;
 mod securityhub;
 mod sweeps;
 mod world;

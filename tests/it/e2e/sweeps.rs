@@ -11,28 +11,32 @@ use serde_json::Value;
 
 use super::world::{ACCOUNT, Setup, World, kinds};
 use crate::stack::emulator::Emulator;
+use crate::stack::http;
+use crate::stack::proxy::{Fault, Proxy};
 use crate::stack::pump::pump_once;
+use crate::stack::server::{Server, start_moto};
 use crate::stack::template::expanded;
 use crate::stack::wiring::{MessageCounts, message_counts};
 
 const MEMBER: &str = "444455556666";
 
 /// A deployment with its sweeper, in an AWS of its own.
-struct Swept {
-    world: World,
+pub struct Swept {
+    pub world: World,
     sweeper: Emulator,
 }
 
 impl Swept {
-    async fn new(name: &str, setup: Setup) -> Self {
-        let world = World::with(
-            name,
-            Setup {
-                is_alone: true,
-                ..setup
-            },
-        )
-        .await;
+    pub async fn new(name: &str, setup: Setup) -> Self {
+        let moto = match setup.moto {
+            Some(moto) => moto,
+            None => own_moto().await,
+        };
+        let setup = Setup {
+            moto: Some(moto),
+            ..setup
+        };
+        let world = World::with(name, setup).await;
         let sweeper = world.start("Sweeper").await;
         Self { world, sweeper }
     }
@@ -49,7 +53,13 @@ impl Swept {
     }
 
     /// What the schedule sends, and all that follows from it.
-    async fn sweep(&self) {
+    pub async fn sweep(&self) {
+        self.sweep_alone().await;
+        self.world.until_quiet().await;
+    }
+
+    /// What the schedule sends, and what the sweeper does about it.
+    pub async fn sweep_alone(&self) {
         let schedule = &expanded().await["Resources"]["SweepSchedule"]["Properties"];
         let input = schedule["Targets"][0]["Input"].as_str();
         let url = &self.world.wiring.sweep_url;
@@ -59,14 +69,13 @@ impl Swept {
         for _ in 0..200 {
             pump_once(&self.world.sqs, url, &self.sweeper).await;
             if message_counts(&self.world.sqs, url).await == MessageCounts::default() {
-                self.world.until_quiet().await;
                 return;
             }
         }
         panic!("the sweep does not come to an end:\n{}", self.sweeper.log());
     }
 
-    async fn open(&self) -> Vec<String> {
+    pub async fn open(&self) -> Vec<String> {
         let open = self.world.findings(FindingStatus::Open).await;
         open.into_iter()
             .map(|finding| finding.display_name)
@@ -81,6 +90,11 @@ impl Swept {
             .filter_map(|line| line[name].as_u64())
             .collect()
     }
+}
+
+pub async fn own_moto() -> Server {
+    let started = tokio::task::spawn_blocking(|| start_moto(&[])).await;
+    started.expect("it starts")
 }
 
 fn digests(alerts: &[Value]) -> Vec<&Value> {
@@ -162,6 +176,73 @@ async fn a_lost_event_is_healed_by_the_next_sweep_and_counted() {
         assert_eq!(swept.open().await, Vec::<String>::new(), "{mode}");
         assert_eq!(kinds(&swept.world.alerts().await), ["closed"]);
     }
+}
+
+#[tokio::test]
+async fn a_report_of_four_hours_ago_delays_and_never_misleads() {
+    let moto = own_moto().await;
+    let (moto_url, proxy) = (moto.url.clone(), Proxy::start(&moto.url));
+    let setup = Setup {
+        parameters: vec![("SweepMode", "report")],
+        environment: vec![("AWS_ENDPOINT_URL_IAM", proxy.url.clone())],
+        moto: Some(moto),
+        ..Setup::default()
+    };
+    let swept = Swept::new("frozen", setup).await;
+    swept.sweep().await;
+    swept.pair("cleaned-up").await;
+    let report = |action: &str| {
+        let asked = format!("Action={action}CredentialReport&Version=2010-05-08");
+        http::post(format!("{moto_url}/?service=iam"), asked)
+    };
+    report("Generate").await;
+    let frozen: &str = Box::leak(report("Get").await.into_boxed_str());
+    assert!(frozen.contains("<Content>"), "{frozen}");
+    // Since then one pair was cleaned up, and another made.
+    let keys = swept
+        .world
+        .iam
+        .list_access_keys()
+        .user_name("cleaned-up")
+        .send()
+        .await;
+    let key = keys
+        .unwrap()
+        .access_key_metadata
+        .remove(0)
+        .access_key_id
+        .unwrap();
+    let deleted = swept.world.iam.delete_access_key().user_name("cleaned-up");
+    deleted
+        .access_key_id(key)
+        .send()
+        .await
+        .expect("a key can be deleted");
+    swept.pair("new").await;
+    proxy.set(Fault {
+        part: "Action=GetCredentialReport",
+        status: 200,
+        body: frozen,
+        times: u32::MAX,
+    });
+    swept.sweep().await;
+    assert_eq!(
+        swept.open().await,
+        Vec::<String>::new(),
+        "what is listed decides"
+    );
+    proxy.set(Fault {
+        part: "none",
+        status: 200,
+        body: "",
+        times: 0,
+    });
+    swept.sweep().await;
+    assert_eq!(
+        swept.open().await,
+        ["new"],
+        "found once the report is made anew"
+    );
 }
 
 #[tokio::test]

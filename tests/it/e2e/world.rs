@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::stack::clients::config;
 use crate::stack::emulator::Emulator;
 use crate::stack::pump::{Turn, pump_once};
-use crate::stack::server::{Server, start_moto};
+use crate::stack::server::Server;
 pub use crate::stack::wiring::ACCOUNT;
 use crate::stack::wiring::{
     MessageCounts, Wiring, cloudtrail_record, message_counts, take_all, wire,
@@ -42,8 +42,8 @@ pub struct Setup {
     pub parameters: Vec<(&'static str, &'static str)>,
     /// Whether the table is there already.
     pub adopts_table: bool,
-    /// Whether the deployment has an AWS of its own: a sweep looks at whoever is there.
-    pub is_alone: bool,
+    /// An AWS of the deployment's own: a sweep looks at whoever is there.
+    pub moto: Option<Server>,
 }
 
 /// One deployment and its user.
@@ -69,13 +69,10 @@ impl World {
 
     pub async fn with(name: &str, setup: Setup) -> Self {
         let stack = stack().await;
-        let moto = if setup.is_alone {
-            let started = tokio::task::spawn_blocking(|| start_moto(&[])).await;
-            Some(started.expect("it starts"))
-        } else {
-            None
-        };
-        let moto_url = moto.as_ref().map_or(&stack.moto_url, |moto| &moto.url);
+        let moto_url = setup
+            .moto
+            .as_ref()
+            .map_or(&stack.moto_url, |moto| &moto.url);
         let config = config(moto_url).await;
         let iam = aws_sdk_iam::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
@@ -112,7 +109,7 @@ impl World {
             wiring,
             config,
             overrides,
-            _moto: moto,
+            _moto: setup.moto,
         }
     }
 
