@@ -8,7 +8,7 @@ use secondkey::detect::finding::{FindingStatus, FoundBy};
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::commit::{Commit, Committed};
-use secondkey::pipeline::finding_store::FindingReader;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::Value;
 
 #[tokio::test]
@@ -36,6 +36,31 @@ async fn a_file_of_schema_1_is_read_and_gone_on_with() {
     let reader = SqliteStore::open_existing(&path).expect("it can be read as it is");
     assert_eq!(reader.findings(FindingStatus::Open).await.unwrap().len(), 1);
     is_read_and_gone_on_with(&SqliteStore::open(&path).expect("it can be opened")).await;
+}
+
+#[tokio::test]
+async fn the_exemption_that_the_readme_shows_is_one() {
+    let readme = include_str!("../../infra/README.md");
+    let shown = readme
+        .split("```json\n")
+        .filter_map(|part| part.split("```").next())
+        .find(|block| block.contains("EXEMPTION#"))
+        .expect("it shows one");
+    let item: Value = serde_json::from_str(shown).expect("it is JSON");
+    let AttributeValue::M(item) = attribute(&serde_json::json!({"M": item})) else {
+        panic!("an item is a map");
+    };
+    let (client, table) = crate::table::new_table().await;
+    let put = client.put_item().table_name(&table).set_item(Some(item));
+    put.send().await.expect("an item can be put");
+    let store = DynamoDbStore::new(client, table);
+    let exemptions = store.exemptions("111122223333").await.unwrap();
+    assert_eq!(exemptions.len(), 1);
+    assert_eq!(exemptions[0].check(), Ok(()));
+    assert_eq!(
+        store.remove_exemption("111122223333", "build-farm").await,
+        Ok(true)
+    );
 }
 
 async fn is_read_and_gone_on_with(store: &dyn FindingReader) {
