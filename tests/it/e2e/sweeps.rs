@@ -193,7 +193,7 @@ async fn a_report_of_four_hours_ago_delays_and_never_misleads() {
     swept.pair("cleaned-up").await;
     let report = |action: &str| {
         let asked = format!("Action={action}CredentialReport&Version=2010-05-08");
-        http::post(format!("{moto_url}/?service=iam"), asked)
+        http::post_to("iam", format!("{moto_url}/"), asked)
     };
     report("Generate").await;
     let frozen: &str = Box::leak(report("Get").await.into_boxed_str());

@@ -16,9 +16,13 @@ class NoManagedPolicies:
 
 with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file.read())
-# `sam package` would put the code there; here functions run from their bootstraps.
+# `sam package` would put the code somewhere; here functions run from their bootstraps.
 template["Globals"]["Function"].pop("CodeUri")
 for resource in template["Resources"].values():
     if resource["Type"] == "AWS::Serverless::Function":
         resource["Properties"]["CodeUri"] = {"Bucket": "code", "Key": "function.zip"}
-json.dump(transform(template, {}, NoManagedPolicies()), sys.stdout)
+expanded = transform(template, {}, NoManagedPolicies())
+for resource in expanded["Resources"].values():
+    if resource["Type"] == "AWS::Lambda::Function":
+        resource["Properties"]["Code"] = {"ZipFile": "none"}
+json.dump(expanded, sys.stdout)

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::clients::{ACCESS_KEY, REGION};
+
 /// The status of the answer to a GET, if there is one.
 pub fn get_status(url: &str) -> Option<u16> {
     match ureq::get(url).call() {
@@ -11,6 +13,41 @@ pub fn get_status(url: &str) -> Option<u16> {
         Err(ureq::Error::StatusCode(status)) => Some(status),
         Err(_) => None,
     }
+}
+
+/// The JSON of moto's answer to a GET for `service`; nothing if it is an error.
+pub async fn try_get_from(service: &str, url: String) -> Option<Value> {
+    let authorization = authorization(service);
+    tokio::task::spawn_blocking(move || {
+        let request = ureq::get(&url).header("Authorization", authorization);
+        let mut answer = request.call().ok()?;
+        serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
+    })
+    .await
+    .expect("a GET ends")
+}
+
+/// The body of moto's answer to a POST of the form `body` to `service`.
+pub async fn post_to(service: &str, url: String, body: String) -> String {
+    let authorization = authorization(service);
+    tokio::task::spawn_blocking(move || {
+        ureq::post(&url)
+            .header("Authorization", authorization)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .send(body)
+            .and_then(|mut answer| answer.body_mut().read_to_string())
+            .unwrap_or_else(|error| panic!("POST {url} failed: {error}"))
+    })
+    .await
+    .expect("a POST ends")
+}
+
+/// By this moto tells the services apart.
+fn authorization(service: &str) -> String {
+    let (key, _) = ACCESS_KEY;
+    format!(
+        "AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none"
+    )
 }
 
 /// The body of the answer to a POST of `body`.

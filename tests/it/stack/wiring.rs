@@ -10,6 +10,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::clients::REGION;
+use super::http;
 use super::template::expanded;
 
 /// moto's account.
@@ -125,25 +126,23 @@ pub async fn deploy(
         .collect()
 }
 
-/// The settings of each function of the stack `name`.
+/// The settings of each function of the stack `name`. Not by the SDK: moto keeps a parameter that is a number as one, also
+/// among the texts of an environment.
 async fn environments(config: &SdkConfig, name: &str) -> BTreeMap<String, Vec<(String, String)>> {
-    let lambda = aws_sdk_lambda::Client::new(config);
+    let moto = config.endpoint_url().expect("the tests ask moto");
     let mut environments = BTreeMap::new();
     for function in ["Detector", "Sweeper", "SecurityHub"] {
-        let deployed = lambda
-            .get_function_configuration()
-            .function_name(format!("{name}-{}", function.to_lowercase()))
-            .send()
-            .await;
+        let deployed = format!("{name}-{}", function.to_lowercase());
+        let url = format!("{moto}/2015-03-31/functions/{deployed}/configuration");
         // Where it is deployed at all.
-        if let Ok(deployed) = deployed {
-            let variables = deployed
-                .environment
-                .and_then(|environment| environment.variables);
-            environments.insert(
-                function.to_owned(),
-                variables.unwrap_or_default().into_iter().collect(),
-            );
+        if let Some(deployed) = http::try_get_from("lambda", url).await
+            && let Some(variables) = deployed["Environment"]["Variables"].as_object()
+        {
+            let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+            let variables = variables
+                .iter()
+                .map(|(name, value)| (name.clone(), text(value)));
+            environments.insert(function.to_owned(), variables.collect());
         }
     }
     environments
