@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 use aws_sdk_iam::Client;
 use aws_sdk_iam::error::ProvideErrorMetadata;
 use aws_sdk_iam::types::StatusType;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 
 use crate::aws::credential_report::{Report, fetch, suspects_of};
 use crate::aws::errors::{is_refusal, service_error};
@@ -18,7 +18,10 @@ use crate::pipeline::error::ServiceError;
 const USERS_AT_ONCE: usize = 8;
 
 /// The most users whose keys are listed one by one, where nothing else is set.
-const MOST_LISTED: i32 = 500;
+const MOST_LISTED: usize = 500;
+
+/// The most users that IAM lists on a page.
+const PAGE: i32 = 1_000;
 
 /// How often, a second apart, a report that is being made is asked for again.
 const REPORT_TRIES: u32 = 60;
@@ -89,44 +92,58 @@ enum Unheard {
     Failed(ServiceError),
 }
 
-async fn listed(client: &Client, most: Option<i32>) -> Result<Suspects, Unheard> {
+async fn listed(client: &Client, most: Option<usize>) -> Result<Suspects, Unheard> {
     let mut names = Vec::new();
-    let mut marker: Option<String> = None;
     let mut calls = 0;
-    loop {
-        let page = client
-            .list_users()
-            .max_items(most.unwrap_or(1_000))
-            .set_marker(marker.take())
-            .send()
-            .await
-            .map_err(|error| unheard(&error, "iam:ListUsers"))?;
+    let mut pages = client.list_users().max_items(PAGE).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| unheard(&error, "iam:ListUsers"))?;
         calls += 1;
         names.extend(page.users.into_iter().map(|user| user.user_name));
-        if !page.is_truncated {
-            break;
-        }
-        if most.is_some() {
+        // A page may be short though more follow.
+        if most.is_some_and(|most| names.len() > most) {
             return reported(client, calls).await;
         }
-        marker = page.marker;
     }
-    let looked_at: Vec<(Option<String>, u64)> = stream::iter(names)
-        .map(|name| suspect(client, name))
+    let users = names.len();
+    let looked_at: Vec<(String, Looked, u64)> = stream::iter(names)
+        .map(|name| look(client, name))
         .buffer_unordered(USERS_AT_ONCE)
-        .try_collect()
-        .await?;
-    calls += looked_at.iter().map(|(_, calls)| calls).sum::<u64>();
+        .collect()
+        .await;
+    calls += looked_at.iter().map(|(_, _, calls)| calls).sum::<u64>();
+    let refused: Vec<&String> = looked_at
+        .iter()
+        .filter_map(|(_, looked, _)| match looked {
+            Looked::Unheard(Unheard::Refused(reason)) => Some(reason),
+            _ => None,
+        })
+        .collect();
+    if let Some(reason) = refused.first().filter(|_| refused.len() == users) {
+        return Err(Unheard::Refused((*reason).clone()));
+    }
     Ok(Suspects {
-        names: looked_at.into_iter().filter_map(|(name, _)| name).collect(),
+        names: looked_at
+            .into_iter()
+            .filter(|(_, looked, _)| !matches!(looked, Looked::Fine))
+            .map(|(name, _, _)| name)
+            .collect(),
         // Only the report tells of root, so root is looked at each time.
         root: true,
         calls,
     })
 }
 
-/// The user's name if two of its keys are active, and the calls that took.
-async fn suspect(client: &Client, name: String) -> Result<(Option<String>, u64), Unheard> {
+/// What a look at one user came to.
+enum Looked {
+    Fine,
+    TwoActive,
+    /// Its re-check says why. The others are looked at all the same.
+    Unheard(Unheard),
+}
+
+/// Looks at the keys of the user `name`; and the calls that took.
+async fn look(client: &Client, name: String) -> (String, Looked, u64) {
     let mut pages = client
         .list_access_keys()
         .user_name(&name)
@@ -138,8 +155,13 @@ async fn suspect(client: &Client, name: String) -> Result<(Option<String>, u64),
         let page = match page {
             Ok(page) => page,
             // Deleted since the users were listed; its events tell.
-            Err(error) if error.code() == Some("NoSuchEntity") => return Ok((None, calls)),
-            Err(error) => return Err(unheard(&error, "iam:ListAccessKeys")),
+            Err(error) if error.code() == Some("NoSuchEntity") => {
+                return (name, Looked::Fine, calls);
+            }
+            Err(error) => {
+                let why = unheard(&error, "iam:ListAccessKeys");
+                return (name, Looked::Unheard(why), calls);
+            }
         };
         active += page
             .access_key_metadata
@@ -147,7 +169,12 @@ async fn suspect(client: &Client, name: String) -> Result<(Option<String>, u64),
             .filter(|key| key.status == Some(StatusType::Active))
             .count();
     }
-    Ok(((active >= 2).then_some(name), calls))
+    let looked = if active >= 2 {
+        Looked::TwoActive
+    } else {
+        Looked::Fine
+    };
+    (name, looked, calls)
 }
 
 async fn reported(client: &Client, calls: u64) -> Result<Suspects, Unheard> {

@@ -24,8 +24,8 @@ pub const ACCOUNT_PLACEHOLDER: &str = "{account}";
 /// The name of the sessions, which the members' CloudTrail shows.
 const SESSION_NAME: &str = "secondkey";
 
-/// How long before their end credentials are no longer handed out, so that nobody is left with none in the middle.
-const RENEWED_BEFORE_END: TimeDelta = TimeDelta::minutes(5);
+/// How long before their end credentials are no longer handed out: longer than any function may run.
+const RENEWED_BEFORE_END: TimeDelta = TimeDelta::minutes(15);
 
 /// Codes other than a denial by which STS says that the member itself has to be mended.
 const NOT_TO_BE_ENTERED: [&str; 2] = ["NoSuchEntity", "RegionDisabledException"];

@@ -22,9 +22,6 @@ const SOURCE: &str = "secondkey";
 /// The longest detail; an entry may have 262,144 bytes in all (EventBridge user guide, `PutEvents`).
 const LONGEST_DETAIL: usize = 200 * 1024;
 
-/// The most findings in a digest. A hundred of 1 KiB each and more, should somebody name users so, still fit.
-const MOST_IN_DIGEST: usize = 100;
-
 /// Puts alerts on one bus.
 #[derive(Debug, Clone)]
 pub struct EventBridgeSink {
@@ -106,16 +103,16 @@ fn digest_entry(
     digest: &Digest,
     bus_name: &str,
 ) -> Result<PutEventsRequestEntry, serde_json::Error> {
-    let detail = Detail {
-        document: json_v1::digest(digest, MOST_IN_DIGEST),
+    let detail = json_v1::digest_to_line(digest, LONGEST_DETAIL, |document| Detail {
+        document,
         slack_text: digest_notification(digest).text(),
-    };
+    })?;
     Ok(PutEventsRequestEntry::builder()
         .event_bus_name(bus_name)
         .source(SOURCE)
         .detail_type("Second Active Access Key Digest")
         .time(DateTime::from_secs(digest.at.timestamp()))
-        .detail(json_v1::to_line(&detail, LONGEST_DETAIL)?)
+        .detail(detail)
         .build())
 }
 

@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_organizations::Client;
-use aws_sdk_organizations::types::{Account, AccountStatus};
+use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 
 use crate::aws::errors::service_error;
 use crate::pipeline::error::ServiceError;
@@ -21,9 +21,20 @@ pub async fn active_accounts(config: &SdkConfig) -> Result<Vec<String>, ServiceE
                 .filter_map(|account| account.id),
         );
     }
+    if active.is_empty() {
+        // It has one at least, the one that answers.
+        return Err(ServiceError::retryable(
+            "organizations:ListAccounts named no active account",
+        ));
+    }
     Ok(active)
 }
 
+/// Whether `account` is active. `Status` was to give way to `State` in September 2026; whichever is told counts.
 fn is_active(account: &Account) -> bool {
-    account.status == Some(AccountStatus::Active)
+    match (&account.state, &account.status) {
+        (Some(state), _) => *state == AccountState::Active,
+        (None, Some(status)) => *status == AccountStatus::Active,
+        (None, None) => true,
+    }
 }

@@ -22,9 +22,6 @@ use crate::pipeline::error::ServiceError;
 /// stays below SNS's limit of 262,144 bytes for all protocols together (SNS API reference, `Publish`).
 const LONGEST_JSON: usize = 64 * 1024;
 
-/// The most findings in the JSON of a digest, which may name them in 1 KiB each and more.
-const MOST_IN_DIGEST: usize = 50;
-
 /// Publishes alerts to one topic, which must be a standard one.
 #[derive(Debug, Clone)]
 pub struct SnsSink {
@@ -115,7 +112,7 @@ fn message(alert: &Alert, last_uses: &LastUses) -> Result<String, serde_json::Er
 
 fn digest_message(digest: &Digest) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Message {
-        default: json_v1::to_line(&json_v1::digest(digest, MOST_IN_DIGEST), LONGEST_JSON)?,
+        default: json_v1::digest_to_line(digest, LONGEST_JSON, |document| document)?,
         email: digest_text(digest, Place::PlainText),
         https: serde_json::to_string(&digest_notification(digest))?,
         sms: digest_subject(digest),
@@ -153,7 +150,7 @@ mod tests {
     use super::*;
     use crate::output::hostile::first_unseen;
     use crate::output::testing::{
-        HOSTILE, closed, every_alert, filled_with, last_uses, last_uses_with, opened,
+        HOSTILE, closed, digest_of, every_alert, filled_with, last_uses, last_uses_with, opened,
     };
 
     fn parsed(alert: &Alert, last_uses: &LastUses) -> Value {
@@ -197,6 +194,24 @@ mod tests {
                     assert!(value.chars().all(|shown| (' '..='~').contains(&shown)));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_digest_of_very_many_findings_stays_below_the_limit_whatever_they_are_called() {
+        for text in HOSTILE
+            .iter()
+            .chain([&"\u{202e}".repeat(340), &"'".repeat(1_000)])
+        {
+            let mut digest = digest_of(&[filled_with(text, opened())]);
+            digest.findings = vec![digest.findings[0].clone(); 3_000];
+            let message = digest_message(&digest).unwrap();
+            assert!(
+                message.len() < 250_000,
+                "{} bytes of {text:.20?}",
+                message.len()
+            );
+            assert_eq!(first_unseen(&message), None);
         }
     }
 

@@ -11,7 +11,7 @@ use anyhow::Context;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::aws::account_users::SweepMode;
 use crate::aws::deployment::Deployment;
@@ -19,11 +19,11 @@ use crate::aws::errors::service_error;
 use crate::aws::invocation::answer;
 use crate::aws::metrics::Metrics;
 use crate::aws::organization::active_accounts;
+use crate::aws::sweeper::turn::Turn;
 use crate::detect::Timestamp;
 use crate::detect::finding::FindingStatus;
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
-use crate::pipeline::finding_store::FindingReader;
 use crate::pipeline::payload::{HandedOut, Payload, read_payload_by};
 use crate::pipeline::sweep_message::{SweepMessage, account_body, read_sweep};
 
@@ -52,7 +52,7 @@ pub struct Sweeper {
 
 /// Handles one invocation: an SQS batch, or one bare message.
 pub async fn handle(sweeper: &Sweeper, payload: Value) -> anyhow::Result<Value> {
-    let read = |json, _| read_sweep(json);
+    let read = |json, sent_at| Ok((read_sweep(json)?, sent_at));
     let Payload { is_batch, messages } =
         read_payload_by(payload, Utc::now(), read).context("the batch is not one of SQS")?;
     let mut metrics = Metrics::default();
@@ -64,9 +64,15 @@ pub async fn handle(sweeper: &Sweeper, payload: Value) -> anyhow::Result<Value> 
     } in messages
     {
         let swept = match message {
-            Ok(SweepMessage::All) => fan_out(sweeper, Utc::now(), &mut metrics).await,
-            Ok(SweepMessage::Account { account, users }) => {
-                turn::sweep(sweeper, &account, users, is_retry, &mut metrics).await
+            Ok((SweepMessage::All, _)) => fan_out(sweeper, Utc::now(), &mut metrics).await,
+            Ok((SweepMessage::Account { account, users }, sent_at)) => {
+                let turn = Turn {
+                    account,
+                    users,
+                    sent_at,
+                    is_retry,
+                };
+                turn.sweep(sweeper, &mut metrics).await
             }
             Err(failure) => Err(ServiceError::permanent(failure.to_string())),
         };
@@ -88,38 +94,35 @@ async fn fan_out(
     metrics: &mut Metrics,
 ) -> Result<(), ServiceError> {
     let table = &sweeper.deployment.table;
-    let mut users: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
-    users.entry(sweeper.account.clone()).or_default();
-    let open = table.findings(FindingStatus::Open).await?;
+    let open = table.holders(FindingStatus::Open).await?;
     metrics.open_findings = Some(open.len() as u64);
-    let hidden = table.findings(FindingStatus::Suppressed).await?;
-    let findings = open
-        .iter()
-        .chain(&hidden)
-        .map(|finding| finding.user().clone());
-    for user in findings.chain(table.due(now).await?) {
+    let hidden = table.holders(FindingStatus::Suppressed).await?;
+    let mut users: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
+    for user in open.into_iter().chain(hidden).chain(table.due(now).await?) {
         let account = user.account().to_owned();
         users.entry(account).or_default().insert(user);
     }
-    let listed = if sweeper.lists_accounts {
-        active_accounts(&sweeper.config).await
-    } else {
-        Ok(vec![])
-    };
-    match &listed {
-        Ok(accounts) => {
-            for account in accounts {
-                users.entry(account.clone()).or_default();
+    if let Some(members) = members(sweeper, metrics).await {
+        users.retain(|account, _| {
+            let is_here = members.contains(account) || *account == sweeper.account;
+            if !is_here {
+                // Nobody can enter it any more, so nothing about it changes.
+                warn!(
+                    account,
+                    "an account with open findings has left the organisation"
+                );
             }
+            is_here
+        });
+        for account in members {
+            users.entry(account).or_default();
         }
-        // Those that are known are swept all the same.
-        Err(failure) => {
-            error!(%failure, "the organisation's accounts cannot be listed");
-            for known in table.accounts().await? {
-                users.entry(known.account).or_default();
-            }
+    } else {
+        for known in table.accounts().await? {
+            users.entry(known.account).or_default();
         }
     }
+    users.entry(sweeper.account.clone()).or_default();
     info!(accounts = users.len(), "every account's turn is queued");
     let bodies: Vec<String> = users
         .into_iter()
@@ -128,7 +131,23 @@ async fn fan_out(
     for bodies in bodies.chunks(MESSAGES_AT_ONCE) {
         send(sweeper, bodies).await?;
     }
-    listed.map(drop)
+    Ok(())
+}
+
+/// The organisation's accounts; none where Organizations is not to be asked, or does not answer. Then those that are known are
+/// swept.
+async fn members(sweeper: &Sweeper, metrics: &mut Metrics) -> Option<BTreeSet<String>> {
+    if !sweeper.lists_accounts {
+        return None;
+    }
+    match active_accounts(&sweeper.config).await {
+        Ok(members) => Some(members.into_iter().collect()),
+        Err(failure) => {
+            error!(%failure, "the organisation's accounts cannot be listed; those that are known are swept");
+            metrics.unreachable_accounts = Some(1);
+            None
+        }
+    }
 }
 
 fn account_bodies(account: &str, mut users: Vec<UserId>) -> Vec<String> {

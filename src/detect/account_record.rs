@@ -93,6 +93,8 @@ impl AccountRecord {
         // From what is kept, and not from whether this is the first sweep: one before may have died.
         let is_untold = |finding: &&Finding| {
             finding.found_by == FoundBy::Baseline
+                // What an exemption hid is told by itself at its end.
+                && finding.exemption.is_none()
                 && self
                     .digest_at
                     .is_none_or(|told_at| finding.detected_at > told_at)
@@ -110,6 +112,13 @@ impl AccountRecord {
             next.digests_owed.entry((*sink).to_owned()).or_insert(kind);
         }
         next
+    }
+
+    /// Whether the account was swept after `sent_at`, and all that was to be told of it was.
+    #[must_use]
+    pub fn is_swept_since(&self, sent_at: Option<Timestamp>) -> bool {
+        let is_later = |sent_at| self.swept_at.is_some_and(|swept_at| swept_at > sent_at);
+        self.digests_owed.is_empty() && sent_at.is_some_and(is_later)
     }
 
     /// The record once `sink` has its digest.

@@ -74,7 +74,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     let (outcome, finding, updates) = match record.open_finding() {
         None if seen.is_to_open() => {
             let opened = seen.judged(episode::opened(&seen), now);
-            match seen.exemption(&opened, None) {
+            match seen.exemption(&opened) {
                 Some(exemption) => {
                     let hidden = episode::hidden(opened, exemption);
                     let nobody_knows = Finding {
@@ -146,18 +146,21 @@ impl Seen<'_> {
         finding
     }
 
-    /// The exemption that covers `finding`, which was `before`.
-    fn exemption(&self, finding: &Finding, before: Option<&Finding>) -> Option<&Exemption> {
-        let makers = episode::makers(finding, before, self);
-        exemption_for(self.situation.exemptions, finding.user(), &makers, self.now).filter(
-            |exemption| finding.status != FindingStatus::Open || !is_spent(exemption, finding),
-        )
+    /// The exemption that covers `finding`, and did not cease to before.
+    fn exemption(&self, finding: &Finding) -> Option<&Exemption> {
+        let makers = episode::makers(finding, self);
+        let usable = |exemption: &&Exemption| {
+            finding.status != FindingStatus::Open || !is_spent(exemption, finding)
+        };
+        let usable = self.situation.exemptions.iter().filter(usable);
+        exemption_for(usable, finding.user(), &makers, self.now)
     }
 
     /// What becomes of an open finding while two keys are active, or nobody can tell.
     fn gone_on(&self, open: &Finding) -> (Outcome, Option<Finding>, Vec<Update>) {
         let mut finding = open.clone();
         let mut updates = Vec::new();
+        finding.has_unknown_maker |= episode::has_joined_unknown(open, self);
         if self.is_settled() {
             finding.confirmed = true;
             finding.keys = episode::present_keys(self.view);
@@ -182,7 +185,7 @@ impl Seen<'_> {
         } else if outlived(&finding) && !outlived(open) {
             updates.push(Update::OutlivedWindow);
         }
-        match self.exemption(&finding, Some(open)) {
+        match self.exemption(&finding) {
             Some(exemption) => {
                 let hidden = episode::hidden(finding.clone(), exemption);
                 if (hidden.status, &hidden.exemption) != (open.status, &open.exemption) {

@@ -41,40 +41,45 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
         },
         keys: present_keys(seen.view),
         continues: former.map(|former| former.id.clone()),
-        found_by: match seen.situation.sweep {
-            Some(Sweep::Baseline) => FoundBy::Baseline,
-            Some(Sweep::Routine) => FoundBy::Sweep,
-            None => FoundBy::Event,
+        found_by: match (former, seen.situation.sweep) {
+            (Some(former), _) => former.found_by,
+            (None, Some(Sweep::Baseline)) => FoundBy::Baseline,
+            (None, Some(Sweep::Routine)) => FoundBy::Sweep,
+            (None, None) => FoundBy::Event,
         },
+        // Under the new name nobody knows what became of the keys in between.
+        has_unknown_maker: former.is_some(),
         told: true,
         exemption: None,
         closing: None,
     }
 }
 
-/// Who made the active keys of `finding` active, as far as it is known: the second one, and whatever key joined them since
-/// `before`.
-pub(super) fn makers<'a>(
-    finding: &'a Finding,
-    before: Option<&Finding>,
-    seen: &'a Seen<'_>,
-) -> Vec<Option<&'a str>> {
-    let opener = finding.opener.as_ref().map(|opener| opener.actor.label());
-    let joined = seen.view.active_keys().filter_map(|key| {
-        let activation = seen
-            .evidence
-            .keys
-            .get(key)
-            .and_then(|known| known.activation.as_ref());
-        match activation {
-            Some(later) if later.at > finding.opened_at => Some(Some(later.by.actor.label())),
-            Some(_) => None,
-            None => before
-                .is_some_and(|before| before.active_keys().all(|known| known != key))
-                .then_some(None),
-        }
-    });
-    [opener].into_iter().chain(joined).collect()
+/// Who made the active keys of `finding` active, as far as it is known: the second one, and whatever key joined them since.
+pub(super) fn makers<'a>(finding: &'a Finding, seen: &'a Seen<'_>) -> Vec<Option<&'a str>> {
+    let opener = finding.opener.as_ref();
+    let joined = seen
+        .view
+        .active_keys()
+        // CloudTrail's times have whole seconds.
+        .filter(|key| opener.is_none_or(|opener| opener.key != **key))
+        .filter_map(|key| seen.evidence.keys.get(key)?.activation.as_ref())
+        .filter(|activation| activation.at >= finding.opened_at)
+        .map(|activation| Some(activation.by.actor.label()));
+    [opener.map(|opener| opener.actor.label())]
+        .into_iter()
+        .chain(joined)
+        .chain(finding.has_unknown_maker.then_some(None))
+        .collect()
+}
+
+/// Whether a key is active that was not in `before`, and no event told who made it so.
+pub(super) fn has_joined_unknown(before: &Finding, seen: &Seen<'_>) -> bool {
+    seen.view.active_keys().any(|key| {
+        let known = seen.evidence.keys.get(key);
+        before.active_keys().all(|former| former != key)
+            && known.is_none_or(|known| known.activation.is_none())
+    })
 }
 
 /// `finding`, hidden by `exemption`.

@@ -99,13 +99,13 @@ impl Exemption {
 /// the one that lasts longest.
 #[must_use]
 pub fn exemption_for<'a>(
-    exemptions: &'a [Exemption],
+    exemptions: impl IntoIterator<Item = &'a Exemption>,
     user: &UserId,
     makers: &[Option<&str>],
     now: Timestamp,
 ) -> Option<&'a Exemption> {
     exemptions
-        .iter()
+        .into_iter()
         .filter(|exemption| exemption.is_in_force(now) && exemption.covers(user, makers))
         .max_by_key(|exemption| (exemption.until, &exemption.id))
 }

@@ -37,6 +37,8 @@ pub struct Finding {
     pub continues: Option<FindingId>,
     /// What led to it.
     pub found_by: FoundBy,
+    /// Whether some key of it was made active by nobody knows whom, so that no exemption of certain actors covers it.
+    pub has_unknown_maker: bool,
     /// Whether anybody was told that it is open. One that was exempt from the beginning nobody knows of.
     pub told: bool,
     /// The exemption that hides it, or that last did.

@@ -17,8 +17,8 @@ use crate::output::facts::{Facts, tag, topic, user_name};
 use crate::output::json_v1::kind;
 use crate::output::time::rfc3339;
 
-/// The most findings of a digest in chat.
-const MOST_IN_CHAT: usize = 20;
+/// How long the list of a digest's findings may get, in bytes; a description may have 8,000 characters.
+const LONGEST_LIST: usize = 5_000;
 
 /// The longest user name in a title, in characters; a title may have 250.
 const LONGEST_IN_TITLE: usize = 100;
@@ -113,7 +113,7 @@ pub fn digest_notification(digest: &Digest) -> ChatNotification {
         id: format!("{} {}", digest.kind.word(), rfc3339(digest.at)),
         content: Content {
             text_type: "client-markdown",
-            description: digest_text::lines(digest, Place::Chat, MOST_IN_CHAT).join("\n"),
+            description: digest_text::lines(digest, Place::Chat, LONGEST_LIST).join("\n"),
             next_steps: vec![digest_text::TO_DO.to_owned()],
             title: title.clone(),
         },

@@ -6,8 +6,9 @@ use crate::output::escape::{LONGEST_ID, Place, for_subject};
 use crate::output::facts::user_name;
 use crate::output::time::{duration, readable};
 
-/// The most findings that a readable digest lists. The rest are counted, and told by the command that it names.
-const MOST: usize = 200;
+/// How long the list of findings in a readable digest may get, in bytes. The rest are counted, and told by the command that it
+/// names. Beside the other protocols' texts SNS takes it.
+const LONGEST: usize = 60_000;
 
 /// The longest account id in a subject.
 const LONGEST_IN_SUBJECT: usize = 14;
@@ -40,15 +41,15 @@ pub fn digest_subject(digest: &Digest) -> String {
 pub fn digest_text(digest: &Digest, place: Place) -> String {
     let account = place.escape(&digest.account, LONGEST_ID);
     let headline = format!("[DIGEST] {} ({account})", topic(digest));
-    let lines = lines(digest, place, MOST).join("\n");
+    let lines = lines(digest, place, LONGEST).join("\n");
     format!("{headline}\n\n{lines}\n\n{TO_DO}.\n")
 }
 
-/// The lines of `digest`, with at most `most` findings.
-pub(super) fn lines(digest: &Digest, place: Place, most: usize) -> Vec<String> {
+/// The lines of `digest`, those of the findings with `longest` bytes at most.
+pub(super) fn lines(digest: &Digest, place: Place, longest: usize) -> Vec<String> {
     let why = match digest.kind {
         DigestKind::Baseline => {
-            "These were there before secondkey looked for the first time; each is told by itself from now on."
+            "These were there before secondkey looked for the first time; what becomes of each is told by itself."
         }
         DigestKind::Reminder => "At least one of them has outlived the rotation window.",
     };
@@ -58,18 +59,23 @@ pub(super) fn lines(digest: &Digest, place: Place, most: usize) -> Vec<String> {
             digest.unchecked
         )
     });
-    let left_out = digest.findings.len().saturating_sub(most);
+    let mut room = longest;
+    let listed: Vec<String> = digest
+        .findings
+        .iter()
+        .map(|finding| line(finding, digest, place))
+        .take_while(|line| {
+            let fits = line.len() < room;
+            room = room.saturating_sub(line.len() + 1);
+            fits
+        })
+        .collect();
+    let left_out = digest.findings.len() - listed.len();
     let rest = (left_out > 0).then(|| format!("… and {left_out} more."));
     [why.to_owned()]
         .into_iter()
         .chain(unchecked)
-        .chain(
-            digest
-                .findings
-                .iter()
-                .take(most)
-                .map(|finding| line(finding, digest, place)),
-        )
+        .chain(listed)
         .chain(rest)
         .collect()
 }
@@ -102,7 +108,7 @@ mod tests {
         expect_test::expect![[r"
             [DIGEST] First sweep: 2 users have two active access keys (111122223333)
 
-            These were there before secondkey looked for the first time; each is told by itself from now on.
+            These were there before secondkey looked for the first time; what becomes of each is told by itself.
             HIGH     Alice  since 2023-11-14 22:13:22 UTC, for 24 h: AKIAOLD and AKIANEW
             MEDIUM   Alice  since 2023-11-14 22:13:22 UTC, for 24 h: AKIAOLD and AKIANEW
 
@@ -118,11 +124,13 @@ mod tests {
     #[test]
     fn what_is_left_out_is_counted() {
         let mut digest = digest_of(&[opened()]);
-        digest.findings = vec![digest.findings[0].clone(); 250];
+        digest.findings = vec![digest.findings[0].clone(); 5_000];
         let text = digest_text(&digest, Place::PlainText);
-        assert!(text.contains("First sweep: 250 users"), "{text}");
-        assert!(text.contains("… and 50 more."), "{text}");
-        assert_eq!(text.matches("MEDIUM").count(), 200);
+        assert!(text.len() < LONGEST + 500);
+        assert!(text.contains("First sweep: 5000 users"), "{text}");
+        let listed = text.matches("MEDIUM").count();
+        assert!(listed > 500, "{listed}");
+        assert!(text.contains(&format!("… and {} more.", 5_000 - listed)));
     }
 
     #[test]

@@ -133,8 +133,7 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
 }
 
 /// `digest` in version 1, with its first `most` findings.
-#[must_use]
-pub fn digest(digest: &Digest, most: usize) -> DigestV1 {
+fn digest_v1(digest: &Digest, most: usize) -> DigestV1 {
     DigestV1 {
         version: "1",
         kind: "digest",
@@ -156,6 +155,25 @@ pub fn digest(digest: &Digest, most: usize) -> DigestV1 {
             })
             .collect(),
     }
+}
+
+/// How many of a digest's findings are tried, one number after the other, until it is short enough.
+const FINDINGS_OF_A_DIGEST: [usize; 6] = [1_000, 300, 100, 30, 10, 0];
+
+/// What `of` makes of `digest` in version 1, as one line of at most `longest` bytes: with as many findings as fit.
+pub fn digest_to_line<T: Serialize>(
+    digest: &Digest,
+    longest: usize,
+    of: impl Fn(DigestV1) -> T,
+) -> Result<String, serde_json::Error> {
+    let mut line = String::new();
+    for most in FINDINGS_OF_A_DIGEST {
+        line = to_line(&of(digest_v1(digest, most)), longest)?;
+        if line.len() <= longest {
+            break;
+        }
+    }
+    Ok(line)
 }
 
 /// `entry` in version 1.

@@ -32,9 +32,11 @@ pub(crate) struct FindingV1 {
     keys: Vec<FindingKeyV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     continues: Option<FindingIdV1>,
-    // Schema 1 had none of the next three: events found everything, and everybody was told.
+    // Schema 1 had none of the next four: events found everything, and everybody was told.
     #[serde(default)]
     found_by: FoundByV1,
+    #[serde(default)]
+    has_unknown_maker: bool,
     #[serde(default = "everybody_was_told")]
     told: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +128,7 @@ impl From<&Finding> for FindingV1 {
             keys: finding.keys.iter().map(Into::into).collect(),
             continues: finding.continues.as_ref().map(Into::into),
             found_by: FoundByV1(Stored(finding.found_by)),
+            has_unknown_maker: finding.has_unknown_maker,
             told: finding.told,
             exemption: finding.exemption.as_ref().map(Into::into),
             closing: finding.closing.as_ref().map(Into::into),
@@ -156,6 +159,7 @@ impl From<FindingV1> for Finding {
             keys: stored.keys.into_iter().map(Into::into).collect(),
             continues: stored.continues.map(Into::into),
             found_by: stored.found_by.0.0,
+            has_unknown_maker: stored.has_unknown_maker,
             told: stored.told,
             exemption: stored.exemption.map(Into::into),
             closing: stored.closing.map(Into::into),

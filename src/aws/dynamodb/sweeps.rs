@@ -3,12 +3,13 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use chrono::TimeDelta;
 
-use crate::aws::dynamodb::{DynamoDbStore, items, keys};
+use crate::aws::dynamodb::{DynamoDbStore, FINDINGS_INDEX, items, keys};
 use crate::detect::Timestamp;
 use crate::detect::account_record::AccountRecord;
+use crate::detect::finding::FindingStatus;
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
-use crate::stored::{AccountV1, SCHEMA, time_text};
+use crate::stored::{AccountV1, SCHEMA, Word, time_text};
 
 /// The index of what has to be looked at, by time.
 const DUE_INDEX: &str = "due";
@@ -63,6 +64,22 @@ impl DynamoDbStore {
             }
             Err(error) => Err(self.error("dynamodb:PutItem", &error)),
         }
+    }
+
+    /// Who has a finding of `status`. Read from as little of the items as tells it, so that one that cannot be read stops
+    /// nobody.
+    pub async fn holders(&self, status: FindingStatus) -> Result<Vec<UserId>, ServiceError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(FINDINGS_INDEX)
+            .key_condition_expression("finding_status = :status")
+            .projection_expression("PK, SK, #account, #user")
+            .expression_attribute_names("#account", "account")
+            .expression_attribute_names("#user", "user")
+            .expression_attribute_values(":status", items::text(status.to_word()));
+        Ok(items::owners(&self.query(query).await?))
     }
 
     /// The users whom somebody promised to look at by `now`, and those to whom alerts are owed that are due.

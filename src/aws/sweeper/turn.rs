@@ -27,17 +27,45 @@ const MAX_ATTEMPTS: u32 = 5;
 /// How many users' re-checks are queued side by side.
 const QUEUED_AT_ONCE: usize = 8;
 
-/// Sweeps `account`; `users` are looked at in any case. An account that cannot be looked into is written down as such, which
-/// is no failure: nothing is mended by trying again at once.
-pub(super) async fn sweep(
+/// One account's turn, as it was queued.
+pub(super) struct Turn {
+    pub(super) account: String,
+    /// Who is looked at in any case.
+    pub(super) users: Vec<UserId>,
+    /// When it was queued.
+    pub(super) sent_at: Option<Timestamp>,
+    /// Whether somebody may have begun it before.
+    pub(super) is_retry: bool,
+}
+
+impl Turn {
+    /// Sweeps the account. One that cannot be looked into is written down as such, which is no failure: nothing is mended by
+    /// trying again at once.
+    pub(super) async fn sweep(
+        self,
+        sweeper: &Sweeper,
+        metrics: &mut Metrics,
+    ) -> Result<(), ServiceError> {
+        let record = sweeper.deployment.table.account(&self.account).await?;
+        if self.users.is_empty() && record.is_swept_since(self.sent_at) {
+            info!(
+                account = self.account,
+                "the account was swept since its turn was queued"
+            );
+            return Ok(());
+        }
+        sweep(sweeper, &record, self.users, self.is_retry, metrics).await
+    }
+}
+
+async fn sweep(
     sweeper: &Sweeper,
-    account: &str,
+    record: &AccountRecord,
     users: Vec<UserId>,
     is_retry: bool,
     metrics: &mut Metrics,
 ) -> Result<(), ServiceError> {
-    let table = &sweeper.deployment.table;
-    let record = table.account(account).await?;
+    let account = record.account.as_str();
     let kind = if record.baseline_at.is_none() {
         Sweep::Baseline
     } else {
@@ -224,10 +252,9 @@ async fn tell(
             findings: findings.clone(),
             unchecked: seen.unchecked,
         };
-        // What was cleaned up in the meantime needs no digest any more.
-        if !digest.findings.is_empty()
-            && let Err(failure) = sink.send_digest(&digest).await
-        {
+        // What was cleaned up in the meantime needs no digest any more. What could not be looked at may still be open.
+        let is_needed = !digest.findings.is_empty() || digest.unchecked > 0;
+        if is_needed && let Err(failure) = sink.send_digest(&digest).await {
             error!(sink = name, account = record.account, %failure, "a digest could not be delivered and stays owed");
             result = Err(failure);
             continue;

@@ -138,6 +138,62 @@ fn another_key_of_which_no_event_told_ends_the_hiding() {
 }
 
 #[test]
+fn under_a_new_name_certain_actors_are_no_longer_known_to_have_made_the_keys() {
+    let former = hidden().finding().clone();
+    for (actors, status) in [(BOB, FindingStatus::Open), ("*", FindingStatus::Suppressed)] {
+        let mut story = Story::of(UserId::new("111122223333", "alina"));
+        story.exemptions = vec![Exemption {
+            user_pattern: "ali*".to_owned(),
+            ..exempt(actors)
+        }];
+        story.former = Some(former.clone());
+        // Somebody may have put another key in the place of the first before renaming the user.
+        let listed = listing(300, &["+K2", "+K3"]);
+        let decision = story.step(at(301), &listed, &[renamed("alina", 200)]);
+        assert_eq!(story.finding().status, status);
+        assert_eq!(decision.alert.is_some(), status == FindingStatus::Open);
+    }
+}
+
+#[test]
+fn an_exemption_written_after_a_key_of_nobody_knows_whom_joined_does_not_cover_it() {
+    let mut story = Story::open();
+    story.step(at(301), &listing(300, &["+K2", "+K3"]), &[]);
+    story.step(at(401), &listing(400, &["+K2", "+K3"]), &[]);
+    story.exemptions = vec![exempt(BOB)];
+    story.step(at(501), &listing(500, &["+K2", "+K3"]), &[]);
+    assert_eq!(story.finding().status, FindingStatus::Open);
+}
+
+#[test]
+fn a_key_by_another_actor_in_the_second_of_the_opening_is_not_covered() {
+    let mut story = Story::new();
+    story.exemptions = vec![exempt(BOB)];
+    let changes = [created("K2", 95), by("eve", created("K1", 95))];
+    let decision = story.step(at(101), &listing(100, &["+K1", "+K2"]), &changes);
+    assert_eq!(decision.outcome, Outcome::Opened);
+}
+
+#[test]
+fn a_spent_exemption_does_not_mask_a_valid_one() {
+    let mut story = hidden();
+    story.step(
+        at(301),
+        &listing(300, &["+K2", "+K3"]),
+        &[by("eve", created("K3", 201))],
+    );
+    assert_eq!(story.finding().status, FindingStatus::Open);
+    let of_eve = Exemption {
+        id: "both".to_owned(),
+        until: at(1_000),
+        ..exempt("*")
+    };
+    story.exemptions.push(of_eve);
+    story.step(at(401), &listing(400, &["+K2", "+K3"]), &[]);
+    assert_eq!(story.finding().status, FindingStatus::Suppressed);
+}
+
+#[test]
 fn an_exemption_of_whatever_actor_hides_what_a_sweep_finds() {
     let mut story = Story::new();
     story.exemptions = vec![exempt("*")];

@@ -25,4 +25,7 @@ expanded = transform(template, {}, NoManagedPolicies())
 for resource in expanded["Resources"].values():
     if resource["Type"] == "AWS::Lambda::Function":
         resource["Properties"]["Code"] = {"ZipFile": "none"}
+    if resource["Type"] == "AWS::Lambda::EventSourceMapping":
+        # moto would take messages for functions that it cannot run. The tests hand them over themselves.
+        resource["Properties"]["Enabled"] = False
 json.dump(expanded, sys.stdout)

@@ -104,6 +104,7 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             episode: 9,
         }),
         found_by: FoundBy::Sweep,
+        has_unknown_maker: true,
         told: false,
         exemption: Some(Exempted {
             id: "farm".to_owned(),
