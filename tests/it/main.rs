@@ -13,6 +13,7 @@
 
 mod accounts;
 mod deployment;
+mod deploy;
 mod e2e;
 mod events;
 mod hostile;
@@ -23,6 +24,7 @@ mod reference;
 mod releases;
 mod replay_input;
 mod replay_oracle;
+mod roles;
 mod stack;
 mod store_contract;
 mod table;

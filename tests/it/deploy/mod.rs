@@ -1,0 +1,3 @@
+//! What `infra/` deploys.
+
+pub mod template;

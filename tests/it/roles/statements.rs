@@ -1,0 +1,331 @@
+//! What the emulator does not look at: the conditions, and who may take on the roles.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::policies::{
+    AUDIT, CENTRAL, EXTERNAL_ID, FUNCTIONS, MEMBER, ORGANIZATION, STACK, Statement, central, list,
+    member, roles, statements,
+};
+use crate::deploy::template::Known;
+
+/// The only actions on `*`, and why.
+const ON_EVERYTHING: [(&str, &str); 4] = [
+    ("iam:ListUsers", "IAM knows no resource for it"),
+    (
+        "iam:GenerateCredentialReport",
+        "IAM knows no resource for it",
+    ),
+    ("iam:GetCredentialReport", "IAM knows no resource for it"),
+    (
+        "organizations:ListAccounts",
+        "Organizations knows no resource for it",
+    ),
+];
+
+/// The only other resources with a wildcard, and why.
+const OPEN_RESOURCES: [(&str, &str, &str); 3] = [
+    (
+        "iam:ListAccessKeys",
+        "arn:aws:iam::123456789012:user/*",
+        "any user",
+    ),
+    (
+        "iam:GetAccessKeyLastUsed",
+        "arn:aws:iam::123456789012:user/*",
+        "any user",
+    ),
+    (
+        "sts:AssumeRole",
+        "arn:aws:iam::*:role/secondkey-audit",
+        "the condition names the organisation",
+    ),
+];
+
+/// Every statement of every role, in both templates.
+fn all_statements() -> Vec<Statement> {
+    let (central, member) = (central(&Known::default()), member());
+    assert_eq!(
+        roles(&central),
+        ["DetectorRole", "SecurityHubRole", "SweeperRole"]
+    );
+    assert_eq!(roles(&member), [AUDIT, "ForwardRole"]);
+    let both = [central, member];
+    both.iter()
+        .flat_map(|template| {
+            roles(template)
+                .into_iter()
+                .flat_map(|role| statements(template, &role))
+        })
+        .collect()
+}
+
+#[test]
+fn no_role_has_an_action_with_a_wildcard_and_only_named_ones_a_resource_with_one() {
+    for statement in all_statements() {
+        for action in &statement.actions {
+            assert!(!action.contains(['*', '?']), "{statement:?}");
+            for resource in &statement.resources {
+                let is_named = match resource.as_str() {
+                    "*" => ON_EVERYTHING.iter().any(|(named, _)| named == action),
+                    open if open.contains(['*', '?']) => {
+                        let open = open.replace(MEMBER, CENTRAL);
+                        OPEN_RESOURCES
+                            .iter()
+                            .any(|(named, resource, _)| named == action && *resource == open)
+                    }
+                    _ => true,
+                };
+                assert!(is_named, "{action} on {resource}: {statement:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_statement_names_its_partitions_and_is_void_for_requests_without_any() {
+    // Role, actions, partitions: no more and no less.
+    let expected = [
+        (
+            "DetectorRole",
+            "GetItem Query",
+            "EXEMPTION#* OWED#* USER#*",
+        ),
+        (
+            "DetectorRole",
+            "PutItem",
+            "AUDIT#* EVENT#* OWED#* PROBE#* USER#*",
+        ),
+        ("DetectorRole", "DeleteItem UpdateItem", "OWED#*"),
+        (
+            "SweeperRole",
+            "GetItem Query",
+            "ACCOUNT EXEMPTION#* OWED#* USER#*",
+        ),
+        ("SweeperRole", "PutItem", "ACCOUNT AUDIT#* OWED#* USER#*"),
+        ("SweeperRole", "DeleteItem UpdateItem", "OWED#*"),
+    ];
+    let mut found = BTreeSet::new();
+    for statement in all_statements() {
+        if statement.resources != ["${Table.Arn}"] {
+            continue;
+        }
+        let keys = statement.leading_keys().unwrap_or_default();
+        let condition = json!({
+            "ForAllValues:StringLike": {
+                "dynamodb:LeadingKeys": statement.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"],
+            },
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        });
+        assert_eq!(statement.condition, condition, "{statement:?}");
+        let actions = statement.actions.iter();
+        let actions: Vec<&str> = actions
+            .map(|action| action.trim_start_matches("dynamodb:"))
+            .collect();
+        let keys: Vec<String> = keys.into_iter().collect();
+        let is_new = found.insert((statement.role.clone(), actions.join(" "), keys.join(" ")));
+        assert!(is_new, "{statement:?}");
+    }
+    let expected = expected
+        .map(|(role, actions, keys)| (role.to_owned(), actions.to_owned(), keys.to_owned()));
+    assert_eq!(found, expected.into());
+}
+
+#[test]
+fn no_role_changes_an_audit_item_scans_writes_in_batches_or_speaks_partiql() {
+    let known = ["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"]
+        .map(|action| format!("dynamodb:{action}"));
+    for statement in all_statements() {
+        let of_table = statement
+            .actions
+            .iter()
+            .filter(|action| action.starts_with("dynamodb:"));
+        for action in of_table {
+            assert!(known.contains(action), "{statement:?}");
+            let on_index = ["${Table.Arn}/index/findings", "${Table.Arn}/index/due"];
+            if statement.resources == on_index {
+                assert_eq!(action, "dynamodb:Query");
+            } else {
+                assert_eq!(statement.resources, ["${Table.Arn}"]);
+                let reaches_audit = statement.leading_keys().is_none_or(|keys| {
+                    keys.iter()
+                        .any(|key| key.starts_with(['*', '?']) || key.starts_with("AUDIT"))
+                });
+                assert!(
+                    !reaches_audit || action == "dynamodb:PutItem",
+                    "{statement:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The condition under which the roles of `template.yaml` may do `action`, the same in every statement with it.
+#[track_caller]
+fn check_condition(action: &str, expected: &Value) {
+    let all = all_statements();
+    let of_action: Vec<&Statement> = all
+        .iter()
+        .filter(|statement| FUNCTIONS.contains(&statement.role.as_str()))
+        .filter(|statement| statement.actions.contains(action))
+        .collect();
+    assert!(!of_action.is_empty(), "{action}");
+    for statement in of_action {
+        assert_eq!(statement.condition, *expected, "{statement:?}");
+    }
+}
+
+#[test]
+fn what_leaves_the_account_leaves_it_under_a_condition() {
+    check_condition(
+        "events:PutEvents",
+        &json!({"StringEquals": {"events:source": "secondkey"}}),
+    );
+    check_condition(
+        "sts:AssumeRole",
+        &json!({"StringEquals": {"aws:ResourceOrgID": ORGANIZATION}}),
+    );
+    check_condition(
+        "kms:GenerateDataKey",
+        &json!({"StringEquals": {"kms:ViaService": "sns.us-east-1.amazonaws.com"}}),
+    );
+}
+
+#[test]
+fn the_tables_key_opens_this_table_only() {
+    for role in ["DetectorRole", "SweeperRole"] {
+        let statements = statements(&central(&Known::default()), role);
+        let of_key = statements
+            .iter()
+            .find(|statement| statement.sid == "ReadTheTableUnderItsKey");
+        let of_key = of_key.unwrap();
+        assert_eq!(of_key.actions, ["kms:Decrypt".to_owned()].into());
+        assert_eq!(
+            of_key.condition,
+            json!({"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com",
+                "kms:EncryptionContext:aws:dynamodb:tableName": "secondkey"}})
+        );
+    }
+}
+
+#[test]
+fn the_functions_roles_are_lambdas_alone() {
+    let central = central(&Known::default());
+    for role in FUNCTIONS {
+        let trust = &central["Resources"][role]["Properties"]["AssumeRolePolicyDocument"];
+        assert_eq!(
+            list(&trust["Statement"]),
+            [json!({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"})]
+        );
+    }
+}
+
+#[test]
+fn the_members_role_reads_only_and_opens_to_the_three_functions_with_the_external_id() {
+    let member = member();
+    let trust = &member["Resources"][AUDIT]["Properties"]["AssumeRolePolicyDocument"];
+    let functions = ["detector", "sweeper", "securityhub"]
+        .map(|function| format!("arn:aws:iam::{CENTRAL}:role/{STACK}-{function}"));
+    assert_eq!(
+        list(&trust["Statement"]),
+        [json!({
+            "Sid": "OnlyTheCentralFunctions", "Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": {"AWS": format!("arn:aws:iam::{CENTRAL}:root")},
+            "Condition": {"ArnEquals": {"aws:PrincipalArn": functions}, "StringEquals": {"sts:ExternalId": EXTERNAL_ID}},
+        })]
+    );
+    // The names that the trust relies on.
+    let central = central(&Known::default());
+    let names = FUNCTIONS.map(|role| &central["Resources"][role]["Properties"]["RoleName"]);
+    assert_eq!(
+        names,
+        [
+            "secondkey-detector",
+            "secondkey-sweeper",
+            "secondkey-securityhub"
+        ]
+    );
+
+    let all: BTreeSet<String> = statements(&member, AUDIT)
+        .into_iter()
+        .flat_map(|statement| statement.actions)
+        .collect();
+    let (reads, others): (Vec<&str>, Vec<&str>) =
+        all.iter().map(String::as_str).partition(|action| {
+            ["iam:List", "iam:Get"]
+                .iter()
+                .any(|read| action.starts_with(read))
+        });
+    assert_eq!(reads.len(), 4, "{reads:?}");
+    // Making the report changes nothing that anybody relies on; importing a finding is an option.
+    assert_eq!(
+        others,
+        [
+            "iam:GenerateCredentialReport",
+            "securityhub:BatchImportFindings"
+        ]
+    );
+}
+
+#[test]
+fn the_bus_takes_iam_events_of_the_organisation_and_nothing_put_by_hand() {
+    let central = central(&Known::default());
+    let policy = &central["Resources"]["EventBusPolicy"]["Properties"]["Statement"];
+    assert_eq!(
+        *policy,
+        json!({
+            "Effect": "Allow", "Principal": "*", "Action": "events:PutEvents", "Resource": "${EventBus.Arn}",
+            "Condition": {
+                "StringEquals": {"aws:PrincipalOrgID": ORGANIZATION, "events:source": "aws.iam"},
+                "Bool": {"events:eventBusInvocation": "true"},
+            },
+        })
+    );
+}
+
+#[test]
+fn a_queue_takes_messages_of_our_own_rules_only() {
+    let expected = [
+        (
+            "ChangesQueuePolicy",
+            "${ChangesQueue",
+            "ChangesRule MemberChangesRule",
+        ),
+        (
+            "RuleDeadLettersPolicy",
+            "${RuleDeadLetters",
+            "ChangesRule SweepSchedule MemberChangesRule SecurityHubRule",
+        ),
+        ("SweepQueuePolicy", "${SweepQueue", "SweepSchedule"),
+    ];
+    let central = central(&Known::default());
+    let resources = central["Resources"].as_object().unwrap();
+    let policies: Vec<&String> = resources
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::SQS::QueuePolicy")
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(policies, expected.map(|(policy, ..)| policy));
+    for (policy, queue, rules) in expected {
+        let properties = &resources[policy]["Properties"];
+        assert_eq!(properties["Queues"], json!([format!("{queue}}}")]));
+        let [statement] = list(&properties["PolicyDocument"]["Statement"])
+            .try_into()
+            .unwrap();
+        assert_eq!(statement["Effect"], "Allow");
+        assert_eq!(
+            statement["Principal"],
+            json!({"Service": "events.amazonaws.com"})
+        );
+        assert_eq!(statement["Action"], "sqs:SendMessage");
+        assert_eq!(statement["Resource"], format!("{queue}.Arn}}"));
+        let sources = list(&statement["Condition"]["ArnEquals"]["aws:SourceArn"]);
+        let rules: Vec<Value> = rules
+            .split(' ')
+            .map(|rule| json!(format!("${{{rule}.Arn}}")))
+            .collect();
+        assert_eq!(sources, rules, "{policy}");
+        assert_eq!(statement["Condition"].as_object().unwrap().len(), 1);
+    }
+}
