@@ -1,6 +1,7 @@
 //! The detector function: a payload in, users re-checked, messages that failed out.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use anyhow::Context;
 use chrono::Utc;
@@ -18,12 +19,24 @@ use crate::pipeline::recheck::Rechecked;
 /// Handles one invocation: an SQS batch, or one bare EventBridge event. Of a batch the answer names the messages that
 /// failed; a bare event that fails is an error, so that Lambda tries it again.
 pub async fn handle(detector: &Deployment, payload: Value) -> anyhow::Result<Value> {
+    handle_into(detector, payload, &mut std::io::stdout()).await
+}
+
+/// The same as [`handle`], with the metrics written to `out`.
+pub async fn handle_into(
+    detector: &Deployment,
+    payload: Value,
+    out: &mut impl Write,
+) -> anyhow::Result<Value> {
     let Payload { is_batch, messages } =
         read_payload(payload, Utc::now()).context("the batch is not one of SQS")?;
     let mut metrics = Metrics::default();
     let failed = process(detector, messages, &mut metrics).await;
+    // At once, so that nothing comes between its lines.
+    let mut lines = Vec::new();
     metrics
-        .write(&mut std::io::stdout().lock(), Utc::now())
+        .write(&mut lines, Utc::now())
+        .and_then(|()| out.write_all(&lines))
         .context("metrics could not be written")?;
     answer(is_batch, failed)
 }

@@ -6,6 +6,7 @@
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use anyhow::Context;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
@@ -52,6 +53,15 @@ pub struct Sweeper {
 
 /// Handles one invocation: an SQS batch, or one bare message.
 pub async fn handle(sweeper: &Sweeper, payload: Value) -> anyhow::Result<Value> {
+    handle_into(sweeper, payload, &mut std::io::stdout()).await
+}
+
+/// The same as [`handle`], with the metrics written to `out`.
+pub async fn handle_into(
+    sweeper: &Sweeper,
+    payload: Value,
+    out: &mut impl Write,
+) -> anyhow::Result<Value> {
     let read = |json, sent_at| Ok((read_sweep(json)?, sent_at));
     let Payload { is_batch, messages } =
         read_payload_by(payload, Utc::now(), read).context("the batch is not one of SQS")?;
@@ -81,8 +91,11 @@ pub async fn handle(sweeper: &Sweeper, payload: Value) -> anyhow::Result<Value> 
             failed.insert(id);
         }
     }
+    // At once, so that nothing comes between its lines.
+    let mut lines = Vec::new();
     metrics
-        .write(&mut std::io::stdout().lock(), Utc::now())
+        .write(&mut lines, Utc::now())
+        .and_then(|()| out.write_all(&lines))
         .context("metrics could not be written")?;
     answer(is_batch, failed)
 }
