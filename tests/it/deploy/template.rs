@@ -44,7 +44,7 @@ impl Template {
             template: &self.0,
             known,
         };
-        let mut resolved = self.0.clone();
+        let mut result = self.0.clone();
         for section in ["Resources", "Outputs"] {
             let Some(entries) = self.0[section].as_object() else {
                 continue;
@@ -54,14 +54,14 @@ impl Template {
                 condition.is_none_or(|name| resolver.condition(name))
             });
             let kept = kept.map(|(name, entry)| (name.clone(), resolver.value(entry)));
-            resolved[section] = Value::Object(kept.collect());
+            result[section] = Value::Object(kept.collect());
         }
         for section in ["Globals", "Rules"] {
             if let Some(entry) = self.0.get(section) {
-                resolved[section] = resolver.value(entry);
+                result[section] = resolver.value(entry);
             }
         }
-        resolved
+        result
     }
 }
 
@@ -211,12 +211,11 @@ impl Resolver<'_> {
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').expect("a name in Sub has an end");
             result.push_str(before);
-            match name.strip_prefix('!') {
-                Some(literal) => result.push_str(&format!("${{{literal}}}")),
-                None => {
-                    let value = names.get(name).cloned();
-                    result.push_str(&text(&value.unwrap_or_else(|| self.name(name))));
-                }
+            if let Some(literal) = name.strip_prefix('!') {
+                result.extend(["${", literal, "}"]);
+            } else {
+                let value = names.get(name).cloned();
+                result.push_str(&text(&value.unwrap_or_else(|| self.name(name))));
             }
             rest = after;
         }

@@ -78,6 +78,17 @@ pub fn roles(template: &Value) -> Vec<String> {
         .collect()
 }
 
+/// What the role is called in its account.
+pub fn role_name(role: &str) -> String {
+    let template = if role == AUDIT {
+        member()
+    } else {
+        central(&Known::default())
+    };
+    let name = template["Resources"][role]["Properties"]["RoleName"].as_str();
+    name.unwrap().to_owned()
+}
+
 /// What a role of a template may.
 pub fn statements(template: &Value, role: &str) -> Vec<Statement> {
     let properties = &template["Resources"][role]["Properties"];

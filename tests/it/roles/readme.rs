@@ -101,7 +101,7 @@ fn row_permissions(cells: &[&str]) -> Permissions {
             // The service stands at the first action only.
             let (of, name) = action.split_once(':').unwrap_or((&service, &action));
             let whole = format!("{of}:{name}");
-            service = of.to_owned();
+            service = of.into();
             (whole, partitions.clone())
         })
         .collect()

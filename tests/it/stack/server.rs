@@ -25,7 +25,14 @@ const WATCH: &str = r#"trap "" INT TERM HUP; set -m; "$@" </dev/null & cat >/dev
 pub struct Server {
     /// Where it listens.
     pub url: String,
-    _process: Watched,
+    process: Watched,
+}
+
+impl Server {
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        self.process.printed()
+    }
 }
 
 /// A process whose watcher ends it when its own standard input ends, which is when we drop it or die.
@@ -110,7 +117,7 @@ pub fn start(name: &str, command: impl Fn(u16) -> Command) -> Server {
         if answers(port, &process) {
             return Server {
                 url: format!("http://127.0.0.1:{port}"),
-                _process: process,
+                process,
             };
         }
         eprintln!(

@@ -1,0 +1,76 @@
+//! What the sweeper does.
+
+use secondkey::aws::account_users::SweepMode;
+use secondkey::detect::user::UserId;
+use secondkey::pipeline::finding_store::FindingStore;
+use serde_json::{Value, json};
+
+use super::USER;
+use super::checks::{Held, held, last_used, open_finding, queued_for_later};
+use super::events::{created, sweep};
+use crate::roles::policies::CENTRAL;
+use crate::roles::world::{TOPIC, World};
+
+pub async fn all_queued(world: &World) -> Held {
+    let keys = world.user(CENTRAL, USER, 2).await;
+    let change = created(CENTRAL, USER, &keys[1]);
+    let by_admin = world.detect_as(&world.admin, TOPIC, &change).await;
+    by_admin.unwrap();
+    let organization = aws_sdk_organizations::Client::new(&world.admin);
+    let made = organization
+        .create_account()
+        .account_name("another")
+        .email("another@example.com");
+    let made = made.send().await.unwrap().create_account_status.unwrap();
+    let another = made.account_id.unwrap();
+
+    let all = json!({"secondkey_sweep": {"version": 1}});
+    world.sweep(SweepMode::List, TOPIC, &all).await?;
+    let queued = world.take(&world.sweep_url).await;
+    let users_of = |account: &str| {
+        let mut all = queued.iter().map(|message| &message["secondkey_sweep"]);
+        all.find(|sweep| sweep["account"] == *account)
+            .map(|sweep| sweep["users"].clone())
+    };
+    held(
+        users_of(CENTRAL) == Some(json!([USER])) && users_of(&another) == Some(Value::Null),
+        || format!("queued: {queued:?}"),
+    )
+}
+
+pub async fn swept(world: &World, account: &str, mode: SweepMode) -> Held {
+    world.user(account, USER, 2).await;
+    let failed = world.sweep(mode, TOPIC, &sweep(account, &[])).await;
+    failed?;
+    open_finding(world, &UserId::new(account, USER)).await?;
+    let record = world.table().account(account).await.unwrap();
+    held(
+        record.baseline_at.is_some() && record.unreachable.is_none(),
+        || format!("not noted: {record:?}"),
+    )?;
+    held(record.digests_owed.is_empty(), || {
+        format!("digests owed: {record:?}")
+    })?;
+    let digests = world.take(&world.wiring.alerts_url).await;
+    held(!digests.is_empty(), || "no digest".to_owned())?;
+    last_used(&world.take(&world.wiring.bus_events_url).await)?;
+    let owed = world
+        .table()
+        .owed(&UserId::new(account, USER))
+        .await
+        .unwrap();
+    held(owed.is_empty(), || format!("still owed: {owed:?}"))
+}
+
+pub async fn swept_looked_at_again(world: &World) -> Held {
+    world.user(CENTRAL, USER, 1).await;
+    let change = created(CENTRAL, USER, "AKIANOTYET");
+    let by_admin = world.detect_as(&world.admin, TOPIC, &change).await;
+    by_admin.unwrap();
+    let sqs = aws_sdk_sqs::Client::new(&world.admin);
+    let purge = sqs.purge_queue().queue_url(&world.wiring.changes_url);
+    purge.send().await.unwrap();
+    let body = sweep(CENTRAL, &[USER]);
+    world.sweep(SweepMode::Report, TOPIC, &body).await?;
+    queued_for_later(world).await
+}

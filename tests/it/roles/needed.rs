@@ -1,0 +1,257 @@
+//! Without what which case fails.
+
+use super::cases::Case;
+use super::policies::AUDIT;
+
+const DETECTOR: &str = "DetectorRole";
+const SWEEPER: &str = "SweeperRole";
+const HUB: &str = "SecurityHubRole";
+
+/// Of a role's statement what is needed, and by which case.
+pub type Needed = (&'static str, &'static str, &'static [(&'static str, Case)]);
+
+/// What cannot be tried here, and why.
+pub const UNTRIED: [(&str, &str); 2] = [
+    (
+        "kms:",
+        "DynamoDB and SNS call KMS in the caller's name; moto's do not",
+    ),
+    ("logs:", "Lambda writes the log, with the function's role"),
+];
+
+/// Every action of every role, but for those above.
+pub const ACTIONS: &[Needed] = &[
+    (
+        DETECTOR,
+        "TakeChangesAndQueueRechecks",
+        &[
+            ("sqs:ReceiveMessage", Case::ChangesTaken),
+            ("sqs:DeleteMessage", Case::ChangesTaken),
+            ("sqs:GetQueueAttributes", Case::LookedAtChanges),
+            ("sqs:SendMessage", Case::LookedAtAgain),
+        ],
+    ),
+    (
+        DETECTOR,
+        "ReadRecordsExemptionsAndWhatIsOwed",
+        &[
+            ("dynamodb:GetItem", Case::Opened),
+            ("dynamodb:Query", Case::Opened),
+        ],
+    ),
+    (
+        DETECTOR,
+        "CommitWhatWasDecided",
+        &[("dynamodb:PutItem", Case::Opened)],
+    ),
+    (
+        DETECTOR,
+        "PostponeAndTickOffAlertsOwedAndNothingElse",
+        &[
+            ("dynamodb:UpdateItem", Case::PutOff),
+            ("dynamodb:DeleteItem", Case::Opened),
+        ],
+    ),
+    (
+        DETECTOR,
+        "ListTheKeysOfOneUser",
+        &[
+            ("iam:ListAccessKeys", Case::Opened),
+            ("iam:GetAccessKeyLastUsed", Case::Opened),
+        ],
+    ),
+    (
+        DETECTOR,
+        "RootsKeysStandInTheReportOnly",
+        &[
+            ("iam:GenerateCredentialReport", Case::Root),
+            ("iam:GetCredentialReport", Case::Root),
+        ],
+    ),
+    (DETECTOR, "AlertPeople", &[("sns:Publish", Case::Opened)]),
+    (
+        DETECTOR,
+        "AlertPrograms",
+        &[("events:PutEvents", Case::Opened)],
+    ),
+    (
+        DETECTOR,
+        "ListKeysInMemberAccounts",
+        &[("sts:AssumeRole", Case::MemberUser)],
+    ),
+    (
+        SWEEPER,
+        "TakeSweepsAndQueueOnePerAccount",
+        &[
+            ("sqs:ReceiveMessage", Case::SweepsTaken),
+            ("sqs:DeleteMessage", Case::SweepsTaken),
+            ("sqs:GetQueueAttributes", Case::LookedAtSweeps),
+            ("sqs:SendMessage", Case::AllQueued),
+        ],
+    ),
+    (
+        SWEEPER,
+        "QueueRechecksForTheDetector",
+        &[("sqs:SendMessage", Case::SweptLookedAtAgain)],
+    ),
+    (
+        SWEEPER,
+        "ReadRecordsExemptionsWhatIsOwedAndTheAccountsState",
+        &[
+            ("dynamodb:GetItem", Case::SweptByListing),
+            ("dynamodb:Query", Case::SweptByListing),
+        ],
+    ),
+    (
+        SWEEPER,
+        "FindOpenFindingsAndWhatIsDue",
+        &[("dynamodb:Query", Case::AllQueued)],
+    ),
+    (
+        SWEEPER,
+        "CommitWhatWasDecided",
+        &[("dynamodb:PutItem", Case::SweptByListing)],
+    ),
+    (
+        SWEEPER,
+        "PostponeAndTickOffAlertsOwedAndNothingElse",
+        &[
+            ("dynamodb:UpdateItem", Case::SweptPutOff),
+            ("dynamodb:DeleteItem", Case::SweptByListing),
+        ],
+    ),
+    (
+        SWEEPER,
+        "ListTheKeysOfEachUser",
+        &[
+            ("iam:ListAccessKeys", Case::SweptByListing),
+            ("iam:GetAccessKeyLastUsed", Case::SweptByListing),
+        ],
+    ),
+    (
+        SWEEPER,
+        "ListUsersAndReadTheReport",
+        &[
+            ("iam:ListUsers", Case::SweptByListing),
+            ("iam:GenerateCredentialReport", Case::SweptByReport),
+            ("iam:GetCredentialReport", Case::SweptByReport),
+        ],
+    ),
+    (
+        SWEEPER,
+        "ListTheOrganizationsAccounts",
+        &[("organizations:ListAccounts", Case::AllQueued)],
+    ),
+    (
+        SWEEPER,
+        "AlertPeople",
+        &[("sns:Publish", Case::SweptByListing)],
+    ),
+    (
+        SWEEPER,
+        "AlertPrograms",
+        &[("events:PutEvents", Case::SweptByListing)],
+    ),
+    (
+        SWEEPER,
+        "ListUsersAndKeysInMemberAccounts",
+        &[("sts:AssumeRole", Case::MemberSwept)],
+    ),
+    (
+        HUB,
+        "ImportUnderThisAccountsOwnProduct",
+        &[("securityhub:BatchImportFindings", Case::ImportedCentrally)],
+    ),
+    (
+        HUB,
+        "ImportUnderTheMembersOwnProducts",
+        &[("sts:AssumeRole", Case::ImportedInMember)],
+    ),
+    (
+        HUB,
+        "KeepWhatFailed",
+        &[("sqs:SendMessage", Case::FailureKept)],
+    ),
+    (
+        AUDIT,
+        "ListTheKeysOfUsers",
+        &[
+            ("iam:ListAccessKeys", Case::MemberUser),
+            ("iam:GetAccessKeyLastUsed", Case::MemberUser),
+        ],
+    ),
+    (
+        AUDIT,
+        "ListUsersAndReadTheReport",
+        &[
+            ("iam:ListUsers", Case::MemberSwept),
+            ("iam:GenerateCredentialReport", Case::MemberRoot),
+            ("iam:GetCredentialReport", Case::MemberRoot),
+        ],
+    ),
+    (
+        AUDIT,
+        "ImportUnderThisAccountsOwnProduct",
+        &[("securityhub:BatchImportFindings", Case::ImportedInMember)],
+    ),
+];
+
+/// Every partition of the table in a statement that names more than one.
+pub const PARTITIONS: &[Needed] = &[
+    (
+        DETECTOR,
+        "ReadRecordsExemptionsAndWhatIsOwed",
+        &[
+            ("USER#*", Case::Opened),
+            ("OWED#*", Case::Opened),
+            ("EXEMPTION#*", Case::Opened),
+        ],
+    ),
+    (
+        DETECTOR,
+        "CommitWhatWasDecided",
+        &[
+            ("USER#*", Case::Opened),
+            ("AUDIT#*", Case::Opened),
+            ("OWED#*", Case::Opened),
+            ("EVENT#*", Case::Opened),
+            ("PROBE#*", Case::Probed),
+        ],
+    ),
+    (
+        SWEEPER,
+        "ReadRecordsExemptionsWhatIsOwedAndTheAccountsState",
+        &[
+            ("USER#*", Case::SweptByListing),
+            ("OWED#*", Case::SweptByListing),
+            ("EXEMPTION#*", Case::SweptByListing),
+            ("ACCOUNT", Case::SweptByListing),
+        ],
+    ),
+    (
+        SWEEPER,
+        "CommitWhatWasDecided",
+        &[
+            ("USER#*", Case::SweptByListing),
+            ("AUDIT#*", Case::SweptByListing),
+            ("OWED#*", Case::SweptByListing),
+            ("ACCOUNT", Case::SweptByListing),
+        ],
+    ),
+];
+
+/// Every resource in a statement that names more than one.
+pub const RESOURCES: &[Needed] = &[(
+    SWEEPER,
+    "FindOpenFindingsAndWhatIsDue",
+    &[
+        (
+            "arn:aws:dynamodb:us-east-1:123456789012:table/secondkey/index/findings",
+            Case::AllQueued,
+        ),
+        (
+            "arn:aws:dynamodb:us-east-1:123456789012:table/secondkey/index/due",
+            Case::AllQueued,
+        ),
+    ],
+)];

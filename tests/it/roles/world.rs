@@ -1,0 +1,201 @@
+//! A deployment on a moto that enforces policies: the resources, the roles of the templates, somebody who may do everything,
+//! and the functions' own code under the functions' roles.
+
+use aws_config::SdkConfig;
+use aws_sdk_iam::Client as Iam;
+use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
+use secondkey::aws::dynamodb::DynamoDbStore;
+use serde_json::{Value, json};
+
+use super::policies::{
+    AUDIT, CENTRAL, FUNCTIONS, MEMBER, Statement, central, member, role_name, statements,
+};
+use crate::deploy::template::Known;
+use crate::stack::clients::config;
+use crate::stack::http;
+use crate::stack::server::{Server, start_moto};
+use crate::stack::wiring::{Wiring, take_all, wire};
+use crate::table::create_table;
+
+/// What the test's own stack calls its resources.
+const NAME: &str = "world";
+pub const TABLE: &str = "secondkey";
+pub const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:world";
+pub const BUS: &str = "world-bus";
+
+/// A policy that allows everything.
+const EVERYTHING: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
+
+/// Who may take on a role whose trust is not under test.
+const ANYBODY: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}"#;
+
+/// What every role of the templates may, with the resources of the test in the place of the deployed ones.
+pub fn deployed_statements() -> Vec<Statement> {
+    let local = |service: &str, name: &str| format!("arn:aws:{service}:us-east-1:{CENTRAL}:{name}");
+    let mut known = Known::from([("AlertTopic", TOPIC)]);
+    for (name, arn) in [
+        ("Table.Arn", local("dynamodb", &format!("table/{TABLE}"))),
+        ("ChangesQueue.Arn", local("sqs", "world-changes")),
+        ("SweepQueue.Arn", local("sqs", "world-sweep")),
+        ("SecurityHubDeadLetters.Arn", local("sqs", "world-hub")),
+        ("EventBus.Arn", local("events", &format!("event-bus/{BUS}"))),
+        ("AlertKey.Arn", local("kms", "key/alerts")),
+        ("DetectorLog.Arn", local("logs", "log-group:detector:*")),
+        ("SweeperLog.Arn", local("logs", "log-group:sweeper:*")),
+        ("SecurityHubLog.Arn", local("logs", "log-group:hub:*")),
+    ] {
+        known.0.insert(name.to_owned(), json!(arn));
+    }
+    let (central, member) = (central(&known), member());
+    let of_functions = FUNCTIONS.iter().flat_map(|role| statements(&central, role));
+    of_functions.chain(statements(&member, AUDIT)).collect()
+}
+
+/// A moto that takes policies seriously.
+pub async fn enforcing_moto() -> Server {
+    tokio::task::spawn_blocking(|| {
+        let decides = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/roles/moto");
+        start_moto(&[("PYTHONPATH", decides), ("PYTHONDONTWRITEBYTECODE", "1")])
+    })
+    .await
+    .unwrap()
+}
+
+pub struct World {
+    /// May do everything in the central account.
+    pub admin: SdkConfig,
+    /// May do everything in the member.
+    pub member_admin: SdkConfig,
+    /// The functions' roles, in the order of [`FUNCTIONS`].
+    pub functions: [SdkConfig; 3],
+    pub wiring: Wiring,
+    pub sweep_url: String,
+    pub hub_url: String,
+}
+
+impl World {
+    /// A new deployment on `moto`, in the place of the one before, whose roles may do what `allowed` says.
+    pub async fn new(moto: &Server, allowed: &[Statement]) -> Self {
+        http::post(format!("{}/moto-api/reset", moto.url), String::new()).await;
+        enforce(moto, "inf").await;
+        let anybody = config(&moto.url).await;
+        let wiring = wire(&anybody, NAME, 3).await;
+        let sqs = aws_sdk_sqs::Client::new(&anybody);
+        let [sweep_url, hub_url] = [queue(&sqs, "sweep").await, queue(&sqs, "hub").await];
+        create_table(&aws_sdk_dynamodb::Client::new(&anybody), TABLE).await;
+        let organization = aws_sdk_organizations::Client::new(&anybody);
+        organization.create_organization().send().await.unwrap();
+
+        let iam = Iam::new(&anybody);
+        role(&iam, "admin", ANYBODY, EVERYTHING).await;
+        let admin = enter(&anybody, CENTRAL, "admin").await;
+        let mut functions = vec![];
+        for function in FUNCTIONS {
+            let name = role_name(function);
+            role(&iam, &name, ANYBODY, &policy(allowed, function)).await;
+            functions.push(enter(&anybody, CENTRAL, &name).await);
+        }
+        let member_admin = enter(&anybody, MEMBER, "admin").await;
+        let iam = Iam::new(&member_admin);
+        role(&iam, "admin", ANYBODY, EVERYTHING).await;
+        let audit = &member()["Resources"][AUDIT]["Properties"];
+        let trust = audit["AssumeRolePolicyDocument"].to_string();
+        role(&iam, &role_name(AUDIT), &trust, &policy(allowed, AUDIT)).await;
+        enforce(moto, "0").await;
+        Self {
+            admin,
+            member_admin,
+            functions: functions.try_into().unwrap(),
+            wiring,
+            sweep_url,
+            hub_url,
+        }
+    }
+
+    /// The table, for somebody who may read all of it.
+    pub fn table(&self) -> DynamoDbStore {
+        let client = aws_sdk_dynamodb::Client::new(&self.admin);
+        DynamoDbStore::new(client, TABLE.to_owned())
+    }
+
+    /// A new user of `account` with so many new keys.
+    pub async fn user(&self, account: &str, name: &str, keys: usize) -> Vec<String> {
+        let iam = Iam::new(if account == MEMBER {
+            &self.member_admin
+        } else {
+            &self.admin
+        });
+        iam.create_user().user_name(name).send().await.unwrap();
+        let mut made = vec![];
+        for _ in 0..keys {
+            let key = iam.create_access_key().user_name(name).send().await;
+            made.push(key.unwrap().access_key.unwrap().access_key_id);
+        }
+        made
+    }
+
+    /// What the queue at `url` holds; takes it out.
+    pub async fn take(&self, url: &str) -> Vec<Value> {
+        take_all(&aws_sdk_sqs::Client::new(&self.admin), url).await
+    }
+}
+
+/// After how many more calls moto begins to enforce policies.
+async fn enforce(moto: &Server, after: &str) {
+    http::post(
+        format!("{}/moto-api/reset-auth", moto.url),
+        after.to_owned(),
+    )
+    .await;
+}
+
+/// What `role` may, as a policy. IAM takes no statement without an action.
+fn policy(allowed: &[Statement], role: &str) -> String {
+    let statements: Vec<Value> = allowed
+        .iter()
+        .filter(|statement| statement.role == role && !statement.actions.is_empty())
+        .map(Statement::to_json)
+        .collect();
+    assert!(!statements.is_empty(), "{role}");
+    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+async fn role(iam: &Iam, name: &str, trust: &str, policy: &str) {
+    let made = iam
+        .create_role()
+        .role_name(name)
+        .assume_role_policy_document(trust);
+    made.send().await.unwrap();
+    let put = iam
+        .put_role_policy()
+        .role_name(name)
+        .policy_name("only")
+        .policy_document(policy);
+    put.send().await.unwrap();
+}
+
+/// The role `name` of `account`, as whoever may do everything takes it on.
+async fn enter(config: &SdkConfig, account: &str, name: &str) -> SdkConfig {
+    let sts = aws_sdk_sts::Client::new(config);
+    let answer = sts
+        .assume_role()
+        .role_arn(format!("arn:aws:iam::{account}:role/{name}"))
+        .role_session_name("test")
+        .send()
+        .await;
+    let given = answer.unwrap().credentials.unwrap();
+    let credentials = Credentials::new(
+        given.access_key_id,
+        given.secret_access_key,
+        Some(given.session_token),
+        None,
+        "test",
+    );
+    let provider = SharedCredentialsProvider::new(credentials);
+    config.to_builder().credentials_provider(provider).build()
+}
+
+async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> String {
+    let made = sqs.create_queue().queue_name(format!("{NAME}-{name}"));
+    made.send().await.unwrap().queue_url.unwrap()
+}
