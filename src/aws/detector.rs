@@ -17,13 +17,8 @@ use crate::pipeline::payload::{HandedOut, Payload, read_payload};
 use crate::pipeline::recheck::Rechecked;
 
 /// Handles one invocation: an SQS batch, or one bare EventBridge event. Of a batch the answer names the messages that
-/// failed; a bare event that fails is an error, so that Lambda tries it again.
-pub async fn handle(detector: &Deployment, payload: Value) -> anyhow::Result<Value> {
-    handle_into(detector, payload, &mut std::io::stdout()).await
-}
-
-/// The same as [`handle`], with the metrics written to `out`.
-pub async fn handle_into(
+/// failed; a bare event that fails is an error, so that Lambda tries it again. Metrics go to `out`.
+pub async fn handle(
     detector: &Deployment,
     payload: Value,
     out: &mut impl Write,

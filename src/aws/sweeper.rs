@@ -51,13 +51,8 @@ pub struct Sweeper {
     pub config: aws_config::SdkConfig,
 }
 
-/// Handles one invocation: an SQS batch, or one bare message.
-pub async fn handle(sweeper: &Sweeper, payload: Value) -> anyhow::Result<Value> {
-    handle_into(sweeper, payload, &mut std::io::stdout()).await
-}
-
-/// The same as [`handle`], with the metrics written to `out`.
-pub async fn handle_into(
+/// Handles one invocation: an SQS batch, or one bare message. Metrics go to `out`.
+pub async fn handle(
     sweeper: &Sweeper,
     payload: Value,
     out: &mut impl Write,

@@ -42,8 +42,8 @@ async fn start() -> Result<(), Error> {
 
     let detector = Deployment::new(settings, &config);
     let detector = &detector;
-    run(service_fn(|event: LambdaEvent<Value>| {
-        handle(detector, event.payload)
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        handle(detector, event.payload, &mut std::io::stdout()).await
     }))
     .await
 }

@@ -56,8 +56,8 @@ async fn start() -> Result<(), Error> {
         config,
     };
     let sweeper = &sweeper;
-    run(service_fn(|event: LambdaEvent<Value>| {
-        handle(sweeper, event.payload)
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        handle(sweeper, event.payload, &mut std::io::stdout()).await
     }))
     .await
 }

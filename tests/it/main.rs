@@ -13,7 +13,6 @@
 
 mod accounts;
 mod deployment;
-mod deploy;
 mod e2e;
 mod events;
 mod hostile;

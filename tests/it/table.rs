@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, Projection,
 };
+use serde_json::Value;
+
+use crate::stack::cloudformation::Template;
 
 /// A client of whatever listens at `url`.
 pub(crate) fn client(url: &str) -> Client {
@@ -34,49 +36,55 @@ pub(crate) async fn new_table() -> (Client, String) {
     (client, name)
 }
 
-/// Makes the table `name`.
+/// Makes the table `name` as `infra/template.yaml` defines it: its keys and its indexes.
 pub(crate) async fn create_table(client: &Client, name: &str) {
-    let attributes = ["PK", "SK", "finding_status", "opened_at", "due", "due_at"].map(|name| {
+    let template = Template::read("infra/template.yaml");
+    let table = &template.0["Resources"]["Table"]["Properties"];
+    let attributes = list(&table["AttributeDefinitions"]).map(|attribute| {
         AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(ScalarAttributeType::S)
+            .attribute_name(text(&attribute["AttributeName"]))
+            .attribute_type(text(&attribute["AttributeType"]).into())
+            .build()
+            .unwrap()
+    });
+    let indexes = list(&table["GlobalSecondaryIndexes"]).map(|index| {
+        let projected = text(&index["Projection"]["ProjectionType"]);
+        let projection = Projection::builder().projection_type(projected.into());
+        GlobalSecondaryIndex::builder()
+            .index_name(text(&index["IndexName"]))
+            .set_key_schema(Some(keys(&index["KeySchema"])))
+            .projection(projection.build())
             .build()
             .unwrap()
     });
     client
         .create_table()
         .table_name(name)
-        .billing_mode(BillingMode::PayPerRequest)
-        .set_attribute_definitions(Some(attributes.to_vec()))
-        .set_key_schema(Some(keys("PK", "SK")))
-        .global_secondary_indexes(index("findings", "finding_status", "opened_at"))
-        .global_secondary_indexes(index("due", "due", "due_at"))
+        .billing_mode(text(&table["BillingMode"]).into())
+        .set_attribute_definitions(Some(attributes.collect()))
+        .set_key_schema(Some(keys(&table["KeySchema"])))
+        .set_global_secondary_indexes(Some(indexes.collect()))
         .send()
         .await
         .unwrap_or_else(|error| panic!("table `{name}` cannot be made: {error:?}"));
 }
 
-fn index(name: &str, hash: &str, range: &str) -> GlobalSecondaryIndex {
-    GlobalSecondaryIndex::builder()
-        .index_name(name)
-        .set_key_schema(Some(keys(hash, range)))
-        .projection(
-            Projection::builder()
-                .projection_type(ProjectionType::All)
-                .build(),
-        )
-        .build()
-        .unwrap()
-}
-
-fn keys(hash: &str, range: &str) -> Vec<KeySchemaElement> {
-    [(hash, KeyType::Hash), (range, KeyType::Range)]
-        .map(|(name, kind)| {
+fn keys(schema: &Value) -> Vec<KeySchemaElement> {
+    list(schema)
+        .map(|key| {
             KeySchemaElement::builder()
-                .attribute_name(name)
-                .key_type(kind)
+                .attribute_name(text(&key["AttributeName"]))
+                .key_type(text(&key["KeyType"]).into())
                 .build()
                 .unwrap()
         })
-        .to_vec()
+        .collect()
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().expect("the template has a list").iter()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("the template has a text")
 }

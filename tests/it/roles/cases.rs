@@ -110,11 +110,13 @@ impl Case {
             Self::MemberSwept => sweeper::swept(world, MEMBER, SweepMode::List).await,
             Self::SweptLookedAtAgain => sweeper::swept_looked_at_again(world).await,
             Self::SweptPutOff => detector::put_off(world, true).await,
-            Self::SweepsTaken => lambda::taken(&world.functions[1], &world.sweep_url).await,
-            Self::LookedAtSweeps => lambda::looked_at(&world.functions[1], &world.sweep_url).await,
+            Self::SweepsTaken => lambda::taken(&world.functions[1], &world.wiring.sweep_url).await,
+            Self::LookedAtSweeps => {
+                lambda::looked_at(&world.functions[1], &world.wiring.sweep_url).await
+            }
             Self::ImportedCentrally => world.forward(events::finding_event(CENTRAL)).await,
             Self::ImportedInMember => world.forward(events::finding_event(MEMBER)).await,
-            Self::FailureKept => lambda::send(&world.functions[2], &world.hub_url).await,
+            Self::FailureKept => lambda::send(&world.functions[2], &world.wiring.hub_url).await,
         }
     }
 }

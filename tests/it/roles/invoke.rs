@@ -34,7 +34,7 @@ impl World {
         body: &Value,
     ) -> Result<(), String> {
         let deployment = self.deployment(config, topic);
-        let answer = detector::handle_into(&deployment, batch(body), &mut vec![]).await;
+        let answer = detector::handle(&deployment, batch(body), &mut vec![]).await;
         nothing_failed(answer)
     }
 
@@ -48,10 +48,10 @@ impl World {
             lists_accounts: true,
             remind_every: TimeDelta::hours(24),
             sqs: aws_sdk_sqs::Client::new(config),
-            queue_url: self.sweep_url.clone(),
+            queue_url: self.wiring.sweep_url.clone(),
             config: config.clone(),
         };
-        nothing_failed(sweeper::handle_into(&sweeper, batch(body), &mut vec![]).await)
+        nothing_failed(sweeper::handle(&sweeper, batch(body), &mut vec![]).await)
     }
 
     /// Hands `event` to the forwarder.

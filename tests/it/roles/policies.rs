@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::deploy::template::{Known, Template};
+use crate::stack::cloudformation::{Known, Template};
 
 /// The account of `template.yaml`.
 pub const CENTRAL: &str = "123456789012";

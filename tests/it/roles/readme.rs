@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::policies::{AUDIT, central, member, statements};
-use crate::deploy::template::Known;
+use crate::stack::cloudformation::Known;
 
 /// The role's name in the table, and in the templates.
 const ROLES: [(&str, &str); 5] = [

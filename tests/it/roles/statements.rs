@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::policies::{
     AUDIT, CENTRAL, FUNCTIONS, MEMBER, ORGANIZATION, Statement, central, member, roles, statements,
 };
-use crate::deploy::template::{Known, Template};
+use crate::stack::cloudformation::{Known, Template};
 
 /// The only actions on `*`, and why.
 const ON_EVERYTHING: [(&str, &str); 4] = [

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::policies::{
     AUDIT, CENTRAL, EXTERNAL_ID, FUNCTIONS, ORGANIZATION, STACK, central, list, member, statements,
 };
-use crate::deploy::template::Known;
+use crate::stack::cloudformation::Known;
 
 #[test]
 fn the_functions_roles_are_lambdas_alone() {

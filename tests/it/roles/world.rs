@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::policies::{
     AUDIT, CENTRAL, FUNCTIONS, MEMBER, Statement, central, member, role_name, statements,
 };
-use crate::deploy::template::Known;
 use crate::stack::clients::config;
+use crate::stack::cloudformation::Known;
 use crate::stack::http;
 use crate::stack::server::{Server, start_moto};
-use crate::stack::wiring::{Wiring, take_all, wire};
+use crate::stack::wiring::{queue, rule, subscribe, take_all};
 use crate::table::create_table;
 
 /// What the test's own stack calls its resources.
@@ -69,8 +69,41 @@ pub struct World {
     /// The functions' roles, in the order of [`FUNCTIONS`].
     pub functions: [SdkConfig; 3],
     pub wiring: Wiring,
+}
+
+/// The queues, the topic and the bus, made by hand: each of the many cases has its own, and their names are short.
+pub struct Wiring {
+    pub changes_url: String,
     pub sweep_url: String,
     pub hub_url: String,
+    /// The queue behind the topic.
+    pub alerts_url: String,
+    /// The queue behind the bus.
+    pub bus_events_url: String,
+}
+
+impl Wiring {
+    async fn new(config: &SdkConfig) -> Self {
+        let sqs = aws_sdk_sqs::Client::new(config);
+        let queue = async |name: &str| queue(&sqs, &format!("{NAME}-{name}")).await;
+        let (alerts_url, alerts_arn) = queue("alerts").await;
+        let (bus_events_url, bus_events_arn) = queue("bus").await;
+        let topic = aws_sdk_sns::Client::new(config).create_topic().name(NAME);
+        topic.send().await.unwrap();
+        subscribe(config, TOPIC, &alerts_arn).await;
+        let events = aws_sdk_eventbridge::Client::new(config);
+        let bus = events.create_event_bus().name(BUS);
+        bus.send().await.unwrap();
+        let findings = r#"{"source":["secondkey"]}"#;
+        rule(&events, BUS, "findings", findings, &bus_events_arn).await;
+        Self {
+            changes_url: queue("changes").await.0,
+            sweep_url: queue("sweep").await.0,
+            hub_url: queue("hub").await.0,
+            alerts_url,
+            bus_events_url,
+        }
+    }
 }
 
 impl World {
@@ -79,9 +112,7 @@ impl World {
         http::post(format!("{}/moto-api/reset", moto.url), String::new()).await;
         enforce(moto, "inf").await;
         let anybody = config(&moto.url).await;
-        let wiring = wire(&anybody, NAME, 3).await;
-        let sqs = aws_sdk_sqs::Client::new(&anybody);
-        let [sweep_url, hub_url] = [queue(&sqs, "sweep").await, queue(&sqs, "hub").await];
+        let wiring = Wiring::new(&anybody).await;
         create_table(&aws_sdk_dynamodb::Client::new(&anybody), TABLE).await;
         let organization = aws_sdk_organizations::Client::new(&anybody);
         organization.create_organization().send().await.unwrap();
@@ -107,8 +138,6 @@ impl World {
             member_admin,
             functions: functions.try_into().unwrap(),
             wiring,
-            sweep_url,
-            hub_url,
         }
     }
 
@@ -193,9 +222,4 @@ async fn enter(config: &SdkConfig, account: &str, name: &str) -> SdkConfig {
     );
     let provider = SharedCredentialsProvider::new(credentials);
     config.to_builder().credentials_provider(provider).build()
-}
-
-async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> String {
-    let made = sqs.create_queue().queue_name(format!("{NAME}-{name}"));
-    made.send().await.unwrap().queue_url.unwrap()
 }

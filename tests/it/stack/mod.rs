@@ -9,6 +9,7 @@
 
 pub mod build;
 pub mod clients;
+pub mod cloudformation;
 pub mod emulator;
 pub mod fetch;
 pub mod http;

@@ -65,15 +65,7 @@ pub async fn wire(
         .expect("a queue can be changed");
 
     let (alerts_url, alerts_arn) = queue(&sqs, &format!("{name}-alerts")).await;
-    aws_sdk_sns::Client::new(config)
-        .subscribe()
-        .topic_arn(output("AlertTopicArn"))
-        .protocol("sqs")
-        .endpoint(alerts_arn)
-        .attributes("RawMessageDelivery", "true")
-        .send()
-        .await
-        .expect("a queue can subscribe");
+    subscribe(config, &output("AlertTopicArn"), &alerts_arn).await;
     let (bus_events_url, bus_events_arn) = queue(&sqs, &format!("{name}-bus")).await;
     let events = aws_sdk_eventbridge::Client::new(config);
     let bus = output("EventBusName");
@@ -253,8 +245,21 @@ pub async fn take_all(sqs: &aws_sdk_sqs::Client, url: &str) -> Vec<Value> {
     }
 }
 
+/// Has the queue get what the topic gets.
+pub async fn subscribe(config: &SdkConfig, topic_arn: &str, queue_arn: &str) {
+    aws_sdk_sns::Client::new(config)
+        .subscribe()
+        .topic_arn(topic_arn)
+        .protocol("sqs")
+        .endpoint(queue_arn)
+        .attributes("RawMessageDelivery", "true")
+        .send()
+        .await
+        .expect("a queue can subscribe");
+}
+
 /// A new queue: its URL and its ARN.
-async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (String, String) {
+pub async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (String, String) {
     let made = sqs.create_queue().queue_name(name).send().await;
     let made = made.expect("a queue can be made");
     (
@@ -264,7 +269,7 @@ async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (String, String) {
 }
 
 /// A rule on `bus` that leads what `pattern` describes to the target.
-async fn rule(
+pub async fn rule(
     events: &aws_sdk_eventbridge::Client,
     bus: &str,
     name: &str,

@@ -26,7 +26,7 @@ pub async fn all_queued(world: &World) -> Held {
 
     let all = json!({"secondkey_sweep": {"version": 1}});
     world.sweep(SweepMode::List, TOPIC, &all).await?;
-    let queued = world.take(&world.sweep_url).await;
+    let queued = world.take(&world.wiring.sweep_url).await;
     let users_of = |account: &str| {
         let mut all = queued.iter().map(|message| &message["secondkey_sweep"]);
         all.find(|sweep| sweep["account"] == *account)
