@@ -75,11 +75,11 @@ async fn measure(mode: &'static str, users: usize) -> Cost {
     let api = &swept.world.iam;
     stream::iter(names)
         .for_each_concurrent(8, async |(name, keys)| {
-            let made = api.create_user().user_name(&name).send().await;
-            made.expect("a user can be made");
+            let user = api.create_user().user_name(&name).send().await;
+            user.expect("a user can be made");
             for _ in 0..keys {
-                let made = api.create_access_key().user_name(&name).send().await;
-                made.expect("a key can be made");
+                let key = api.create_access_key().user_name(&name).send().await;
+                key.expect("a key can be made");
             }
         })
         .await;

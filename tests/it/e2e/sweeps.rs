@@ -311,7 +311,7 @@ async fn an_exemption_hides_a_finding_and_what_it_hid_is_told_at_its_end() {
     let alerts = swept.world.alerts().await;
     assert_eq!(kinds(&alerts), ["opened"]);
     assert_eq!(alerts[0]["finding"]["exemption"]["owner"], "platform team");
-    assert_eq!(swept.open().await, [swept.world.user.clone()]);
+    assert_eq!(swept.open().await, [swept.world.user.as_str()]);
     let trail = swept.world.trail(&swept.world.user_id()).await;
     assert!(trail.contains(&AuditKind::FindingSuppressed));
     assert!(trail.contains(&AuditKind::ExemptionEnded));

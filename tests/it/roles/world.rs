@@ -72,6 +72,10 @@ pub struct World {
 }
 
 /// The queues, the topic and the bus, made by hand: each of the many cases has its own, and their names are short.
+#[expect(
+    clippy::struct_field_names,
+    reason = "as in the deployment of the other tests"
+)]
 pub struct Wiring {
     pub changes_url: String,
     pub sweep_url: String,
