@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. What it finds goes to stdout, everything else to stderr.
 
+pub mod doctor;
 pub mod findings;
 pub mod history;
 pub mod replay;
@@ -36,6 +37,7 @@ enum Command {
     Findings(findings::Args),
     History(history::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
 }
 
 /// How a command ended.
@@ -66,5 +68,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
     }
 }

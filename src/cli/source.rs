@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::local::sqlite::SqliteStore;
@@ -41,22 +41,28 @@ impl Source {
         if let Some(path) = &self.which.db {
             return Ok(Box::new(SqliteStore::open_existing(path)?));
         }
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        let config = loader.load().await;
-        anyhow::ensure!(
-            config.region().is_some(),
-            "no AWS region is set; give --region, or set AWS_REGION, or `region` in the profile"
-        );
+        let config = aws_config(self.profile.as_deref(), self.region.as_deref()).await?;
         let table = self.which.table.clone().unwrap_or_default();
         Ok(Box::new(DynamoDbStore::new(
             aws_sdk_dynamodb::Client::new(&config),
             table,
         )))
     }
+}
+
+/// The AWS configuration, as the AWS CLI would find it, with a region in any case.
+pub async fn aws_config(profile: Option<&str>, region: Option<&str>) -> anyhow::Result<SdkConfig> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    let config = loader.load().await;
+    anyhow::ensure!(
+        config.region().is_some(),
+        "no AWS region is set; give --region, or set AWS_REGION, or `region` in the profile"
+    );
+    Ok(config)
 }

@@ -1,0 +1,125 @@
+use super::*;
+use crate::cli::doctor::check::State;
+
+const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:changes";
+
+fn rule() -> RuleFacts {
+    RuleFacts {
+        name: "secondkey-ChangesRule-1".to_owned(),
+        arn: "arn:aws:events:us-east-1:111122223333:rule/secondkey-ChangesRule-1".to_owned(),
+        bus: None,
+        state: "ENABLED".to_owned(),
+        pattern: Some(EVENT_PATTERN.to_owned()),
+        schedule: None,
+    }
+}
+
+fn target() -> TargetFacts {
+    TargetFacts {
+        arn: QUEUE.to_owned(),
+        input: None,
+        is_transformed: false,
+        has_dead_letters: true,
+    }
+}
+
+#[test]
+fn a_disabled_rule_is_told_with_the_command_that_enables_it() {
+    assert_eq!(judge_state(&CHANGES, &rule()).state, State::Ok);
+    let mut rule = rule();
+    rule.state = "DISABLED".to_owned();
+    rule.bus = Some("secondkey".to_owned());
+    let check = judge_state(&MEMBER_CHANGES, &rule);
+    assert_eq!(check.state, State::Failed);
+    assert_eq!(
+        check.mend.unwrap(),
+        "aws events enable-rule --name secondkey-ChangesRule-1 --event-bus-name secondkey"
+    );
+}
+
+#[test]
+fn a_pattern_is_ours_however_it_is_written() {
+    let of = |pattern: Option<String>| {
+        let rule = RuleFacts { pattern, ..rule() };
+        judge_what_it_lets_through(&CHANGES, &rule).state
+    };
+    let mut turned: Value = serde_json::from_str(EVENT_PATTERN).unwrap();
+    let names = turned["detail"]["eventName"].as_array_mut().unwrap();
+    names.reverse();
+    assert_eq!(of(Some(turned.to_string())), State::Ok);
+    turned["detail"]["eventName"].as_array_mut().unwrap().pop();
+    assert_eq!(of(Some(turned.to_string())), State::Failed);
+    assert_eq!(of(Some("no JSON".to_owned())), State::Failed);
+    assert_eq!(of(None), State::Failed);
+    let open = EVENT_PATTERN.replace(r#""source": ["aws.iam"],"#, "");
+    assert_eq!(
+        of(Some(open)),
+        State::Failed,
+        "a forged event would get through"
+    );
+}
+
+#[test]
+fn a_sweep_starts_every_hour() {
+    let of = |schedule: &str| {
+        let rule = RuleFacts {
+            schedule: Some(schedule.to_owned()),
+            ..rule()
+        };
+        judge_what_it_lets_through(&SWEEPS, &rule).state
+    };
+    assert_eq!(of("rate(1 hour)"), State::Ok);
+    assert_eq!(of("rate(7 days)"), State::Failed);
+}
+
+#[test]
+fn a_target_is_the_queue_and_gets_what_is_read_there() {
+    let of = |expected: &Expected, change: fn(&mut TargetFacts)| {
+        let mut target = target();
+        change(&mut target);
+        judge_targets(expected, &rule(), QUEUE, &[target]).state
+    };
+    assert_eq!(of(&CHANGES, |_| ()), State::Ok);
+    assert_eq!(
+        of(&CHANGES, |target| target.arn = "arn:x".to_owned()),
+        State::Failed
+    );
+    assert_eq!(
+        of(&CHANGES, |target| target.is_transformed = true),
+        State::Failed
+    );
+    assert_eq!(
+        of(&CHANGES, |target| target.input = Some("{}".to_owned())),
+        State::Failed
+    );
+    assert_eq!(
+        of(&CHANGES, |target| target.has_dead_letters = false),
+        State::Warning
+    );
+    assert_eq!(of(&SWEEPS, |_| ()), State::Failed);
+    let spaced = |target: &mut TargetFacts| {
+        target.input = Some(r#"{"secondkey_sweep": {"version": 1}}"#.to_owned());
+    };
+    assert_eq!(of(&SWEEPS, spaced), State::Ok);
+    assert_eq!(
+        judge_targets(&CHANGES, &rule(), QUEUE, &[]).state,
+        State::Failed
+    );
+}
+
+#[test]
+fn a_queue_that_refuses_the_rule_is_told_with_a_policy_that_does_not() {
+    let refused = Allowance::Refused("the queue has no policy");
+    let check = judge_policy("x", &refused, "https://q", QUEUE, &[rule().arn]);
+    assert_eq!(check.state, State::Failed);
+    let mend = check.mend.unwrap();
+    let attributes = mend
+        .split("--attributes ")
+        .nth(1)
+        .unwrap()
+        .trim_matches('\'');
+    let attributes: Value = serde_json::from_str(attributes).unwrap();
+    let policy = attributes["Policy"].as_str();
+    let allowed = allowance(policy, QUEUE, &rule().arn, "111122223333");
+    assert_eq!(allowed, Allowance::Allowed);
+}

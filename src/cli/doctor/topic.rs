@@ -1,0 +1,189 @@
+//! The alert topic: somebody listens.
+
+use aws_config::SdkConfig;
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::Subscription;
+
+use crate::cli::doctor::check::{Asked, Check, Unasked, judged, shell_word};
+use crate::cli::doctor::stack::Deployed;
+
+/// What stands in place of the ARN until somebody confirms. Source: SNS API reference, `ListSubscriptionsByTopic`.
+const PENDING: &str = "PendingConfirmation";
+
+/// What is known of one subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SubscriptionFacts {
+    /// `email` or another word.
+    pub(super) protocol: String,
+    /// Where it leads.
+    pub(super) endpoint: String,
+    /// Whether somebody confirmed it.
+    pub(super) is_confirmed: bool,
+}
+
+/// Looks at the topic.
+pub(super) async fn check(config: &SdkConfig, stack: &Deployed) -> Vec<Check> {
+    let arn = match stack.physical("AlertTopic") {
+        Ok(arn) => arn,
+        Err(missing) => return vec![missing],
+    };
+    let client = Client::new(config);
+    let (key, subscriptions) = futures::join!(key(&client, arn), subscriptions(&client, arn));
+    vec![
+        judged("AlertTopic: encryption", key, |key| {
+            judge_key(arn, key.as_deref())
+        }),
+        judged(
+            "AlertTopic: subscriptions",
+            subscriptions,
+            |subscriptions| judge_subscriptions(arn, &subscriptions),
+        ),
+    ]
+}
+
+async fn key(client: &Client, arn: &str) -> Asked<Option<String>> {
+    let answer = client
+        .get_topic_attributes()
+        .topic_arn(arn)
+        .send()
+        .await
+        .map_err(|error| Unasked::of("sns:GetTopicAttributes", &error))?;
+    Ok(answer
+        .attributes
+        .unwrap_or_default()
+        .remove("KmsMasterKeyId")
+        .filter(|key| !key.is_empty()))
+}
+
+async fn subscriptions(client: &Client, arn: &str) -> Asked<Vec<SubscriptionFacts>> {
+    let listed = client
+        .list_subscriptions_by_topic()
+        .topic_arn(arn)
+        .into_paginator()
+        .items()
+        .send()
+        .collect::<Result<Vec<_>, _>>()
+        .await
+        .map_err(|error| Unasked::of("sns:ListSubscriptionsByTopic", &error))?;
+    let facts = |one: Subscription| {
+        let arn = one.subscription_arn.unwrap_or_default();
+        // One that was deleted is listed for a while too, with another word.
+        let is_confirmed = arn.starts_with("arn:");
+        (is_confirmed || arn == PENDING).then(|| SubscriptionFacts {
+            protocol: one.protocol.unwrap_or_default(),
+            endpoint: one.endpoint.unwrap_or_default(),
+            is_confirmed,
+        })
+    };
+    Ok(listed.into_iter().filter_map(facts).collect())
+}
+
+/// Whether the topic is encrypted by a key that alarms may use.
+#[must_use]
+pub(super) fn judge_key(arn: &str, key: Option<&str>) -> Check {
+    let what = "AlertTopic: encryption";
+    let mend = format!(
+        "deploy again with or without AlertKeyArn, or: aws sns set-topic-attributes --topic-arn {} --attribute-name \
+         KmsMasterKeyId --attribute-value YOUR_KEY",
+        shell_word(arn)
+    );
+    match key {
+        Some(key) if key.contains("alias/aws/sns") => Check::failed(
+            what,
+            "by the key that AWS manages, under which CloudWatch alarms cannot publish",
+            mend,
+        ),
+        Some(key) => Check::ok(what, format!("by the key {key}")),
+        None => Check::warning(what, "by no key", mend),
+    }
+}
+
+/// Whether somebody gets the alerts.
+#[must_use]
+pub(super) fn judge_subscriptions(arn: &str, subscriptions: &[SubscriptionFacts]) -> Check {
+    let what = "AlertTopic: subscriptions";
+    let (confirmed, pending): (Vec<_>, Vec<_>) =
+        subscriptions.iter().partition(|one| one.is_confirmed);
+    let names: Vec<String> = pending
+        .iter()
+        .map(|one| format!("{} ({})", one.endpoint, one.protocol))
+        .collect();
+    let pending = names.join(", ");
+    let confirm = "confirm it by the link in the e-mail from AWS; a link is good for 3 days, then subscribe again";
+    let count = confirmed.len();
+    if count > 0 && names.is_empty() {
+        return Check::ok(what, format!("{count} confirmed"));
+    }
+    if count > 0 {
+        return Check::warning(
+            what,
+            format!("{count} confirmed; not confirmed: {pending}"),
+            confirm,
+        );
+    }
+    if names.is_empty() {
+        return Check::failed(
+            what,
+            "nobody gets the alerts",
+            format!(
+                "aws sns subscribe --topic-arn {} --protocol email --notification-endpoint YOU@EXAMPLE.COM",
+                shell_word(arn)
+            ),
+        );
+    }
+    Check::failed(
+        what,
+        format!("nobody gets the alerts; not confirmed: {pending}"),
+        confirm,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::check::State;
+
+    fn subscription(endpoint: &str, is_confirmed: bool) -> SubscriptionFacts {
+        SubscriptionFacts {
+            protocol: "email".to_owned(),
+            endpoint: endpoint.to_owned(),
+            is_confirmed,
+        }
+    }
+
+    #[test]
+    fn somebody_has_to_have_confirmed() {
+        let (one, two) = (
+            subscription("a@example.com", true),
+            subscription("b@example.com", false),
+        );
+        let of = |subscriptions: &[SubscriptionFacts]| judge_subscriptions("arn:t", subscriptions);
+        assert_eq!(of(std::slice::from_ref(&one)).state, State::Ok);
+        let both = of(&[one, two.clone()]);
+        assert_eq!(both.state, State::Warning);
+        assert!(
+            both.found.contains("b@example.com (email)"),
+            "{}",
+            both.found
+        );
+        let pending = of(&[two]);
+        assert_eq!(pending.state, State::Failed);
+        assert!(pending.found.contains("b@example.com"), "{}", pending.found);
+        assert!(
+            of(&[])
+                .mend
+                .unwrap()
+                .starts_with("aws sns subscribe --topic-arn arn:t")
+        );
+    }
+
+    #[test]
+    fn alarms_cannot_use_the_key_that_aws_manages() {
+        assert_eq!(
+            judge_key("arn:t", Some("alias/aws/sns")).state,
+            State::Failed
+        );
+        assert_eq!(judge_key("arn:t", Some("1234-key")).state, State::Ok);
+        assert_eq!(judge_key("arn:t", None).state, State::Warning);
+    }
+}

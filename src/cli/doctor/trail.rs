@@ -1,0 +1,302 @@
+//! Whether a trail brings IAM's events to EventBridge.
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudtrail::Client;
+use aws_sdk_cloudtrail::types::{AdvancedEventSelector, EventSelector, ReadWriteType, Trail};
+
+use crate::cli::doctor::check::{Asked, Check, Unasked, judged, shell_word};
+use crate::cli::doctor::selectors::{Coverage, FieldFacts, advanced};
+
+const WHAT: &str = "trail";
+
+/// What is known of one trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TrailFacts {
+    /// Its ARN.
+    pub(super) arn: String,
+    /// Where it was made.
+    pub(super) home_region: String,
+    /// Whether it logs all regions.
+    pub(super) is_multi_region: bool,
+    /// Whether it logs the events of global services, of which IAM is one.
+    pub(super) has_global_events: bool,
+    /// Whether it logs at all.
+    pub(super) is_logging: Asked<bool>,
+    /// Which events it logs.
+    pub(super) selectors: Asked<Selectors>,
+}
+
+/// Which events a trail logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Selectors {
+    /// Each has write management events of IAM, or not.
+    Basic(Vec<bool>),
+    /// Each is a list of conditions on fields.
+    Advanced(Vec<Vec<FieldFacts>>),
+}
+
+/// Looks at the trails.
+pub(super) async fn check(config: &SdkConfig, region: &str) -> Check {
+    judged(WHAT, trails(config).await, |trails| {
+        judge_trails(region, &trails)
+    })
+}
+
+async fn trails(config: &SdkConfig) -> Asked<Vec<TrailFacts>> {
+    let client = Client::new(config);
+    let described = client
+        .describe_trails()
+        .include_shadow_trails(true)
+        .send()
+        .await
+        .map_err(|error| Unasked::of("cloudtrail:DescribeTrails", &error))?;
+    let asked = described
+        .trail_list
+        .unwrap_or_default()
+        .into_iter()
+        .map(|trail| facts(&client, trail));
+    Ok(futures::future::join_all(asked).await)
+}
+
+async fn facts(client: &Client, trail: Trail) -> TrailFacts {
+    let arn = trail.trail_arn.or(trail.name).unwrap_or_default();
+    let status = client.get_trail_status().name(&arn).send().await;
+    let selectors = client.get_event_selectors().trail_name(&arn).send().await;
+    TrailFacts {
+        home_region: trail.home_region.unwrap_or_default(),
+        is_multi_region: trail.is_multi_region_trail == Some(true),
+        has_global_events: trail.include_global_service_events == Some(true),
+        is_logging: status
+            .map(|status| status.is_logging == Some(true))
+            .map_err(|error| Unasked::of("cloudtrail:GetTrailStatus", &error)),
+        selectors: selectors
+            .map(|answer| {
+                let of_fields = answer.advanced_event_selectors.unwrap_or_default();
+                if of_fields.is_empty() {
+                    let basic = answer.event_selectors.unwrap_or_default();
+                    Selectors::Basic(basic.iter().map(has_writes_of_iam).collect())
+                } else {
+                    Selectors::Advanced(of_fields.into_iter().map(fields).collect())
+                }
+            })
+            .map_err(|error| Unasked::of("cloudtrail:GetEventSelectors", &error)),
+        arn,
+    }
+}
+
+fn has_writes_of_iam(selector: &EventSelector) -> bool {
+    let leaves_iam_out = selector
+        .exclude_management_event_sources
+        .iter()
+        .flatten()
+        .any(|source| source == "iam.amazonaws.com");
+    selector.include_management_events == Some(true)
+        && !leaves_iam_out
+        // All is the default.
+        && selector.read_write_type != Some(ReadWriteType::ReadOnly)
+}
+
+fn fields(selector: AdvancedEventSelector) -> Vec<FieldFacts> {
+    selector
+        .field_selectors
+        .into_iter()
+        .map(|field| FieldFacts {
+            field: field.field,
+            equals: field.equals.unwrap_or_default(),
+            not_equals: field.not_equals.unwrap_or_default(),
+            starts_with: field.starts_with.unwrap_or_default(),
+            not_starts_with: field.not_starts_with.unwrap_or_default(),
+            ends_with: field.ends_with.unwrap_or_default(),
+            not_ends_with: field.not_ends_with.unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// What one trail is good for.
+enum Use {
+    Brings,
+    Partly(String),
+    Unknown(Unasked),
+    Not(String, Option<String>),
+}
+
+/// Whether one of `trails` brings IAM's key changes to EventBridge in `region`.
+#[must_use]
+pub(super) fn judge_trails(region: &str, trails: &[TrailFacts]) -> Check {
+    let (mut partly, mut unknown, mut not, mut mend) = (None, None, vec![], None);
+    for trail in trails {
+        match use_of(trail, region) {
+            Use::Brings => {
+                return Check::ok(WHAT, format!("{} logs write management events", trail.arn));
+            }
+            Use::Partly(why) => partly = Some(format!("{} {why}", trail.arn)),
+            Use::Unknown(unasked) => unknown = Some(unasked),
+            Use::Not(why, how) => {
+                not.push(format!("{} {why}", trail.arn));
+                mend = mend.or(how);
+            }
+        }
+    }
+    if let Some(found) = partly {
+        return Check::warning(
+            WHAT,
+            found,
+            "see that a trail logs all write management events",
+        );
+    }
+    if let Some(unasked) = unknown {
+        return unasked.check(WHAT);
+    }
+    let found = if trails.is_empty() {
+        "there is none, so no event arrives".to_owned()
+    } else {
+        format!("none brings IAM's events here: {}", not.join("; "))
+    };
+    Check::failed(
+        WHAT,
+        found,
+        mend.unwrap_or_else(|| {
+            "deploy with the parameter CreateTrail=true, or have a trail of yours log management events of the type Write"
+                .to_owned()
+        }),
+    )
+}
+
+fn use_of(trail: &TrailFacts, region: &str) -> Use {
+    if !trail.is_multi_region && trail.home_region != region {
+        return Use::Not(format!("logs {} only", trail.home_region), None);
+    }
+    if !trail.has_global_events {
+        return Use::Not(
+            "leaves global services out".to_owned(),
+            Some(format!(
+                "aws cloudtrail update-trail --name {} --include-global-service-events",
+                shell_word(&trail.arn)
+            )),
+        );
+    }
+    match &trail.is_logging {
+        Ok(true) => (),
+        Ok(false) => {
+            return Use::Not(
+                "is stopped".to_owned(),
+                Some(format!(
+                    "aws cloudtrail start-logging --name {}",
+                    shell_word(&trail.arn)
+                )),
+            );
+        }
+        Err(unasked) => return Use::Unknown(unasked.clone()),
+    }
+    let nothing = || Use::Not("logs no write management events".to_owned(), None);
+    match &trail.selectors {
+        Err(unasked) => Use::Unknown(unasked.clone()),
+        Ok(Selectors::Basic(selectors)) if selectors.contains(&true) => Use::Brings,
+        Ok(Selectors::Basic(_)) => nothing(),
+        Ok(Selectors::Advanced(selectors)) => match advanced(selectors) {
+            Coverage::All => Use::Brings,
+            Coverage::Some(left_out) => Use::Partly(left_out),
+            Coverage::None => nothing(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::check::{State, Why};
+
+    fn trail() -> TrailFacts {
+        TrailFacts {
+            arn: "arn:aws:cloudtrail:us-east-1:111122223333:trail/all".to_owned(),
+            home_region: "us-east-1".to_owned(),
+            is_multi_region: false,
+            has_global_events: true,
+            is_logging: Ok(true),
+            selectors: Ok(Selectors::Basic(vec![true])),
+        }
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut TrailFacts), state: State, mend: &str) {
+        let mut trail = trail();
+        change(&mut trail);
+        let check = judge_trails("us-east-1", &[trail]);
+        assert_eq!(check.state, state, "{check:?}");
+        assert!(
+            check.mend.clone().unwrap_or_default().contains(mend),
+            "{check:?}"
+        );
+    }
+
+    #[test]
+    fn a_trail_of_this_region_or_of_all_brings_the_events() {
+        check(|_| (), State::Ok, "");
+        check(
+            |trail| {
+                trail.home_region = "eu-west-1".to_owned();
+                trail.is_multi_region = true;
+            },
+            State::Ok,
+            "",
+        );
+        check(
+            |trail| trail.home_region = "eu-west-1".to_owned(),
+            State::Failed,
+            "CreateTrail=true",
+        );
+    }
+
+    #[test]
+    fn a_trail_that_is_stopped_or_logs_too_little_is_told_with_what_mends_it() {
+        check(
+            |trail| trail.is_logging = Ok(false),
+            State::Failed,
+            "start-logging --name arn:",
+        );
+        check(
+            |trail| trail.has_global_events = false,
+            State::Failed,
+            "update-trail",
+        );
+        let reads = Ok(Selectors::Basic(vec![false]));
+        check(|trail| trail.selectors = reads, State::Failed, "Write");
+        assert_eq!(judge_trails("us-east-1", &[]).state, State::Failed);
+    }
+
+    #[test]
+    fn one_good_trail_is_enough_and_an_unknown_one_might_be_good() {
+        let mut stopped = trail();
+        stopped.is_logging = Ok(false);
+        let mut unknown = trail();
+        unknown.selectors = Err(Unasked {
+            why: Why::Denied,
+            permission: "cloudtrail:GetEventSelectors",
+            text: String::new(),
+        });
+        let of = |trails: &[&TrailFacts]| {
+            let trails: Vec<TrailFacts> = trails.iter().map(|trail| (*trail).clone()).collect();
+            judge_trails("us-east-1", &trails).state
+        };
+        assert_eq!(of(&[&stopped, &unknown, &trail()]), State::Ok);
+        assert_eq!(of(&[&stopped, &unknown]), State::NotChecked);
+        assert_eq!(of(&[&stopped]), State::Failed);
+    }
+
+    #[test]
+    fn basic_selectors_need_management_events_that_are_written_and_iam_among_them() {
+        let selector = |kind: ReadWriteType, management: bool, without: &[&str]| {
+            let without = without.iter().map(|&source| source.to_owned()).collect();
+            let selector = EventSelector::builder()
+                .read_write_type(kind)
+                .include_management_events(management)
+                .set_exclude_management_event_sources(Some(without));
+            has_writes_of_iam(&selector.build())
+        };
+        assert!(selector(ReadWriteType::All, true, &["kms.amazonaws.com"]));
+        assert!(selector(ReadWriteType::WriteOnly, true, &[]));
+        assert!(!selector(ReadWriteType::ReadOnly, true, &[]));
+        assert!(!selector(ReadWriteType::All, false, &[]));
+        assert!(!selector(ReadWriteType::All, true, &["iam.amazonaws.com"]));
+    }
+}
