@@ -13,6 +13,7 @@
 
 mod accounts;
 mod deployment;
+mod doctor;
 mod e2e;
 mod events;
 mod hostile;

@@ -74,6 +74,10 @@ async fn facts(client: &Client, trail: Trail) -> TrailFacts {
                 let of_fields = answer.advanced_event_selectors.unwrap_or_default();
                 if of_fields.is_empty() {
                     let basic = answer.event_selectors.unwrap_or_default();
+                    if basic.is_empty() && trail.has_custom_event_selectors == Some(false) {
+                        // A trail that nobody chose events for logs all management events.
+                        return Selectors::Basic(vec![true]);
+                    }
                     Selectors::Basic(basic.iter().map(has_writes_of_iam).collect())
                 } else {
                     Selectors::Advanced(of_fields.into_iter().map(fields).collect())

@@ -1,0 +1,257 @@
+//! `secondkey doctor` on a deployment in moto: whole, broken link by link, and probed.
+
+mod probes;
+mod world;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{TimeDelta, Utc};
+use secondkey::detect::account_record::{AccountRecord, Unreachable};
+
+use crate::stack::proxy::{Fault, Proxy};
+use crate::stack::wiring::ACCOUNT;
+use world::{World, run};
+
+const JSON: [&str; 2] = ["--format", "json"];
+
+#[tokio::test]
+async fn a_whole_deployment_is_well_from_the_trail_to_the_alert() {
+    let world = World::new().await;
+    let said = run(world.doctor(&[])).await;
+    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    for line in [
+        "ok           region: us-east-1, where IAM's events arrive",
+        "ok           ChangesRule: pattern: equal to infra/event-pattern.json",
+        "ok           ChangesRule: policy of ChangesQueue: lets the rule send",
+        "ok           Detector: event source: enabled, with ReportBatchItemFailures",
+        "ok           AlertTopic: subscriptions: 1 confirmed",
+        "ok           Table: indexes: findings and due",
+    ] {
+        assert!(said.stdout.contains(line), "{line}\n{}", said.stdout);
+    }
+    let summary = said.stdout.lines().last().unwrap_or_default();
+    assert!(
+        summary.ends_with("0 with a warning, 0 failed, 0 not checked"),
+        "{summary}"
+    );
+}
+
+#[tokio::test]
+async fn each_broken_link_is_named_with_what_mends_it() {
+    let world = World::new().await;
+    break_it(&world).await;
+    let said = run(world.doctor(&JSON)).await;
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    let unreachable = "account 444455556666";
+    for (what, state, mend) in [
+        (
+            "trail",
+            "failed",
+            "aws cloudtrail start-logging --name arn:aws:cloudtrail",
+        ),
+        ("ChangesRule", "failed", "aws events enable-rule --name"),
+        (
+            "ChangesRule: pattern",
+            "failed",
+            "--event-pattern file://infra/event-pattern.json",
+        ),
+        (
+            "ChangesRule: target",
+            "failed",
+            "aws events put-targets --rule",
+        ),
+        (
+            "ChangesRule: policy of ChangesQueue",
+            "failed",
+            "aws sqs set-queue-attributes",
+        ),
+        ("SweepSchedule: target", "ok", ""),
+        (
+            "ChangesDeadLetters",
+            "failed",
+            "aws sqs start-message-move-task --source-arn arn:",
+        ),
+        ("SweepDeadLetters", "ok", ""),
+        (
+            "Detector",
+            "failed",
+            "aws lambda delete-function-concurrency",
+        ),
+        (
+            "Detector: event source",
+            "failed",
+            "aws lambda update-event-source-mapping --uuid",
+        ),
+        ("Sweeper", "ok", ""),
+        ("Table", "ok", ""),
+        (
+            "Table: recovery",
+            "failed",
+            "aws dynamodb update-continuous-backups",
+        ),
+        (
+            "Table: expiry",
+            "failed",
+            "aws dynamodb update-time-to-live",
+        ),
+        (
+            "AlertTopic: subscriptions",
+            "failed",
+            "aws sns subscribe --topic-arn",
+        ),
+        ("sweep of this account", "failed", "secondkey_sweep"),
+        (unreachable, "failed", "infra/member.yaml"),
+    ] {
+        assert_eq!(said.state(what), state, "{what}: {}", said.check(what));
+        let found = said.check(what)["mend"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(found.contains(mend), "{what}: {found}");
+    }
+    let found = said.check(unreachable)["found"].to_string();
+    assert!(found.contains("no such role"), "{found}");
+
+    let table = run(world.doctor(&[])).await;
+    assert!(
+        table.stdout.contains(r"no such role \u{1b}[2J"),
+        "{}",
+        table.stdout
+    );
+}
+
+async fn break_it(world: &World) {
+    let config = &world.config;
+    let trails = aws_sdk_cloudtrail::Client::new(config);
+    trails.stop_logging().name("all").send().await.unwrap();
+    let events = aws_sdk_eventbridge::Client::new(config);
+    let rule = world.id("ChangesRule");
+    let put = events
+        .put_rule()
+        .name(rule)
+        .event_pattern(r#"{"source":["aws.s3"]}"#);
+    put.send().await.unwrap();
+    events.disable_rule().name(rule).send().await.unwrap();
+    let removed = events.remove_targets().rule(rule).ids("changes").send();
+    removed.await.unwrap();
+    world.allow("ChangesQueue", "SweepSchedule").await;
+    let dead = aws_sdk_sqs::Client::new(config)
+        .send_message()
+        .queue_url(world.id("ChangesDeadLetters"))
+        .message_body("given up");
+    dead.send().await.unwrap();
+    let lambda = aws_sdk_lambda::Client::new(config);
+    let update = lambda
+        .update_event_source_mapping()
+        .uuid(world.id("DetectorChanges"))
+        .enabled(false);
+    update.send().await.unwrap();
+    let limit = lambda
+        .put_function_concurrency()
+        .function_name(world.id("Detector"))
+        .reserved_concurrent_executions(0);
+    limit.send().await.unwrap();
+    world.set_table(false).await;
+    let sns = aws_sdk_sns::Client::new(config);
+    let listed = sns
+        .list_subscriptions_by_topic()
+        .topic_arn(world.id("AlertTopic"));
+    for one in listed.send().await.unwrap().subscriptions() {
+        let arn = one.subscription_arn().unwrap();
+        sns.unsubscribe()
+            .subscription_arn(arn)
+            .send()
+            .await
+            .unwrap();
+    }
+    let long_ago = Utc::now() - TimeDelta::hours(5);
+    let swept = |account: &str, version| AccountRecord {
+        version,
+        baseline_at: Some(long_ago),
+        swept_at: Some(long_ago),
+        ..AccountRecord::new(account)
+    };
+    let store = world.store();
+    store.put_account(&swept(ACCOUNT, 2)).await.unwrap();
+    let unreachable = AccountRecord {
+        unreachable: Some(Unreachable {
+            since: long_ago,
+            reason: "no such role \u{1b}[2J".to_owned(),
+        }),
+        ..swept("444455556666", 1)
+    };
+    store.put_account(&unreachable).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_not_be_looked_at_is_not_checked_and_stops_nothing_else() {
+    let world = World::new().await;
+    let proxy = Proxy::start(&world.url);
+    proxy.set(Fault {
+        part: "GetEventSelectors",
+        status: 400,
+        body: r#"{"__type": "AccessDeniedException", "message": "not authorized"}"#,
+        times: 1_000,
+    });
+    let said = run(world.doctor_at(&proxy.url, &JSON)).await;
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    let trail = said.check("trail");
+    assert_eq!(trail["state"], "not_checked");
+    assert!(
+        trail["mend"]
+            .to_string()
+            .contains("cloudtrail:GetEventSelectors"),
+        "{trail}"
+    );
+    for what in [
+        "ChangesRule",
+        "Detector",
+        "AlertTopic: subscriptions",
+        "sweep of this account",
+    ] {
+        assert_eq!(said.state(what), "ok", "{what}");
+    }
+
+    // What cannot be read of an account is no reason to say nothing of the rest.
+    let client = aws_sdk_dynamodb::Client::new(&world.config);
+    let broken = client
+        .put_item()
+        .table_name(world.id("Table"))
+        .item("PK", AttributeValue::S("ACCOUNT".to_owned()))
+        .item("SK", AttributeValue::S("broken".to_owned()));
+    broken.send().await.unwrap();
+    let said = run(world.doctor(&JSON)).await;
+    assert_eq!(said.state("sweep of this account"), "not_checked");
+    assert_eq!(said.state("trail"), "ok");
+}
+
+#[tokio::test]
+async fn a_stack_that_is_not_there_is_told_with_where_it_was_looked_for() {
+    let world = World::new().await;
+    let mut command = world.doctor(&["--region", "eu-west-1"]);
+    command.arg("--probe");
+    let said = run(command).await;
+    assert_eq!(said.code, 2, "given twice: {}", said.stderr);
+
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_secondkey"));
+    command
+        .args([
+            "doctor",
+            "--stack",
+            "another",
+            "--region",
+            "eu-west-1",
+            "--probe-live",
+            "--yes",
+        ])
+        .env("AWS_ENDPOINT_URL", &world.url)
+        .env("AWS_ACCESS_KEY_ID", "AKIATEST")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
+    let said = run(command).await;
+    assert_eq!(said.code, 1);
+    for line in [
+        "FAILED       region: eu-west-1; IAM's events never arrive here",
+        "FAILED       stack another: there is none of this name in region eu-west-1",
+    ] {
+        assert!(said.stdout.contains(line), "{}", said.stdout);
+    }
+}

@@ -1,0 +1,233 @@
+//! A deployment in a moto server of its own, whole until a test breaks it.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Output, Stdio};
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::types::QueueAttributeName;
+use chrono::Utc;
+use secondkey::aws::deployment::Deployment;
+use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::aws::settings::Settings;
+use secondkey::detect::account_record::AccountRecord;
+use serde_json::{Value, json};
+
+use crate::stack::clients::{ACCESS_KEY, REGION, config};
+use crate::stack::server::{self, Server};
+use crate::stack::wiring::ACCOUNT;
+
+/// The name of the stack.
+pub const STACK: &str = "secondkey-doctor";
+
+const PATTERN: &str = include_str!("../../../infra/event-pattern.json");
+
+/// The deployment.
+pub struct World {
+    pub config: SdkConfig,
+    pub url: String,
+    pub resources: BTreeMap<String, String>,
+    _server: Server,
+}
+
+impl World {
+    /// Deploys the small template, and makes by API what moto leaves out of one.
+    pub async fn new() -> Self {
+        let server = tokio::task::spawn_blocking(|| server::start_moto(&[]));
+        let server = server.await.expect("moto starts");
+        let config = config(&server.url).await;
+        let resources = deploy(&config).await;
+        let world = Self {
+            url: server.url.clone(),
+            config,
+            resources,
+            _server: server,
+        };
+        world.add_what_moto_leaves_out().await;
+        world
+    }
+
+    /// The physical id of `logical`.
+    pub fn id(&self, logical: &str) -> &str {
+        &self.resources[logical]
+    }
+
+    /// Lets `rule` and nobody else send to `queue`.
+    pub async fn allow(&self, queue: &str, rule: &str) {
+        let (url, rule) = (self.id(queue), self.id(rule));
+        let name = url.rsplit('/').next().unwrap();
+        let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
+            "Condition": {"ArnEquals": {"aws:SourceArn": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}")]}}}]});
+        self.set_policy(queue, &policy.to_string()).await;
+    }
+
+    /// Gives `queue` the policy.
+    pub async fn set_policy(&self, queue: &str, policy: &str) {
+        let set = aws_sdk_sqs::Client::new(&self.config)
+            .set_queue_attributes()
+            .queue_url(self.id(queue))
+            .attributes(QueueAttributeName::Policy, policy);
+        set.send().await.expect("a policy can be set");
+    }
+
+    /// Turns recovery and expiry of the table on or off.
+    pub async fn set_table(&self, is_on: bool) {
+        use aws_sdk_dynamodb::types::{PointInTimeRecoverySpecification, TimeToLiveSpecification};
+        let dynamodb = aws_sdk_dynamodb::Client::new(&self.config);
+        let recovery = PointInTimeRecoverySpecification::builder()
+            .point_in_time_recovery_enabled(is_on)
+            .build()
+            .unwrap();
+        let set = dynamodb
+            .update_continuous_backups()
+            .table_name(self.id("Table"))
+            .point_in_time_recovery_specification(recovery);
+        set.send().await.expect("recovery can be set");
+        let expiry = TimeToLiveSpecification::builder()
+            .attribute_name("expires_at")
+            .enabled(is_on)
+            .build()
+            .unwrap();
+        let set = dynamodb
+            .update_time_to_live()
+            .table_name(self.id("Table"))
+            .time_to_live_specification(expiry);
+        set.send().await.expect("expiry can be set");
+    }
+
+    /// The table.
+    pub fn store(&self) -> DynamoDbStore {
+        let client = aws_sdk_dynamodb::Client::new(&self.config);
+        DynamoDbStore::new(client, self.id("Table").to_owned())
+    }
+
+    /// The detector, in this process.
+    pub fn detector(&self) -> Deployment {
+        let settings = Settings::from_lookup(|name| match name {
+            "ACCOUNT_ID" => Some(ACCOUNT.to_owned()),
+            "TABLE_NAME" => Some(self.id("Table").to_owned()),
+            "CHANGES_QUEUE_URL" => Some(self.id("ChangesQueue").to_owned()),
+            "ALERT_TOPIC_ARN" => Some(self.id("AlertTopic").to_owned()),
+            "SETTLE_SECONDS" => Some("0".to_owned()),
+            _ => None,
+        });
+        Deployment::new(settings.expect("they are all there"), &self.config)
+    }
+
+    /// The command `secondkey doctor` on this deployment.
+    pub fn doctor(&self, arguments: &[&str]) -> Command {
+        self.doctor_at(&self.url, arguments)
+    }
+
+    /// The same, with AWS at `url`.
+    pub fn doctor_at(&self, url: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
+        command
+            .args(["doctor", "--stack", STACK, "--region", REGION])
+            .args(arguments)
+            .env("AWS_ENDPOINT_URL", url)
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY.0)
+            .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY.1)
+            .env_remove("AWS_PROFILE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    async fn add_what_moto_leaves_out(&self) {
+        let s3_free = "no-bucket-is-looked-at";
+        let trails = aws_sdk_cloudtrail::Client::new(&self.config);
+        let made = trails
+            .create_trail()
+            .name("all")
+            .s3_bucket_name(s3_free)
+            .is_multi_region_trail(true);
+        let _ = made.send().await.expect("a trail can be made");
+        let started = trails.start_logging().name("all").send().await;
+        started.expect("a trail can be started");
+        self.allow("ChangesQueue", "ChangesRule").await;
+        self.allow("SweepQueue", "SweepSchedule").await;
+        self.set_table(true).await;
+        let subscribed = aws_sdk_sns::Client::new(&self.config)
+            .subscribe()
+            .topic_arn(self.id("AlertTopic"))
+            .protocol("email")
+            .endpoint("security@example.com");
+        subscribed.send().await.expect("somebody can subscribe");
+        let swept = AccountRecord {
+            version: 1,
+            baseline_at: Some(Utc::now()),
+            swept_at: Some(Utc::now()),
+            ..AccountRecord::new(ACCOUNT)
+        };
+        let kept = self.store().put_account(&swept).await;
+        kept.expect("an account can be kept");
+    }
+}
+
+async fn deploy(config: &SdkConfig) -> BTreeMap<String, String> {
+    let pattern: Value = serde_json::from_str(PATTERN).unwrap();
+    let template =
+        include_str!("stack.yaml").replace("\"{{EVENT_PATTERN}}\"", &pattern.to_string());
+    let client = aws_sdk_cloudformation::Client::new(config);
+    let created = client
+        .create_stack()
+        .stack_name(STACK)
+        .template_body(template);
+    created.send().await.expect("the stack can be deployed");
+    let listed = client.list_stack_resources().stack_name(STACK).send().await;
+    let listed = listed.expect("its resources can be listed");
+    listed
+        .stack_resource_summaries
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|one| Some((one.logical_resource_id?, one.physical_resource_id?)))
+        .collect()
+}
+
+/// What a doctor printed.
+pub struct Said {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The check of `what`, from the JSON document.
+    #[track_caller]
+    pub fn check(&self, what: &str) -> Value {
+        let document: Value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr));
+        let checks = document["checks"].as_array().expect("there are checks");
+        checks
+            .iter()
+            .find(|check| check["what"] == what)
+            .unwrap_or_else(|| panic!("nothing about {what}: {document:#}"))
+            .clone()
+    }
+
+    /// The state of `what`.
+    #[track_caller]
+    pub fn state(&self, what: &str) -> String {
+        self.check(what)["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+/// Runs `command` to its end.
+pub async fn run(mut command: Command) -> Said {
+    let output = tokio::task::spawn_blocking(move || command.output());
+    Said::of(&output.await.unwrap().expect("the command line starts"))
+}
