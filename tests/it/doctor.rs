@@ -1,5 +1,6 @@
 //! `secondkey doctor` on a deployment in moto: whole, broken link by link, and probed.
 
+mod cloudwatch;
 mod probes;
 mod world;
 
@@ -9,7 +10,8 @@ use secondkey::detect::account_record::{AccountRecord, Unreachable};
 
 use crate::stack::proxy::{Fault, Proxy};
 use crate::stack::wiring::ACCOUNT;
-use world::{World, run};
+use cloudwatch::Measured;
+use world::{World, doctor_at, run};
 
 const JSON: [&str; 2] = ["--format", "json"];
 
@@ -71,11 +73,9 @@ async fn each_broken_link_is_named_with_what_mends_it() {
             "aws sqs start-message-move-task --source-arn arn:",
         ),
         ("SweepDeadLetters", "ok", ""),
-        (
-            "Detector",
-            "failed",
-            "aws lambda delete-function-concurrency",
-        ),
+        ("Detector", "ok", ""),
+        ("Detector: errors", "warning", "aws logs tail"),
+        ("ChangesQueue", "failed", "look into its log"),
         (
             "Detector: event source",
             "failed",
@@ -145,11 +145,15 @@ async fn break_it(world: &World) {
         .uuid(world.id("DetectorChanges"))
         .enabled(false);
     update.send().await.unwrap();
-    let limit = lambda
-        .put_function_concurrency()
-        .function_name(world.id("Detector"))
-        .reserved_concurrent_executions(0);
-    limit.send().await.unwrap();
+    world.cloudwatch.set(Measured {
+        errors: 3.0,
+        age: 900.0,
+    });
+    let waiting = aws_sdk_sqs::Client::new(config)
+        .send_message()
+        .queue_url(world.id("ChangesQueue"))
+        .message_body("not read");
+    waiting.send().await.unwrap();
     world.set_table(false).await;
     let sns = aws_sdk_sns::Client::new(config);
     let listed = sns
@@ -192,7 +196,7 @@ async fn what_may_not_be_looked_at_is_not_checked_and_stops_nothing_else() {
         body: r#"{"__type": "AccessDeniedException", "message": "not authorized"}"#,
         times: 1_000,
     });
-    let said = run(world.doctor_at(&proxy.url, &JSON)).await;
+    let said = run(doctor_at(&proxy.url, &world.cloudwatch.url, &JSON)).await;
     assert_eq!(said.code, 1, "{}", said.stdout);
     let trail = said.check("trail");
     assert_eq!(trail["state"], "not_checked");

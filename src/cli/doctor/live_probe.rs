@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::cli::doctor::check::State;
 
-    const PATIENCE: Duration = Duration::from_secs(300);
+    const PATIENCE: Duration = Duration::from_mins(5);
 
     #[test]
     fn the_seconds_are_counted_from_the_second_key() {

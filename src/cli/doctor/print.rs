@@ -118,8 +118,7 @@ mod tests {
     #[test]
     fn a_check_is_one_line_and_its_cure_another_whatever_aws_answers() {
         for text in HOSTILE.iter() {
-            let check =
-                Check::failed(text, text, text).about(vec![text.to_string(), text.to_string()]);
+            let check = Check::failed(text, text, text).about(vec![text.clone(), text.clone()]);
             let shown = printed(&[check]);
             assert_eq!(shown.lines().count(), 3, "{shown}");
             for line in shown.lines() {

@@ -3,7 +3,7 @@ use aws_sdk_dynamodb::types::{GlobalSecondaryIndexDescription, Projection, SseDe
 use super::*;
 use crate::cli::doctor::check::State;
 
-fn keys(names: [&str; 2]) -> Option<Vec<KeySchemaElement>> {
+fn keys(names: [&str; 2]) -> Vec<KeySchemaElement> {
     let [hash, range] = names;
     let key = |name: &str, kind| {
         KeySchemaElement::builder()
@@ -12,13 +12,13 @@ fn keys(names: [&str; 2]) -> Option<Vec<KeySchemaElement>> {
             .build()
             .unwrap()
     };
-    Some(vec![key(hash, KeyType::Hash), key(range, KeyType::Range)])
+    vec![key(hash, KeyType::Hash), key(range, KeyType::Range)]
 }
 
 fn index(name: &str, names: [&str; 2], status: IndexStatus) -> GlobalSecondaryIndexDescription {
     GlobalSecondaryIndexDescription::builder()
         .index_name(name)
-        .set_key_schema(keys(names))
+        .set_key_schema(Some(keys(names)))
         .projection(
             Projection::builder()
                 .projection_type(ProjectionType::All)
@@ -38,7 +38,7 @@ fn with_indexes(indexes: Vec<GlobalSecondaryIndexDescription>) -> TableDescripti
 fn a_table_is_ours_if_it_is_active_and_has_our_keys() {
     let of = |names, status| {
         let table = TableDescription::builder()
-            .set_key_schema(keys(names))
+            .set_key_schema(Some(keys(names)))
             .table_status(status);
         judge_keys("secondkey", &table.build()).state
     };

@@ -12,6 +12,7 @@ use secondkey::aws::settings::Settings;
 use secondkey::detect::account_record::AccountRecord;
 use serde_json::{Value, json};
 
+use super::cloudwatch::CloudWatch;
 use crate::stack::clients::{ACCESS_KEY, REGION, config};
 use crate::stack::server::{self, Server};
 use crate::stack::wiring::ACCOUNT;
@@ -26,6 +27,7 @@ pub struct World {
     pub config: SdkConfig,
     pub url: String,
     pub resources: BTreeMap<String, String>,
+    pub cloudwatch: CloudWatch,
     _server: Server,
 }
 
@@ -40,6 +42,7 @@ impl World {
             url: server.url.clone(),
             config,
             resources,
+            cloudwatch: CloudWatch::start(),
             _server: server,
         };
         world.add_what_moto_leaves_out().await;
@@ -117,34 +120,18 @@ impl World {
 
     /// The command `secondkey doctor` on this deployment.
     pub fn doctor(&self, arguments: &[&str]) -> Command {
-        self.doctor_at(&self.url, arguments)
-    }
-
-    /// The same, with AWS at `url`.
-    pub fn doctor_at(&self, url: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
-        command
-            .args(["doctor", "--stack", STACK, "--region", REGION])
-            .args(arguments)
-            .env("AWS_ENDPOINT_URL", url)
-            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY.0)
-            .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY.1)
-            .env_remove("AWS_PROFILE")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
+        doctor_at(&self.url, &self.cloudwatch.url, arguments)
     }
 
     async fn add_what_moto_leaves_out(&self) {
-        let s3_free = "no-bucket-is-looked-at";
+        let bucket = self.id("TrailBucket");
         let trails = aws_sdk_cloudtrail::Client::new(&self.config);
         let made = trails
             .create_trail()
             .name("all")
-            .s3_bucket_name(s3_free)
+            .s3_bucket_name(bucket)
             .is_multi_region_trail(true);
-        let _ = made.send().await.expect("a trail can be made");
+        made.send().await.expect("a trail can be made");
         let started = trails.start_logging().name("all").send().await;
         started.expect("a trail can be started");
         self.allow("ChangesQueue", "ChangesRule").await;
@@ -165,6 +152,23 @@ impl World {
         let kept = self.store().put_account(&swept).await;
         kept.expect("an account can be kept");
     }
+}
+
+/// The command `secondkey doctor` on what is deployed at `url`.
+pub fn doctor_at(url: &str, cloudwatch: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
+    command
+        .args(["doctor", "--stack", STACK, "--region", REGION])
+        .args(arguments)
+        .env("AWS_ENDPOINT_URL", url)
+        .env("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch)
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY.0)
+        .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY.1)
+        .env_remove("AWS_PROFILE")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 async fn deploy(config: &SdkConfig) -> BTreeMap<String, String> {
