@@ -2,6 +2,7 @@
 
 mod check;
 mod functions;
+mod interrupt;
 mod live_probe;
 mod metrics;
 mod organization;
@@ -9,6 +10,7 @@ mod policy;
 mod print;
 mod probe;
 mod queues;
+mod rule;
 mod rules;
 mod selectors;
 mod stack;

@@ -1,6 +1,5 @@
 //! The whole way, by real keys: a throw-away user gets two, the finding opens, the user goes, the finding closes.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
@@ -8,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::cli::doctor::check::{Check, Unasked};
+use crate::cli::doctor::interrupt::{interrupted, say};
 use crate::cli::doctor::throwaway::Throwaway;
 use crate::detect::finding::FindingStatus;
 use crate::detect::user::UserId;
@@ -134,57 +134,6 @@ async fn wait<T>(
             Ok(()) = stop.changed() => (),
         }
     }
-}
-
-/// Becomes true with the first signal to end.
-fn interrupted() -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        signal().await;
-        say("interrupted; the throw-away user is removed first");
-        // Nobody listens any more once all is done.
-        let _ = sender.send(true);
-        // The sender lives on, so that the receivers' waits do.
-        std::future::pending::<()>().await;
-    });
-    receiver
-}
-
-#[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (terminate, hang_up) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    );
-    let terminate = async {
-        match terminate {
-            Ok(mut signals) => signals.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    let hang_up = async {
-        match hang_up {
-            Ok(mut signals) => signals.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => (),
-        _ = terminate => (),
-        _ = hang_up => (),
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() {
-    let _ = tokio::signal::ctrl_c().await;
-}
-
-/// Says `text` to whoever watches.
-fn say(text: &str) {
-    // Where it cannot be said, the checks tell.
-    let _ = writeln!(anstream::stderr(), "secondkey: {text}");
 }
 
 /// The check of something for which somebody waited in vain, or not to the end.

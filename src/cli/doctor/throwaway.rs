@@ -131,16 +131,19 @@ impl Throwaway {
             // What is remembered can be removed all the same.
             Err(_) => (),
         }
-        for key in self.keys.clone() {
+        // Both before either is deleted: a key that stays is then of no use to anybody.
+        for key in &self.keys {
             // What goes wrong here goes wrong below too, where it is told.
             let _ = self
                 .client
                 .update_access_key()
                 .user_name(&self.name)
-                .access_key_id(&key)
+                .access_key_id(key)
                 .status(StatusType::Inactive)
                 .send()
                 .await;
+        }
+        for key in self.keys.clone() {
             let deleted = self
                 .client
                 .delete_access_key()

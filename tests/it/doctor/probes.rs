@@ -10,7 +10,8 @@ use secondkey::pipeline::message::recheck_body;
 use serde_json::Value;
 
 use super::JSON;
-use super::world::{Said, World, run};
+use super::world::{Said, World, doctor_at, run};
+use crate::stack::proxy::{Fault, Proxy};
 use crate::stack::wiring::{ACCOUNT, take_all};
 
 const PREFIX: &str = "secondkey-probe-";
@@ -91,6 +92,44 @@ async fn a_live_probe_that_nobody_answers_leaves_no_user_either() {
     assert_eq!(said.state("live probe: opening"), "failed");
     assert_eq!(said.state("live probe: clean-up"), "ok");
     assert_eq!(throwaways(&world).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_removed_are_named_with_the_commands_that_do() {
+    let world = World::new().await;
+    let proxy = Proxy::start(&world.url);
+    proxy.set(Fault {
+        part: "Action=DeleteAccessKey",
+        status: 403,
+        body: "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized</Message></Error>\
+            <RequestId>1</RequestId></ErrorResponse>",
+        times: 1_000,
+    });
+    let arguments = [&["--probe-live", "--yes", "--wait", "1"][..], &JSON].concat();
+    let said = run(doctor_at(&proxy.url, &world.cloudwatch.url, &arguments)).await;
+    assert_eq!(said.code, 1);
+    let check = said.check("live probe: clean-up");
+    assert_eq!(check["state"], "failed");
+    let left = throwaways(&world).await;
+    let keys = aws_sdk_iam::Client::new(&world.config)
+        .list_access_keys()
+        .user_name(&left[0])
+        .send()
+        .await
+        .unwrap()
+        .access_key_metadata;
+    assert_eq!(keys.len(), 2);
+    for key in keys {
+        assert_eq!(key.status.unwrap().as_str(), "Inactive");
+        let command = format!(
+            "aws iam delete-access-key --user-name {} --access-key-id {}",
+            left[0],
+            key.access_key_id.unwrap()
+        );
+        assert!(check["mend"].to_string().contains(&command), "{check}");
+    }
+    let last = format!("aws iam delete-user --user-name {}", left[0]);
+    assert!(check["mend"].to_string().contains(&last), "{check}");
 }
 
 #[tokio::test]

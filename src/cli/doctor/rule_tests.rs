@@ -1,5 +1,7 @@
 use super::*;
 use crate::cli::doctor::check::State;
+use crate::cli::doctor::policy::allowance;
+use crate::cli::doctor::rules::{CHANGES, EVENT_PATTERN, MEMBER_CHANGES, SWEEPS};
 
 const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:changes";
 

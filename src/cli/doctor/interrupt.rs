@@ -1,0 +1,56 @@
+//! Somebody wants a live probe to end: not at once, but after what was made is removed.
+
+use std::io::Write;
+
+use tokio::sync::watch;
+
+/// Becomes true with the first signal to end.
+pub(super) fn interrupted() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        signal().await;
+        say("interrupted; the throw-away user is removed first");
+        // Nobody listens any more once all is done.
+        let _ = sender.send(true);
+        // The sender lives on, so that the receivers' waits do.
+        std::future::pending::<()>().await;
+    });
+    receiver
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (terminate, hang_up) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    );
+    let terminate = async {
+        match terminate {
+            Ok(mut signals) => signals.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let hang_up = async {
+        match hang_up {
+            Ok(mut signals) => signals.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => (),
+        _ = terminate => (),
+        _ = hang_up => (),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Says `text` to whoever watches.
+pub(super) fn say(text: &str) {
+    // Where it cannot be said, the checks tell.
+    let _ = writeln!(anstream::stderr(), "secondkey: {text}");
+}
