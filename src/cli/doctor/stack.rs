@@ -129,6 +129,17 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> Asked<Option<Deploye
     };
     // By the ARN, so that a stack that is replaced in between is not mixed with the new one.
     let id = stack.stack_id.as_deref().unwrap_or(name);
+    let mut resources = resources(&client, id).await?;
+    // The bus's name is an output too, should the resource come without one.
+    let bus = stack
+        .outputs
+        .unwrap_or_default()
+        .into_iter()
+        .find(|output| output.output_key.as_deref() == Some("EventBusName"))
+        .and_then(|output| output.output_value);
+    if let Some(bus) = bus {
+        resources.entry("EventBus".to_owned()).or_insert(bus);
+    }
     Ok(Some(Deployed {
         name: name.to_owned(),
         status: stack
@@ -142,7 +153,7 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> Asked<Option<Deploye
             .into_iter()
             .filter_map(|one| Some((one.parameter_key?, one.parameter_value.unwrap_or_default())))
             .collect(),
-        resources: resources(&client, id).await?,
+        resources,
     }))
 }
 
