@@ -35,13 +35,15 @@ async fn play(world: &World) {
     let mut seen = BTreeSet::new();
     loop {
         for message in take_all(&sqs, world.id("ChangesQueue")).await {
-            handle(&detector, message).await.unwrap();
+            handle(&detector, message, &mut std::io::sink())
+                .await
+                .unwrap();
         }
         seen.extend(throwaways(world).await);
         for name in &seen {
             let body: Value =
                 serde_json::from_str(&recheck_body(&UserId::new(ACCOUNT, name))).unwrap();
-            handle(&detector, body).await.unwrap();
+            handle(&detector, body, &mut std::io::sink()).await.unwrap();
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
