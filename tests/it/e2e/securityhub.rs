@@ -7,6 +7,7 @@ use secondkey::aws::securityhub::settings::Import;
 use secondkey::aws::securityhub::{Forwarder, handle};
 use serde_json::{Value, json};
 
+use super::world::{Setup, World};
 use crate::stack::clients::{REGION, config};
 use crate::stack::proxy::{Fault, Proxy};
 use crate::stack::server::{Server, start_moto};
@@ -206,4 +207,46 @@ async fn an_account_id_that_is_none_reaches_no_service() {
     let event = event("Opened", "444455556666:role/x", "alice", 1);
     handle(&forwarder, event).await.unwrap_err();
     assert_eq!(hubs.proxy.take_bodies(), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn the_deployed_forwarder_imports_and_archives_what_the_deployed_detector_tells() {
+    let moto = tokio::task::spawn_blocking(|| start_moto(&[]))
+        .await
+        .unwrap();
+    let setup = Setup {
+        parameters: vec![("SecurityHubImport", "central")],
+        moto: Some(moto),
+        ..Setup::default()
+    };
+    let world = World::with("hub", setup).await;
+    let forwarder = world.start("SecurityHub").await;
+    let forward = async || {
+        for event in world.bus_events().await {
+            let answer = forwarder.invoke(&event).await;
+            assert_eq!(answer["errorMessage"], Value::Null, "{}", forwarder.log());
+        }
+        let config = world.config.clone();
+        let read = std::thread::Builder::new()
+            .stack_size(STACK_TO_READ)
+            .spawn(move || findings(&config));
+        read.unwrap().join().unwrap()
+    };
+    let [first, _] = world.open().await;
+    world.until_quiet().await;
+    let imported = forward().await;
+    assert_eq!(imported.len(), 1);
+    assert_eq!(imported[0].record_state(), Some(&RecordState::Active));
+    assert!(
+        imported[0].title().unwrap().contains(&world.user),
+        "{imported:?}"
+    );
+    world.update_key(&first, "Inactive").await;
+    world.tell(world.updated(&first, "Inactive")).await;
+    world
+        .until("the finding is closed", async || world.is_closed().await)
+        .await;
+    let archived = forward().await;
+    assert_eq!(archived.len(), 1, "the same finding");
+    assert_eq!(archived[0].record_state(), Some(&RecordState::Archived));
 }
