@@ -1,8 +1,10 @@
 //! End to end: real keys in moto, events through a rule and a queue, the release detector in AWS's emulator, findings in
 //! AWS's DynamoDB Local, alerts in a queue behind the topic.
 
+mod accounts;
 mod adoption;
 mod cases;
+mod exemptions;
 mod faults;
 mod scale;
 mod securityhub;

@@ -1,0 +1,147 @@
+//! Other accounts of the organisation, and what cannot be entered.
+
+use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::user::UserId;
+
+use super::sweeps::{Swept, digests};
+use super::world::{ACCOUNT, Setup, World, kinds};
+
+/// The credentials by which moto acts in the member account.
+async fn member_iam(world: &World, account: &str) -> aws_sdk_iam::Client {
+    let sts = aws_sdk_sts::Client::new(&world.config);
+    let role = format!("arn:aws:iam::{account}:role/secondkey-audit");
+    let assumed = sts.assume_role().role_arn(role).role_session_name("test");
+    let given = assumed
+        .send()
+        .await
+        .expect("moto lets anybody")
+        .credentials
+        .expect("it gives some");
+    let credentials = aws_sdk_sts::config::Credentials::new(
+        given.access_key_id,
+        given.secret_access_key,
+        Some(given.session_token),
+        None,
+        "test",
+    );
+    let provider = aws_sdk_sts::config::SharedCredentialsProvider::new(credentials);
+    let config = world
+        .config
+        .to_builder()
+        .credentials_provider(provider)
+        .build();
+    aws_sdk_iam::Client::new(&config)
+}
+
+#[tokio::test]
+async fn a_second_key_in_a_member_account_is_found_by_its_event_and_by_the_sweep() {
+    let setup = Setup {
+        parameters: vec![("ListAccounts", "true")],
+        ..Setup::default()
+    };
+    let swept = Swept::new("member", setup).await;
+    let world = &swept.world;
+    let organizations = aws_sdk_organizations::Client::new(&world.config);
+    let made = organizations.create_organization().send().await;
+    made.expect("an organisation can be made");
+    let made = organizations
+        .create_account()
+        .account_name("member")
+        .email("member@example.com");
+    let made = made.send().await.expect("an account can be made");
+    let member = made
+        .create_account_status
+        .and_then(|status| status.account_id);
+    let member = member.expect("moto makes it at once");
+
+    // Told of by an event that the member's rule forwards to the bus.
+    let iam = member_iam(world, &member).await;
+    let made = iam.create_user().user_name("Erin").send().await;
+    made.expect("a user can be made");
+    let mut keys = vec![];
+    for _ in 0..2 {
+        let made = iam.create_access_key().user_name("Erin").send().await;
+        keys.push(made.unwrap().access_key.unwrap().access_key_id);
+    }
+    let mut record = World::record("CreateAccessKey", &serde_json::json!({"userName": "Erin"}));
+    record["recipientAccountId"] = member.as_str().into();
+    record["responseElements"] = serde_json::json!({"accessKey": {"userName": "Erin", "accessKeyId": keys[1],
+        "status": "Active"}});
+    world.tell(record).await;
+    world
+        .until("the finding is open", async || world.is_open().await)
+        .await;
+    world.until_quiet().await;
+    let finding = world.findings(FindingStatus::Open).await.remove(0);
+    assert_eq!(finding.user(), &UserId::new(&member, "erin"));
+    assert!(
+        finding.confirmed,
+        "the member's keys were listed by its role"
+    );
+    let alerts = world.alerts().await;
+    assert_eq!(kinds(&alerts), ["opened"]);
+    assert_eq!(alerts[0]["finding"]["account"], member);
+
+    // Every account of the organisation is swept, and the one that has an open finding.
+    swept.sweep().await;
+    let swept_accounts: Vec<String> = world
+        .store
+        .accounts()
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|record| record.swept_at.is_some())
+        .map(|record| record.account)
+        .collect();
+    for account in [ACCOUNT, &member] {
+        assert!(
+            swept_accounts.iter().any(|swept| swept == account),
+            "{swept_accounts:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_entered_is_named_and_stops_nobody() {
+    let swept = Swept::new("broken", Setup::default()).await;
+    let world = &swept.world;
+    // A finding in what is no account, which no role can be entered in.
+    let mut record = World::record("CreateAccessKey", &serde_json::json!({"userName": "Erin"}));
+    record["recipientAccountId"] = "not-an-account".into();
+    record["responseElements"] = serde_json::json!({"accessKey": {"userName": "Erin", "accessKeyId": "AKIAERIN",
+        "status": "Active"}});
+    world.tell(record).await;
+    world
+        .until("the finding is open", async || world.is_open().await)
+        .await;
+    let finding = world.findings(FindingStatus::Open).await.remove(0);
+    assert!(
+        finding
+            .could_not_list
+            .unwrap()
+            .contains("cannot be entered")
+    );
+    assert_eq!(kinds(&world.alerts().await), ["opened"]);
+    swept.pair("Frank").await;
+    // What cannot be listed is asked for again in a quarter of an hour, so the changes queue does not become quiet.
+    swept.sweep_alone().await;
+    let accounts = world.store.accounts().await.unwrap();
+    let broken = accounts
+        .iter()
+        .find(|record| record.account == "not-an-account")
+        .unwrap();
+    assert!(
+        broken
+            .unreachable
+            .as_ref()
+            .unwrap()
+            .reason
+            .contains("cannot be entered")
+    );
+    assert!(swept.metric("UnreachableAccounts").contains(&1));
+    assert!(
+        swept.open().await.contains(&"Frank".to_owned()),
+        "the rest is swept"
+    );
+    assert_eq!(digests(&world.alerts().await).len(), 1);
+}
