@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use aws_config::Region;
-use aws_sdk_cloudformation::types::Capability;
+use aws_sdk_cloudformation::types::{Capability, Parameter};
 use secondkey::aws::metrics::NAMES;
 use serde_json::Value;
 
@@ -136,6 +136,28 @@ async fn a_region_where_no_event_of_iam_arrives_is_refused_and_nothing_is_made()
             .unwrap_or_default();
         assert_eq!(queues.is_empty(), !is_right, "{region}: {queues:?}");
     }
+    let member = include_str!("../../infra/member.yaml");
+    for (region, is_right) in [("eu-west-1", false), ("us-east-1", true)] {
+        let parameter = |key: &str, value: &str| {
+            let parameter = Parameter::builder().parameter_key(key);
+            parameter.parameter_value(value).build()
+        };
+        let config = config(&moto.url)
+            .await
+            .to_builder()
+            .region(Region::new(region))
+            .build();
+        let created = aws_sdk_cloudformation::Client::new(&config)
+            .create_stack()
+            .stack_name("secondkey-member")
+            .template_body(member)
+            .capabilities(Capability::CapabilityNamedIam)
+            .parameters(parameter("CentralAccountId", "111122223333"))
+            .parameters(parameter("MemberExternalId", EXTERNAL_ID))
+            .send()
+            .await;
+        assert_eq!(created.is_ok(), is_right, "{region}: {created:?}");
+    }
     let rule = &expanded().await["Rules"]["IamEventsArriveHere"]["Assertions"][0];
     let told = rule["AssertDescription"].as_str().unwrap();
     for right in ["us-east-1", "cn-north-1", "us-gov-west-1"] {
@@ -147,6 +169,9 @@ async fn a_region_where_no_event_of_iam_arrives_is_refused_and_nothing_is_made()
 async fn the_rules_let_through_what_the_pattern_says() {
     let pattern: Value =
         serde_json::from_str(include_str!("../../infra/event-pattern.json")).expect("it is JSON");
+    let member = Template::read("infra/member.yaml");
+    let of_member = &member.0["Resources"]["ChangesRule"]["Properties"]["EventPattern"];
+    assert_eq!(of_member, &pattern);
     let rules: Vec<&Value> = resources()
         .await
         .into_iter()

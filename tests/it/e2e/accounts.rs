@@ -3,8 +3,15 @@
 use secondkey::detect::finding::FindingStatus;
 use secondkey::detect::user::UserId;
 
-use super::sweeps::{Swept, digests};
+use super::sweeps::{Swept, digests, own_moto};
 use super::world::{ACCOUNT, Setup, World, kinds};
+use crate::stack::proxy::{Fault, Proxy};
+
+const MEMBER: &str = "444455556666";
+
+/// What STS answers to who may not enter a role, or asks for one that is not there.
+const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: \
+    sts:AssumeRole</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
 /// The credentials by which moto acts in the member account.
 async fn member_iam(world: &World, account: &str) -> aws_sdk_iam::Client {
@@ -102,12 +109,25 @@ async fn a_second_key_in_a_member_account_is_found_by_its_event_and_by_the_sweep
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_entered_is_named_and_stops_nobody() {
-    let swept = Swept::new("broken", Setup::default()).await;
+async fn a_member_whose_role_is_broken_is_named_and_stops_nobody_until_it_is_mended() {
+    let moto = own_moto().await;
+    let proxy = Proxy::start(&moto.url);
+    let denial = Fault {
+        part: "Action=AssumeRole",
+        status: 403,
+        body: DENIED,
+        times: u32::MAX,
+    };
+    proxy.set(denial.clone());
+    let setup = Setup {
+        environment: vec![("AWS_ENDPOINT_URL_STS", proxy.url.clone())],
+        moto: Some(moto),
+        ..Setup::default()
+    };
+    let swept = Swept::new("broken", setup).await;
     let world = &swept.world;
-    // A finding in what is no account, which no role can be entered in.
     let mut record = World::record("CreateAccessKey", &serde_json::json!({"userName": "Erin"}));
-    record["recipientAccountId"] = "not-an-account".into();
+    record["recipientAccountId"] = MEMBER.into();
     record["responseElements"] = serde_json::json!({"accessKey": {"userName": "Erin", "accessKeyId": "AKIAERIN",
         "status": "Active"}});
     world.tell(record).await;
@@ -115,33 +135,32 @@ async fn an_account_that_cannot_be_entered_is_named_and_stops_nobody() {
         .until("the finding is open", async || world.is_open().await)
         .await;
     let finding = world.findings(FindingStatus::Open).await.remove(0);
-    assert!(
-        finding
-            .could_not_list
-            .unwrap()
-            .contains("cannot be entered")
+    let reason = finding.could_not_list.expect("it says why");
+    assert!(reason.contains("cannot be entered"), "{reason}");
+    assert_eq!(
+        kinds(&world.alerts().await),
+        ["opened"],
+        "blindness is news"
     );
-    assert_eq!(kinds(&world.alerts().await), ["opened"]);
+
     swept.pair("Frank").await;
     // What cannot be listed is asked for again in a quarter of an hour, so the changes queue does not become quiet.
     swept.sweep_alone().await;
-    let accounts = world.store.accounts().await.unwrap();
-    let broken = accounts
-        .iter()
-        .find(|record| record.account == "not-an-account")
-        .unwrap();
-    assert!(
-        broken
-            .unreachable
-            .as_ref()
-            .unwrap()
-            .reason
-            .contains("cannot be entered")
-    );
+    let unreachable = async || {
+        let accounts = world.store.accounts().await.unwrap();
+        let member = accounts.into_iter().find(|record| record.account == MEMBER);
+        member.expect("its turn was noted").unreachable
+    };
+    let why = unreachable().await.expect("it is named").reason;
+    assert!(why.contains("deploy the member stack there"), "{why}");
     assert!(swept.metric("UnreachableAccounts").contains(&1));
     assert!(
         swept.open().await.contains(&"Frank".to_owned()),
         "the rest is swept"
     );
     assert_eq!(digests(&world.alerts().await).len(), 1);
+
+    proxy.set(Fault { times: 0, ..denial });
+    swept.sweep_alone().await;
+    assert_eq!(unreachable().await, None, "mended");
 }
