@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. What it finds goes to stdout, everything else to stderr.
 
+#[cfg(feature = "doctor")]
 pub mod doctor;
 pub mod findings;
 pub mod history;
@@ -37,6 +38,7 @@ enum Command {
     Findings(findings::Args),
     History(history::Args),
     Verify(verify::Args),
+    #[cfg(feature = "doctor")]
     Doctor(doctor::Args),
 }
 
@@ -68,6 +70,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        #[cfg(feature = "doctor")]
         Command::Doctor(args) => doctor::run(args).await,
     }
 }
