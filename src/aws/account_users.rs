@@ -11,7 +11,7 @@ use aws_sdk_iam::types::StatusType;
 use futures::stream::{self, StreamExt};
 
 use crate::aws::credential_report::{Report, fetch, suspects_of};
-use crate::aws::errors::{is_refusal, service_error};
+use crate::aws::errors::refusal;
 use crate::pipeline::error::ServiceError;
 
 /// How many users' keys are listed side by side. IAM throttles an account's calls, so more would not be faster.
@@ -199,10 +199,8 @@ fn unheard<E>(error: &aws_sdk_iam::error::SdkError<E>, action: &str) -> Unheard
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let failure = service_error(action, error);
-    if is_refusal(error) {
-        Unheard::Refused(failure.to_string())
-    } else {
-        Unheard::Failed(failure)
+    match refusal(action, error) {
+        Ok(reason) => Unheard::Refused(reason),
+        Err(failure) => Unheard::Failed(failure),
     }
 }

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_iam::Client;
-use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iam::types::ReportStateType;
 use chrono::DateTime;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::aws::errors::{is_refusal, service_error};
+use crate::aws::errors::refusal;
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, KeyStatus};
 use crate::pipeline::error::ServiceError;
@@ -65,12 +64,16 @@ pub async fn fetch(client: &Client, tries: u32) -> Result<Report, ServiceError> 
         // A report that is younger than four hours is given again (IAM API reference, GenerateCredentialReport).
         let state = match client.generate_credential_report().send().await {
             Ok(answer) => answer.state,
-            Err(error) => return refused_or(&error, "iam:GenerateCredentialReport"),
+            Err(error) => {
+                return refusal("iam:GenerateCredentialReport", &error).map(Report::Refused);
+            }
         };
         if state == Some(ReportStateType::Complete) {
             let report = match client.get_credential_report().send().await {
                 Ok(report) => report,
-                Err(error) => return refused_or(&error, "iam:GetCredentialReport"),
+                Err(error) => {
+                    return refusal("iam:GetCredentialReport", &error).map(Report::Refused);
+                }
             };
             let generated_at = report
                 .generated_time
@@ -89,18 +92,6 @@ pub async fn fetch(client: &Client, tries: u32) -> Result<Report, ServiceError> 
         tokio::time::sleep(REPORT_WAIT).await;
     }
     Ok(Report::NotYet)
-}
-
-fn refused_or<E>(error: &SdkError<E>, action: &str) -> Result<Report, ServiceError>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let failure = service_error(action, error);
-    if is_refusal(error) {
-        Ok(Report::Refused(failure.to_string()))
-    } else {
-        Err(failure)
-    }
 }
 
 /// The users whose keys are both active, and whether root's are.

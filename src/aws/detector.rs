@@ -27,11 +27,8 @@ pub async fn handle(
         read_payload(payload, Utc::now()).context("the batch is not one of SQS")?;
     let mut metrics = Metrics::default();
     let failed = process(detector, messages, &mut metrics).await;
-    // At once, so that nothing comes between its lines.
-    let mut lines = Vec::new();
     metrics
-        .write(&mut lines, Utc::now())
-        .and_then(|()| out.write_all(&lines))
+        .write(out, Utc::now())
         .context("metrics could not be written")?;
     answer(is_batch, failed)
 }

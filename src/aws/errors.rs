@@ -114,6 +114,20 @@ fn refused(what: &str, error: &impl ProvideErrorMetadata, status: Option<u16>) -
     }
 }
 
+/// Why the service refused `what` for good, where it did; else the failure, which may pass.
+#[cfg(feature = "lambda")]
+pub fn refusal<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Result<String, ServiceError>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let failure = service_error(what, error);
+    if is_refusal(error) {
+        Ok(failure.to_string())
+    } else {
+        Err(failure)
+    }
+}
+
 /// Whether the service refused because the caller may not, which trying again does not change.
 #[must_use]
 pub fn is_refusal<E>(error: &SdkError<E, HttpResponse>) -> bool

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::aws::accounts::{AccountError, Accounts};
 use crate::aws::credential_report::{Report, fetch, parse_root};
-use crate::aws::errors::{is_refusal, service_error};
+use crate::aws::errors::{refusal, service_error};
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
 use crate::detect::retire::{LastUsed, LastUses};
@@ -180,13 +180,9 @@ fn unlisted(
     {
         return Ok(KeyListing::no_such_user(requested_at));
     }
-    let failure = service_error("iam:ListAccessKeys", error);
     // Where trying again will not help, that is news.
-    if is_refusal(error) {
-        Ok(KeyListing::refused(requested_at, failure.to_string()))
-    } else {
-        Err(failure)
-    }
+    let reason = refusal("iam:ListAccessKeys", error)?;
+    Ok(KeyListing::refused(requested_at, reason))
 }
 
 /// A time of IAM, in whole seconds like the events that it is compared with.

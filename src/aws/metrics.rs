@@ -91,8 +91,14 @@ impl Metrics {
             u64::from(rechecked.unsettled.contains(&Unsettled::ListingRefused));
     }
 
-    /// Writes the metrics at `now`.
+    /// Writes the metrics at `now`, all at once, so that nothing comes between their lines.
     pub fn write(&self, out: &mut impl Write, now: Timestamp) -> io::Result<()> {
+        let mut lines = Vec::new();
+        self.write_lines(&mut lines, now)?;
+        out.write_all(&lines)
+    }
+
+    fn write_lines(&self, out: &mut impl Write, now: Timestamp) -> io::Result<()> {
         for (dimension, counts) in [
             ("Outcome", &self.events_by_outcome),
             ("Reason", &self.ignored_by_reason),

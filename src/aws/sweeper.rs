@@ -86,11 +86,8 @@ pub async fn handle(
             failed.insert(id);
         }
     }
-    // At once, so that nothing comes between its lines.
-    let mut lines = Vec::new();
     metrics
-        .write(&mut lines, Utc::now())
-        .and_then(|()| out.write_all(&lines))
+        .write(out, Utc::now())
         .context("metrics could not be written")?;
     answer(is_batch, failed)
 }
