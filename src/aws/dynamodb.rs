@@ -18,6 +18,7 @@ mod keys;
 mod sweeps;
 mod transaction;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Debug;
 
@@ -267,6 +268,11 @@ impl FindingReader for DynamoDbStore {
             .into_iter()
             .map(|item| Ok(items::read::<AuditV1>(item)?.into()))
             .collect()
+    }
+
+    async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError> {
+        let swept = self.accounts().await?;
+        Ok(swept.into_iter().map(|record| record.account).collect())
     }
 
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {

@@ -115,7 +115,7 @@ fn refused(what: &str, error: &impl ProvideErrorMetadata, status: Option<u16>) -
 }
 
 /// Why the service refused `what` for good, where it did; else the failure, which may pass.
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "lambda", feature = "live"))]
 pub fn refusal<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Result<String, ServiceError>
 where
     E: ProvideErrorMetadata + Error + 'static,

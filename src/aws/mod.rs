@@ -1,11 +1,12 @@
 //! The AWS services that a re-check works with, one adapter each. What only the Lambda functions call is behind the
-//! feature `lambda`; the command line reads the table too, so that adapter always stands.
+//! feature `lambda`, and what the commands call that ask AWS itself behind `live`. Whatever reads findings may read the table,
+//! so that adapter always stands.
 
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "lambda", feature = "live"))]
 pub mod account_users;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "lambda", feature = "live"))]
 pub mod accounts;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "lambda", feature = "live"))]
 pub mod credential_report;
 #[cfg(feature = "lambda")]
 pub mod deployment;
@@ -15,7 +16,7 @@ pub mod dynamodb;
 pub mod errors;
 #[cfg(feature = "lambda")]
 pub mod eventbridge;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "lambda", feature = "live"))]
 pub mod iam;
 #[cfg(feature = "lambda")]
 pub mod invocation;
@@ -23,7 +24,7 @@ pub mod invocation;
 pub mod log;
 #[cfg(feature = "lambda")]
 pub mod metrics;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "lambda", feature = "live"))]
 pub mod organization;
 #[cfg(feature = "lambda")]
 pub mod recheck_queue;

@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand. What it finds goes to stdout, everything else to stderr.
 
-#[cfg(feature = "doctor")]
+#[cfg(feature = "live")]
+pub mod caller;
+#[cfg(feature = "live")]
 pub mod doctor;
 pub mod findings;
 pub mod history;
@@ -38,7 +40,7 @@ enum Command {
     Findings(findings::Args),
     History(history::Args),
     Verify(verify::Args),
-    #[cfg(feature = "doctor")]
+    #[cfg(feature = "live")]
     Doctor(doctor::Args),
 }
 
@@ -70,7 +72,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
-        #[cfg(feature = "doctor")]
+        #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(args).await,
     }
 }

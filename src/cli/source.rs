@@ -1,32 +1,35 @@
-//! Where a command reads findings: an embedded file, or a deployed table.
+//! Where a command keeps and reads findings: an embedded file, or a deployed table; and which AWS it asks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use anyhow::Context;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::finding_store::FindingReader;
 
-/// Which store to read.
+/// Which store, for commands that only read it.
 #[derive(Debug, clap::Args)]
 pub struct Source {
     #[command(flatten)]
     which: Which,
 
     /// The profile of the AWS configuration, as in the AWS CLI
-    #[arg(long, value_name = "NAME", conflicts_with = "db")]
+    #[arg(long, value_name = "NAME", requires = "table", conflicts_with = "db")]
     profile: Option<String>,
 
     /// The region of the table, as in the AWS CLI
-    #[arg(long, value_name = "REGION", conflicts_with = "db")]
+    #[arg(long, value_name = "REGION", requires = "table", conflicts_with = "db")]
     region: Option<String>,
 }
 
+/// Which store.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-struct Which {
-    /// The file that `secondkey replay --db` wrote
+#[group(multiple = false)]
+pub struct Which {
+    /// The embedded file with the findings [default: secondkey/findings.db among your local data files]
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
 
@@ -35,19 +38,122 @@ struct Which {
     table: Option<String>,
 }
 
-impl Source {
-    /// Opens the store.
-    pub async fn open(&self) -> anyhow::Result<Box<dyn FindingReader>> {
-        if let Some(path) = &self.which.db {
-            return Ok(Box::new(SqliteStore::open_existing(path)?));
+/// Which AWS account and region, as the AWS CLI would be told.
+#[derive(Debug, clap::Args)]
+pub struct Connection {
+    /// The profile of the AWS configuration, as in the AWS CLI
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// The region, as in the AWS CLI
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+/// A store that was opened.
+pub enum Store {
+    /// An embedded file: whoever works on it re-checks users itself.
+    File(Arc<SqliteStore>),
+    /// A deployed table: its detector re-checks users, and alerts.
+    Table(DynamoDbStore),
+}
+
+impl Store {
+    /// The store, to be read.
+    #[must_use]
+    pub fn reader(&self) -> &dyn FindingReader {
+        match self {
+            Self::File(store) => store.as_ref(),
+            Self::Table(store) => store,
         }
-        let config = aws_config(self.profile.as_deref(), self.region.as_deref()).await?;
-        let table = self.which.table.clone().unwrap_or_default();
-        Ok(Box::new(DynamoDbStore::new(
-            aws_sdk_dynamodb::Client::new(&config),
-            table,
-        )))
     }
+}
+
+impl Source {
+    /// Opens the store, which must be there.
+    pub async fn open(&self) -> anyhow::Result<Box<dyn FindingReader>> {
+        match &self.which.table {
+            Some(table) => {
+                let config = aws_config(self.profile.as_deref(), self.region.as_deref()).await?;
+                Ok(Box::new(table_store(&config, table)))
+            }
+            None => Ok(Box::new(SqliteStore::open_existing(&self.which.file()?)?)),
+        }
+    }
+
+    /// The store in words, for whoever reads what was made of it.
+    pub fn name(&self) -> anyhow::Result<String> {
+        Ok(match &self.which.table {
+            Some(table) => format!("DynamoDB table {table}"),
+            None => format!("file {}", self.which.file()?.display()),
+        })
+    }
+}
+
+impl Which {
+    /// Opens the store for reading and writing; makes the file if there is none.
+    pub fn open(&self, config: &SdkConfig) -> anyhow::Result<Store> {
+        match &self.table {
+            Some(table) => Ok(Store::Table(table_store(config, table))),
+            None => Ok(Store::File(Arc::new(open_file(self.db.clone())?))),
+        }
+    }
+
+    /// The options that name the same store again, for a command that is shown.
+    #[must_use]
+    pub fn options(&self) -> Vec<String> {
+        match (&self.db, &self.table) {
+            (Some(db), _) => vec!["--db".to_owned(), db.display().to_string()],
+            (None, Some(table)) => vec!["--table".to_owned(), table.clone()],
+            (None, None) => vec![],
+        }
+    }
+
+    fn file(&self) -> anyhow::Result<PathBuf> {
+        file(self.db.clone())
+    }
+}
+
+impl Connection {
+    /// The AWS configuration.
+    pub async fn config(&self) -> anyhow::Result<SdkConfig> {
+        aws_config(self.profile.as_deref(), self.region.as_deref()).await
+    }
+
+    /// The options that name the same AWS again, for a command that is shown.
+    #[must_use]
+    pub fn options(&self) -> Vec<String> {
+        let named = [("--profile", &self.profile), ("--region", &self.region)];
+        named
+            .into_iter()
+            .filter_map(|(option, value)| Some([option.to_owned(), value.clone()?]))
+            .flatten()
+            .collect()
+    }
+}
+
+/// Opens the embedded file `db`, or the one that is used where none is named; makes it if there is none.
+pub fn open_file(db: Option<PathBuf>) -> anyhow::Result<SqliteStore> {
+    let is_named = db.is_some();
+    let path = file(db)?;
+    if let Some(folder) = path.parent().filter(|_| !is_named) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("folder `{}` cannot be made", folder.display()))?;
+    }
+    Ok(SqliteStore::open(&path)?)
+}
+
+/// The embedded file `db`, or the one that is used where none is named.
+fn file(db: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = db {
+        return Ok(path);
+    }
+    let data = dirs::data_local_dir().context("there is no home folder; name a file with --db")?;
+    Ok(data.join("secondkey").join("findings.db"))
+}
+
+fn table_store(config: &SdkConfig, table: &str) -> DynamoDbStore {
+    DynamoDbStore::new(aws_sdk_dynamodb::Client::new(config), table.to_owned())
 }
 
 /// The AWS configuration, as the AWS CLI would find it, with a region in any case.

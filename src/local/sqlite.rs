@@ -3,6 +3,7 @@
 mod commit;
 mod opening;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -242,6 +243,15 @@ impl FindingReader for SqliteStore {
         })
     }
 
+    async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError> {
+        self.with_connection(|connection| {
+            connection
+                .prepare("SELECT account FROM findings UNION SELECT account FROM exemptions")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
+    }
+
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {
         self.with_connection(|connection| {
             connection
@@ -395,7 +405,7 @@ mod tests {
         let path = directory.path().join("mistyped.db");
         check_refused(
             SqliteStore::open_existing(&path),
-            "mistyped.db`; `secondkey replay` makes one",
+            "mistyped.db`; `secondkey scan` makes one",
         );
         assert!(!path.exists());
     }

@@ -13,6 +13,7 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod hostile;
 pub mod json_v1;
+pub mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod time;

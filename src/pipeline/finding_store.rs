@@ -1,5 +1,7 @@
 //! Where records, findings and audit trails are kept.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use crate::detect::Timestamp;
@@ -49,6 +51,10 @@ pub trait FindingReader: FindingStore {
 
     /// Removes the exemption `id` of `account`; tells whether there was one.
     async fn remove_exemption(&self, account: &str, id: &str) -> Result<bool, ServiceError>;
+
+    /// The ids of the accounts of which a finding, a sweep or an exemption is kept, as far as that can be had without reading
+    /// everything: a table names those that were swept.
+    async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError>;
 
     /// Every user that has an audit trail or a record; read from the items themselves, so that a trail whose record was
     /// removed is found too.

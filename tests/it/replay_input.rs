@@ -746,11 +746,11 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
         &["replay", ".", "--format", "xml"],
         &["replay", ".", "--rotation-window-hours", "0"],
         &["replay", ".", "--rotation-window-hours", "soon"],
-        &["findings"],
+        &["findings", "--profile", "b"],
         &["findings", "--db", "a", "--table", "b"],
         &["findings", "--db", "a", "--profile", "b"],
         &["history", "--db", "a"],
-        &["verify"],
+        &["verify", "--region", "b"],
     ] {
         let (exit, stdout, stderr) = run(folder.path(), args);
         assert_eq!((exit, stdout.as_str()), (2, ""), "{args:?}");
@@ -884,7 +884,7 @@ fn a_missing_file_or_user_is_said_in_one_sentence() {
         check_failure(
             at,
             &args,
-            &["there is no database `missing.db`; `secondkey replay` makes one"],
+            &["there is no database `missing.db`; `secondkey scan` makes one"],
         );
         assert!(!at.join("missing.db").exists());
     }
@@ -900,6 +900,44 @@ fn a_missing_file_or_user_is_said_in_one_sentence() {
             &[command, "9/before", "--db", "db"],
             &["nothing is kept of a user `9/before`"],
         );
+    }
+}
+
+#[test]
+fn without_a_name_the_file_among_the_local_data_is_read() {
+    let folder = between_neighbours("m.json", b"[]");
+    let at = folder.path();
+    let here = |arguments: &[&str]| {
+        let data = at.join("data");
+        said(
+            &secondkey(at, arguments)
+                .env("XDG_DATA_HOME", data)
+                .env("HOME", at)
+                .output()
+                .unwrap(),
+        )
+    };
+    for command in [&["findings"][..], &["verify"], &["history", "mid"]] {
+        let (exit, _, stderr) = here(command);
+        assert_eq!(exit, 1);
+        assert!(
+            stderr.contains("findings.db`; `secondkey scan` makes one"),
+            "{stderr}"
+        );
+    }
+    std::fs::create_dir_all(at.join("data/secondkey")).unwrap();
+    run(
+        at,
+        &[
+            "replay",
+            "logs",
+            "--quiet",
+            "--db",
+            "data/secondkey/findings.db",
+        ],
+    );
+    if cfg!(target_os = "linux") {
+        assert_eq!(here(&["verify"]).0, 0);
     }
 }
 

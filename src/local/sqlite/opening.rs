@@ -101,16 +101,19 @@ pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
 pub(super) fn open_existing(path: &Path) -> Result<Connection, ServiceError> {
     if !path.exists() {
         return Err(ServiceError::permanent(format!(
-            "there is no database `{}`; `secondkey replay` makes one, or name another file",
+            "there is no database `{}`; `secondkey scan` makes one, or `secondkey replay --db`; or name another file with --db",
             path.display()
         )));
     }
-    let connection = open(path, OpenFlags::empty())?;
+    let mut connection = open(path, OpenFlags::empty())?;
     match owner(&connection).map_err(|error| describe(path, &error))? {
         Owner::Us => {}
         Owner::Nobody | Owner::SomebodyElse => return Err(not_ours(path)),
     }
-    check(&connection, path)?;
+    if check(&connection, path)? < SCHEMA {
+        // One that may not be written is read as far as it goes.
+        let _ = raise(&mut connection);
+    }
     Ok(connection)
 }
 

@@ -1,0 +1,26 @@
+//! A finding as it stands when somebody looks, for the outputs of commands.
+
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::retire::LastUses;
+
+/// A finding as it stands, in the form of the alert that would tell of it: opened if this look found it, updated if it is open
+/// still, closed if it ended since the last look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The finding and what there is to tell of it.
+    pub alert: Alert,
+    /// When its keys were last used, as far as that could be had.
+    pub last_uses: LastUses,
+}
+
+impl Standing {
+    /// What has become of the finding since the last look: `new`, `open` or `closed`.
+    #[must_use]
+    pub fn change(&self) -> &'static str {
+        match self.alert.kind {
+            AlertKind::Opened => "new",
+            AlertKind::Updated(_) => "open",
+            AlertKind::Closed => "closed",
+        }
+    }
+}
