@@ -107,23 +107,26 @@ pub fn for_html(text: &str) -> String {
         .collect()
 }
 
-/// `text` as a whole CSV field, quoted where it has to be. Not cut. What a spreadsheet would take for a formula begins
-/// with `'` instead (OWASP, CSV injection).
+/// `text` as the value of a CSV field, which the writer quotes where it has to. Not cut.
+///
+/// What a spreadsheet would take for a formula begins with `'` (OWASP, CSV injection), and so does what begins with `'`
+/// itself: one `'` taken off the beginning gives the text back. `;` is shown as `\u{3b}`, for where that separates fields
+/// a spreadsheet parts the line there, quoted or not, and what follows could be a formula again.
 #[must_use]
 pub fn for_csv(text: &str) -> String {
-    let is_formula = text.starts_with(['\t', '\r'])
+    let is_formula = text.starts_with(['\t', '\r', '\''])
         || text
             .trim_start()
             .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
-    let field: String = is_formula
+    let pieces = visible(text).map(|piece| match piece.as_str() {
+        ";" => ';'.escape_unicode().to_string(),
+        _ => piece,
+    });
+    is_formula
         .then(|| "'".to_owned())
         .into_iter()
-        .chain(visible(text))
-        .collect();
-    if field.contains(['"', ',', ';']) {
-        return format!("\"{}\"", field.replace('"', "\"\""));
-    }
-    field
+        .chain(pieces)
+        .collect()
 }
 
 /// A JSON document that may be shown on a terminal: characters that cannot be seen, or that move others about, are
@@ -262,11 +265,8 @@ mod tests {
             let html = for_html(text);
             assert!(!html.contains(['<', '>', '"', '\'']), "{html}");
             let csv = for_csv(text);
-            let quoted = csv.strip_prefix('"').and_then(|csv| csv.strip_suffix('"'));
-            let value = quoted.unwrap_or(&csv).replace("\"\"", "\u{1}");
-            assert!(!value.starts_with(['=', '+', '-', '@', '＝']), "{csv}");
-            assert!(!value.contains('"'), "{csv}");
-            assert!(quoted.is_some() || !csv.contains([',', ';', '"']), "{csv}");
+            assert!(!csv.starts_with(['=', '+', '-', '@', '＝']), "{csv}");
+            assert!(!csv.contains(';'), "{csv}");
             let subject = for_subject(text);
             assert!(subject.len() < 100 && subject.is_ascii(), "{subject}");
         }
@@ -304,7 +304,9 @@ mod tests {
         assert_eq!(for_html("<b a='1'>&"), "&lt;b a=&#39;1&#39;&gt;&amp;");
         assert_eq!(for_csv("=1+1"), "'=1+1");
         assert_eq!(for_csv("\t=1"), r"'\u{9}=1");
-        assert_eq!(for_csv("-1,\"x\""), "\"'-1,\"\"x\"\"\"");
+        assert_eq!(for_csv("-1,\"x\""), "'-1,\"x\"");
+        assert_eq!(for_csv("a;=1"), r"a\u{3b}=1");
+        assert_eq!(for_csv("'=1"), "''=1");
         assert_eq!(for_subject("é\r\nBcc: x"), "???Bcc: x");
     }
 

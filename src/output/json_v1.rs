@@ -9,17 +9,19 @@ use crate::detect::alert::{Alert, AlertKind, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::digest::Digest;
 use crate::detect::finding::{CloseReason, Finding, FindingStatus, FoundBy};
-use crate::detect::retire::{LastUsed, LastUses, RetireReason, key_to_retire};
+use crate::detect::retire::LastUses;
 use crate::detect::severity::SeverityReason;
-use crate::output::commands::recommended;
 use crate::output::escape::for_json;
 use crate::output::facts;
+use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
-    ActorV1, AlertV1, AuditEntryV1, CommandV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1,
-    KeyV1, LastUsedV1, OpenerV1, RetireV1,
+    ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, KeyV1,
+    OpenerV1, StandingV1,
 };
+use crate::output::standing::Standing;
 use crate::output::time::rfc3339;
 
+pub(super) mod advice;
 pub mod wire;
 
 /// The longest text that is kept in JSON that would be too long else, in characters.
@@ -35,11 +37,7 @@ pub fn finding(finding: &Finding) -> FindingV1 {
         account: user.account().to_owned(),
         user: finding.display_name.clone(),
         is_root: user.is_root(),
-        status: match finding.status {
-            FindingStatus::Open => "open",
-            FindingStatus::Suppressed => "suppressed",
-            FindingStatus::Closed => "closed",
-        },
+        status: status(finding.status),
         confirmed: finding.confirmed,
         could_not_list: finding.could_not_list.clone(),
         severity: finding.severity.word(),
@@ -93,7 +91,6 @@ pub fn finding(finding: &Finding) -> FindingV1 {
 /// `alert` in version 1.
 #[must_use]
 pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
-    let retire = key_to_retire(&alert.finding, last_uses);
     AlertV1 {
         version: "1",
         kind: kind(&alert.kind),
@@ -107,28 +104,22 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
         rotation_window_ends_at: rfc3339(alert.window_ends_at),
         in_digest: alert.in_digest,
         finding: finding(&alert.finding),
-        last_used: alert
-            .finding
-            .keys
-            .iter()
-            .filter_map(|key| Some(last_used(&key.id, last_uses.get(&key.id)?)))
-            .collect(),
-        retire: retire.map(|retire| RetireV1 {
-            key: retire.key.id.clone(),
-            reason: match retire.reason {
-                RetireReason::NeverUsed => "never_used",
-                RetireReason::LeastRecentlyUsed => "least_recently_used",
-                RetireReason::Oldest => "oldest",
-            },
-        }),
-        commands: recommended(&alert.finding, last_uses)
-            .into_iter()
-            .map(|command| CommandV1 {
-                purpose: command.purpose.word(),
-                key: command.key,
-                command: command.line,
-            })
-            .collect(),
+        last_used: last_used_of(&alert.finding, last_uses),
+        retire: retire_of(&alert.finding, last_uses),
+        commands: commands_of(&alert.finding, last_uses),
+    }
+}
+
+/// `standing` in version 1; the document that holds it names the version.
+#[must_use]
+pub fn standing(standing: &Standing) -> StandingV1 {
+    let found = &standing.alert.finding;
+    StandingV1 {
+        change: standing.change(),
+        finding: finding(found),
+        last_used: last_used_of(found, &standing.last_uses),
+        retire: retire_of(found, &standing.last_uses),
+        commands: commands_of(found, &standing.last_uses),
     }
 }
 
@@ -256,28 +247,6 @@ fn actor(actor: &Actor) -> ActorV1 {
     }
 }
 
-fn last_used(key: &str, used: &LastUsed) -> LastUsedV1 {
-    let key = key.to_owned();
-    match used {
-        LastUsed::Never => LastUsedV1 {
-            key,
-            at: None,
-            service: None,
-            region: None,
-        },
-        LastUsed::At {
-            at,
-            service,
-            region,
-        } => LastUsedV1 {
-            key,
-            at: Some(rfc3339(*at)),
-            service: service.clone(),
-            region: region.clone(),
-        },
-    }
-}
-
 fn update(update: Update) -> &'static str {
     match update {
         Update::Keys => "keys",
@@ -289,7 +258,17 @@ fn update(update: Update) -> &'static str {
     }
 }
 
-fn severity_reason(reason: SeverityReason) -> &'static str {
+/// The word for where a finding is in its life.
+pub(super) fn status(status: FindingStatus) -> &'static str {
+    match status {
+        FindingStatus::Open => "open",
+        FindingStatus::Suppressed => "suppressed",
+        FindingStatus::Closed => "closed",
+    }
+}
+
+/// The word for why a severity is above the usual.
+pub(super) fn severity_reason(reason: SeverityReason) -> &'static str {
     match reason {
         SeverityReason::Root => "root",
         SeverityReason::OutlivedWindow => "outlived_window",
@@ -298,7 +277,8 @@ fn severity_reason(reason: SeverityReason) -> &'static str {
     }
 }
 
-fn close_reason(reason: CloseReason) -> &'static str {
+/// The word for why a finding is closed.
+pub(super) fn close_reason(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::Deactivated => "deactivated",
         CloseReason::Deleted => "deleted",

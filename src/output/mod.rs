@@ -7,6 +7,8 @@ pub mod alert_text;
 pub mod asff;
 pub mod chat;
 pub mod commands;
+#[cfg(feature = "cli")]
+pub mod csv;
 pub mod digest_text;
 pub mod escape;
 mod facts;

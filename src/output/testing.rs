@@ -17,6 +17,7 @@ use crate::detect::testing::{actor, at, finding_of};
 use crate::detect::text::bounded;
 use crate::detect::user::UserId;
 use crate::output::hostile::HOSTILE_TEXTS;
+use crate::output::standing::Standing;
 
 /// The texts of the table as they are once they were read: bounded.
 pub(crate) static HOSTILE: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -213,6 +214,24 @@ pub(crate) fn exempt() -> Alert {
         until: at(86_400 * 30),
     });
     alert
+}
+
+/// A finding as it stands of each kind: new, open still, closed, exempt, root's.
+pub(crate) fn standings() -> Vec<Standing> {
+    let standing = |alert| Standing {
+        alert,
+        last_uses: last_uses(),
+    };
+    every_alert().into_iter().map(standing).collect()
+}
+
+/// The same, with `text` in every field that an event can fill.
+pub(crate) fn standings_with(text: &str) -> Vec<Standing> {
+    let standing = |alert| Standing {
+        alert: filled_with(text, alert),
+        last_uses: last_uses_with(text),
+    };
+    every_alert().into_iter().map(standing).collect()
 }
 
 /// One alert of each kind.

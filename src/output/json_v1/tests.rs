@@ -1,6 +1,8 @@
 use super::*;
 use crate::output::hostile::first_unseen;
-use crate::output::testing::{HOSTILE, filled_with, last_uses, last_uses_with, opened};
+use crate::output::testing::{
+    HOSTILE, closed, exempt, filled_with, last_uses, last_uses_with, opened, standings, updated,
+};
 
 #[test]
 fn an_alert_in_version_1() {
@@ -120,4 +122,31 @@ fn what_would_be_too_long_is_cut_and_loses_its_commands() {
     assert_eq!(user, "x".repeat(200) + "…");
     assert_eq!(read["commands"], Value::Null);
     assert_eq!(read["sequence"], 2);
+}
+
+#[test]
+fn a_standing_is_what_its_alert_says_and_what_became_of_it() {
+    for (told, change) in [
+        (opened(), "new"),
+        (updated(), "open"),
+        (exempt(), "open"),
+        (closed(), "closed"),
+    ] {
+        let of_alert = alert(&told, &last_uses());
+        let standing = standing(&Standing {
+            alert: told,
+            last_uses: last_uses(),
+        });
+        assert_eq!(standing.change, change);
+        assert_eq!(standing.finding, of_alert.finding);
+        assert_eq!(standing.last_used, of_alert.last_used);
+        assert_eq!(standing.retire, of_alert.retire);
+        assert_eq!(standing.commands, of_alert.commands);
+    }
+    let fields = serde_json::to_value(standing(&standings()[0])).unwrap();
+    let names: Vec<&String> = fields.as_object().unwrap().keys().collect();
+    assert_eq!(
+        names,
+        ["change", "commands", "finding", "last_used", "retire"]
+    );
 }

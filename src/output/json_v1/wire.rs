@@ -33,6 +33,21 @@ pub struct AlertV1 {
     pub commands: Vec<CommandV1>,
 }
 
+/// A finding as it stands when somebody looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StandingV1 {
+    /// What has become of it since the last look: `new`, `open` or `closed`.
+    pub change: &'static str,
+    /// The finding.
+    pub finding: FindingV1,
+    /// When each key was last used; a key of which it is not known is missing.
+    pub last_used: Vec<LastUsedV1>,
+    /// The key to retire, if one can be told.
+    pub retire: Option<RetireV1>,
+    /// The commands that clean up; never for both active keys.
+    pub commands: Vec<CommandV1>,
+}
+
 /// A finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FindingV1 {

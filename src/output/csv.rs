@@ -1,0 +1,269 @@
+//! Findings as CSV, for spreadsheets: a header and one row for each finding.
+//!
+//! Every text that comes from AWS or an event goes through `for_csv`: IAM allows user names such as `=cmd()`, `-1` and
+//! `@x`, and an account, a key or an actor is an event's word. Our own words and times never begin like a formula.
+
+use csv::{Terminator, WriterBuilder};
+
+use crate::detect::finding::{Finding, FindingKey};
+use crate::detect::listing::KeyStatus;
+use crate::detect::retire::LastUsed;
+use crate::output::commands::{Purpose, recommended};
+use crate::output::escape::for_csv;
+use crate::output::json_v1::{self, advice::retire_of};
+use crate::output::standing::Standing;
+use crate::output::time::rfc3339;
+
+/// The columns. New ones come after these; none changes its meaning or its place.
+const HEADER: [&str; 28] = [
+    "change",
+    "status",
+    "severity",
+    "account",
+    "user",
+    "finding_id",
+    "confirmed",
+    "opened_at",
+    "detected_at",
+    "closed_at",
+    "close_reason",
+    "key_1_id",
+    "key_1_status",
+    "key_1_created",
+    "key_1_last_used_at",
+    "key_1_last_used_service",
+    "key_1_last_used_region",
+    "key_2_id",
+    "key_2_status",
+    "key_2_created",
+    "key_2_last_used_at",
+    "key_2_last_used_service",
+    "key_2_last_used_region",
+    "other_keys",
+    "retire_key",
+    "retire_reason",
+    "deactivate_command",
+    "opened_by",
+];
+
+/// How many keys have columns of their own.
+const KEYS_WITH_COLUMNS: usize = 2;
+
+/// `standings` as CSV (RFC 4180, but lines end with a line feed): an absent value is empty, times are RFC 3339 in UTC. `key_…_last_used_at` is `never` for a key that was never used, and empty where it is not known.
+pub fn document(standings: &[Standing]) -> Result<String, csv::Error> {
+    let mut writer = WriterBuilder::new()
+        .terminator(Terminator::Any(b'\n'))
+        .from_writer(vec![]);
+    writer.write_record(HEADER)?;
+    for standing in standings {
+        writer.write_record(row(standing))?;
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| csv::Error::from(error.into_error()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn row(standing: &Standing) -> Vec<String> {
+    let finding = &standing.alert.finding;
+    let closing = finding.closing.as_ref();
+    let keys = in_order(finding);
+    let mut row = vec![
+        standing.change().to_owned(),
+        json_v1::status(finding.status).to_owned(),
+        finding.severity.word().to_owned(),
+        for_csv(finding.user().account()),
+        for_csv(&finding.display_name),
+        for_csv(&finding.id.to_string()),
+        finding.confirmed.to_string(),
+        rfc3339(finding.opened_at),
+        rfc3339(finding.detected_at),
+        closing.map_or_else(String::new, |closing| rfc3339(closing.at)),
+        closing.map_or_else(String::new, |closing| {
+            json_v1::close_reason(closing.reason).to_owned()
+        }),
+    ];
+    for place in 0..KEYS_WITH_COLUMNS {
+        row.extend(of_key(keys.get(place).copied(), standing));
+    }
+    let others: Vec<&str> = keys
+        .iter()
+        .skip(KEYS_WITH_COLUMNS)
+        .map(|key| key.id.as_str())
+        .collect();
+    let retire = retire_of(finding, &standing.last_uses);
+    let (retire_key, retire_reason) = retire.map_or_else(Default::default, |retire| {
+        (for_csv(&retire.key), retire.reason.to_owned())
+    });
+    row.extend([
+        for_csv(&others.join(" ")),
+        retire_key,
+        retire_reason,
+        deactivate_command(standing),
+        finding
+            .opener
+            .as_ref()
+            .map_or_else(String::new, |opener| for_csv(opener.actor.label())),
+    ]);
+    row
+}
+
+/// The keys, those first that matter most: active, inactive, deleted.
+fn in_order(finding: &Finding) -> Vec<&FindingKey> {
+    let mut keys: Vec<&FindingKey> = finding.keys.iter().collect();
+    keys.sort_by_key(|key| match key.status {
+        KeyStatus::Active => 0,
+        KeyStatus::Inactive => 1,
+        KeyStatus::Gone => 2,
+    });
+    keys
+}
+
+fn of_key(key: Option<&FindingKey>, standing: &Standing) -> [String; 6] {
+    let Some(key) = key else {
+        return Default::default();
+    };
+    let (at, service, region) = match standing.last_uses.get(&key.id) {
+        None => (String::new(), None, None),
+        Some(LastUsed::Never) => ("never".to_owned(), None, None),
+        Some(LastUsed::At {
+            at,
+            service,
+            region,
+        }) => (rfc3339(*at), service.as_deref(), region.as_deref()),
+    };
+    [
+        for_csv(&key.id),
+        key.status.word().to_owned(),
+        key.created.map_or_else(String::new, rfc3339),
+        at,
+        service.map_or_else(String::new, for_csv),
+        region.map_or_else(String::new, for_csv),
+    ]
+}
+
+/// The command that deactivates the key to retire; none if escaping would change what it does.
+fn deactivate_command(standing: &Standing) -> String {
+    recommended(&standing.alert.finding, &standing.last_uses)
+        .into_iter()
+        .find(|command| command.purpose == Purpose::Deactivate)
+        .map(|command| command.line)
+        .filter(|line| for_csv(line) == *line)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::hostile::first_unseen;
+    use crate::output::testing::{HOSTILE, closed, opened, standings, standings_with};
+
+    /// The rows of `standings`, as a reader of CSV gets them.
+    fn rows(standings: &[Standing]) -> Vec<Vec<String>> {
+        let document = document(standings).unwrap();
+        csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(document.as_bytes())
+            .records()
+            .map(|record| record.unwrap().iter().map(ToOwned::to_owned).collect())
+            .collect()
+    }
+
+    /// The field `name` of the only row.
+    #[track_caller]
+    fn field(standing: Standing, name: &str) -> String {
+        let place = HEADER.iter().position(|column| *column == name).unwrap();
+        rows(&[standing])[1][place].clone()
+    }
+
+    fn standing(alert: crate::detect::alert::Alert) -> Standing {
+        Standing {
+            alert,
+            last_uses: crate::output::testing::last_uses(),
+        }
+    }
+
+    #[test]
+    fn findings_as_csv() {
+        expect_test::expect![[r"
+            change,status,severity,account,user,finding_id,confirmed,opened_at,detected_at,closed_at,close_reason,key_1_id,key_1_status,key_1_created,key_1_last_used_at,key_1_last_used_service,key_1_last_used_region,key_2_id,key_2_status,key_2_created,key_2_last_used_at,key_2_last_used_service,key_2_last_used_region,other_keys,retire_key,retire_reason,deactivate_command,opened_by
+            new,open,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,AKIANEW,never_used,aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive,arn:aws:iam::111122223333:user/bob
+            open,open,HIGH,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,AKIANEW,never_used,aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive,arn:aws:iam::111122223333:user/bob
+            closed,closed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,2023-11-15T01:33:22Z,deactivated,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,AKIAOLD,Inactive,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,,,,,arn:aws:iam::111122223333:user/bob
+            open,suppressed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,AKIANEW,never_used,aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive,arn:aws:iam::111122223333:user/bob
+            new,open,CRITICAL,111122223333,<root_account>,111122223333/<root_account>/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,access_key_1,Active,2022-10-10T22:13:20Z,,,,access_key_2,Active,2023-11-14T22:13:22Z,,,,,access_key_1,oldest,,
+        "]].assert_eq(&document(&standings()).unwrap());
+    }
+
+    #[test]
+    fn no_finding_is_a_header_alone() {
+        assert_eq!(rows(&[]), [HEADER]);
+    }
+
+    #[test]
+    fn whatever_a_finding_has_its_row_has_as_many_fields() {
+        for keys in [
+            vec![],
+            vec![("ONE", KeyStatus::Active)],
+            vec![
+                ("GONE", KeyStatus::Gone),
+                ("THREE", KeyStatus::Inactive),
+                ("ONE", KeyStatus::Active),
+                ("TWO", KeyStatus::Active),
+            ],
+        ] {
+            let mut alert = closed();
+            alert.finding.keys = keys
+                .iter()
+                .map(|(id, status)| FindingKey {
+                    id: (*id).to_owned(),
+                    status: *status,
+                    created: None,
+                })
+                .collect();
+            let rows = rows(&[standing(alert.clone())]);
+            assert_eq!(rows[1].len(), HEADER.len(), "{keys:?}");
+            let first = keys.iter().any(|(id, _)| *id == "ONE");
+            let first = if first { "ONE" } else { "" };
+            assert_eq!(field(standing(alert.clone()), "key_1_id"), first);
+            let others = if keys.len() > 2 { "THREE GONE" } else { "" };
+            assert_eq!(field(standing(alert), "other_keys"), others);
+        }
+    }
+
+    #[test]
+    fn a_user_that_is_called_like_a_formula_is_none() {
+        for (name, shown) in [
+            ("=cmd()", "'=cmd()"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM", "'@SUM"),
+            ("a=b", "a=b"),
+            ("a,b", "a,b"),
+        ] {
+            let mut alert = opened();
+            name.clone_into(&mut alert.finding.display_name);
+            assert_eq!(field(standing(alert.clone()), "user"), shown);
+            let command = field(standing(alert), "deactivate_command");
+            assert!(command.starts_with("aws iam update-access-key --user-name"));
+            assert!(command.contains(name), "{command}");
+        }
+    }
+
+    #[test]
+    fn hostile_text_makes_no_formula_no_row_and_no_field() {
+        for text in HOSTILE.iter() {
+            let standings = standings_with(text);
+            assert_eq!(first_unseen(&document(&standings).unwrap()), None);
+            let rows = rows(&standings);
+            assert_eq!(rows.len(), standings.len() + 1);
+            for row in &rows {
+                assert_eq!(row.len(), HEADER.len(), "{row:?}");
+                for field in row {
+                    assert!(!field.starts_with(['=', '+', '-', '@']), "{field}");
+                    assert!(!field.contains(['\n', ';']), "{field}");
+                }
+            }
+        }
+    }
+}
