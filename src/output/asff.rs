@@ -10,10 +10,13 @@ use crate::detect::text::sha256_hex;
 use crate::output::asff::alert::Alert;
 use crate::output::asff::product_fields::product_fields;
 use crate::output::asff::resources::resources;
-use crate::output::asff::texts::{description, remediation, title};
+use crate::output::asff::texts::{LONGEST_NAME, description, remediation, shown, title};
 use crate::output::asff::wire::{
     AsffFinding, Compliance, FindingProviderFields, Remediation, Severity, Workflow,
 };
+use crate::output::escape::for_json;
+use crate::output::json_v1;
+use crate::output::standing;
 use crate::output::time::rfc3339;
 
 mod alert;
@@ -79,6 +82,9 @@ pub enum AsffError {
     /// It is no alert.
     #[error("this is no alert in version 1: {0}")]
     NotAnAlert(serde_json::Error),
+    /// It cannot be written as JSON.
+    #[error("a finding could not be written as JSON: {0}")]
+    NotWritten(serde_json::Error),
     /// A time in it is none.
     #[error("this is no alert in version 1: its `{0}` is no time in RFC 3339")]
     NotATime(&'static str),
@@ -121,6 +127,27 @@ pub fn finding(alert: &Value, hub: &Hub) -> Result<AsffFinding, AsffError> {
             types: types(&finding.severity_reasons),
         },
     })
+}
+
+/// `standings` as `aws securityhub batch-import-findings --findings file://…` takes them, which is 100 in one call: a JSON
+/// array. Each finding is its own account's, in `region`, for an account's default product takes findings from that account
+/// only; the forwarder of a member account makes the same ids.
+pub fn document(standings: &[standing::Standing], region: &str) -> Result<String, AsffError> {
+    let findings = standings
+        .iter()
+        .map(|standing| {
+            let alert = json_v1::alert(&standing.alert, &standing.last_uses);
+            let alert = serde_json::to_value(alert).map_err(AsffError::NotWritten)?;
+            let account = standing.alert.finding.user().account();
+            let hub = Hub {
+                account: shown(account, LONGEST_NAME),
+                region: region.to_owned(),
+            };
+            finding(&alert, &hub)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let document = serde_json::to_string_pretty(&findings).map_err(AsffError::NotWritten)?;
+    Ok(for_json(&document))
 }
 
 /// When the alert was made, as Security Hub puts updates in order: it ignores one that is as late as what it has, or

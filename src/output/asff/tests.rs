@@ -5,7 +5,8 @@ use crate::output::asff::wire::Details;
 use crate::output::hostile::first_unseen;
 use crate::output::json_v1;
 use crate::output::testing::{
-    HOSTILE, closed, every_alert, filled_with, last_uses, last_uses_with, opened, root, updated,
+    HOSTILE, closed, every_alert, filled_with, last_uses, last_uses_with, opened, root, standings,
+    standings_with, updated,
 };
 
 fn hub() -> Hub {
@@ -305,4 +306,34 @@ fn two_findings_never_share_an_id() {
     .map(|name| id(name, &hub()));
     let distinct: std::collections::BTreeSet<&String> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len());
+}
+
+#[test]
+fn a_document_holds_each_finding_under_its_own_account() {
+    let mut standings = standings();
+    standings[1].alert.finding.id.user = crate::detect::user::UserId::new("444455556666", "alice");
+    let read: Value = serde_json::from_str(&document(&standings, "eu-west-1").unwrap()).unwrap();
+    let findings = read.as_array().unwrap();
+    assert_eq!(findings.len(), standings.len());
+    for (finding, account) in findings.iter().zip(["111122223333", "444455556666"]) {
+        let product = format!("arn:aws:securityhub:eu-west-1:{account}:product/{account}/default");
+        assert_eq!(finding["AwsAccountId"], account);
+        assert_eq!(finding["ProductArn"], *product);
+        assert_eq!(
+            finding["Id"],
+            *format!("{product}/secondkey/{account}/alice/1")
+        );
+    }
+    assert_eq!(document(&[], "eu-west-1").unwrap(), "[]");
+}
+
+#[test]
+fn hostile_text_stays_within_its_document() {
+    for text in HOSTILE.iter() {
+        let standings = standings_with(text);
+        let document = document(&standings, "us-east-1").unwrap();
+        assert_eq!(first_unseen(&document), None, "{document}");
+        let read: Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(read.as_array().unwrap().len(), standings.len());
+    }
 }
