@@ -63,13 +63,7 @@ pub fn alert_text(alert: &Alert, last_uses: &LastUses, place: Place) -> AlertTex
         lines.extend(opener(&facts));
     }
     lines.push(String::new());
-    lines.extend(match finding.status {
-        FindingStatus::Open => to_do(&facts),
-        FindingStatus::Suppressed => {
-            vec!["Nothing is to be done as long as the exemption holds.".to_owned()]
-        }
-        FindingStatus::Closed => left_to_do(&facts),
-    });
+    lines.extend(what_to_do(&facts));
     lines.push(String::new());
     lines.extend(details(&facts));
     AlertText {
@@ -81,6 +75,17 @@ pub fn alert_text(alert: &Alert, last_uses: &LastUses, place: Place) -> AlertTex
             facts.text(finding.user().account())
         ),
         body: lines.join("\n") + "\n",
+    }
+}
+
+/// What is to be done, by where the finding is in its life, in lines.
+pub(super) fn what_to_do(facts: &Facts<'_>) -> Vec<String> {
+    match facts.alert.finding.status {
+        FindingStatus::Open => to_do(facts),
+        FindingStatus::Suppressed => {
+            vec!["Nothing is to be done as long as the exemption holds.".to_owned()]
+        }
+        FindingStatus::Closed => left_to_do(facts),
     }
 }
 

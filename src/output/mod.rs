@@ -15,7 +15,9 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod hostile;
 pub mod json_v1;
+pub mod ocsf;
 pub mod standing;
+mod standing_text;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod time;

@@ -39,6 +39,19 @@ impl Facts<'_> {
         format!("Who {} {}", did(opener), self.id(&opener.key))
     }
 
+    /// Who made the second key active, if an event told, as a sentence.
+    pub(in crate::output) fn opened_by(&self) -> Option<String> {
+        let opener = self.finding().opener.as_ref()?;
+        let ip = opener.actor.source_ip.as_ref();
+        let from = ip.map_or_else(String::new, |ip| format!(", from {}", self.text(ip)));
+        Some(format!(
+            "{} {} {}{from}.",
+            self.id(opener.actor.label()),
+            did(opener),
+            self.id(&opener.key)
+        ))
+    }
+
     /// What is known of `opener`, by name.
     pub(in crate::output) fn opener_rows(&self, opener: &Opener) -> Vec<(&'static str, String)> {
         let mut rows = vec![("when", readable(opener.at))];
