@@ -129,6 +129,33 @@ pub fn for_csv(text: &str) -> String {
         .collect()
 }
 
+/// Readable `text`, made safe already, as a message string of SARIF, which has placeholders and links of its own: braces are
+/// doubled (SARIF 2.1.0, 3.11.5), and a space parts what would be a link (3.11.6).
+#[must_use]
+pub fn for_sarif(text: &str) -> String {
+    text.replace('{', "{{")
+        .replace('}', "}}")
+        .replace("](", "] (")
+}
+
+/// `text` as one segment of a URI's path, of unreserved characters (RFC 3986, 2.3); never one that leads elsewhere. Not cut.
+#[must_use]
+pub fn for_uri_segment(text: &str) -> String {
+    let is_dots = text.bytes().all(|byte| byte == b'.');
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let is_unreserved =
+            byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || (byte == b'.' && !is_dots);
+        if is_unreserved {
+            segment.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
+}
+
 /// A JSON document that may be shown on a terminal: characters that cannot be seen, or that move others about, are
 /// written as JSON's own escapes, so that it is the same document.
 #[must_use]
@@ -269,6 +296,16 @@ mod tests {
             assert!(!csv.contains(';'), "{csv}");
             let subject = for_subject(text);
             assert!(subject.len() < 100 && subject.is_ascii(), "{subject}");
+            let segment = for_uri_segment(text);
+            assert!(
+                segment
+                    .chars()
+                    .all(|at| at.is_ascii_alphanumeric() || "-._~%".contains(at))
+            );
+            let message = for_sarif(&for_plain_text(text, LONGEST_TEXT));
+            assert!(!message.contains("]("), "{message}");
+            let outside = message.replace("{{", "").replace("}}", "");
+            assert!(!outside.contains(['{', '}']), "{message}");
         }
     }
 
@@ -308,6 +345,9 @@ mod tests {
         assert_eq!(for_csv("a;=1"), r"a\u{3b}=1");
         assert_eq!(for_csv("'=1"), "''=1");
         assert_eq!(for_subject("é\r\nBcc: x"), "???Bcc: x");
+        assert_eq!(for_sarif("{0} [a](1)"), "{{0}} [a] (1)");
+        assert_eq!(for_uri_segment("a/../é"), "a%2F..%2F%C3%A9");
+        assert_eq!(for_uri_segment(".."), "%2E%2E");
     }
 
     #[test]

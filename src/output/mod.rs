@@ -16,6 +16,7 @@ mod facts;
 pub(crate) mod hostile;
 pub mod json_v1;
 pub mod ocsf;
+pub mod sarif;
 pub mod standing;
 mod standing_text;
 #[cfg(test)]

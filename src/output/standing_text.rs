@@ -54,6 +54,11 @@ impl<'a> StandingText<'a> {
         advice.map(|line| line.trim().to_owned()).collect()
     }
 
+    /// What found it, if it was no event; and the exemption that hides it or did.
+    pub(super) fn circumstances(&self) -> Vec<String> {
+        self.0.circumstances()
+    }
+
     /// Why the severity is above the usual.
     pub(super) fn risk(&self) -> Option<String> {
         self.0.severity_reasons()

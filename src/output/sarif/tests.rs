@@ -1,0 +1,98 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::output::hostile::first_unseen;
+use crate::output::testing::{HOSTILE, last_uses, opened, standings, standings_with};
+
+fn results(standings: &[Standing]) -> Vec<Value> {
+    let log: Value = serde_json::from_str(&document(standings).unwrap()).unwrap();
+    log["runs"][0]["results"].as_array().unwrap().clone()
+}
+
+#[test]
+fn an_opening_in_sarif() {
+    let standing = Standing {
+        alert: opened(),
+        last_uses: last_uses(),
+    };
+    let document = document(&[standing]).unwrap() + "\n";
+    expect_test::expect_file!["opening.json"].assert_eq(&document);
+}
+
+#[test]
+fn rule_level_and_baseline_go_with_the_finding() {
+    let results = results(&standings());
+    let told: Vec<String> = results
+        .iter()
+        .map(|result| {
+            let field = |name: &str| result[name].as_str().unwrap().to_owned();
+            [field("level"), field("baselineState"), field("ruleId")].join(" ")
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "warning new second-active-access-key",
+            "error unchanged second-active-access-key",
+            "note absent second-active-access-key",
+            "note unchanged second-active-access-key",
+            "error new second-active-access-key-of-root",
+        ]
+    );
+    let rules = rules();
+    for result in &results {
+        let index = result["ruleIndex"].as_u64().unwrap();
+        assert_eq!(result["ruleId"], rules[usize::try_from(index).unwrap()].id);
+    }
+    assert_eq!(
+        results[0]["partialFingerprints"],
+        results[1]["partialFingerprints"]
+    );
+    assert_ne!(
+        results[0]["partialFingerprints"],
+        results[4]["partialFingerprints"]
+    );
+}
+
+#[test]
+fn an_exemption_is_a_suppression_that_says_why() {
+    let results = results(&standings());
+    assert_eq!(results[0]["suppressions"], json!([]));
+    let suppressions = results[3]["suppressions"].as_array().unwrap();
+    assert_eq!(suppressions.len(), 1);
+    let why = suppressions[0]["justification"].as_str().unwrap();
+    assert!(why.contains("migration of the build farm"), "{why}");
+    assert!(why.contains("platform team"), "{why}");
+}
+
+#[test]
+fn hostile_text_makes_no_link_no_placeholder_and_no_path_of_its_own() {
+    for text in HOSTILE.iter() {
+        let standings = standings_with(text);
+        let document = document(&standings).unwrap();
+        assert_eq!(first_unseen(&document), None, "{document}");
+        let results = results(&standings);
+        assert_eq!(results.len(), standings.len());
+        for result in &results {
+            let location = &result["locations"][0];
+            assert_eq!(location["logicalLocations"][1]["name"], **text);
+            let uri = &location["physicalLocation"]["artifactLocation"]["uri"];
+            let uri = uri.as_str().unwrap();
+            assert_eq!(uri.matches('/').count(), 3, "{uri}");
+            assert!(
+                !uri.contains([':', '?', '#', ' ']) && uri.is_ascii(),
+                "{uri}"
+            );
+            for format in ["text", "markdown"] {
+                let shown = result["message"][format].as_str().unwrap();
+                assert_eq!(first_unseen(shown), None, "{shown}");
+                assert!(!shown.contains("](") && !shown.contains("://"), "{shown}");
+                let outside = shown.replace("{{", "").replace("}}", "");
+                assert!(!outside.contains(['{', '}']), "{shown}");
+            }
+            let markdown = result["message"]["markdown"].as_str().unwrap();
+            let outside: String = markdown.split('`').step_by(2).collect();
+            assert!(!outside.contains(['<', '>', '*', '[', '@']), "{markdown}");
+        }
+    }
+}
