@@ -15,10 +15,10 @@ use crate::aws::errors::refusal;
 use crate::pipeline::error::ServiceError;
 
 /// How many users' keys are listed side by side. IAM throttles an account's calls, so more would not be faster.
-const USERS_AT_ONCE: usize = 8;
+pub const USERS_AT_ONCE: usize = 8;
 
 /// The most users whose keys are listed one by one, where nothing else is set.
-const MOST_LISTED: usize = 500;
+pub const MOST_LISTED: usize = 500;
 
 /// The most users that IAM lists on a page.
 const PAGE: i32 = 1_000;
@@ -87,22 +87,51 @@ pub async fn suspects(client: &Client, mode: SweepMode) -> Result<AccountUsers, 
 }
 
 /// Why nothing was told.
-enum Unheard {
+#[derive(Debug)]
+pub enum Unheard {
+    /// IAM refuses to tell, for good.
     Refused(String),
+    /// IAM or the way to it let us down.
     Failed(ServiceError),
+}
+
+/// One page of an account's users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersPage {
+    /// Their names, as IAM spells them.
+    pub names: Vec<String>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<String>,
+}
+
+/// The users of the account of `client` from `marker` on. A page may be short though more follow.
+pub async fn users_page(client: &Client, marker: Option<String>) -> Result<UsersPage, Unheard> {
+    let page = client
+        .list_users()
+        .max_items(PAGE)
+        .set_marker(marker)
+        .send()
+        .await
+        .map_err(|error| unheard(&error, "iam:ListUsers"))?;
+    Ok(UsersPage {
+        names: page.users.into_iter().map(|user| user.user_name).collect(),
+        next: page.marker.filter(|_| page.is_truncated),
+    })
 }
 
 async fn listed(client: &Client, most: Option<usize>) -> Result<Suspects, Unheard> {
     let mut names = Vec::new();
-    let mut calls = 0;
-    let mut pages = client.list_users().max_items(PAGE).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| unheard(&error, "iam:ListUsers"))?;
+    let (mut marker, mut calls) = (None, 0);
+    loop {
+        let page = users_page(client, marker).await?;
         calls += 1;
-        names.extend(page.users.into_iter().map(|user| user.user_name));
-        // A page may be short though more follow.
+        names.extend(page.names);
         if most.is_some_and(|most| names.len() > most) {
             return reported(client, calls).await;
+        }
+        marker = page.next;
+        if marker.is_none() {
+            break;
         }
     }
     let users = names.len();
@@ -177,7 +206,8 @@ async fn look(client: &Client, name: String) -> (String, Looked, u64) {
     (name, looked, calls)
 }
 
-async fn reported(client: &Client, calls: u64) -> Result<Suspects, Unheard> {
+/// The users of the account of `client` that have two active keys in its credential report, after so many `calls`.
+pub async fn reported(client: &Client, calls: u64) -> Result<Suspects, Unheard> {
     match fetch(client, REPORT_TRIES).await.map_err(Unheard::Failed)? {
         Report::Ready { content, tries, .. } => {
             let (names, root) = suspects_of(&content)

@@ -2,7 +2,7 @@
 
 mod check;
 mod functions;
-mod interrupt;
+
 mod live_probe;
 mod metrics;
 mod organization;

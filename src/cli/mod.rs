@@ -6,7 +6,12 @@ pub mod caller;
 pub mod doctor;
 pub mod findings;
 pub mod history;
+#[cfg(feature = "live")]
+mod interrupt;
+pub mod policy;
 pub mod replay;
+#[cfg(feature = "live")]
+pub mod scan;
 pub mod source;
 pub mod table;
 pub mod verify;
@@ -36,6 +41,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "live")]
+    Scan(Box<scan::Args>),
     Replay(replay::Args),
     Findings(findings::Args),
     History(history::Args),
@@ -53,6 +60,8 @@ pub enum Exit {
     Findings,
     /// Something could not be read or is broken.
     Failure,
+    /// Somebody wanted it to end before it was through.
+    Interrupted,
 }
 
 impl From<Exit> for ExitCode {
@@ -61,6 +70,8 @@ impl From<Exit> for ExitCode {
             Exit::NoFinding => 0,
             Exit::Findings => 10,
             Exit::Failure => 1,
+            // The shell's code for a command that was interrupted from the keyboard.
+            Exit::Interrupted => 130,
         })
     }
 }
@@ -68,6 +79,8 @@ impl From<Exit> for ExitCode {
 /// Runs the command.
 pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
+        #[cfg(feature = "live")]
+        Command::Scan(args) => Box::pin(scan::run(*args)).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::Exit;
 use crate::cli::LONGEST;
+use crate::cli::policy::PolicyArgs;
 use crate::cli::table::{self, Format};
 use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::policy::Policy;
 use crate::local::log_files::{LogFile, find_logs};
 use crate::local::log_reading::{LogReading, MalformedRecord};
 use crate::local::replay::{Replay, replay};
@@ -52,14 +52,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// How long two active keys count as a rotation, in hours; a finding that outlives it has the severity HIGH
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
-    rotation_window_hours: u32,
-
-    /// The ARN of somebody who may make keys for others, with `*` and `?`; may be given more than once. Where one is given,
-    /// a key that somebody else makes for another user has the severity HIGH at once
-    #[arg(long = "trusted-actor", value_name = "PATTERN")]
-    trusted_actors: Vec<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
 
     /// Print no alerts
     #[arg(long, short)]
@@ -90,11 +84,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         vec![Box::new(TerminalSink::stderr())]
     };
     let store = Arc::new(SqliteStore::open(&path)?);
-    let policy = Policy {
-        rotation_window: TimeDelta::hours(i64::from(args.rotation_window_hours)),
-        trusted_actors: args.trusted_actors.clone(),
-        ..Policy::default()
-    };
+    let policy = args.policy.policy();
     let replayed = replay(&reading, store.clone(), sinks, &policy).await?;
     if replayed.already_replayed > 0 {
         reading

@@ -10,6 +10,9 @@ use crate::aws::dynamodb::DynamoDbStore;
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::finding_store::FindingReader;
 
+/// The region that IAM is in. Source: IAM user guide, endpoints.
+const HOME_REGION: &str = "us-east-1";
+
 /// Which store, for commands that only read it.
 #[derive(Debug, clap::Args)]
 pub struct Source {
@@ -115,9 +118,13 @@ impl Which {
 }
 
 impl Connection {
-    /// The AWS configuration.
-    pub async fn config(&self) -> anyhow::Result<SdkConfig> {
-        aws_config(self.profile.as_deref(), self.region.as_deref()).await
+    /// The AWS configuration. IAM has one place for all regions, so where no region is set it is `us-east-1`.
+    pub async fn config(&self) -> SdkConfig {
+        let config = load_config(self.profile.as_deref(), self.region.as_deref()).await;
+        if config.region().is_some() {
+            return config;
+        }
+        load_config(self.profile.as_deref(), Some(HOME_REGION)).await
     }
 
     /// The options that name the same AWS again, for a command that is shown.
@@ -143,6 +150,11 @@ pub fn open_file(db: Option<PathBuf>) -> anyhow::Result<SqliteStore> {
     Ok(SqliteStore::open(&path)?)
 }
 
+/// The path of the embedded file `db`, or of the one that is used where none is named.
+pub fn file_name(db: Option<PathBuf>) -> anyhow::Result<String> {
+    Ok(file(db)?.display().to_string())
+}
+
 /// The embedded file `db`, or the one that is used where none is named.
 fn file(db: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(path) = db {
@@ -158,6 +170,15 @@ fn table_store(config: &SdkConfig, table: &str) -> DynamoDbStore {
 
 /// The AWS configuration, as the AWS CLI would find it, with a region in any case.
 pub async fn aws_config(profile: Option<&str>, region: Option<&str>) -> anyhow::Result<SdkConfig> {
+    let config = load_config(profile, region).await;
+    anyhow::ensure!(
+        config.region().is_some(),
+        "no AWS region is set; give --region, or set AWS_REGION, or `region` in the profile"
+    );
+    Ok(config)
+}
+
+async fn load_config(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
@@ -165,10 +186,5 @@ pub async fn aws_config(profile: Option<&str>, region: Option<&str>) -> anyhow::
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
-    let config = loader.load().await;
-    anyhow::ensure!(
-        config.region().is_some(),
-        "no AWS region is set; give --region, or set AWS_REGION, or `region` in the profile"
-    );
-    Ok(config)
+    loader.load().await
 }

@@ -15,6 +15,12 @@ use crate::output::time::duration;
 /// The width of a table that does not go to a terminal, in columns.
 const WIDTH_OFF_TERMINAL: u16 = 160;
 
+/// The narrowest table that can be read, in columns.
+const NARROWEST_TABLE: u16 = 110;
+
+/// How many cells stand in the headline of a block.
+const IN_HEADLINE: usize = 3;
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -35,8 +41,7 @@ pub fn sort(findings: &mut [Finding]) {
 
 /// Prints `findings` as a table; how long an open one has lasted is counted up to `now`.
 pub fn print(out: &mut impl Write, findings: &[Finding], now: Timestamp) -> anyhow::Result<()> {
-    let mut table = new_table();
-    table.set_header([
+    let mut rows = Rows::new(&[
         "STATUS",
         "SEVERITY",
         "USER",
@@ -48,10 +53,70 @@ pub fn print(out: &mut impl Write, findings: &[Finding], now: Timestamp) -> anyh
         "CLOSED BECAUSE",
     ]);
     for finding in findings {
-        table.add_row(row(finding, now));
+        rows.push(row(finding, now).into());
     }
-    writeln!(out, "{table}")?;
-    Ok(())
+    rows.print(out)
+}
+
+/// Rows under a header, for whatever width there is: a table, or where that would be too narrow to read, a block of lines for
+/// each row.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    header: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Rows {
+    /// No rows yet.
+    #[must_use]
+    pub fn new(header: &[&'static str]) -> Self {
+        Self {
+            header: header.to_vec(),
+            rows: vec![],
+        }
+    }
+
+    /// Adds a row: a cell for each column, its lines safe for a terminal.
+    pub fn push(&mut self, row: Vec<String>) {
+        self.rows.push(row);
+    }
+
+    /// Prints them, as wide as the terminal.
+    pub fn print(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let width = new_table().width().unwrap_or(WIDTH_OFF_TERMINAL);
+        self.print_within(out, width)
+    }
+
+    fn print_within(self, out: &mut impl Write, width: u16) -> anyhow::Result<()> {
+        if width < NARROWEST_TABLE {
+            return self.print_blocks(out);
+        }
+        let mut table = new_table();
+        table.set_width(width).set_header(self.header);
+        for row in self.rows {
+            table.add_row(row);
+        }
+        writeln!(out, "{table}")?;
+        Ok(())
+    }
+
+    /// Each row as a block: the first cells in its headline, then a line for each other cell that holds something.
+    fn print_blocks(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let names = self.header.iter().skip(IN_HEADLINE);
+        let widest = names.clone().map(|name| name.len()).max().unwrap_or(0);
+        for row in &self.rows {
+            let headline: Vec<&str> = row.iter().take(IN_HEADLINE).map(String::as_str).collect();
+            writeln!(out, "{}", headline.join("  "))?;
+            for (name, cell) in names.clone().zip(row.iter().skip(IN_HEADLINE)) {
+                let name = name.to_lowercase();
+                let labels = [name.as_str()].into_iter().chain(std::iter::repeat(""));
+                for (label, line) in labels.zip(cell.lines()) {
+                    writeln!(out, "  {label:<widest$}  {line}")?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A table that fits the terminal.
@@ -105,4 +170,55 @@ fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
 
 fn status_word(status: KeyStatus) -> String {
     status.word().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(width: u16) -> String {
+        let mut rows = Rows::new(&["STATUS", "SEVERITY", "USER", "KEYS", "CLOSED BECAUSE"]);
+        let keys = "AKIAEXAMPLEALICE0001 active\nAKIAEXAMPLEALICE0002 active";
+        rows.push(
+            ["open", "MEDIUM", "alice", keys, ""]
+                .map(str::to_owned)
+                .into(),
+        );
+        rows.push(
+            ["closed", "HIGH", "bob", keys, "key deleted"]
+                .map(str::to_owned)
+                .into(),
+        );
+        let mut out = vec![];
+        rows.print_within(&mut out, width).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_no_key_is_broken() {
+        for width in [60, 80, 109, 110, 140, 200] {
+            let printed = printed(width);
+            let widest = printed.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(width.into()), "{width}:\n{printed}");
+            assert_eq!(
+                printed.matches("AKIAEXAMPLEALICE0002 active").count(),
+                2,
+                "{printed}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_a_table_is_too_wide_each_row_is_a_block() {
+        expect_test::expect![[r"
+            open  MEDIUM  alice
+              keys            AKIAEXAMPLEALICE0001 active
+                              AKIAEXAMPLEALICE0002 active
+            closed  HIGH  bob
+              keys            AKIAEXAMPLEALICE0001 active
+                              AKIAEXAMPLEALICE0002 active
+              closed because  key deleted
+        "]]
+        .assert_eq(&printed(60));
+    }
 }

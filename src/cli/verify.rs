@@ -9,7 +9,7 @@ use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::history::find_user;
 use crate::cli::source::Source;
-use crate::detect::audit::{place_of, verify_trail};
+use crate::detect::audit::{ChainHead, place_of, verify_trail};
 use crate::output::escape::for_terminal;
 
 /// Check the hash chain of every audit trail, or of one user's, and name the first entry that breaks it
@@ -46,19 +46,25 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         None => store.users().await?,
     };
     let mut out = anstream::stdout().lock();
-    let (mut entries_checked, mut broken) = (0, 0);
+    let (mut trails, mut entries_checked, mut broken) = (0, 0, 0);
     let mut missing: BTreeSet<&str> = args.heads.iter().map(String::as_str).collect();
     for user in &users {
         let shown = for_terminal(&user.to_string(), LONGEST);
         let (head, entries) = match try_join(store.record(user), store.history(user)).await {
             Ok((record, entries)) => (record.audit, entries),
             Err(error) => {
+                trails += 1;
                 broken += 1;
                 let error = for_terminal(&error.to_string(), LONGEST);
                 writeln!(out, "UNREAD  {shown}: {error}")?;
                 continue;
             }
         };
+        if args.user.is_none() && entries.is_empty() && head == ChainHead::default() {
+            // A user of whom there was never anything to write down has no trail.
+            continue;
+        }
+        trails += 1;
         entries_checked += entries.len();
         match verify_trail(user, &entries, &head) {
             Ok(()) => writeln!(out, "whole   {shown}: {} entries", entries.len())?,
@@ -90,8 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     writeln!(
         out,
-        "{} trails, {entries_checked} entries, {broken} broken or unreadable",
-        users.len()
+        "{trails} trails, {entries_checked} entries, {broken} broken or unreadable"
     )?;
     Ok(if broken > 0 || !missing.is_empty() {
         Exit::Failure

@@ -12,6 +12,8 @@ pub mod log_records;
 #[cfg(feature = "cli")]
 pub mod replay;
 #[cfg(feature = "cli")]
+pub mod scan_log;
+#[cfg(feature = "cli")]
 pub mod sqlite;
 #[cfg(feature = "cli")]
 pub mod terminal;

@@ -66,6 +66,18 @@ impl SqliteStore {
         self.with_connection(|connection| connection.execute_batch("COMMIT"))
     }
 
+    /// The users of `account` to whose sinks alerts are owed.
+    pub fn owing(&self, account: &str) -> Result<Vec<UserId>, ServiceError> {
+        self.with_connection(|connection| {
+            connection
+                .prepare("SELECT DISTINCT user FROM owed WHERE account = ?1 ORDER BY user")?
+                .query_map([account], |row| {
+                    Ok(UserId::new(account, &row.get::<_, String>(0)?))
+                })?
+                .collect()
+        })
+    }
+
     /// Runs `work` on the connection, for a table beside the store's own and within the same transaction.
     pub fn with_connection<T>(
         &self,

@@ -2,7 +2,7 @@
 
 mod cloudwatch;
 mod probes;
-mod world;
+pub mod world;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{TimeDelta, Utc};

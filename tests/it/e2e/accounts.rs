@@ -5,6 +5,7 @@ use secondkey::detect::user::UserId;
 
 use super::sweeps::{Swept, digests, own_moto};
 use super::world::{ACCOUNT, Setup, World, kinds};
+use crate::stack::clients::iam_of;
 use crate::stack::proxy::{Fault, Proxy};
 
 const MEMBER: &str = "444455556666";
@@ -13,31 +14,9 @@ const MEMBER: &str = "444455556666";
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: \
     sts:AssumeRole</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
-/// The credentials by which moto acts in the member account.
+/// IAM of the member account.
 async fn member_iam(world: &World, account: &str) -> aws_sdk_iam::Client {
-    let sts = aws_sdk_sts::Client::new(&world.config);
-    let role = format!("arn:aws:iam::{account}:role/secondkey-audit");
-    let assumed = sts.assume_role().role_arn(role).role_session_name("test");
-    let given = assumed
-        .send()
-        .await
-        .expect("moto lets anybody")
-        .credentials
-        .expect("it gives some");
-    let credentials = aws_sdk_sts::config::Credentials::new(
-        given.access_key_id,
-        given.secret_access_key,
-        Some(given.session_token),
-        None,
-        "test",
-    );
-    let provider = aws_sdk_sts::config::SharedCredentialsProvider::new(credentials);
-    let config = world
-        .config
-        .to_builder()
-        .credentials_provider(provider)
-        .build();
-    aws_sdk_iam::Client::new(&config)
+    iam_of(&world.config, account, "secondkey-audit").await
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! SDK clients that talk to the stack.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 
 /// The region that the tests play in.
 pub const REGION: &str = "us-east-1";
@@ -17,4 +17,23 @@ pub async fn config(url: &str) -> SdkConfig {
         .credentials_provider(Credentials::new(key, secret, None, None, "test"))
         .load()
         .await
+}
+
+/// IAM of `account`, entered by the role `role`, which moto opens to anybody.
+pub async fn iam_of(config: &SdkConfig, account: &str, role: &str) -> aws_sdk_iam::Client {
+    let sts = aws_sdk_sts::Client::new(config);
+    let role = format!("arn:aws:iam::{account}:role/{role}");
+    let assumed = sts.assume_role().role_arn(role).role_session_name("test");
+    let assumed = assumed.send().await.expect("moto lets anybody");
+    let given = assumed.credentials.expect("it gives some");
+    let credentials = Credentials::new(
+        given.access_key_id,
+        given.secret_access_key,
+        Some(given.session_token),
+        None,
+        "test",
+    );
+    let provider = SharedCredentialsProvider::new(credentials);
+    let config = config.to_builder().credentials_provider(provider).build();
+    aws_sdk_iam::Client::new(&config)
 }

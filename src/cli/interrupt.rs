@@ -1,15 +1,15 @@
-//! Somebody wants a live probe to end: not at once, but after what was made is removed.
+//! Somebody wants a command to end: not at once, but after what it is about is done.
 
 use std::io::Write;
 
 use tokio::sync::watch;
 
-/// Becomes true with the first signal to end.
-pub(super) fn interrupted() -> watch::Receiver<bool> {
+/// Becomes true with the first signal to end, which is answered by `text`: what is done first.
+pub(super) fn interrupted(text: &'static str) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         signal().await;
-        say("interrupted; the throw-away user is removed first");
+        say(text);
         // Nobody listens any more once all is done.
         let _ = sender.send(true);
         // The sender lives on, so that the receivers' waits do.
@@ -18,8 +18,9 @@ pub(super) fn interrupted() -> watch::Receiver<bool> {
     receiver
 }
 
+/// Waits for the next signal to end.
 #[cfg(unix)]
-async fn signal() {
+pub(super) async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, hang_up) = (
         signal(SignalKind::terminate()),
@@ -44,8 +45,9 @@ async fn signal() {
     }
 }
 
+/// Waits for the next signal to end.
 #[cfg(not(unix))]
-async fn signal() {
+pub(super) async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 

@@ -1,0 +1,119 @@
+//! What a scan has to show: every finding that is open, and those that were closed since the one before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cli::scan::account::Scanned;
+use crate::detect::Timestamp;
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::audit::AuditKind;
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::policy::Policy;
+use crate::local::scan_log::ScanLog;
+use crate::local::sqlite::SqliteStore;
+use crate::output::standing::Standing;
+use crate::pipeline::error::ServiceError;
+use crate::pipeline::finding_store::{FindingReader, FindingStore};
+
+/// The findings of the accounts that were `scanned`: new ones first, then those that are open still, then those that were
+/// closed; the most severe first among each, then the longest open.
+pub(super) async fn standings(
+    store: &Arc<SqliteStore>,
+    scanned: &[Scanned],
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Vec<Standing>, ServiceError> {
+    let since: BTreeMap<&str, Option<Timestamp>> = scanned
+        .iter()
+        .map(|one| (one.account.as_str(), one.former_finished_at))
+        .collect();
+    let mut findings = vec![];
+    for status in [
+        FindingStatus::Open,
+        FindingStatus::Suppressed,
+        FindingStatus::Closed,
+    ] {
+        findings.extend(store.findings(status).await?);
+    }
+    let mut standings = vec![];
+    for finding in findings {
+        let Some(since) = since.get(finding.user().account()) else {
+            continue;
+        };
+        let Some(kind) = kind(store, &finding, *since).await? else {
+            continue;
+        };
+        let keys: Vec<String> = finding.keys.iter().map(|key| key.id.clone()).collect();
+        let log = ScanLog::open(store.clone(), finding.user().account())?;
+        let trail = store.record(finding.user()).await?.audit;
+        standings.push(Standing {
+            last_uses: log.last_uses(&keys)?,
+            alert: Alert {
+                kind,
+                sequence: trail.sequence,
+                audit_hash: trail.hash,
+                in_digest: false,
+                at: now,
+                window_ends_at: finding.opened_at + policy.rotation_window,
+                finding,
+            },
+        });
+    }
+    standings.sort_by_key(|standing| {
+        let finding = &standing.alert.finding;
+        (
+            rank(&standing.alert.kind),
+            std::cmp::Reverse(finding.severity),
+            finding.opened_at,
+            finding.id.clone(),
+        )
+    });
+    Ok(standings)
+}
+
+/// What has become of `finding` since the scan that was through at `since`; none if it was told by then.
+async fn kind(
+    store: &SqliteStore,
+    finding: &Finding,
+    since: Option<Timestamp>,
+) -> Result<Option<AlertKind>, ServiceError> {
+    let Some(since) = since else {
+        let is_closed = finding.status == FindingStatus::Closed;
+        return Ok((!is_closed).then_some(AlertKind::Opened));
+    };
+    Ok(match &finding.closing {
+        Some(closing) => {
+            // A change that was made by hand has a time in whole seconds, so the trail has the last word.
+            let may_be_later = closing.at.timestamp() >= since.timestamp();
+            let is_later = may_be_later && closed_at(store, finding).await? > Some(since);
+            is_later.then_some(AlertKind::Closed)
+        }
+        None if finding.detected_at <= since => Some(AlertKind::Updated(vec![])),
+        None => Some(AlertKind::Opened),
+    })
+}
+
+/// When the closing of `finding` was written down.
+async fn closed_at(
+    store: &SqliteStore,
+    finding: &Finding,
+) -> Result<Option<Timestamp>, ServiceError> {
+    let id = finding.id.to_string();
+    let entries = store.history(finding.user()).await?;
+    Ok(entries
+        .iter()
+        .rev()
+        .find(|entry| {
+            entry.draft.kind == AuditKind::FindingClosed
+                && entry.draft.finding_id.as_deref() == Some(id.as_str())
+        })
+        .map(|entry| entry.draft.recorded_at))
+}
+
+fn rank(kind: &AlertKind) -> u8 {
+    match kind {
+        AlertKind::Opened => 0,
+        AlertKind::Updated(_) => 1,
+        AlertKind::Closed => 2,
+    }
+}

@@ -1,0 +1,151 @@
+//! Which accounts are scanned, and how each is entered.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use aws_config::SdkConfig;
+
+use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, Accounts, MemberRole};
+use crate::aws::organization::active_accounts;
+use crate::cli::caller::Caller;
+
+/// An account to scan.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// Its id.
+    pub(super) account: String,
+    /// What enters it.
+    pub(super) accounts: Arc<Accounts>,
+}
+
+/// A role that opens another account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RoleArn {
+    arn: String,
+    account: String,
+}
+
+/// Which accounts other than the caller's.
+#[derive(Debug, clap::Args)]
+pub(super) struct Others {
+    /// A role to enter another account by; may be given more than once. Only the accounts of these roles are scanned then
+    #[arg(long = "role-arn", value_name = "ARN", value_parser = role_arn, conflicts_with = "org_role")]
+    role_arns: Vec<RoleArn>,
+
+    /// The name of a role that every account of the organisation has, such as `OrganizationAccountAccessRole`: all active
+    /// accounts are scanned then, the own one with the credentials at hand. Needs organizations:ListAccounts
+    #[arg(long, value_name = "NAME", value_parser = role_name)]
+    org_role: Option<String>,
+
+    /// The external id that the roles' trust asks for
+    #[arg(long, value_name = "ID")]
+    external_id: Option<String>,
+}
+
+/// The accounts that `others` names; the caller's where it names none.
+pub(super) async fn targets(
+    config: &SdkConfig,
+    caller: &Caller,
+    others: &Others,
+) -> anyhow::Result<Vec<Target>> {
+    let accounts = |arn: Option<String>| {
+        let external_id = others.external_id.clone();
+        let role = arn.map(|arn| MemberRole { arn, external_id });
+        Arc::new(Accounts::new(config.clone(), caller.account.clone(), role))
+    };
+    if let Some(name) = &others.org_role {
+        let partition = caller.partition();
+        let arn = format!("arn:{partition}:iam::{ACCOUNT_PLACEHOLDER}:role/{name}");
+        let all = accounts(Some(arn));
+        let members = active_accounts(config).await.context(
+            "the organisation's accounts cannot be listed; use the management account or a delegated administrator, or \
+             name roles with --role-arn",
+        )?;
+        return Ok(members
+            .into_iter()
+            .map(|account| Target {
+                account,
+                accounts: all.clone(),
+            })
+            .collect());
+    }
+    let mut targets: Vec<Target> = vec![];
+    for role in &others.role_arns {
+        if targets.iter().any(|target| target.account == role.account) {
+            bail!(
+                "two roles of account `{}` are named; name one",
+                role.account
+            );
+        }
+        targets.push(Target {
+            account: role.account.clone(),
+            accounts: accounts(Some(role.arn.clone())),
+        });
+    }
+    if targets.is_empty() {
+        targets.push(Target {
+            account: caller.account.clone(),
+            accounts: accounts(None),
+        });
+    }
+    Ok(targets)
+}
+
+fn role_arn(text: &str) -> Result<RoleArn, String> {
+    let mistake = "a role's ARN is arn:aws:iam::ACCOUNT:role/NAME, with 12 digits for the account";
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "iam", "", account, resource]
+            if account.len() == 12
+                && account.bytes().all(|digit| digit.is_ascii_digit())
+                && resource.starts_with("role/") =>
+        {
+            Ok(RoleArn {
+                arn: text.to_owned(),
+                account: (*account).to_owned(),
+            })
+        }
+        _ => Err(mistake.to_owned()),
+    }
+}
+
+/// A name with its path, if it has one. Source: IAM API reference, `CreateRole`.
+fn role_name(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty()
+        && text
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || "+=,.@-_/".contains(character));
+    if !is_name {
+        return Err(
+            "a role's name has letters, digits and +=,.@-_; to name one by its ARN, use --role-arn"
+                .to_owned(),
+        );
+    }
+    Ok(text.trim_start_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_named_by_its_whole_arn() {
+        let role = role_arn("arn:aws-cn:iam::444455556666:role/team/Audit").unwrap();
+        assert_eq!(role.account, "444455556666");
+        for other in [
+            "Audit",
+            "arn:aws:iam::4444:role/Audit",
+            "arn:aws:iam::444455556666:user/Audit",
+            "arn:aws:sts::444455556666:assumed-role/Audit/x",
+        ] {
+            assert!(role_arn(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_arn() {
+        assert_eq!(role_name("/team/Audit"), Ok("team/Audit".to_owned()));
+        assert!(role_name("arn:aws:iam::444455556666:role/Audit").is_err());
+        assert!(role_name("").is_err());
+    }
+}

@@ -1,0 +1,248 @@
+//! How far the scan of an account came, in the embedded store's file: so that one that was interrupted goes on where it
+//! stopped, and the next one knows what is new since.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::detect::Timestamp;
+use crate::detect::retire::{LastUsed, LastUses};
+use crate::local::sqlite::SqliteStore;
+use crate::pipeline::error::ServiceError;
+
+/// How long a scan that was interrupted can be gone on with. After that what it had heard is too old.
+pub const RESUMED_WITHIN: TimeDelta = TimeDelta::hours(24);
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS scans (
+        account TEXT PRIMARY KEY, started_at INTEGER NOT NULL, asked TEXT NOT NULL, by_report INTEGER NOT NULL,
+        marker TEXT, is_listed INTEGER NOT NULL, finished_at INTEGER, former_finished_at INTEGER
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS scan_users (
+        account TEXT NOT NULL, name TEXT NOT NULL, is_done INTEGER NOT NULL, PRIMARY KEY (account, name)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS scan_last_uses (
+        account TEXT NOT NULL, key_id TEXT NOT NULL, used_at INTEGER, service TEXT, region TEXT,
+        PRIMARY KEY (account, key_id)
+    ) STRICT;
+";
+
+/// The log of one account's scan.
+#[derive(Debug, Clone)]
+pub struct ScanLog {
+    store: Arc<SqliteStore>,
+    account: String,
+}
+
+/// A scan, as far as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// When it began, in whole milliseconds.
+    pub started_at: Timestamp,
+    /// When the one before was through; none for the first of the account.
+    pub former_finished_at: Option<Timestamp>,
+    /// Whether the users come from the credential report.
+    pub by_report: bool,
+    /// Where the next page of users begins.
+    pub marker: Option<String>,
+    /// Whether all users to look at are known.
+    pub is_listed: bool,
+}
+
+impl ScanLog {
+    /// The log of `account` in `store`.
+    pub fn open(store: Arc<SqliteStore>, account: &str) -> Result<Self, ServiceError> {
+        store.with_connection(|connection| connection.execute_batch(TABLES))?;
+        Ok(Self {
+            store,
+            account: account.to_owned(),
+        })
+    }
+
+    /// The scan to go on with: one asked for as `asked` that did not end, if it began in the last day.
+    pub fn unfinished(&self, asked: &str, now: Timestamp) -> Result<Option<Scan>, ServiceError> {
+        let since = millis(now - RESUMED_WITHIN);
+        self.store.with_connection(|connection| {
+            connection
+                .query_row(
+                    "SELECT started_at, former_finished_at, by_report, marker, is_listed FROM scans
+                     WHERE account = ?1 AND asked = ?2 AND finished_at IS NULL AND started_at > ?3",
+                    params![self.account, asked, since],
+                    |row| {
+                        Ok(Scan {
+                            started_at: time(row.get(0)?),
+                            former_finished_at: row.get::<_, Option<i64>>(1)?.map(time),
+                            by_report: row.get(2)?,
+                            marker: row.get(3)?,
+                            is_listed: row.get(4)?,
+                        })
+                    },
+                )
+                .optional()
+        })
+    }
+
+    /// Begins a scan asked for as `asked`, in place of one that did not end.
+    pub fn begin(&self, asked: &str, now: Timestamp) -> Result<Scan, ServiceError> {
+        let former = self.transaction(|connection| {
+            let former: Option<i64> = connection
+                .query_row(
+                    "SELECT COALESCE(finished_at, former_finished_at) FROM scans WHERE account = ?1",
+                    [&self.account],
+                    |row| row.get(0),
+                )
+                .optional()?
+                .flatten();
+            connection.execute("DELETE FROM scan_users WHERE account = ?1", [&self.account])?;
+            connection.execute("DELETE FROM scan_last_uses WHERE account = ?1", [&self.account])?;
+            connection.execute(
+                "INSERT OR REPLACE INTO scans VALUES (?1, ?2, ?3, 0, NULL, 0, NULL, ?4)",
+                params![self.account, millis(now), asked, former],
+            )?;
+            Ok(former)
+        })?;
+        Ok(Scan {
+            started_at: time(millis(now)),
+            former_finished_at: former.map(time),
+            by_report: false,
+            marker: None,
+            is_listed: false,
+        })
+    }
+
+    /// Adds a page of users, and keeps where the `next` one begins.
+    pub fn add_page(&self, names: &[String], next: Option<&str>) -> Result<(), ServiceError> {
+        self.transaction(|connection| {
+            self.insert(connection, names)?;
+            connection.execute(
+                "UPDATE scans SET marker = ?2, is_listed = ?2 IS NULL WHERE account = ?1",
+                params![self.account, next],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Keeps that the users to look at come from the credential report from now on: those listed before are not looked at.
+    pub fn turn_to_report(&self) -> Result<(), ServiceError> {
+        self.transaction(|connection| {
+            connection.execute("DELETE FROM scan_users WHERE account = ?1", [&self.account])?;
+            connection.execute(
+                "UPDATE scans SET marker = NULL, by_report = 1, is_listed = 0 WHERE account = ?1",
+                [&self.account],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Every user to look at, and whether it was.
+    pub fn users(&self) -> Result<Vec<(String, bool)>, ServiceError> {
+        self.store.with_connection(|connection| {
+            connection
+                .prepare("SELECT name, is_done FROM scan_users WHERE account = ?1 ORDER BY name")?
+                .query_map([&self.account], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+    }
+
+    /// Keeps that `name` was looked at.
+    pub fn done(&self, name: &str) -> Result<(), ServiceError> {
+        self.store.with_connection(|connection| {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO scan_users VALUES (?1, ?2, 1)")?
+                .execute(params![self.account, name])
+                .map(drop)
+        })
+    }
+
+    /// What this scan has heard of the last uses of `keys`.
+    pub fn last_uses(&self, keys: &[String]) -> Result<LastUses, ServiceError> {
+        self.store.with_connection(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT used_at, service, region FROM scan_last_uses WHERE account = ?1 AND key_id = ?2",
+            )?;
+            let mut known = LastUses::new();
+            for key in keys {
+                let used = statement
+                    .query_row(params![self.account, key], |row| {
+                        let at: Option<i64> = row.get(0)?;
+                        Ok(match at {
+                            None => LastUsed::Never,
+                            Some(at) => LastUsed::At {
+                                at: time(at),
+                                service: row.get(1)?,
+                                region: row.get(2)?,
+                            },
+                        })
+                    })
+                    .optional()?;
+                known.extend(used.map(|used| (key.clone(), used)));
+            }
+            Ok(known)
+        })
+    }
+
+    /// Keeps what this scan has heard of last uses.
+    pub fn keep_last_uses(&self, last_uses: &LastUses) -> Result<(), ServiceError> {
+        self.transaction(|connection| {
+            for (key, used) in last_uses {
+                let (at, service, region) = match used {
+                    LastUsed::Never => (None, None, None),
+                    LastUsed::At {
+                        at,
+                        service,
+                        region,
+                    } => (Some(millis(*at)), service.as_deref(), region.as_deref()),
+                };
+                connection.execute(
+                    "INSERT OR REPLACE INTO scan_last_uses VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![self.account, key, at, service, region],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Keeps that the scan was through.
+    pub fn finish(&self, now: Timestamp) -> Result<(), ServiceError> {
+        self.store.with_connection(|connection| {
+            connection
+                .execute(
+                    "UPDATE scans SET finished_at = ?2 WHERE account = ?1",
+                    params![self.account, millis(now)],
+                )
+                .map(drop)
+        })
+    }
+
+    fn insert(&self, connection: &Connection, names: &[String]) -> rusqlite::Result<()> {
+        let mut statement =
+            connection.prepare_cached("INSERT OR IGNORE INTO scan_users VALUES (?1, ?2, 0)")?;
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        for name in distinct {
+            statement.execute(params![self.account, name])?;
+        }
+        Ok(())
+    }
+
+    fn transaction<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ServiceError> {
+        self.store.with_connection(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        })
+    }
+}
+
+fn millis(at: Timestamp) -> i64 {
+    at.timestamp_millis()
+}
+
+fn time(millis: i64) -> Timestamp {
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
+}

@@ -1,0 +1,180 @@
+//! `secondkey scan` against IAM: what it says the first time, what it says later, and what becomes of one that is stopped.
+
+mod interrupted;
+mod many_accounts;
+pub mod world;
+
+use world::{ACCOUNT, World, changes};
+
+#[tokio::test]
+async fn a_second_scan_says_what_is_new_what_is_open_still_and_what_was_closed() {
+    let world = World::new().await;
+    let users = [("alice", 1), ("bob", 2), ("carol", 0), ("Dave", 2)];
+    world
+        .users(users.map(|(name, keys)| (name.to_owned(), keys)))
+        .await;
+    let (said, first) = world.scan(&[]).await;
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    let mut told = changes(&first);
+    told.sort();
+    assert_eq!(told, ["Dave: new", "bob: new"]);
+    assert!(
+        !said.stderr.contains("Second active access key"),
+        "the first scan is the news itself"
+    );
+    let finding = &first["findings"][0];
+    assert_eq!(
+        finding["last_used"].as_array().map(Vec::len),
+        Some(2),
+        "{finding:#}"
+    );
+
+    let (said, second) = world.scan(&[]).await;
+    assert_eq!(said.code, 10);
+    assert!(
+        changes(&second).iter().all(|told| told.ends_with(": open")),
+        "{second:#}"
+    );
+    assert!(
+        !said.stderr.contains("Second active access key"),
+        "{}",
+        said.stderr
+    );
+
+    world.create_key("alice").await;
+    // Its owner is gone for good; the listing shows no keys, and IAM has to be believed first.
+    let (said, third) = world.scan(&[]).await;
+    assert_eq!(said.code, 10);
+    assert_eq!(changes(&third)[0], "alice: new");
+    assert!(
+        said.stderr
+            .contains("[MEDIUM] Second active access key: alice"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr.contains("1 new, 2 open still, 0 closed since"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_finding_is_not_closed_on_a_listing_that_changed_just_now_and_is_closed_a_minute_later() {
+    let world = World::new().await;
+    world.users([("bob".to_owned(), 2)]).await;
+    world.scan(&[]).await;
+    let keys = world.keys("bob").await;
+    world.deactivate("bob", &keys[0]).await;
+    let (said, early) = world.scan(&[]).await;
+    assert_eq!(changes(&early), ["bob: open"]);
+    assert!(
+        said.stderr.contains("may be out of date"),
+        "{}",
+        said.stderr
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(62)).await;
+    let (said, late) = world.scan(&[]).await;
+    assert_eq!(
+        (said.code, changes(&late)),
+        (0, vec!["bob: closed".to_owned()])
+    );
+    assert!(
+        said.stderr
+            .contains("[CLOSED] Second active access key: bob"),
+        "{}",
+        said.stderr
+    );
+    let (said, after) = world.scan(&[]).await;
+    assert_eq!((said.code, changes(&after)), (0, vec![]), "it is told once");
+    assert_eq!(world.run(&["verify"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn each_mode_finds_the_same() {
+    let world = World::new().await;
+    world
+        .users((0..30).map(|number| (format!("user-{number}"), 1 + usize::from(number % 10 == 0))))
+        .await;
+    let mut told = vec![];
+    for mode in ["auto", "list", "report"] {
+        let db = format!("{mode}.db");
+        let (said, document) = world.scan(&["--mode", mode, "--db", &db]).await;
+        assert_eq!(said.code, 10, "{}", said.stderr);
+        let expected = if mode == "report" { "report" } else { "list" };
+        assert_eq!(document["scan"]["accounts"][0]["mode"], expected);
+        let mut found = changes(&document);
+        found.sort();
+        told.push(found);
+    }
+    assert_eq!(told[0], ["user-0: new", "user-10: new", "user-20: new"]);
+    assert!(told.iter().all(|found| *found == told[0]), "{told:?}");
+}
+
+#[tokio::test]
+async fn the_exit_code_tells_from_a_severity_on() {
+    let world = World::new().await;
+    world.users([("bob".to_owned(), 2)]).await;
+    for (options, expected) in [
+        (&["--fail-on", "medium"][..], 10),
+        (&["--fail-on", "high"], 0),
+        (&["--fail-on", "none"], 0),
+        // A window of an hour is over for nobody yet.
+        (&["--fail-on", "high", "--rotation-window-hours", "1"], 0),
+    ] {
+        assert_eq!(world.scan(options).await.0.code, expected, "{options:?}");
+    }
+}
+
+#[tokio::test]
+async fn findings_go_into_a_file_whole_or_not_at_all() {
+    let world = World::new().await;
+    world.users([("bob".to_owned(), 2)]).await;
+    let said = world.run(&["scan", "--output", "out.txt"]).await;
+    assert_eq!((said.code, said.stdout.as_str()), (10, ""));
+    let written = std::fs::read_to_string(world.path("out.txt")).unwrap();
+    assert!(
+        written.contains("bob") && written.contains(ACCOUNT),
+        "{written}"
+    );
+    std::fs::create_dir(world.path("folder")).unwrap();
+    for (output, expected) in [
+        ("folder", "`folder` is a directory; name a file in it"),
+        ("missing/out.txt", "`missing/out.txt` cannot be written"),
+    ] {
+        world.take_calls();
+        let said = world.run(&["scan", "--output", output]).await;
+        assert_eq!(said.code, 1);
+        assert!(said.stderr.contains(expected), "{}", said.stderr);
+        assert_eq!(
+            world.take_calls().len(),
+            0,
+            "it is said before anybody is asked"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_iam_refuses_is_said_with_the_permission_that_is_missing() {
+    let world = World::new().await;
+    world.users([("bob".to_owned(), 2)]).await;
+    let denied = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not \
+        authorized</Message></Error><RequestId>1</RequestId></ErrorResponse>";
+    world.proxy.set(crate::stack::proxy::Fault {
+        part: "Action=ListUsers",
+        status: 403,
+        body: denied,
+        times: u32::MAX,
+    });
+    let said = world.run(&["scan"]).await;
+    assert_eq!(said.code, 1);
+    assert!(
+        said.stderr.contains("iam:ListUsers failed: access denied"),
+        "{}",
+        said.stderr
+    );
+    world.expire_credentials(true);
+    let said = world.run(&["scan"]).await;
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.contains("sign in again"), "{}", said.stderr);
+}
