@@ -5,7 +5,7 @@
 //! [`evidence`] (what is known of each key) + [`listing`] (what IAM says) → [`view`] (what to believe) →
 //! [`decide`] (what to do) → [`finding`], [`audit`], [`alert`] (what to write and tell).
 //!
-//! Whoever rotates a key by hand asks [`rotation`] (how far it came, what may be done next) and leaves a [`note`].
+//! Whoever rotates a key by hand asks [`rotation`] (how far it came, what may be done next) and [`inactivity`], and leaves a [`note`].
 //!
 //! A sweep looks at the users of an account: [`account_record`] (how far it came) → [`digest`] (what to tell at once).
 
@@ -20,6 +20,7 @@ mod episode;
 pub mod evidence;
 pub mod exemption;
 pub mod finding;
+pub mod inactivity;
 pub mod key_change;
 pub mod listing;
 pub mod note;

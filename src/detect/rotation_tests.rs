@@ -4,12 +4,14 @@ use chrono::TimeDelta;
 
 use crate::detect::audit::ChainHead;
 use crate::detect::finding::FindingKey;
+use crate::detect::inactivity::{
+    Kept, inactive_since, may_delete, words_of_changes, words_of_trail,
+};
 use crate::detect::listing::KeyStatus;
 use crate::detect::note::note;
 use crate::detect::retire::{LastUsed, RetireReason};
 use crate::detect::rotation::{
-    Kept, NoRetirement, Progress, RotationKey, Stage, inactive_since, key_to_deactivate,
-    may_delete, stage, words_of_changes, words_of_trail,
+    NoRetirement, Progress, RotationKey, Stage, key_to_deactivate, stage,
 };
 use crate::detect::testing::{at, created, deleted, updated, user};
 use crate::detect::user_record::UserRecord;

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::cli::doctor::check::{Check, Unasked};
-use crate::cli::doctor::interrupt::{interrupted, say};
 use crate::cli::doctor::throwaway::Throwaway;
+use crate::cli::interrupt::{interrupted, say};
 use crate::detect::finding::FindingStatus;
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
@@ -43,7 +43,7 @@ pub(super) async fn check(
     patience: Duration,
 ) -> Vec<Check> {
     // From here on a signal only sets this.
-    let stop = interrupted();
+    let stop = interrupted("interrupted; the throw-away user is removed first");
     let mut user = Throwaway::new(aws_sdk_iam::Client::new(config));
     let id = UserId::new(account, user.name());
     say(&format!("the throw-away user is {}", user.name()));

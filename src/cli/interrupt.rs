@@ -1,15 +1,15 @@
-//! Somebody wants a live probe to end: not at once, but after what was made is removed.
+//! Somebody wants a command to end that has begun what must not be left half done.
 
 use std::io::Write;
 
 use tokio::sync::watch;
 
-/// Becomes true with the first signal to end.
-pub(super) fn interrupted() -> watch::Receiver<bool> {
+/// Becomes true with the first signal to end, to which `answer` is said. From here on signals do no more than that.
+pub(super) fn interrupted(answer: &'static str) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         signal().await;
-        say("interrupted; the throw-away user is removed first");
+        say(answer);
         // Nobody listens any more once all is done.
         let _ = sender.send(true);
         // The sender lives on, so that the receivers' waits do.
