@@ -14,6 +14,8 @@ pub mod deployment;
 pub mod detector;
 pub mod dynamodb;
 pub mod errors;
+#[cfg(feature = "live")]
+pub mod event_history;
 #[cfg(feature = "lambda")]
 pub mod eventbridge;
 #[cfg(any(feature = "lambda", feature = "live"))]

@@ -1,8 +1,7 @@
 //! `secondkey doctor`: walks the chain as deployed, from the trail to the alert.
 
-mod check;
+pub(in crate::cli) mod check;
 mod functions;
-
 mod live_probe;
 mod metrics;
 mod organization;

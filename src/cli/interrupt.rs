@@ -1,15 +1,15 @@
-//! Somebody wants a command to end: not at once, but after what it is about is done.
+//! Somebody wants a command to end that has begun what must not be left half done.
 
 use std::io::Write;
 
 use tokio::sync::watch;
 
-/// Becomes true with the first signal to end, which is answered by `text`: what is done first.
-pub(super) fn interrupted(text: &'static str) -> watch::Receiver<bool> {
+/// Becomes true with the first signal to end, to which `answer` is said. From here on signals do no more than that.
+pub(super) fn interrupted(answer: &'static str) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         signal().await;
-        say(text);
+        say(answer);
         // Nobody listens any more once all is done.
         let _ = sender.send(true);
         // The sender lives on, so that the receivers' waits do.

@@ -4,12 +4,16 @@
 pub mod caller;
 #[cfg(feature = "live")]
 pub mod doctor;
+#[cfg(feature = "live")]
+pub mod exempt;
 pub mod findings;
 pub mod history;
 #[cfg(feature = "live")]
 mod interrupt;
 pub mod policy;
 pub mod replay;
+#[cfg(feature = "live")]
+pub mod rotate;
 #[cfg(feature = "live")]
 pub mod scan;
 pub mod source;
@@ -48,6 +52,10 @@ enum Command {
     History(history::Args),
     Verify(verify::Args),
     #[cfg(feature = "live")]
+    Rotate(rotate::Args),
+    #[cfg(feature = "live")]
+    Exempt(exempt::Args),
+    #[cfg(feature = "live")]
     Doctor(doctor::Args),
 }
 
@@ -85,6 +93,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        #[cfg(feature = "live")]
+        Command::Rotate(args) => Box::pin(rotate::run(args)).await,
+        #[cfg(feature = "live")]
+        Command::Exempt(args) => exempt::run(args).await,
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(args).await,
     }

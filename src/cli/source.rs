@@ -102,6 +102,29 @@ impl Which {
         }
     }
 
+    /// The store to read what is kept; none where there is no file, so that looking makes none.
+    pub fn open_if_there(&self, config: &SdkConfig) -> anyhow::Result<Option<Store>> {
+        let is_there = self.table.is_some() || self.file()?.exists();
+        is_there.then(|| self.open(config)).transpose()
+    }
+
+    /// The store, for a command that asks AWS only if the store is there: a file needs neither credentials nor a region.
+    pub async fn open_by(&self, connection: &Connection) -> anyhow::Result<Store> {
+        match &self.table {
+            Some(table) => Ok(Store::Table(table_store(
+                &connection.config().await,
+                table,
+            ))),
+            None => Ok(Store::File(Arc::new(open_file(self.db.clone())?))),
+        }
+    }
+
+    /// Whether it is a deployed table.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// The options that name the same store again, for a command that is shown.
     #[must_use]
     pub fn options(&self) -> Vec<String> {

@@ -5,6 +5,8 @@
 //! [`evidence`] (what is known of each key) + [`listing`] (what IAM says) → [`view`] (what to believe) →
 //! [`decide`] (what to do) → [`finding`], [`audit`], [`alert`] (what to write and tell).
 //!
+//! Whoever rotates a key by hand asks [`rotation`] (how far it came, what may be done next) and [`inactivity`], and leaves a [`note`].
+//!
 //! A sweep looks at the users of an account: [`account_record`] (how far it came) → [`digest`] (what to tell at once).
 
 pub mod account_record;
@@ -18,11 +20,14 @@ mod episode;
 pub mod evidence;
 pub mod exemption;
 pub mod finding;
+pub mod inactivity;
 pub mod key_change;
 pub mod listing;
+pub mod note;
 pub mod policy;
 pub mod record;
 pub mod retire;
+pub mod rotation;
 pub mod severity;
 pub mod situation;
 #[cfg(test)]
@@ -37,6 +42,8 @@ pub mod view;
 mod decide_tests;
 #[cfg(test)]
 mod key_change_tests;
+#[cfg(test)]
+mod rotation_tests;
 #[cfg(test)]
 mod severity_tests;
 #[cfg(test)]

@@ -61,15 +61,30 @@ impl RetireReason {
 /// none if fewer than two are active, or if nothing tells them apart.
 #[must_use]
 pub fn key_to_retire<'a>(finding: &'a Finding, last_uses: &LastUses) -> Option<Retire<'a>> {
-    let active: Vec<&FindingKey> = finding
-        .keys
+    // The key whose making opened the finding is the newer one, whatever else is known.
+    let opened_by = finding
+        .opener
+        .as_ref()
+        .filter(|opener| opener.created)
+        .map(|opener| opener.key.as_str());
+    one_to_retire(&finding.keys, opened_by, last_uses)
+}
+
+/// The same of any `keys`, of which `newest` is known to be the newest, if one is.
+#[must_use]
+pub fn one_to_retire<'a>(
+    keys: &'a [FindingKey],
+    newest: Option<&str>,
+    last_uses: &LastUses,
+) -> Option<Retire<'a>> {
+    let active: Vec<&FindingKey> = keys
         .iter()
         .filter(|key| key.status == KeyStatus::Active)
         .collect();
     if active.len() < 2 {
         return None;
     }
-    by_use(&active, last_uses).or_else(|| by_age(finding, &active))
+    by_use(&active, last_uses).or_else(|| by_age(newest, &active))
 }
 
 fn by_use<'a>(active: &[&'a FindingKey], last_uses: &LastUses) -> Option<Retire<'a>> {
@@ -95,16 +110,10 @@ fn by_use<'a>(active: &[&'a FindingKey], last_uses: &LastUses) -> Option<Retire<
     }
 }
 
-fn by_age<'a>(finding: &Finding, active: &[&'a FindingKey]) -> Option<Retire<'a>> {
-    // The key whose making opened the finding is the newer one, whatever else is known.
-    let opened_by = finding
-        .opener
-        .as_ref()
-        .filter(|opener| opener.created)
-        .map(|opener| opener.key.as_str());
+fn by_age<'a>(newest: Option<&str>, active: &[&'a FindingKey]) -> Option<Retire<'a>> {
     let oldest = match active {
-        [one, other] if opened_by == Some(one.id.as_str()) => other,
-        [one, other] if opened_by == Some(other.id.as_str()) => one,
+        [one, other] if newest == Some(one.id.as_str()) => other,
+        [one, other] if newest == Some(other.id.as_str()) => one,
         _ => {
             let mut dated = active
                 .iter()

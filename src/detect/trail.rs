@@ -140,7 +140,7 @@ fn is_in_digest(transition: &Transition<'_>) -> bool {
         }
 }
 
-fn of_change(change: &KeyChange, now: Timestamp) -> AuditDraft {
+pub(super) fn of_change(change: &KeyChange, now: Timestamp) -> AuditDraft {
     let (kind, subject) = match &change.kind {
         ChangeKind::KeyCreated { key, status } => (
             AuditKind::KeyCreated,

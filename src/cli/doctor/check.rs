@@ -202,7 +202,7 @@ pub(super) fn judged<T>(what: &str, asked: Asked<T>, judge: impl FnOnce(T) -> Ch
 
 /// `word` as one word of a POSIX shell.
 #[must_use]
-pub(super) fn shell_word(word: &str) -> String {
+pub(in crate::cli) fn shell_word(word: &str) -> String {
     let is_plain =
         |character: char| character.is_ascii_alphanumeric() || "-_./:@=+,%".contains(character);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -1,0 +1,158 @@
+//! `secondkey exempt list`.
+
+use std::io::Write;
+
+use chrono::Utc;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::cli::Exit;
+use crate::cli::LONGEST;
+use crate::cli::exempt::Common;
+use crate::cli::table::new_table;
+use crate::detect::Timestamp;
+use crate::detect::exemption::Exemption;
+use crate::output::escape::{for_json, for_terminal};
+use crate::output::time::{readable, rfc3339};
+
+/// List the exemptions and whether they are in force, the one that ends first on top
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  secondkey exempt list
+  secondkey exempt list --table secondkey --format json | jq '.exemptions[] | select(.state == \"in_force\")'
+
+Exit codes: 0 shown, 1 failure, 2 wrong usage.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    format: ListFormat,
+}
+
+/// How exemptions are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// Runs the step.
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let store = args.common.which.open_by(&args.common.connection).await?;
+    let now = Utc::now();
+    let mut exemptions = vec![];
+    for account in args.common.accounts(&store).await? {
+        exemptions.extend(store.reader().exemptions(&account).await?);
+    }
+    exemptions.sort_by(|one, other| (one.until, &one.id).cmp(&(other.until, &other.id)));
+    let mut out = anstream::stdout().lock();
+    match args.format {
+        ListFormat::Table if exemptions.is_empty() => writeln!(out, "No exemption.")?,
+        ListFormat::Table => {
+            let mut table = new_table();
+            table.set_header([
+                "ID", "STATE", "ACCOUNT", "USERS", "MADE BY", "UNTIL", "OWNER", "REASON",
+            ]);
+            for exemption in &exemptions {
+                let shown = |text: &str| for_terminal(text, LONGEST);
+                let (state, why) = state(exemption, now);
+                table.add_row([
+                    shown(&exemption.id),
+                    match why {
+                        Some(why) => format!("{}: {}", state.replace('_', " "), shown(&why)),
+                        None => state.replace('_', " "),
+                    },
+                    shown(&exemption.account),
+                    shown(&exemption.user_pattern),
+                    shown(&exemption.actor_pattern),
+                    readable(exemption.until),
+                    shown(&exemption.owner),
+                    shown(&exemption.reason),
+                ]);
+            }
+            writeln!(out, "{table}")?;
+        }
+        ListFormat::Json => {
+            let exemptions: Vec<ExemptionV1<'_>> = exemptions
+                .iter()
+                .map(|exemption| exemption_v1(exemption, now))
+                .collect();
+            let document = serde_json::json!({"version": "1", "exemptions": exemptions});
+            writeln!(out, "{}", for_json(&format!("{document:#}")))?;
+        }
+    }
+    Ok(Exit::NoFinding)
+}
+
+/// The state of `exemption` at `now`, and why it is not valid, if it is not.
+fn state(exemption: &Exemption, now: Timestamp) -> (&'static str, Option<String>) {
+    if let Err(error) = exemption.check() {
+        return ("not_valid", Some(error.to_string()));
+    }
+    let state = if exemption.until <= now {
+        "ended"
+    } else if exemption.is_in_force(now) {
+        "in_force"
+    } else {
+        "not_yet_in_force"
+    };
+    (state, None)
+}
+
+fn exemption_v1(exemption: &Exemption, now: Timestamp) -> ExemptionV1<'_> {
+    let (state, why_not_valid) = state(exemption, now);
+    ExemptionV1 {
+        id: &exemption.id,
+        account: &exemption.account,
+        state,
+        why_not_valid,
+        user_pattern: &exemption.user_pattern,
+        actor_pattern: &exemption.actor_pattern,
+        owner: &exemption.owner,
+        reason: &exemption.reason,
+        created_at: rfc3339(exemption.created_at),
+        until: rfc3339(exemption.until),
+    }
+}
+
+#[derive(Serialize)]
+struct ExemptionV1<'a> {
+    id: &'a str,
+    account: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_not_valid: Option<String>,
+    user_pattern: &'a str,
+    actor_pattern: &'a str,
+    owner: &'a str,
+    reason: &'a str,
+    created_at: String,
+    until: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{at, exemption};
+
+    #[test]
+    fn an_exemption_is_in_force_or_ended_or_no_exemption() {
+        let one = exemption("one");
+        let no_reason = Exemption {
+            reason: String::new(),
+            ..exemption("two")
+        };
+        let word = |exemption: &Exemption, now| state(exemption, now).0;
+        assert_eq!(word(&one, one.until), "ended");
+        assert_eq!(word(&one, at(10)), "in_force");
+        assert_eq!(
+            word(&one, one.created_at - chrono::TimeDelta::hours(1)),
+            "not_yet_in_force"
+        );
+        assert_eq!(word(&no_reason, at(10)), "not_valid");
+    }
+}

@@ -1,0 +1,71 @@
+//! Keys and their uses, for people.
+
+use std::io::Write;
+
+use crate::cli::LONGEST;
+use crate::cli::table::new_table;
+use crate::detect::Timestamp;
+use crate::detect::retire::LastUsed;
+use crate::detect::rotation::RotationKey;
+use crate::output::escape::for_terminal;
+use crate::output::time::{duration, readable};
+
+/// Prints the keys as a table, the oldest first.
+pub(super) fn keys(
+    out: &mut impl Write,
+    keys: &[RotationKey],
+    now: Timestamp,
+) -> anyhow::Result<()> {
+    let mut sorted: Vec<&RotationKey> = keys.iter().collect();
+    sorted.sort_by_key(|key| (key.key.created, &key.key.id));
+    let mut table = new_table();
+    table.set_header(["KEY", "STATUS", "CREATED", "LAST USED"]);
+    for key in sorted {
+        table.add_row([
+            id(key),
+            key.key.status.word().to_lowercase(),
+            key.key
+                .created
+                .map_or_else(|| "not known".to_owned(), |at| moment(at, now)),
+            last_used(key, now),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}
+
+/// The key's id, to be shown.
+pub(super) fn id(key: &RotationKey) -> String {
+    for_terminal(&key.key.id, LONGEST)
+}
+
+/// When, by which service and where `key` was last used.
+pub(super) fn last_used(key: &RotationKey, now: Timestamp) -> String {
+    match &key.last_used {
+        None => "not known: it could not be had".to_owned(),
+        Some(LastUsed::Never) => "never".to_owned(),
+        Some(LastUsed::At {
+            at,
+            service,
+            region,
+        }) => {
+            let part = |word: &str, text: &Option<String>| {
+                let text = for_terminal(text.as_deref()?, LONGEST);
+                Some(format!(", {word} {text}"))
+            };
+            [
+                Some(moment(*at, now)),
+                part("by", service),
+                part("in", region),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
+        }
+    }
+}
+
+/// `at`, and how long before `now` that is.
+pub(super) fn moment(at: Timestamp, now: Timestamp) -> String {
+    format!("{}, {} ago", readable(at), duration(now - at))
+}

@@ -1,0 +1,275 @@
+//! `secondkey rotate start`: makes the second key.
+
+use std::io::Write;
+
+use anyhow::bail;
+use chrono::TimeDelta;
+use tokio::time::sleep;
+
+use crate::cli::Exit;
+use crate::cli::LONGEST;
+use crate::cli::doctor::check::shell_word;
+use crate::cli::rotate::place::{Place, PlaceArgs};
+use crate::cli::rotate::secret::NewKey;
+use crate::cli::rotate::work::Work;
+use crate::cli::rotate::writing::{Recorded, Unmade, Writer};
+use crate::cli::rotate::{Common, show, window};
+use crate::detect::exemption::Exemption;
+use crate::detect::key_change::KeyChange;
+use crate::detect::listing::KeyStatus;
+use crate::detect::rotation::RotationKey;
+use crate::output::escape::for_terminal;
+use crate::output::time::{duration, readable};
+
+/// Make the second key and hand its secret to one place
+///
+/// The secret goes to the place that you name and nowhere else: not into a log, an error, the audit trail or a file of
+/// secondkey's. If it cannot be handed over, the new key is deleted again. As long as the rotation window lasts, an exemption
+/// hides that two keys are active, but only for keys that you make yourself.
+///
+/// --to-profile honours the variable `AWS_SHARED_CREDENTIALS_FILE`. The file takes the old one's place at one stroke, nobody else
+/// may read it, and its other profiles stay as they are. --to-secret and --show-once give the fields the names of the AWS CLI:
+/// `AccessKeyId`, `SecretAccessKey`, `UserName`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  secondkey rotate start alice --to-profile alice-new
+  secondkey rotate start alice --to-profile alice --replace --apply
+  secondkey rotate start ci-deployer --to-secret prod/ci-deployer --window-hours 72 --table secondkey --apply
+  secondkey rotate start alice --show-once --apply | vault kv put -mount=secret alice -
+
+Exit codes: 0 done or shown, 1 refused or failure, 2 wrong usage.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    /// How long both keys may be active without being a finding that anybody is told of
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    window_hours: u32,
+
+    /// Do it; without this, only show it
+    #[arg(long)]
+    apply: bool,
+}
+
+/// Runs the step.
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let (work, keys) = Work::begin(&args.common).await?;
+    refuse(&work, &keys)?;
+    let exemption = window::exemption(&work, TimeDelta::hours(args.window_hours.into()));
+    exemption.check()?;
+    let place = args.place.look(&work.config).await?;
+    if !args.apply {
+        plan(&args, &work, &keys, &exemption, &place)?;
+        return Ok(Exit::NoFinding);
+    }
+    let place = place.prepare()?;
+    let writer = Writer::ready(&work, "start").await?;
+    // Before the key, so that whoever hears of the key finds it.
+    writer.store.reader().put_exemption(&exemption).await?;
+    let start = Start {
+        work: &work,
+        writer: &writer,
+        exemption: &exemption,
+    };
+    let (key, created) = match writer.create().await {
+        Ok(made) => made,
+        Err(unmade) => return start.not_made(unmade, &keys).await,
+    };
+    match place.hand_over(&key).await {
+        Ok(where_it_is) => {
+            let recorded = writer.record(vec![created]).await;
+            Ok(start.done(&key, &where_it_is, &recorded))
+        }
+        Err(error) => start.take_back(&key, created, &error).await,
+    }
+}
+
+/// An error unless the user has one active key and no other.
+fn refuse(work: &Work<'_>, keys: &[RotationKey]) -> anyhow::Result<()> {
+    let name = work.shown_name();
+    let shown: Vec<String> = keys
+        .iter()
+        .map(|key| format!("{} {}", key.key.id, key.key.status.word().to_lowercase()))
+        .collect();
+    match keys {
+        [] => bail!(
+            "user `{name}` has no access key, so there is none to rotate; a first one is made by: aws iam create-access-key \
+             --user-name={}",
+            shell_word(&work.name)
+        ),
+        [one] if one.key.status == KeyStatus::Active => Ok(()),
+        [_] => bail!(
+            "user `{name}` has no active key ({}), so nobody can be using one; activate it: {} - or delete it and make a \
+             new one",
+            shown.join(", "),
+            work.command("undo", &["--apply"])
+        ),
+        _ => {
+            let is_both = keys.iter().all(|key| key.key.status == KeyStatus::Active);
+            let next = if is_both { "finish" } else { "cleanup" };
+            bail!(
+                "user `{name}` has two keys already ({}), and there is room for two only; first: {}",
+                shown.join(", "),
+                work.command(next, &[])
+            )
+        }
+    }
+}
+
+fn plan(
+    args: &Args,
+    work: &Work<'_>,
+    keys: &[RotationKey],
+    exemption: &Exemption,
+    place: &Place,
+) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    show::keys(&mut out, keys, work.now)?;
+    let window = exemption.until - exemption.created_at;
+    let hours = args.window_hours.to_string();
+    let mut options = args.place.options();
+    if args.window_hours != 24 {
+        options.extend(["--window-hours", &hours]);
+    }
+    options.push("--apply");
+    writeln!(
+        out,
+        "Would do, for user {} of account {}:\n  1. for {}, until {}, hide that two keys are active, if {} made the \
+         second (exemption {})\n  2. make a second access key\n  3. {}\nNothing was changed. To do it:\n  {}",
+        work.shown_name(),
+        for_terminal(&work.caller.account, LONGEST),
+        duration(window),
+        readable(exemption.until),
+        for_terminal(&work.caller.arn, LONGEST),
+        for_terminal(&exemption.id, LONGEST),
+        place.plan(),
+        work.command("start", &options)
+    )?;
+    Ok(())
+}
+
+/// A rotation that has begun.
+struct Start<'a> {
+    work: &'a Work<'a>,
+    writer: &'a Writer<'a>,
+    exemption: &'a Exemption,
+}
+
+impl Start<'_> {
+    /// The key is made and handed over. All of this goes to stderr: stdout may be the place that the secret went to.
+    fn done(&self, key: &NewKey, where_it_is: &str, recorded: &Recorded) -> Exit {
+        let mut lines = vec![format!(
+            "Made key {} of user {}; {where_it_is}.",
+            for_terminal(&key.id, LONGEST),
+            self.work.shown_name()
+        )];
+        lines.extend(recorded.lines.iter().cloned());
+        lines.push(format!(
+            "Next: have whoever uses the old key use the new one, watch it with\n  {}\nand by {}, when the window is over,\n  {}",
+            self.work.command("status", &[]),
+            readable(self.exemption.until),
+            self.work.command("finish", &["--apply"])
+        ));
+        say(&lines);
+        if recorded.is_whole {
+            Exit::NoFinding
+        } else {
+            Exit::Failure
+        }
+    }
+
+    /// No key was made, as far as anybody knows.
+    async fn not_made(&self, unmade: Unmade, before: &[RotationKey]) -> anyhow::Result<Exit> {
+        let exemption = self.close_window().await;
+        let failure = match unmade {
+            Unmade::No(failure) => bail!("no key was made: {failure}{exemption}"),
+            Unmade::Perhaps(failure) => failure,
+        };
+        // The work was borrowed to be shown; a second look needs one of its own.
+        let found = match Work::begin(self.work.common).await {
+            Ok((_, keys)) => keys,
+            Err(error) => bail!(
+                "no key was made, as far as is known ({failure}), and whether one was cannot be looked up: {error}; later: {}{exemption}",
+                self.work.command("status", &[])
+            ),
+        };
+        let is_new = |key: &&RotationKey| before.iter().all(|known| known.key.id != key.key.id);
+        match found.iter().find(is_new) {
+            None => bail!("no key was made: {failure}{exemption}"),
+            // Somebody else may have made it at the same time, so it is not ours to delete.
+            Some(key) => bail!(
+                "IAM did not answer ({failure}), and key `{}` is new. Unless somebody else made it, nobody has its secret; \
+                 delete it: {}{exemption}",
+                key.key.id,
+                deletion(&self.work.name, &key.key.id)
+            ),
+        }
+    }
+
+    /// The secret could not be handed over, so nobody has it, and the key is of no use to anybody.
+    async fn take_back(
+        &self,
+        key: &NewKey,
+        created: KeyChange,
+        error: &anyhow::Error,
+    ) -> anyhow::Result<Exit> {
+        // In the second of its making its end could not be told from its beginning.
+        let next_second = created.at + TimeDelta::seconds(1) - chrono::Utc::now();
+        sleep(next_second.to_std().unwrap_or_default()).await;
+        let deleted = self.writer.delete(&key.id).await;
+        let exemption = self.close_window().await;
+        let (changes, failure) = match deleted {
+            Ok(deleted) => (vec![created, deleted], None),
+            Err(failure) => (vec![created], Some(failure)),
+        };
+        let recorded = self.writer.record(changes).await;
+        say(&recorded.lines);
+        match failure {
+            None => bail!(
+                "the key could not be handed over ({error:#}), so key `{}` was deleted again; nobody has used it{exemption}",
+                key.id
+            ),
+            Some(failure) => bail!(
+                "KEY `{}` IS LEFT, ACTIVE, and its secret is lost: it could not be handed over ({error:#}), nor could the key \
+                 be deleted ({failure}). Delete it: {}{exemption}",
+                key.id,
+                deletion(&self.work.name, &key.id)
+            ),
+        }
+    }
+
+    /// Takes the exemption back; what there is to say of it.
+    async fn close_window(&self) -> String {
+        let Exemption { account, id, .. } = self.exemption;
+        match self
+            .writer
+            .store
+            .reader()
+            .remove_exemption(account, id)
+            .await
+        {
+            Ok(_) => String::new(),
+            Err(failure) => format!(
+                ". Exemption `{id}` is left ({failure}); remove it with `secondkey exempt remove {id}`"
+            ),
+        }
+    }
+}
+
+/// The commands that delete a key.
+fn deletion(name: &str, key: &str) -> String {
+    let (name, key) = (shell_word(name), shell_word(key));
+    format!("aws iam delete-access-key --user-name={name} --access-key-id={key}")
+}
+
+/// Says `lines` on stderr.
+fn say(lines: &[String]) {
+    let mut err = anstream::stderr().lock();
+    for line in lines {
+        // What was done is done and in the trail, whether or not it can be said.
+        let _ = writeln!(err, "{line}");
+    }
+}

@@ -1,0 +1,60 @@
+//! The rotation window: an exemption that hides two active keys as long as the rotation may take.
+
+use chrono::TimeDelta;
+
+use crate::cli::exempt::new_id;
+use crate::cli::rotate::work::Work;
+use crate::cli::source::Store;
+use crate::detect::Timestamp;
+use crate::detect::exemption::Exemption;
+use crate::detect::rotation::RotationKey;
+use crate::pipeline::error::ServiceError;
+
+/// What the ids of such exemptions begin with.
+const PREFIX: &str = "rotation-";
+
+/// How far apart an exemption and the making of its key may be, whose times come from two clocks.
+const APART: TimeDelta = TimeDelta::minutes(10);
+
+/// The exemption for a rotation that `work` starts: of this user, and of keys that we make ourselves.
+pub(super) fn exemption(work: &Work<'_>, window: TimeDelta) -> Exemption {
+    Exemption {
+        id: new_id(&format!("{PREFIX}{}", work.user.name()), work.now),
+        account: work.caller.account.clone(),
+        user_pattern: work.name.clone(),
+        actor_pattern: work.caller.arn.clone(),
+        owner: work.caller.arn.clone(),
+        reason: "rotation of the access key, begun by secondkey rotate start".to_owned(),
+        created_at: work.now,
+        until: work.now + window,
+    }
+}
+
+/// The exemptions that rotations of the user opened.
+pub(super) async fn of_user(
+    work: &Work<'_>,
+    store: &Store,
+) -> Result<Vec<Exemption>, ServiceError> {
+    let mut exemptions = store.reader().exemptions(&work.caller.account).await?;
+    exemptions.retain(|exemption| {
+        exemption.id.starts_with(PREFIX)
+            && exemption.user_pattern.to_lowercase() == work.user.name()
+    });
+    Ok(exemptions)
+}
+
+/// When the window of the rotation ends that made the newest of `keys`: as its exemption says, if one of `exemptions` is it, or
+/// else `usual` after the key was made.
+pub(super) fn ends_at(
+    keys: &[RotationKey],
+    exemptions: &[Exemption],
+    usual: TimeDelta,
+) -> Option<Timestamp> {
+    let newest = keys.iter().filter_map(|key| key.key.created).max()?;
+    let opened_with_it = exemptions
+        .iter()
+        .filter(|exemption| (exemption.created_at - newest).abs() <= APART)
+        .map(|exemption| exemption.until)
+        .max();
+    opened_with_it.or(Some(newest + usual))
+}

@@ -1,0 +1,134 @@
+//! What every step of a rotation works with: whose key, in which account, and the keys that there are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use chrono::Utc;
+
+use crate::aws::accounts::Accounts;
+use crate::aws::iam::IamKeySource;
+use crate::cli::LONGEST;
+use crate::cli::caller::Caller;
+use crate::cli::doctor::check::shell_word;
+use crate::cli::rotate::Common;
+use crate::detect::Timestamp;
+use crate::detect::finding::FindingKey;
+use crate::detect::listing::Answer;
+use crate::detect::rotation::RotationKey;
+use crate::detect::user::UserId;
+use crate::output::escape::for_terminal;
+use crate::pipeline::key_source::KeySource;
+
+/// How long one call may take; IAM answers within a second or two.
+const LONGEST_CALL: Duration = Duration::from_secs(20);
+
+/// Whose key is rotated, and by whom.
+pub(super) struct Work<'a> {
+    /// The options that were given.
+    pub(super) common: &'a Common,
+    /// The AWS that is asked.
+    pub(super) config: SdkConfig,
+    /// Who rotates.
+    pub(super) caller: Caller,
+    /// Whose key.
+    pub(super) user: UserId,
+    /// The user's name in IAM's spelling.
+    pub(super) name: String,
+    /// When the step began.
+    pub(super) now: Timestamp,
+    source: IamKeySource,
+}
+
+impl<'a> Work<'a> {
+    /// Finds out who we are and which keys the user has.
+    pub(super) async fn begin(common: &'a Common) -> anyhow::Result<(Self, Vec<RotationKey>)> {
+        let config = common.connection.config().await;
+        // Signals do not end a step that has begun, so no call may wait for ever.
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(LONGEST_CALL)
+            .build();
+        let config = config.to_builder().timeout_config(timeouts).build();
+        let caller = Caller::ask(&config).await?;
+        let accounts = Accounts::new(config.clone(), caller.account.clone(), None);
+        let mut work = Self {
+            common,
+            user: UserId::new(&caller.account, &common.user),
+            name: common.user.clone(),
+            source: IamKeySource::new(Arc::new(accounts)),
+            now: Utc::now(),
+            config,
+            caller,
+        };
+        let keys = work.look().await?;
+        Ok((work, keys))
+    }
+
+    /// The user's keys as IAM lists them now, and when each was last used.
+    pub(super) async fn look(&mut self) -> anyhow::Result<Vec<RotationKey>> {
+        let listing = self.source.list(&self.user, &self.name).await?;
+        match listing.answer() {
+            Answer::Keys { display_name, .. } => {
+                if let Some(name) = display_name {
+                    self.name.clone_from(name);
+                }
+            }
+            Answer::NoSuchUser => bail!(
+                "there is no IAM user `{}` in account `{}`; name another, or another account with --profile",
+                self.name,
+                self.caller.account
+            ),
+            Answer::Refused { reason } => bail!("{reason}"),
+            Answer::Report { .. } => bail!("IAM answered with a report instead of the keys"),
+        }
+        let ids: Vec<String> = listing.keys().map(|(id, _)| id.clone()).collect();
+        let mut last_uses = self.source.last_used(&self.user, &ids).await;
+        let keys = listing.keys().map(|(id, key)| RotationKey {
+            last_used: last_uses.remove(id),
+            key: FindingKey {
+                id: id.clone(),
+                status: key.status,
+                created: key.created,
+            },
+        });
+        Ok(keys.collect())
+    }
+
+    /// A client of IAM.
+    pub(super) fn iam(&self) -> aws_sdk_iam::Client {
+        aws_sdk_iam::Client::new(&self.config)
+    }
+
+    /// Where keys are listed.
+    pub(super) fn source(&self) -> IamKeySource {
+        self.source.clone()
+    }
+
+    /// The user's name, to be shown.
+    pub(super) fn shown_name(&self) -> String {
+        for_terminal(&self.name, LONGEST)
+    }
+
+    /// The command for `step` of this rotation, with `options` beside those that say where, ready for a shell.
+    pub(super) fn command(&self, step: &str, options: &[&str]) -> String {
+        let mut words = ["secondkey", "rotate", step].map(str::to_owned).to_vec();
+        // It would be taken for an option.
+        let is_option_like = self.name.starts_with('-');
+        if !is_option_like {
+            words.push(self.name.clone());
+        }
+        words.extend(options.iter().map(|option| (*option).to_owned()));
+        words.extend(self.common.which.options());
+        words.extend(self.common.connection.options());
+        if is_option_like {
+            words.extend(["--".to_owned(), self.name.clone()]);
+        }
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| for_terminal(&shell_word(word), LONGEST))
+            .collect();
+        words.join(" ")
+    }
+}

@@ -1,0 +1,295 @@
+//! The rules of a rotation, as tables.
+
+use chrono::TimeDelta;
+
+use crate::detect::audit::ChainHead;
+use crate::detect::finding::FindingKey;
+use crate::detect::inactivity::{
+    Kept, inactive_since, may_delete, words_of_changes, words_of_trail,
+};
+use crate::detect::listing::KeyStatus;
+use crate::detect::note::note;
+use crate::detect::retire::{LastUsed, RetireReason};
+use crate::detect::rotation::{
+    NoRetirement, Progress, RotationKey, Stage, key_to_deactivate, stage,
+};
+use crate::detect::testing::{at, created, deleted, updated, user};
+use crate::detect::user_record::UserRecord;
+
+const HOUR: i64 = 3_600;
+const NOW: i64 = 100 * HOUR;
+const SOAK: TimeDelta = TimeDelta::hours(48);
+
+/// When a key was last used.
+#[derive(Clone, Copy)]
+enum Use {
+    Unknown,
+    Never,
+    At(i64),
+}
+use Use::{At, Never, Unknown};
+
+/// `+OLD` is an active key, `-OLD` an inactive one.
+fn key(id: &str, made: i64, used: Use) -> RotationKey {
+    let (sign, id) = id.split_at(1);
+    RotationKey {
+        key: FindingKey {
+            id: id.to_owned(),
+            status: if sign == "+" {
+                KeyStatus::Active
+            } else {
+                KeyStatus::Inactive
+            },
+            created: Some(at(made)),
+        },
+        last_used: match used {
+            Unknown => None,
+            Never => Some(LastUsed::Never),
+            At(second) => Some(LastUsed::At {
+                at: at(second),
+                service: Some("s3".to_owned()),
+                region: None,
+            }),
+        },
+    }
+}
+
+fn pair(old: Use, new: Use) -> [RotationKey; 2] {
+    // Not in order of age.
+    [key("+NEW", 90 * HOUR, new), key("+OLD", 0, old)]
+}
+
+#[test]
+fn each_stage_has_its_name() {
+    let end = Some(at(NOW + 1));
+    for (keys, window_ends_at, expected) in [
+        (vec![], end, "no_keys"),
+        (vec![key("-A", 0, Never)], end, "no_active_key"),
+        (
+            vec![key("-A", 0, Never), key("-B", 1, Never)],
+            end,
+            "no_active_key",
+        ),
+        (vec![key("+A", 0, Unknown)], end, "one_key"),
+        (pair(At(NOW), Never).to_vec(), end, "started"),
+        (pair(Never, Never).to_vec(), None, "started"),
+        (pair(At(91 * HOUR), At(NOW)).to_vec(), end, "new_in_use"),
+        (pair(Never, At(NOW)).to_vec(), end, "new_in_use"),
+        (
+            pair(At(NOW - HOUR + 1), At(NOW)).to_vec(),
+            end,
+            "both_in_use",
+        ),
+        (
+            pair(At(95 * HOUR), At(92 * HOUR)).to_vec(),
+            end,
+            "both_in_use",
+        ),
+        (pair(Unknown, At(NOW)).to_vec(), end, "use_unknown"),
+        (pair(At(NOW), Unknown).to_vec(), end, "use_unknown"),
+        (pair(At(NOW), Never).to_vec(), Some(at(NOW)), "forgotten"),
+        (
+            vec![key("+NEW", 9, Never), key("-OLD", 0, Never)],
+            end,
+            "finished",
+        ),
+    ] {
+        assert_eq!(
+            stage(&keys, window_ends_at, at(NOW)).code(),
+            expected,
+            "{keys:?}"
+        );
+    }
+}
+
+#[test]
+fn the_older_key_is_the_one_made_first_and_idle_since_its_last_use() {
+    let keys = pair(At(91 * HOUR), At(NOW));
+    let Stage::TwoActive {
+        old,
+        new,
+        progress,
+        is_forgotten,
+    } = stage(&keys, None, at(NOW))
+    else {
+        panic!("two keys are active");
+    };
+    assert_eq!((old.key.id.as_str(), new.key.id.as_str()), ("OLD", "NEW"));
+    assert_eq!(progress, Progress::OldIdle(Some(at(91 * HOUR))));
+    assert!(!is_forgotten, "nobody knows when the window ends");
+}
+
+/// What becomes of two active keys: the key that goes, with `!` if its id is to be typed; or why none does.
+fn retired(keys: &[RotationKey], chosen: Option<&str>, is_forgotten: bool) -> String {
+    match key_to_deactivate(keys, chosen, is_forgotten, at(NOW)) {
+        Ok(retirement) => {
+            let typed = if retirement.is_to_be_typed { "!" } else { "" };
+            assert_ne!(retirement.key.key.id, retirement.kept.key.id);
+            assert_eq!(retirement.kept.key.status, KeyStatus::Active);
+            let reason = retirement.reason.map_or("", RetireReason::words);
+            format!("{}{typed} {reason}", retirement.key.key.id)
+        }
+        Err(why) => match why {
+            NoRetirement::NotTwoActive => "not two active".to_owned(),
+            NoRetirement::NoSuchKey => "no such key".to_owned(),
+            NoRetirement::NotActive => "not active".to_owned(),
+            NoRetirement::NotSwitched { .. } => "not switched".to_owned(),
+            NoRetirement::StillInUse(key) => format!("{} still in use", key.key.id),
+            NoRetirement::UseUnknown => "use unknown".to_owned(),
+            NoRetirement::NothingTells => "nothing tells".to_owned(),
+        },
+    }
+}
+
+#[test]
+fn by_itself_only_a_key_goes_that_use_shows_to_be_idle() {
+    for (old, new, within, after) in [
+        (
+            At(95 * HOUR),
+            At(NOW),
+            "OLD it was used longer ago than the other",
+            "the same",
+        ),
+        (Never, At(NOW), "OLD it was never used", "the same"),
+        (Never, Never, "OLD it is the older one", "the same"),
+        (At(NOW), Never, "not switched", "NEW it was never used"),
+        (
+            At(NOW),
+            At(92 * HOUR),
+            "not switched",
+            "NEW it was used longer ago than the other",
+        ),
+        (At(NOW - 600), At(NOW - 60), "OLD still in use", "the same"),
+        (
+            At(NOW - 60),
+            At(NOW - 600),
+            "not switched",
+            "NEW still in use",
+        ),
+        (At(95 * HOUR), At(95 * HOUR), "nothing tells", "the same"),
+        (Unknown, At(NOW), "use unknown", "the same"),
+        (At(NOW), Unknown, "use unknown", "the same"),
+        (Never, Unknown, "use unknown", "the same"),
+    ] {
+        let keys = pair(old, new);
+        assert_eq!(retired(&keys, None, false), within, "{keys:?}");
+        let after = if after == "the same" { within } else { after };
+        assert_eq!(retired(&keys, None, true), after, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_chosen_key_goes_and_is_typed_unless_use_shows_the_other_to_be_in_use() {
+    for (old, new, chosen, expected) in [
+        (At(NOW), Never, "OLD", "OLD! "),
+        (At(NOW), Never, "NEW", "NEW "),
+        (At(95 * HOUR), At(NOW), "OLD", "OLD "),
+        (At(95 * HOUR), At(NOW), "NEW", "NEW! "),
+        (At(95 * HOUR), At(95 * HOUR), "OLD", "OLD! "),
+        (Unknown, At(NOW), "OLD", "OLD! "),
+        (Never, Unknown, "OLD", "OLD! "),
+        (Unknown, Unknown, "NEW", "NEW! "),
+        (Never, Never, "NEW", "NEW "),
+        (At(NOW), Never, "WHO", "no such key"),
+    ] {
+        let keys = pair(old, new);
+        assert_eq!(retired(&keys, Some(chosen), false), expected, "{keys:?}");
+    }
+}
+
+#[test]
+fn the_only_active_key_never_goes() {
+    let keys = [key("+NEW", 9, Never), key("-OLD", 0, Never)];
+    assert_eq!(retired(&keys, None, true), "not two active");
+    assert_eq!(retired(&keys, Some("NEW"), true), "not two active");
+    assert_eq!(retired(&keys, Some("OLD"), true), "not active");
+    assert_eq!(retired(&[], None, true), "not two active");
+}
+
+#[test]
+fn where_neither_use_nor_age_tells_them_apart_none_goes() {
+    let keys = [key("+A", 5, Never), key("+B", 5, Never)];
+    assert_eq!(retired(&keys, None, true), "nothing tells");
+}
+
+#[test]
+fn a_key_is_deleted_only_if_it_is_known_to_have_been_inactive_and_unused_for_long_enough() {
+    let since = NOW - 48 * HOUR;
+    let until = at(NOW + HOUR);
+    for (id, used, said, expected) in [
+        ("-OLD", Never, Some(since), Ok(at(since))),
+        ("-OLD", At(since), Some(since), Ok(at(since))),
+        ("+OLD", Never, Some(since), Err(Kept::Active)),
+        ("-OLD", Never, None, Err(Kept::SinceUnknown)),
+        ("-OLD", Unknown, Some(since), Err(Kept::UseUnknown)),
+        (
+            "-OLD",
+            At(since + 1),
+            Some(since),
+            Err(Kept::UsedSince {
+                since: at(since),
+                at: at(since + 1),
+            }),
+        ),
+        (
+            "-OLD",
+            Never,
+            Some(since + HOUR),
+            Err(Kept::Soaking {
+                since: at(since + HOUR),
+                until,
+            }),
+        ),
+    ] {
+        let since = said.map(at);
+        assert_eq!(
+            may_delete(&key(id, 0, used), since, SOAK, at(NOW)),
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_key_is_inactive_since_the_latest_word_if_that_says_so() {
+    use KeyStatus::{Active, Gone, Inactive};
+    for (words, expected) in [
+        (vec![], None),
+        (vec![(1, Active)], None),
+        (vec![(1, Active), (5, Inactive)], Some(5)),
+        (vec![(5, Inactive), (1, Active)], Some(5)),
+        (vec![(5, Inactive), (7, Active)], None),
+        (vec![(5, Inactive), (7, Active), (9, Inactive)], Some(9)),
+        // Told by the command and by CloudTrail, a second apart: the later one is the safer one.
+        (vec![(5, Inactive), (6, Inactive)], Some(6)),
+        (vec![(5, Inactive), (5, Active)], None),
+        (vec![(5, Inactive), (6, Gone)], None),
+    ] {
+        let words: Vec<_> = words
+            .into_iter()
+            .map(|(second, status)| (at(second), status))
+            .collect();
+        assert_eq!(inactive_since(&words), expected.map(at), "{words:?}");
+    }
+}
+
+#[test]
+fn the_trail_and_the_events_say_the_same_of_a_key() {
+    let changes = [
+        created("K1", 1),
+        created("K2", 2),
+        updated("K1", KeyStatus::Inactive, 3),
+        deleted("K2", 4),
+    ];
+    let mut record = UserRecord::new(user());
+    assert_eq!(record.audit, ChainHead::default());
+    let mut entries = vec![];
+    for change in &changes {
+        let (next, entry) = note(&record, change, at(9));
+        (record, _) = (next, entries.push(entry));
+    }
+    for (key, expected) in [("K1", Some(at(3))), ("K2", None), ("K3", None)] {
+        let words = words_of_trail(&entries, key);
+        assert_eq!(words, words_of_changes(&changes, key));
+        assert_eq!(inactive_since(&words), expected);
+    }
+}
