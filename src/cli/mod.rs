@@ -1,7 +1,11 @@
 //! The command line: one file per subcommand. What it finds goes to stdout, everything else to stderr.
 
 #[cfg(feature = "live")]
+mod again;
+#[cfg(feature = "live")]
 pub mod caller;
+#[cfg(feature = "live")]
+pub mod check;
 #[cfg(feature = "live")]
 pub mod doctor;
 #[cfg(feature = "live")]
@@ -47,6 +51,8 @@ pub struct Cli {
 enum Command {
     #[cfg(feature = "live")]
     Scan(Box<scan::Args>),
+    #[cfg(feature = "live")]
+    Check(check::Args),
     Replay(replay::Args),
     Findings(findings::Args),
     History(history::Args),
@@ -89,6 +95,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         #[cfg(feature = "live")]
         Command::Scan(args) => Box::pin(scan::run(*args)).await,
+        #[cfg(feature = "live")]
+        Command::Check(args) => Box::pin(check::run(args)).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,

@@ -111,10 +111,7 @@ impl Which {
     /// The store, for a command that asks AWS only if the store is there: a file needs neither credentials nor a region.
     pub async fn open_by(&self, connection: &Connection) -> anyhow::Result<Store> {
         match &self.table {
-            Some(table) => Ok(Store::Table(table_store(
-                &connection.config().await,
-                table,
-            ))),
+            Some(table) => Ok(Store::Table(table_store(&connection.config().await, table))),
             None => Ok(Store::File(Arc::new(open_file(self.db.clone())?))),
         }
     }

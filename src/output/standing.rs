@@ -1,6 +1,10 @@
 //! A finding as it stands when somebody looks, for the outputs of commands.
 
+use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::audit::ChainHead;
+use crate::detect::finding::Finding;
+use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
 
 /// A finding as it stands, in the form of the alert that would tell of it: opened if this look found it, updated if it is open
@@ -14,6 +18,28 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// `finding` at `now`, whose `trail` ends there, as `kind` says.
+    #[must_use]
+    pub fn of(
+        finding: Finding,
+        kind: AlertKind,
+        trail: &ChainHead,
+        policy: &Policy,
+        last_uses: LastUses,
+        now: Timestamp,
+    ) -> Self {
+        let alert = Alert {
+            kind,
+            sequence: trail.sequence,
+            audit_hash: trail.hash.clone(),
+            in_digest: false,
+            at: now,
+            window_ends_at: finding.opened_at + policy.rotation_window,
+            finding,
+        };
+        Self { alert, last_uses }
+    }
+
     /// What has become of the finding since the last look: `new`, `open` or `closed`.
     #[must_use]
     pub fn change(&self) -> &'static str {

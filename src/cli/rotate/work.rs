@@ -11,8 +11,8 @@ use chrono::Utc;
 use crate::aws::accounts::Accounts;
 use crate::aws::iam::IamKeySource;
 use crate::cli::LONGEST;
+use crate::cli::again::again;
 use crate::cli::caller::Caller;
-use crate::cli::doctor::check::shell_word;
 use crate::cli::rotate::Common;
 use crate::detect::Timestamp;
 use crate::detect::finding::FindingKey;
@@ -113,22 +113,12 @@ impl<'a> Work<'a> {
 
     /// The command for `step` of this rotation, with `options` beside those that say where, ready for a shell.
     pub(super) fn command(&self, step: &str, options: &[&str]) -> String {
-        let mut words = ["secondkey", "rotate", step].map(str::to_owned).to_vec();
-        // It would be taken for an option.
-        let is_option_like = self.name.starts_with('-');
-        if !is_option_like {
-            words.push(self.name.clone());
-        }
-        words.extend(options.iter().map(|option| (*option).to_owned()));
-        words.extend(self.common.which.options());
-        words.extend(self.common.connection.options());
-        if is_option_like {
-            words.extend(["--".to_owned(), self.name.clone()]);
-        }
-        let words: Vec<String> = words
-            .iter()
-            .map(|word| for_terminal(&shell_word(word), LONGEST))
-            .collect();
-        words.join(" ")
+        let words = [&["rotate", step], options].concat();
+        again(
+            &words,
+            &self.name,
+            &self.common.which,
+            &self.common.connection,
+        )
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::scan::account::Scanned;
 use crate::detect::Timestamp;
-use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::alert::AlertKind;
 use crate::detect::audit::AuditKind;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::policy::Policy;
@@ -45,19 +45,9 @@ pub(super) async fn standings(
         };
         let keys: Vec<String> = finding.keys.iter().map(|key| key.id.clone()).collect();
         let log = ScanLog::open(store.clone(), finding.user().account())?;
+        let last_uses = log.last_uses(&keys)?;
         let trail = store.record(finding.user()).await?.audit;
-        standings.push(Standing {
-            last_uses: log.last_uses(&keys)?,
-            alert: Alert {
-                kind,
-                sequence: trail.sequence,
-                audit_hash: trail.hash,
-                in_digest: false,
-                at: now,
-                window_ends_at: finding.opened_at + policy.rotation_window,
-                finding,
-            },
-        });
+        standings.push(Standing::of(finding, kind, &trail, policy, last_uses, now));
     }
     standings.sort_by_key(|standing| {
         let finding = &standing.alert.finding;
