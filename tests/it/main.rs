@@ -20,6 +20,7 @@ mod hostile;
 #[path = "../../src/output/hostile.rs"]
 mod hostile_texts;
 mod interleaving;
+mod outputs;
 mod reference;
 mod releases;
 mod replay_input;
