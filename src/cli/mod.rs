@@ -5,6 +5,7 @@ pub mod caller;
 #[cfg(feature = "live")]
 pub mod doctor;
 pub mod findings;
+pub mod gate;
 pub mod history;
 pub mod replay;
 pub mod source;
@@ -40,6 +41,7 @@ enum Command {
     Findings(findings::Args),
     History(history::Args),
     Verify(verify::Args),
+    Gate(gate::Args),
     #[cfg(feature = "live")]
     Doctor(doctor::Args),
 }
@@ -72,6 +74,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Gate(args) => gate::run(&args),
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(args).await,
     }

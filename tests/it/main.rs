@@ -16,6 +16,7 @@ mod deployment;
 mod doctor;
 mod e2e;
 mod events;
+mod gate;
 mod hostile;
 #[path = "../../src/output/hostile.rs"]
 mod hostile_texts;
