@@ -28,6 +28,7 @@ impl Check {
     /// What the check says of `document`: what it read, or what is wrong.
     fn says(&self, document: &str) -> Result<String, String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/outputs");
+        // Its Python has botocore and jsonschema, which moto needs itself, held to known versions.
         let mut child = Command::new(fetch::moto())
             .arg(folder.join(self.script))
             .args(&self.arguments)
