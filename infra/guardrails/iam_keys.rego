@@ -36,6 +36,7 @@ deny contains message if {
 is_plan if {
 	startswith(input.format_version, "1.")
 	is_object(input.configuration)
+	is_object(input.planned_values)
 }
 
 # Whoever rotates by create_before_destroy says so with `--data`.

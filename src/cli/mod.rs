@@ -11,6 +11,7 @@ pub mod doctor;
 #[cfg(feature = "live")]
 pub mod exempt;
 pub mod findings;
+pub mod gate;
 pub mod history;
 #[cfg(feature = "live")]
 mod interrupt;
@@ -57,6 +58,7 @@ enum Command {
     Findings(findings::Args),
     History(history::Args),
     Verify(verify::Args),
+    Gate(gate::Args),
     #[cfg(feature = "live")]
     Rotate(rotate::Args),
     #[cfg(feature = "live")]
@@ -101,6 +103,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Gate(args) => gate::run(&args),
         #[cfg(feature = "live")]
         Command::Rotate(args) => Box::pin(rotate::run(args)).await,
         #[cfg(feature = "live")]

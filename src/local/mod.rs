@@ -1,4 +1,5 @@
-//! What runs on one machine with nothing deployed: the embedded store, the ledger of replayed records, the terminal.
+//! What runs on one machine with nothing deployed: the embedded store, the ledger of replayed records, the terminal, the
+//! rule on Terraform plans.
 
 pub mod ledger;
 #[cfg(feature = "cli")]
@@ -17,3 +18,5 @@ pub mod scan_log;
 pub mod sqlite;
 #[cfg(feature = "cli")]
 pub mod terminal;
+#[cfg(feature = "cli")]
+pub mod terraform_plan;

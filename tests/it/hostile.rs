@@ -1,7 +1,8 @@
 //! Hostile text in every field of an event, and what of it leaves the process: of the command line by the real binary, of
-//! the sinks by what they send to the servers.
+//! the sinks by what they send to the servers, of the documents for other programs as they are made.
 
 mod command_line;
+mod documents;
 mod sinks;
 
 use std::collections::BTreeSet;
@@ -115,6 +116,7 @@ async fn hostile_text_is_let_through_by_no_output() {
     let harmless_sent = sinks.sent(HARMLESS, 0).await;
     for hostile in HOSTILE_TEXTS.iter() {
         command_line::check(&mut outputs, &hostile.text, &harmless);
+        documents::check(&mut outputs, &hostile.text);
         sinks::check(
             &mut outputs,
             &sinks.sent(&hostile.text, 0).await,

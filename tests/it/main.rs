@@ -16,10 +16,12 @@ mod deployment;
 mod doctor;
 mod e2e;
 mod events;
+mod gate;
 mod hostile;
 #[path = "../../src/output/hostile.rs"]
 mod hostile_texts;
 mod interleaving;
+mod outputs;
 mod reference;
 mod releases;
 mod replay_input;

@@ -15,7 +15,8 @@ use secondkey::output::escape::{
     LONGEST_TEXT, Place, for_chat, for_csv, for_html, for_json, for_plain_text, for_subject,
     for_terminal,
 };
-use secondkey::output::json_v1;
+use secondkey::output::standing::Standing;
+use secondkey::output::{asff, csv, json_v1, ocsf, sarif};
 use secondkey_fuzz::alert::{AnyAlert, FORGED, Told};
 use serde_json::{Value, json};
 
@@ -40,6 +41,7 @@ fuzz_target!(|any: AnyAlert| {
     check_chat(&alert, &last_uses);
     check_json(&alert, &last_uses);
     check_commands(&alert, &last_uses);
+    check_documents(Standing { alert, last_uses });
 });
 
 fn check_shown(shown: &str) {
@@ -240,5 +242,20 @@ fn check_commands(alert: &Alert, last_uses: &LastUses) {
             "{}",
             command.line
         );
+    }
+}
+
+fn check_documents(standing: Standing) {
+    let standings = [standing];
+    let rows = csv::document(&standings).unwrap();
+    check_hidden_in_document(&rows);
+    assert_eq!(rows.lines().count(), 2, "{rows}");
+    for document in [
+        asff::document(&standings, "us-east-1").unwrap(),
+        ocsf::document(&standings).unwrap(),
+        sarif::document(&standings).unwrap(),
+    ] {
+        check_hidden_in_document(&document);
+        serde_json::from_str::<Value>(&document).unwrap();
     }
 }

@@ -69,6 +69,9 @@ impl Said {
             &["history", USER, "--db", "db", "--format", "jsonl"],
         );
         run("verify", 0, &["verify", "--db", "db"]);
+        fs::write(at.join("plan.json"), plan(text)).unwrap();
+        run("gate", 10, &["gate", "plan.json"]);
+        run("gate json", 10, &["gate", "plan.json", "--format", "json"]);
         let known = i32::from(text.contains('\0'));
         run(
             "history of a name",
@@ -94,6 +97,7 @@ impl Said {
             1,
             &["findings", "--db", &missing],
         );
+        run("error: no such plan", 1, &["gate", "--", &missing]);
         fs::write(at.join(format!("text{name}")), "no database").unwrap();
         run(
             "error: no database",
@@ -156,6 +160,22 @@ fn write_logs(at: &Path, text: &str) -> String {
     name
 }
 
+/// A Terraform plan that leaves a user with two keys, with `text` as the user's name and in the keys' addresses.
+fn plan(text: &str) -> String {
+    let keys: Vec<Value> = ["one", "two"]
+        .map(|name| {
+            json!({
+                "address": format!("aws_iam_access_key.{name}[\"{}\"]", cut(text)), "mode": "managed",
+                "type": "aws_iam_access_key", "name": name,
+                "change": {"actions": ["create"], "before": null, "after": {"user": format!("x{}", cut(text))},
+                    "after_unknown": {}},
+            })
+        })
+        .to_vec();
+    let plan = json!({"format_version": "1.2", "planned_values": {}, "configuration": {}, "resource_changes": keys});
+    plan.to_string()
+}
+
 /// Checks what the commands say of `text` beside what they say of harmless text.
 pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
     let said = Said::of(text);
@@ -168,7 +188,7 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
                 check_table(stdout, harmless_out);
                 outputs.check_lines(&errors, stderr, harmless_err);
             }
-            "history" => outputs.check_lines(name, stdout, harmless_out),
+            "history" | "gate" => outputs.check_lines(name, stdout, harmless_out),
             "history of a name" if !text.contains('\0') => {
                 outputs.check_lines(name, stdout, harmless_out);
             }

@@ -12,27 +12,28 @@ const EMULATOR: (&str, &str) = ("aws-sam-cli", "1.170.0");
 /// The server for the other services.
 const MOTO: (&str, &str) = ("moto[server]", "5.2.5");
 
+/// The published schema of OCSF, as this Python package ships it, and what makes a JSON schema of it.
+const OCSF_SCHEMA: (&str, &str) = ("ocsf-json-schema", "1.2.0");
+/// The published schema of SARIF, as this npm package ships it.
+const SARIF_SCHEMA: (&str, &str) = ("@microsoft/jest-sarif", "1.0.0-beta.0");
+
 /// The folder of DynamoDB Local, with the jar and its libraries.
 pub fn dynamodb() -> PathBuf {
     let (name, version) = DYNAMODB;
-    let package = kept(&format!("dynamodb-local-{version}"), |into| {
-        let package = format!("{name}@{version}");
-        run(
-            into,
-            "npm",
-            ["pack", "--silent", &package],
-            "Node.js with npm",
-        );
-        let archive = only_file(into, "tgz");
-        run(
-            into,
-            "tar",
-            [OsStr::new("-xzf"), archive.as_os_str()],
-            "tar",
-        );
-        fs::remove_file(archive).expect("the archive was just written");
-    });
-    package.join("package/emulator")
+    npm_package(&format!("dynamodb-local-{version}"), name, version).join("package/emulator")
+}
+
+/// The JSON schema of SARIF 2.1.0.
+pub fn sarif_schema() -> PathBuf {
+    let (name, version) = SARIF_SCHEMA;
+    npm_package(&format!("sarif-schema-{version}"), name, version)
+        .join("package/lib/schemas/sarif-2.1.0-rtm.5.json")
+}
+
+/// The folder of the Python package with the schema of OCSF.
+pub fn ocsf_schema() -> PathBuf {
+    let (name, version) = OCSF_SCHEMA;
+    wheel(&format!("ocsf-schema-{version}"), name, version, |_| ())
 }
 
 /// The emulator's program.
@@ -42,36 +43,14 @@ pub fn emulator() -> PathBuf {
         "aarch64" => "arm64",
         other => other,
     };
-    let wheel = kept(&format!("lambda-emulator-{version}"), |into| {
-        let package = format!("{name}=={version}");
-        let pip = [
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            ".",
-            &package,
-        ];
-        run(into, "python3", pip, "Python 3 with pip");
-        let archive = only_file(into, "whl");
-        run(
-            into,
-            "python3",
-            [
-                OsStr::new("-m"),
-                OsStr::new("zipfile"),
-                OsStr::new("-e"),
-                archive.as_os_str(),
-                OsStr::new("."),
-            ],
-            "Python 3",
-        );
-        let program = format!("samcli/local/rapid/aws-lambda-rie-{machine}");
-        run(into, "chmod", ["+x", &program], "chmod");
-    });
-    wheel.join(format!("samcli/local/rapid/aws-lambda-rie-{machine}"))
+    let program = format!("samcli/local/rapid/aws-lambda-rie-{machine}");
+    let wheel = wheel(
+        &format!("lambda-emulator-{version}"),
+        name,
+        version,
+        |into| run(into, "chmod", ["+x", &program], "chmod"),
+    );
+    wheel.join(program)
 }
 
 /// The program of the moto server.
@@ -125,6 +104,59 @@ pub fn sam_python() -> PathBuf {
 /// The folder under the target directory where the stack is kept and writes its logs.
 pub fn stack_folder() -> PathBuf {
     super::build::target_folder().join("test-stack")
+}
+
+/// The folder `folder` with what the npm package `name` holds.
+fn npm_package(folder: &str, name: &str, version: &str) -> PathBuf {
+    kept(folder, |into| {
+        let package = format!("{name}@{version}");
+        run(
+            into,
+            "npm",
+            ["pack", "--silent", &package],
+            "Node.js with npm",
+        );
+        let archive = only_file(into, "tgz");
+        run(
+            into,
+            "tar",
+            [OsStr::new("-xzf"), archive.as_os_str()],
+            "tar",
+        );
+        fs::remove_file(archive).expect("the archive was just written");
+    })
+}
+
+/// The folder `folder` with what the wheel `name` holds, made ready by `finish`.
+fn wheel(folder: &str, name: &str, version: &str, finish: impl FnOnce(&Path)) -> PathBuf {
+    kept(folder, |into| {
+        let package = format!("{name}=={version}");
+        let pip = [
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            ".",
+            &package,
+        ];
+        run(into, "python3", pip, "Python 3 with pip");
+        let archive = only_file(into, "whl");
+        run(
+            into,
+            "python3",
+            [
+                OsStr::new("-m"),
+                OsStr::new("zipfile"),
+                OsStr::new("-e"),
+                archive.as_os_str(),
+                OsStr::new("."),
+            ],
+            "Python 3",
+        );
+        finish(into);
+    })
 }
 
 /// The folder `name` of the stack, filled by `fill` if it is not there. One that was filled half-way is not taken for
