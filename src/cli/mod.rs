@@ -6,6 +6,7 @@ mod again;
 pub mod caller;
 #[cfg(feature = "live")]
 pub mod check;
+pub mod completions;
 #[cfg(feature = "live")]
 pub mod doctor;
 #[cfg(feature = "live")]
@@ -15,6 +16,7 @@ pub mod gate;
 pub mod history;
 #[cfg(feature = "live")]
 mod interrupt;
+pub mod man;
 pub mod policy;
 pub mod replay;
 #[cfg(feature = "live")]
@@ -41,7 +43,17 @@ pub const LONGEST: usize = 300;
     name = "secondkey",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 no finding, 10 at least one finding, 1 failure, 2 wrong usage."
+    after_help = "Examples, from a forgotten rotation to its end:
+  secondkey scan                           who has two active keys, with nothing deployed
+  secondkey check alice                    one user in full: which key, whose, why
+  secondkey rotate finish alice            deactivate the key to retire; a dry run until --apply
+  secondkey rotate undo alice              activate it again, if something fails without it
+  secondkey rotate cleanup alice           days later, delete it for good
+  secondkey report --html report.html      what an auditor wants to see
+
+`secondkey COMMAND --help` has examples of each.
+
+Exit codes: 0 no finding, 10 at least one finding, 1 failure, 2 wrong usage, 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -54,17 +66,19 @@ enum Command {
     Scan(Box<scan::Args>),
     #[cfg(feature = "live")]
     Check(check::Args),
-    Replay(replay::Args),
-    Findings(findings::Args),
-    History(history::Args),
-    Verify(verify::Args),
-    Gate(gate::Args),
     #[cfg(feature = "live")]
     Rotate(rotate::Args),
     #[cfg(feature = "live")]
     Exempt(exempt::Args),
+    Findings(findings::Args),
+    History(history::Args),
+    Verify(verify::Args),
+    Gate(gate::Args),
+    Replay(replay::Args),
     #[cfg(feature = "live")]
     Doctor(doctor::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a command ended.
@@ -110,5 +124,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Exempt(args) => exempt::run(args).await,
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

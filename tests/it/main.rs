@@ -21,6 +21,7 @@ mod hostile;
 #[path = "../../src/output/hostile.rs"]
 mod hostile_texts;
 mod interleaving;
+mod manners;
 mod outputs;
 mod reference;
 mod releases;

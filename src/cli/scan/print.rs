@@ -30,11 +30,12 @@ pub(super) enum ScanFormat {
     Jsonl,
     /// Comma-separated values with a header
     Csv,
-    /// AWS Security Finding Format, as `aws securityhub batch-import-findings` takes it
+    /// AWS Security Finding Format, as `aws securityhub batch-import-findings` takes it: 100 findings of the calling account a
+    /// call
     Asff,
-    /// Open Cybersecurity Schema Framework, Detection Finding
+    /// Open Cybersecurity Schema Framework 1.6, Detection Finding
     Ocsf,
-    /// Static Analysis Results Interchange Format 2.1.0
+    /// Static Analysis Results Interchange Format 2.1.0, with what is open
     Sarif,
 }
 
@@ -79,7 +80,13 @@ pub(super) fn write(
             writeln!(out, "{}", asff::document(standings, results.region)?)?;
         }
         ScanFormat::Ocsf => writeln!(out, "{}", ocsf::document(standings)?)?,
-        ScanFormat::Sarif => writeln!(out, "{}", sarif::document(standings)?)?,
+        ScanFormat::Sarif => {
+            // Code scanning closes what a later log does not name, and shows as open whatever one names.
+            let is_open =
+                |standing: &&Standing| standing.alert.finding.status != FindingStatus::Closed;
+            let open: Vec<Standing> = standings.iter().filter(is_open).cloned().collect();
+            writeln!(out, "{}", sarif::document(&open)?)?;
+        }
     }
     Ok(())
 }

@@ -1,0 +1,131 @@
+//! How the command line meets people: help that teaches, suggestions, completions, manual pages.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::doctor::world::Said;
+
+fn secondkey(at: &Path, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
+    Said::of(
+        &command
+            .args(arguments)
+            .current_dir(at)
+            .output()
+            .expect("the command line starts"),
+    )
+}
+
+/// The words of every command, from the names of their manual pages.
+fn commands(at: &Path) -> Vec<Vec<String>> {
+    assert_eq!(secondkey(at, &["man", "pages"]).code, 0);
+    let files = std::fs::read_dir(at.join("pages")).expect("they are written");
+    let mut commands: Vec<Vec<String>> = files
+        .map(|file| {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let words = name.strip_suffix(".1").expect("it is a page of section 1");
+            words.split('-').skip(1).map(str::to_owned).collect()
+        })
+        .collect();
+    commands.sort();
+    commands
+}
+
+#[test]
+fn every_command_has_a_manual_page_and_help_with_examples_and_exit_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands = commands(folder.path());
+    for known in [
+        "scan",
+        "check",
+        "rotate finish",
+        "exempt add",
+        "gate",
+        "doctor",
+    ] {
+        assert!(
+            commands.iter().any(|words| words.join(" ") == known),
+            "{known}: {commands:?}"
+        );
+    }
+    for words in commands {
+        let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let said = secondkey(folder.path(), &arguments);
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{words:?}");
+        assert!(
+            said.stdout.contains("Examples"),
+            "{words:?}:\n{}",
+            said.stdout
+        );
+        assert!(
+            said.stdout.contains("Exit codes:"),
+            "{words:?}:\n{}",
+            said.stdout
+        );
+        let page = format!(
+            "pages/{}.1",
+            [&["secondkey".to_owned()], &words[..]].concat().join("-")
+        );
+        let page = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+}
+
+#[test]
+fn a_mistyped_command_option_or_value_is_answered_by_the_one_that_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (&["scna"][..], "similar subcommand exists: 'scan'"),
+        (
+            &["rotate", "finsh", "alice"],
+            "similar subcommand exists: 'finish'",
+        ),
+        (&["findings", "--opne"], "similar argument exists: '--open'"),
+        (
+            &["scan", "--format", "jsno"],
+            "similar value exists: 'json'",
+        ),
+        (
+            &["scan", "--fail-on", "hgih"],
+            "similar value exists: 'high'",
+        ),
+    ] {
+        let said = secondkey(folder.path(), arguments);
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{arguments:?}");
+        assert!(said.stderr.contains(expected), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn each_shell_gets_completions_that_know_the_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = secondkey(folder.path(), &["completions", shell]);
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{shell}");
+        for word in ["scan", "rotate", "fail-on"] {
+            assert!(said.stdout.contains(word), "{shell}: {word}");
+        }
+    }
+    // What bash makes of it, for it is what runs the tests too.
+    let script = secondkey(folder.path(), &["completions", "bash"]).stdout;
+    std::fs::write(folder.path().join("completions"), script).unwrap();
+    let completed = Command::new("bash")
+        .current_dir(folder.path())
+        .args(["-c", "source ./completions; COMP_WORDS=(secondkey rotate fi); COMP_CWORD=2; _secondkey secondkey fi rotate; \
+            echo ${COMPREPLY[@]}"])
+        .output()
+        .expect("there is a bash");
+    assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "finish");
+}
+
+#[test]
+fn off_a_terminal_nothing_is_coloured() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["scna"], &["findings", "--db", "missing"]] {
+        let said = secondkey(folder.path(), arguments);
+        assert!(
+            !said.stdout.contains('\u{1b}') && !said.stderr.contains('\u{1b}'),
+            "{arguments:?}"
+        );
+    }
+}
