@@ -25,6 +25,7 @@ mod releases;
 mod replay_input;
 mod replay_oracle;
 mod roles;
+mod rotate;
 mod stack;
 mod store_contract;
 mod table;
