@@ -115,22 +115,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         .map_err(|failure| undone(&work, &failure))?;
     let deleted_at = change.at;
     let recorded = writer.record(vec![change]).await;
-    let mut lines = vec![format!(
-        "Deleted {} at {}.",
-        show::id(key),
-        readable(deleted_at)
-    )];
-    lines.extend(recorded.lines.iter().cloned());
-    lines.extend(close_windows(&work, &writer).await);
-    let mut out = anstream::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(if recorded.is_whole {
-        Exit::NoFinding
-    } else {
-        Exit::Failure
-    })
+    let closed = close_windows(&work, &writer).await;
+    recorded.tell(
+        &format!("Deleted {} at {}.", show::id(key), readable(deleted_at)),
+        &closed,
+    )
 }
 
 /// Since when `key` is inactive, by the audit trail and by CloudTrail's event history.

@@ -112,22 +112,18 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         .map_err(|failure| undone(&work, &failure))?;
     let at = change.at;
     let recorded = writer.record(vec![change]).await;
-    let mut lines = vec![format!("Deactivated {id} at {}.", readable(at))];
-    lines.extend(recorded.lines.iter().cloned());
-    lines.push(format!(
-        "To take it back:\n  {}\nTo delete it, once it was inactive for long enough:\n  {}",
-        work.command("undo", &["--key", &id, "--apply"]),
-        work.command("cleanup", &["--key", &id, "--apply"])
-    ));
-    let mut out = anstream::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(if recorded.is_whole {
-        Exit::NoFinding
-    } else {
-        Exit::Failure
-    })
+    recorded.tell(
+        &format!(
+            "Deactivated {} at {}.",
+            show::id(retirement.key),
+            readable(at)
+        ),
+        &[format!(
+            "To take it back:\n  {}\nTo delete it, once it was inactive for long enough:\n  {}",
+            work.command("undo", &["--key", &id, "--apply"]),
+            work.command("cleanup", &["--key", &id, "--apply"])
+        )],
+    )
 }
 
 /// What whoever deactivates `id` should know first.

@@ -183,11 +183,7 @@ impl Start<'_> {
             self.work.command("finish", &["--apply"])
         ));
         say(&lines);
-        if recorded.is_whole {
-            Exit::NoFinding
-        } else {
-            Exit::Failure
-        }
+        recorded.exit()
     }
 
     /// No key was made, as far as anybody knows.

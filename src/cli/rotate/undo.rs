@@ -64,16 +64,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         .map_err(|failure| undone(&work, &failure))?;
     let at = change.at;
     let recorded = writer.record(vec![change]).await;
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "Activated {} at {}.", show::id(key), readable(at))?;
-    for line in &recorded.lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(if recorded.is_whole {
-        Exit::NoFinding
-    } else {
-        Exit::Failure
-    })
+    recorded.tell(
+        &format!("Activated {} at {}.", show::id(key), readable(at)),
+        &[],
+    )
 }
 
 /// The inactive key that is meant for `step`: the one with the id `chosen`, or the only one.

@@ -1,6 +1,7 @@
 //! The calls that change something, and the audit trail with who made them.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use aws_config::retry::RetryConfig;
@@ -8,6 +9,7 @@ use aws_sdk_iam::types::StatusType;
 use chrono::{SubsecRound, Utc};
 
 use crate::aws::errors::service_error;
+use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::interrupt::interrupted;
 use crate::cli::rotate::refusal::Refusal;
@@ -253,6 +255,33 @@ impl<'a> Writer<'a> {
                 ..self.work.caller.actor()
             },
             region: None,
+        }
+    }
+}
+
+impl Recorded {
+    /// Says what was `done`, what came of writing it down, and what comes `next`.
+    pub(super) fn tell(&self, done: &str, next: &[String]) -> anyhow::Result<Exit> {
+        if !self.is_whole {
+            // Also where nobody reads stdout any more.
+            for line in &self.lines {
+                let _ = writeln!(anstream::stderr(), "secondkey: {line}");
+            }
+        }
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{done}")?;
+        for line in self.lines.iter().filter(|_| self.is_whole).chain(next) {
+            writeln!(out, "{line}")?;
+        }
+        Ok(self.exit())
+    }
+
+    /// How the step ended.
+    pub(super) fn exit(&self) -> Exit {
+        if self.is_whole {
+            Exit::NoFinding
+        } else {
+            Exit::Failure
         }
     }
 }

@@ -220,3 +220,20 @@ async fn where_that_fails_too_it_is_said_what_is_left() {
     assert_eq!(world.store().exemptions(ACCOUNT).await.unwrap(), []);
     assert!(said.stderr.contains("[MEDIUM]"), "{}", said.stderr);
 }
+
+#[tokio::test]
+async fn a_key_that_nobody_reads_is_deleted_again() {
+    let (world, keys) = World::with_keys(1).await;
+    let db = world.db();
+    let arguments = ["rotate", "start", &world.user, "--show-once", "--apply"];
+    let arguments = [&arguments[..], &["--db", db.to_str().unwrap()]].concat();
+    let mut process = world.command(&arguments).await.spawn().unwrap();
+    drop(process.stdout.take());
+    let output = tokio::task::spawn_blocking(move || process.wait_with_output().unwrap());
+    let output = output.await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the key could not be printed"), "{stderr}");
+    assert!(stderr.contains("was deleted again"), "{stderr}");
+    assert_eq!(world.keys().await.into_keys().collect::<Vec<_>>(), keys);
+}

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use secondkey::aws::event_history::{self, changes_of_key};
+use secondkey::detect::listing::KeyStatus::{Active, Inactive};
 use serde_json::{Value, json};
 
 use super::front::{serve, write};
+use crate::stack::clients::config;
 use crate::stack::wiring::ACCOUNT;
 
 /// The event history. It lives as long as the test process.
@@ -109,4 +112,46 @@ impl State {
         }
         (200, answer)
     }
+}
+
+#[tokio::test]
+async fn the_history_of_a_key_is_read_to_its_end_the_newest_first() {
+    let history = History::start();
+    let config = config(&history.url).await;
+    // Wherever the command works, IAM's events are in one region.
+    let elsewhere = aws_config::Region::new("eu-central-1");
+    let config = config.to_builder().region(elsewhere).build();
+    let at = |minute: i64| Utc::now() - TimeDelta::minutes(minute);
+    for (key, status, minute) in [
+        ("AKIA1", "Inactive", 30),
+        ("AKIA1", "Active", 20),
+        ("AKIA2", "Active", 15),
+        ("AKIA1", "Inactive", 10),
+    ] {
+        history.add("alice", key, status, at(minute));
+    }
+    history.throttle(3);
+    let event_history::History::Told(changes) =
+        changes_of_key(&config, ACCOUNT, "AKIA1").await.unwrap()
+    else {
+        panic!("nobody refused");
+    };
+    let told: Vec<_> = changes
+        .iter()
+        .filter_map(|change| change.key_status())
+        .collect();
+    assert_eq!(
+        told,
+        [("AKIA1", Inactive), ("AKIA1", Active), ("AKIA1", Inactive)]
+    );
+    assert_eq!(changes[0].actor.name.as_deref(), Some("dana"));
+    history.deny();
+    let refused = changes_of_key(&config, ACCOUNT, "AKIA1").await.unwrap();
+    let event_history::History::Refused(why) = refused else {
+        panic!("it is refused");
+    };
+    assert!(
+        why.starts_with("cloudtrail:LookupEvents failed: access denied"),
+        "{why}"
+    );
 }
