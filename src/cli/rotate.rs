@@ -5,6 +5,7 @@ mod confirm;
 mod credentials_file;
 mod finish;
 mod place;
+mod refusal;
 mod secret;
 mod show;
 mod start;
@@ -17,6 +18,7 @@ mod writing;
 use clap::Subcommand;
 
 use crate::cli::Exit;
+use crate::cli::rotate::refusal::Refusal;
 use crate::cli::source::{Connection, Which};
 
 /// Rotate the access key of an IAM user, step by step, without downtime
@@ -65,11 +67,16 @@ struct Common {
 
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
-    match args.step {
+    let done = match args.step {
         Step::Start(args) => start::run(args).await,
         Step::Status(args) => status::run(args).await,
         Step::Finish(args) => finish::run(args).await,
         Step::Undo(args) => undo::run(args).await,
         Step::Cleanup(args) => cleanup::run(args).await,
-    }
+    };
+    done.or_else(|error| {
+        let refusal = error.downcast::<Refusal>()?;
+        refusal.say();
+        Ok(Exit::Failure)
+    })
 }

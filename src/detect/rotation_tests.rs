@@ -285,8 +285,8 @@ fn the_trail_and_the_events_say_the_same_of_a_key() {
     let mut entries = vec![];
     for change in &changes {
         let (next, entry) = note(&record, change, at(9));
-        entries.push(entry);
         record = next;
+        entries.push(entry);
     }
     for (key, expected) in [("K1", Some(at(3))), ("K2", None), ("K3", None)] {
         let words = words_of_trail(&entries, key);

@@ -28,6 +28,7 @@ mod releases;
 mod replay_input;
 mod replay_oracle;
 mod roles;
+mod rotate;
 mod scan;
 mod stack;
 mod store_contract;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{anyhow, ensure};
+use anyhow::ensure;
 use chrono::TimeDelta;
 use futures::future::try_join;
 
@@ -10,9 +10,10 @@ use crate::aws::event_history::{History, changes_of_key};
 use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::doctor::check::shell_word;
+use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::undo::inactive;
 use crate::cli::rotate::work::Work;
-use crate::cli::rotate::writing::Writer;
+use crate::cli::rotate::writing::{Writer, undone};
 use crate::cli::rotate::{Common, confirm, show, window};
 use crate::cli::source::Store;
 use crate::detect::Timestamp;
@@ -108,30 +109,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         "the key or its last use changed in the meantime, so nothing was done; look again"
     );
     let writer = Writer::ready(&work, "cleanup").await?;
-    let change = writer.delete(&id).await.map_err(|failure| {
-        anyhow!(
-            "{failure}; see what came of it: {}",
-            work.command("status", &[])
-        )
-    })?;
+    let change = writer
+        .delete(&id)
+        .await
+        .map_err(|failure| undone(&work, &failure))?;
     let deleted_at = change.at;
     let recorded = writer.record(vec![change]).await;
-    let mut lines = vec![format!(
-        "Deleted {} at {}.",
-        show::id(key),
-        readable(deleted_at)
-    )];
-    lines.extend(recorded.lines.iter().cloned());
-    lines.extend(close_windows(&work, &writer).await);
-    let mut out = anstream::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(if recorded.is_whole {
-        Exit::NoFinding
-    } else {
-        Exit::Failure
-    })
+    let closed = close_windows(&work, &writer).await;
+    recorded.tell(
+        &format!("Deleted {} at {}.", show::id(key), readable(deleted_at)),
+        &closed,
+    )
 }
 
 /// Since when `key` is inactive, by the audit trail and by CloudTrail's event history.
@@ -179,36 +167,38 @@ async fn trail(work: &Work<'_>, store: Option<&Store>, key: &str) -> Result<Vec<
     Ok(words_of_trail(&entries, key))
 }
 
-fn refusal(work: &Work<'_>, key: &RotationKey, kept: Kept) -> anyhow::Error {
+fn refusal(work: &Work<'_>, key: &RotationKey, kept: Kept) -> Refusal {
     let id = show::id(key);
     match kept {
-        Kept::Active => anyhow!(
-            "key `{id}` is active; first: {}",
-            work.command("finish", &[])
-        ),
-        Kept::SinceUnknown => anyhow!(
+        Kept::Active => Refusal::new(format!("key `{id}` is active"))
+            .way("To deactivate it", work.command("finish", &["--key", &key.key.id])),
+        Kept::SinceUnknown => Refusal::new(format!(
             "nothing tells since when key `{id}` is inactive, neither the audit trail nor CloudTrail's event history, so it \
-             is not deleted. Deactivate it once more, which CloudTrail writes down within minutes, and come back after the \
-             soak time: aws iam update-access-key --user-name={} --access-key-id={} --status Inactive",
-            shell_word(&work.name),
-            shell_word(&key.key.id)
+             is not deleted"
+        ))
+        .way(
+            "To deactivate it once more, which CloudTrail writes down within minutes; then come back after the soak time",
+            format!(
+                "aws iam update-access-key --user-name={} --access-key-id={} --status Inactive",
+                shell_word(&work.name),
+                shell_word(&key.key.id)
+            ),
         ),
-        Kept::Soaking { since, until } => anyhow!(
+        Kept::Soaking { since, until } => Refusal::new(format!(
             "key `{id}` is inactive since {} only; come back in {}, after {}, or give another --soak-hours",
             show::moment(since, work.now),
             duration(until - work.now),
             readable(until)
-        ),
-        Kept::UseUnknown => anyhow!(
+        )),
+        Kept::UseUnknown => Refusal::new(format!(
             "the last use of key `{id}` is not known, so it is not deleted; allow iam:GetAccessKeyLastUsed"
-        ),
-        Kept::UsedSince { since, at } => anyhow!(
-            "key `{id}` was used at {}, after it is said to have become inactive at {}; something is wrong, so it is not \
-             deleted. Find out who used it: {}",
-            readable(at),
+        )),
+        Kept::UsedSince { since, .. } => Refusal::new(format!(
+            "key `{id}` was used after it is said to have become inactive at {}: {}. Something is wrong, so it is not \
+             deleted; find out who used it",
             readable(since),
             show::last_used(key, work.now)
-        ),
+        )),
     }
 }
 

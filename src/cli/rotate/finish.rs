@@ -2,14 +2,16 @@
 
 use std::io::Write;
 
-use anyhow::{anyhow, ensure};
+use anyhow::ensure;
 use chrono::TimeDelta;
 
 use crate::cli::Exit;
+use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::work::Work;
-use crate::cli::rotate::writing::Writer;
+use crate::cli::rotate::writing::{Writer, undone};
 use crate::cli::rotate::{Common, confirm, show, window};
 use crate::detect::listing::KeyStatus;
+use crate::detect::retire::LastUsed;
 use crate::detect::rotation::{
     NoRetirement, Progress, RotationKey, Stage, key_to_deactivate, stage,
 };
@@ -107,30 +109,21 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let change = writer
         .set_status(&id, KeyStatus::Inactive)
         .await
-        .map_err(|failure| {
-            anyhow!(
-                "{failure}; see what came of it: {}",
-                work.command("status", &[])
-            )
-        })?;
+        .map_err(|failure| undone(&work, &failure))?;
     let at = change.at;
     let recorded = writer.record(vec![change]).await;
-    let mut lines = vec![format!("Deactivated {id} at {}.", readable(at))];
-    lines.extend(recorded.lines.iter().cloned());
-    lines.push(format!(
-        "To take it back:\n  {}\nTo delete it, once it was inactive for long enough:\n  {}",
-        work.command("undo", &["--key", &id, "--apply"]),
-        work.command("cleanup", &["--key", &id, "--apply"])
-    ));
-    let mut out = anstream::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(if recorded.is_whole {
-        Exit::NoFinding
-    } else {
-        Exit::Failure
-    })
+    recorded.tell(
+        &format!(
+            "Deactivated {} at {}.",
+            show::id(retirement.key),
+            readable(at)
+        ),
+        &[format!(
+            "To take it back:\n  {}\nTo delete it, once it was inactive for long enough:\n  {}",
+            work.command("undo", &["--key", &id, "--apply"]),
+            work.command("cleanup", &["--key", &id, "--apply"])
+        )],
+    )
 }
 
 /// What whoever deactivates `id` should know first.
@@ -167,48 +160,46 @@ async fn still_two_active(work: &mut Work<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refusal(work: &Work<'_>, why: &NoRetirement<'_>) -> anyhow::Error {
+fn refusal(work: &Work<'_>, why: &NoRetirement<'_>) -> Refusal {
     let name = work.shown_name();
     let choose = |id: &str| work.command("finish", &["--key", id, "--apply"]);
+    let look = || work.command("status", &[]);
     match why {
-        NoRetirement::NotTwoActive => anyhow!(
-            "user `{name}` has no two active keys, and the only one is never deactivated; see: {}",
-            work.command("status", &[])
+        NoRetirement::NotTwoActive => Refusal::new(format!(
+            "user `{name}` has no two active keys, and the only one is never deactivated"
+        ))
+        .way("To see them", look()),
+        NoRetirement::NoSuchKey => Refusal::new(format!(
+            "user `{name}` has no key of that id; choose one of those shown"
+        )),
+        NoRetirement::NotActive => Refusal::new("that key is inactive already").way(
+            "To delete it, once it was inactive for long enough",
+            work.command("cleanup", &[]),
         ),
-        NoRetirement::NoSuchKey => {
-            anyhow!("user `{name}` has no key of that id; choose one of those shown")
-        }
-        NoRetirement::NotActive => anyhow!(
-            "that key is inactive already; once it was for long enough, delete it: {}",
-            work.command("cleanup", &[])
-        ),
-        NoRetirement::NotSwitched { old, new } => anyhow!(
-            "the rotation is not through: the old key `{}` is in use, and the new key `{}` {}; have its users switch, and \
-             try again. To give the rotation up: {} - To lock out whoever uses the old key: {}",
+        NoRetirement::NotSwitched { old, new } => Refusal::new(format!(
+            "the rotation is not through: the old key `{}` is in use, and the new key `{}` {}. Have its users switch, and \
+             try again",
             old.key.id,
             new.key.id,
-            if matches!(new.last_used, Some(crate::detect::retire::LastUsed::Never)) {
+            if new.last_used == Some(LastUsed::Never) {
                 "was never used"
             } else {
                 "was used longer ago"
-            },
-            choose(&new.key.id),
-            choose(&old.key.id)
-        ),
-        NoRetirement::StillInUse(key) => anyhow!(
-            "key `{}` would be the one to deactivate, but it was used less than an hour ago: {}. Find out who uses it. To \
-             deactivate it all the same: {}",
+            }
+        ))
+        .way("To give the rotation up", choose(&new.key.id))
+        .way("To lock out whoever uses the old key", choose(&old.key.id)),
+        NoRetirement::StillInUse(key) => Refusal::new(format!(
+            "key `{}` would be the one to deactivate, but it was used less than an hour ago: {}. Find out who uses it",
             key.key.id,
-            show::last_used(key, work.now),
-            choose(&key.key.id)
-        ),
-        NoRetirement::UseUnknown => anyhow!(
-            "the last use of a key is not known, so it could be the one in use; allow iam:GetAccessKeyLastUsed, or choose: {}",
-            choose("ID")
-        ),
-        NoRetirement::NothingTells => anyhow!(
-            "neither use nor age tells the keys apart; choose: {}",
-            choose("ID")
-        ),
+            show::last_used(key, work.now)
+        ))
+        .way("To deactivate it all the same", choose(&key.key.id)),
+        NoRetirement::UseUnknown => Refusal::new(
+            "the last use of a key is not known, so it could be the one in use; allow iam:GetAccessKeyLastUsed, or choose",
+        )
+        .way("To choose", choose("ID")),
+        NoRetirement::NothingTells => Refusal::new("neither use nor age tells the keys apart; choose")
+            .way("To choose", choose("ID")),
     }
 }

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use anyhow::bail;
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use tokio::time::sleep;
 
 use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::doctor::check::shell_word;
 use crate::cli::rotate::place::{Place, PlaceArgs};
+use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::secret::NewKey;
 use crate::cli::rotate::work::Work;
 use crate::cli::rotate::writing::{Recorded, Unmade, Writer};
@@ -34,7 +34,7 @@ use crate::output::time::{duration, readable};
 #[command(after_help = "Examples:
   secondkey rotate start alice --to-profile alice-new
   secondkey rotate start alice --to-profile alice --replace --apply
-  secondkey rotate start ci-deployer --to-secret prod/ci-deployer --window-hours 72 --table secondkey --apply
+  secondkey rotate start deployer --to-secret prod/deployer --window-hours 72 --table secondkey
   secondkey rotate start alice --show-once --apply | vault kv put -mount=secret alice -
 
 Exit codes: 0 done or shown, 1 refused or failure, 2 wrong usage.")]
@@ -76,45 +76,55 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let (key, created) = match writer.create().await {
         Ok(made) => made,
-        Err(unmade) => return start.not_made(unmade, &keys).await,
+        Err(unmade) => return Err(start.not_made(unmade, &keys).await.into()),
     };
     match place.hand_over(&key).await {
         Ok(where_it_is) => {
             let recorded = writer.record(vec![created]).await;
             Ok(start.done(&key, &where_it_is, &recorded))
         }
-        Err(error) => start.take_back(&key, created, &error).await,
+        Err(error) => Err(start.take_back(&key, created, &error).await.into()),
     }
 }
 
 /// An error unless the user has one active key and no other.
-fn refuse(work: &Work<'_>, keys: &[RotationKey]) -> anyhow::Result<()> {
+fn refuse(work: &Work<'_>, keys: &[RotationKey]) -> Result<(), Refusal> {
     let name = work.shown_name();
     let shown: Vec<String> = keys
         .iter()
         .map(|key| format!("{} {}", key.key.id, key.key.status.word().to_lowercase()))
         .collect();
+    let shown = shown.join(", ");
     match keys {
-        [] => bail!(
-            "user `{name}` has no access key, so there is none to rotate; a first one is made by: aws iam create-access-key \
-             --user-name={}",
-            shell_word(&work.name)
-        ),
+        [] => Err(Refusal::new(format!(
+            "user `{name}` has no access key, so there is none to rotate"
+        ))
+        .way(
+            "To make a first one",
+            format!(
+                "aws iam create-access-key --user-name={}",
+                shell_word(&work.name)
+            ),
+        )),
         [one] if one.key.status == KeyStatus::Active => Ok(()),
-        [_] => bail!(
-            "user `{name}` has no active key ({}), so nobody can be using one; activate it: {} - or delete it and make a \
-             new one",
-            shown.join(", "),
-            work.command("undo", &["--apply"])
-        ),
+        [_] => Err(Refusal::new(format!(
+            "user `{name}` has no active key ({shown}), so nobody can be using one"
+        ))
+        .way("To activate it", work.command("undo", &["--apply"]))
+        .way("To delete it", work.command("cleanup", &["--apply"]))),
         _ => {
+            let refusal = Refusal::new(format!(
+                "user `{name}` has two keys already ({shown}), and there is room for two only"
+            ));
             let is_both = keys.iter().all(|key| key.key.status == KeyStatus::Active);
-            let next = if is_both { "finish" } else { "cleanup" };
-            bail!(
-                "user `{name}` has two keys already ({}), and there is room for two only; first: {}",
-                shown.join(", "),
-                work.command(next, &[])
-            )
+            Err(if is_both {
+                refusal.way(
+                    "To deactivate the one that is not used",
+                    work.command("finish", &[]),
+                )
+            } else {
+                refusal.way("To delete an inactive one", work.command("cleanup", &[]))
+            })
         }
     }
 }
@@ -137,14 +147,13 @@ fn plan(
     options.push("--apply");
     writeln!(
         out,
-        "Would do, for user {} of account {}:\n  1. for {}, until {}, hide that two keys are active, if {} made the \
-         second (exemption {})\n  2. make a second access key\n  3. {}\nNothing was changed. To do it:\n  {}",
+        "Would do, for user {} of account {}:\n  1. for {}, until {}, hide that two keys are active, if {} made \
+         the second\n  2. make a second access key\n  3. {}\nNothing was changed. To do it:\n  {}",
         work.shown_name(),
         for_terminal(&work.caller.account, LONGEST),
         duration(window),
         readable(exemption.until),
         for_terminal(&work.caller.arn, LONGEST),
-        for_terminal(&exemption.id, LONGEST),
         place.plan(),
         work.command("start", &options)
     )?;
@@ -174,50 +183,44 @@ impl Start<'_> {
             self.work.command("finish", &["--apply"])
         ));
         say(&lines);
-        if recorded.is_whole {
-            Exit::NoFinding
-        } else {
-            Exit::Failure
-        }
+        recorded.exit()
     }
 
     /// No key was made, as far as anybody knows.
-    async fn not_made(&self, unmade: Unmade, before: &[RotationKey]) -> anyhow::Result<Exit> {
+    async fn not_made(&self, unmade: Unmade, before: &[RotationKey]) -> Refusal {
         let exemption = self.close_window().await;
         let failure = match unmade {
-            Unmade::No(failure) => bail!("no key was made: {failure}{exemption}"),
+            Unmade::No(failure) => {
+                return Refusal::new(format!("no key was made: {failure}{exemption}"));
+            }
             Unmade::Perhaps(failure) => failure,
         };
-        // The work was borrowed to be shown; a second look needs one of its own.
         let found = match Work::begin(self.work.common).await {
             Ok((_, keys)) => keys,
-            Err(error) => bail!(
-                "no key was made, as far as is known ({failure}), and whether one was cannot be looked up: {error}; later: {}{exemption}",
-                self.work.command("status", &[])
-            ),
+            Err(error) => {
+                return Refusal::new(format!(
+                    "IAM did not answer ({failure}), and whether a key was made cannot be looked up: {error:#}{exemption}"
+                ))
+                .way("To look later", self.work.command("status", &[]));
+            }
         };
         let is_new = |key: &&RotationKey| before.iter().all(|known| known.key.id != key.key.id);
         match found.iter().find(is_new) {
-            None => bail!("no key was made: {failure}{exemption}"),
+            None => Refusal::new(format!("no key was made: {failure}{exemption}")),
             // Somebody else may have made it at the same time, so it is not ours to delete.
-            Some(key) => bail!(
-                "IAM did not answer ({failure}), and key `{}` is new. Unless somebody else made it, nobody has its secret; \
-                 delete it: {}{exemption}",
-                key.key.id,
-                deletion(&self.work.name, &key.key.id)
-            ),
+            Some(key) => Refusal::new(format!(
+                "IAM did not answer ({failure}), and key `{}` is new: unless somebody else made it, nobody has its \
+                 secret{exemption}",
+                key.key.id
+            ))
+            .way("To delete it", deletion(&self.work.name, &key.key.id)),
         }
     }
 
     /// The secret could not be handed over, so nobody has it, and the key is of no use to anybody.
-    async fn take_back(
-        &self,
-        key: &NewKey,
-        created: KeyChange,
-        error: &anyhow::Error,
-    ) -> anyhow::Result<Exit> {
+    async fn take_back(&self, key: &NewKey, created: KeyChange, error: &anyhow::Error) -> Refusal {
         // In the second of its making its end could not be told from its beginning.
-        let next_second = created.at + TimeDelta::seconds(1) - chrono::Utc::now();
+        let next_second = created.at + TimeDelta::seconds(1) - Utc::now();
         sleep(next_second.to_std().unwrap_or_default()).await;
         let deleted = self.writer.delete(&key.id).await;
         let exemption = self.close_window().await;
@@ -228,16 +231,16 @@ impl Start<'_> {
         let recorded = self.writer.record(changes).await;
         say(&recorded.lines);
         match failure {
-            None => bail!(
+            None => Refusal::new(format!(
                 "the key could not be handed over ({error:#}), so key `{}` was deleted again; nobody has used it{exemption}",
                 key.id
-            ),
-            Some(failure) => bail!(
+            )),
+            Some(failure) => Refusal::new(format!(
                 "KEY `{}` IS LEFT, ACTIVE, and its secret is lost: it could not be handed over ({error:#}), nor could the key \
-                 be deleted ({failure}). Delete it: {}{exemption}",
-                key.id,
-                deletion(&self.work.name, &key.id)
-            ),
+                 be deleted ({failure}){exemption}",
+                key.id
+            ))
+            .way("To delete it", deletion(&self.work.name, &key.id)),
         }
     }
 

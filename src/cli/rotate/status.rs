@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::cli::Exit;
+use crate::cli::LONGEST;
 use crate::cli::rotate::cleanup::{Since, since};
 use crate::cli::rotate::work::Work;
 use crate::cli::rotate::{Common, show, window};
@@ -16,7 +17,7 @@ use crate::detect::retire::LastUsed;
 use crate::detect::rotation::{
     NoRetirement, Progress, RotationKey, Stage, key_to_deactivate, stage,
 };
-use crate::output::escape::for_json;
+use crate::output::escape::{for_json, for_terminal};
 use crate::output::time::{duration, readable, rfc3339};
 
 /// Tell how far a rotation is, who uses which key, and what comes next
@@ -107,7 +108,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
                 out,
                 "User {} of account {}: {}.",
                 work.shown_name(),
-                work.caller.account,
+                for_terminal(&work.caller.account, LONGEST),
                 told.headline
             )?;
             show::keys(&mut out, &keys, work.now)?;

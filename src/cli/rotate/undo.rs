@@ -2,11 +2,10 @@
 
 use std::io::Write;
 
-use anyhow::{anyhow, bail};
-
 use crate::cli::Exit;
+use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::work::Work;
-use crate::cli::rotate::writing::Writer;
+use crate::cli::rotate::writing::{Writer, undone};
 use crate::cli::rotate::{Common, show};
 use crate::detect::listing::KeyStatus;
 use crate::detect::rotation::RotationKey;
@@ -62,24 +61,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let change = writer
         .set_status(&id, KeyStatus::Active)
         .await
-        .map_err(|failure| {
-            anyhow!(
-                "{failure}; see what came of it: {}",
-                work.command("status", &[])
-            )
-        })?;
+        .map_err(|failure| undone(&work, &failure))?;
     let at = change.at;
     let recorded = writer.record(vec![change]).await;
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "Activated {} at {}.", show::id(key), readable(at))?;
-    for line in &recorded.lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(if recorded.is_whole {
-        Exit::NoFinding
-    } else {
-        Exit::Failure
-    })
+    recorded.tell(
+        &format!("Activated {} at {}.", show::id(key), readable(at)),
+        &[],
+    )
 }
 
 /// The inactive key that is meant for `step`: the one with the id `chosen`, or the only one.
@@ -88,16 +76,16 @@ pub(super) fn inactive<'a>(
     keys: &'a [RotationKey],
     chosen: Option<&str>,
     step: &str,
-) -> anyhow::Result<&'a RotationKey> {
+) -> Result<&'a RotationKey, Refusal> {
     let name = work.shown_name();
     if let Some(id) = chosen {
         return match keys.iter().find(|key| key.key.id == id) {
             Some(key) if key.key.status == KeyStatus::Inactive => Ok(key),
-            Some(_) => bail!(
-                "key `{id}` is active; to deactivate it: {}",
-                work.command("finish", &["--key", id])
-            ),
-            None => bail!("user `{name}` has no key `{id}`; choose one of those shown"),
+            Some(_) => Err(Refusal::new(format!("key `{id}` is active"))
+                .way("To deactivate it", work.command("finish", &["--key", id]))),
+            None => Err(Refusal::new(format!(
+                "user `{name}` has no key `{id}`; choose one of those shown"
+            ))),
         };
     }
     let inactive: Vec<&RotationKey> = keys
@@ -106,13 +94,11 @@ pub(super) fn inactive<'a>(
         .collect();
     match inactive.as_slice() {
         [one] => Ok(one),
-        [] => bail!(
-            "user `{name}` has no inactive key; see: {}",
-            work.command("status", &[])
-        ),
-        _ => bail!(
-            "user `{name}` has several inactive keys; choose: {}",
-            work.command(step, &["--key", "ID"])
+        [] => Err(Refusal::new(format!("user `{name}` has no inactive key"))
+            .way("To see them", work.command("status", &[]))),
+        _ => Err(
+            Refusal::new(format!("user `{name}` has several inactive keys; choose"))
+                .way("To choose", work.command(step, &["--key", "ID"])),
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! The calls that change something, and the audit trail with who made them.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use aws_config::retry::RetryConfig;
@@ -8,8 +9,10 @@ use aws_sdk_iam::types::StatusType;
 use chrono::{SubsecRound, Utc};
 
 use crate::aws::errors::service_error;
+use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::interrupt::interrupted;
+use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::secret::NewKey;
 use crate::cli::rotate::work::Work;
 use crate::cli::source::Store;
@@ -200,28 +203,33 @@ impl<'a> Writer<'a> {
     }
 
     fn told_by(&self, rechecked: &Rechecked) -> String {
+        let Some(open) = &rechecked.open else {
+            let is_closed = rechecked.outcomes.contains(&Outcome::Closed);
+            return if is_closed {
+                "The finding is closed.".to_owned()
+            } else {
+                "No finding is open.".to_owned()
+            };
+        };
+        let id = for_terminal(&open.id.to_string(), LONGEST);
+        let until = open
+            .exemption
+            .as_ref()
+            .filter(|_| open.status == FindingStatus::Suppressed)
+            .map(|exempted| format!(", and hidden until {}", readable(exempted.until)));
         let unsettled: Vec<&str> = rechecked.unsettled.iter().map(|why| why.words()).collect();
-        let id =
-            |open: &crate::detect::finding::Finding| for_terminal(&open.id.to_string(), LONGEST);
-        match &rechecked.open {
-            Some(open) if open.status == FindingStatus::Suppressed => {
-                let until = open.exemption.as_ref().map(|exempted| exempted.until);
-                let until =
-                    until.map_or_else(String::new, |until| format!(" until {}", readable(until)));
-                format!("Finding {} is open, and hidden{until}.", id(open))
-            }
-            Some(open) if !unsettled.is_empty() => format!(
-                "Finding {} is open still, for IAM may be behind ({}); {} brings it up to date.",
-                id(open),
+        let behind = (!unsettled.is_empty()).then(|| {
+            format!(
+                " IAM may be behind ({}); {} brings the finding up to date.",
                 unsettled.join("; "),
                 self.later()
-            ),
-            Some(open) => format!("Finding {} is open.", id(open)),
-            None if rechecked.outcomes.contains(&Outcome::Closed) => {
-                "The finding is closed.".to_owned()
-            }
-            None => "No finding is open.".to_owned(),
-        }
+            )
+        });
+        format!(
+            "Finding {id} is open{}.{}",
+            until.unwrap_or_default(),
+            behind.unwrap_or_default()
+        )
     }
 
     fn later(&self) -> String {
@@ -249,6 +257,38 @@ impl<'a> Writer<'a> {
             region: None,
         }
     }
+}
+
+impl Recorded {
+    /// Says what was `done`, what came of writing it down, and what comes `next`.
+    pub(super) fn tell(&self, done: &str, next: &[String]) -> anyhow::Result<Exit> {
+        if !self.is_whole {
+            // Also where nobody reads stdout any more.
+            for line in &self.lines {
+                let _ = writeln!(anstream::stderr(), "secondkey: {line}");
+            }
+        }
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{done}")?;
+        for line in self.lines.iter().filter(|_| self.is_whole).chain(next) {
+            writeln!(out, "{line}")?;
+        }
+        Ok(self.exit())
+    }
+
+    /// How the step ended.
+    pub(super) fn exit(&self) -> Exit {
+        if self.is_whole {
+            Exit::NoFinding
+        } else {
+            Exit::Failure
+        }
+    }
+}
+
+/// A call that failed, and may have been done all the same.
+pub(super) fn undone(work: &Work<'_>, failure: &ServiceError) -> Refusal {
+    Refusal::new(failure.to_string()).way("To see what came of it", work.command("status", &[]))
 }
 
 /// A change in words.

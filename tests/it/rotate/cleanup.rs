@@ -1,0 +1,168 @@
+//! What `cleanup` refuses to delete, and what it deletes.
+
+use chrono::{SubsecRound, TimeDelta, Utc};
+use secondkey::detect::Timestamp;
+use secondkey::detect::actor::Actor;
+use secondkey::detect::audit::AuditKind;
+use secondkey::detect::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::listing::KeyStatus;
+use secondkey::pipeline::note::note;
+
+use super::world::World;
+
+const APPLY: [&str; 1] = ["--apply"];
+
+/// A user whose older key is inactive, and was so long ago that nobody minds; nobody knows since when.
+async fn finished() -> (World, String, String) {
+    let (world, keys) = World::with_keys(2).await;
+    world.deactivate(&keys[0]).await;
+    (world, keys[0].clone(), format!("{}\n", keys[0]))
+}
+
+/// The trail of the file says that `key` was given the status.
+async fn written_down(world: &World, key: &str, status: KeyStatus, at: Timestamp) {
+    let change = KeyChange {
+        id: format!("{:032x}", fastrand::u128(..)),
+        event_id: None,
+        corrects: None,
+        at: at.trunc_subsecs(0),
+        user: world.user_id(),
+        user_name: world.user.clone(),
+        kind: ChangeKind::KeyUpdated {
+            key: key.to_owned(),
+            status,
+        },
+        actor: Actor::default(),
+        region: None,
+    };
+    note(&world.store(), &change, Utc::now()).await.unwrap();
+}
+
+fn days_ago(days: i64) -> Timestamp {
+    Utc::now() - TimeDelta::days(days)
+}
+
+#[tokio::test]
+async fn where_nothing_tells_since_when_a_key_is_inactive_it_is_kept() {
+    let (world, old, typed) = finished().await;
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("nothing tells since when key")
+        .refused("aws iam update-access-key --user-name=");
+    said.prints("Audit trail: not asked, there is no such file");
+    world.history.deny();
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("nothing tells since when key");
+    said.prints("cloudtrail:LookupEvents failed: access denied");
+    // The latest word says something else than IAM does.
+    written_down(&world, &old, KeyStatus::Inactive, days_ago(9)).await;
+    written_down(&world, &old, KeyStatus::Active, days_ago(8)).await;
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("nothing tells since when key");
+    world.assert_only_read();
+    assert_eq!(world.keys().await.len(), 2);
+}
+
+#[tokio::test]
+async fn before_the_soak_time_is_over_a_key_is_kept() {
+    let (world, old, typed) = finished().await;
+    written_down(&world, &old, KeyStatus::Inactive, days_ago(1)).await;
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("only; come back in 2");
+    // The trail says three days and the event history one: the later one counts.
+    let (world, old, typed) = finished().await;
+    written_down(&world, &old, KeyStatus::Inactive, days_ago(3)).await;
+    world.history.add(&world.user, &old, "Active", days_ago(2));
+    world
+        .history
+        .add(&world.user, &old, "Inactive", days_ago(1));
+    world.history.throttle(2);
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("come back in 2");
+    let shorter = ["--soak-hours", "12"];
+    world.rotate("cleanup", &shorter).await.succeeded();
+    world.assert_only_read();
+    assert_eq!(world.keys().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_since_or_perhaps_is_kept() {
+    let (world, old, typed) = finished().await;
+    written_down(&world, &old, KeyStatus::Inactive, days_ago(3)).await;
+    world.front.last_used(&old, days_ago(2));
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("after it is said to have become inactive")
+        .refused("by s3, in eu-west-1");
+    world.front.deny(&["Action=GetAccessKeyLastUsed", &old]);
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("the last use of key").refused("is not known");
+    world.assert_only_read();
+    assert_eq!(world.keys().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_is_deleted_once_its_id_was_typed() {
+    let (world, old, typed) = finished().await;
+    world
+        .history
+        .add(&world.user, &old, "Inactive", days_ago(3));
+    world.front.last_used(&old, days_ago(4));
+    let dry = world.rotate("cleanup", &[]).await;
+    dry.succeeded().prints("which cannot be taken back");
+    for wrong in ["", "y\n", "yes\n", &typed[..8]] {
+        world
+            .rotate_typing("cleanup", &APPLY, wrong)
+            .await
+            .refused("not confirmed");
+    }
+    world.assert_only_read();
+    let command = dry.shown_command();
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let said = world.run_typing(&words, &typed).await;
+    said.succeeded().prints("Deleted");
+    assert!(
+        said.stderr.contains("cannot be taken back"),
+        "{}",
+        said.stderr
+    );
+    assert!(!world.keys().await.contains_key(&old));
+    let trail = world.trail().await;
+    assert_eq!(trail.len(), 1);
+    assert_eq!(trail[0].draft.kind, AuditKind::KeyDeleted);
+    assert_eq!(
+        trail[0].draft.details["user_agent"],
+        "secondkey rotate cleanup"
+    );
+}
+
+#[tokio::test]
+async fn an_active_key_and_a_trail_that_was_changed_by_hand_are_no_grounds() {
+    let (world, old, typed) = finished().await;
+    let active: Vec<String> = world
+        .keys()
+        .await
+        .into_keys()
+        .filter(|key| *key != old)
+        .collect();
+    let chosen = ["--key", &active[0], "--apply"];
+    world
+        .rotate_typing("cleanup", &chosen, &active[0])
+        .await
+        .refused("is active");
+    written_down(&world, &old, KeyStatus::Inactive, days_ago(1)).await;
+    let forged = days_ago(9).format("%Y-%m-%d").to_string();
+    let today = days_ago(1).format("%Y-%m-%d").to_string();
+    world
+        .store()
+        .with_connection(|connection| {
+            connection.execute_batch("DROP TRIGGER audit_is_never_updated")?;
+            connection.execute(
+                "UPDATE audit SET body = replace(body, ?1, ?2)",
+                [&format!("\"{today}"), &format!("\"{forged}")],
+            )
+        })
+        .unwrap();
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.refused("nothing tells since when key");
+    said.prints("it is broken: entry 1 was changed");
+    world.assert_only_read();
+}

@@ -1,0 +1,157 @@
+//! A stand-in for CloudTrail's `LookupEvents`, which moto does not have: AWS JSON 1.1, one event a page.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use secondkey::aws::event_history::{self, changes_of_key};
+use secondkey::detect::listing::KeyStatus::{Active, Inactive};
+use serde_json::{Value, json};
+
+use super::front::{serve, write};
+use crate::stack::clients::config;
+use crate::stack::wiring::ACCOUNT;
+
+/// The event history. It lives as long as the test process.
+pub struct History {
+    pub url: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: Vec<(String, Value)>,
+    is_denied: bool,
+    throttles: u32,
+}
+
+impl History {
+    /// Starts one that knows of nothing.
+    pub fn start() -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = state.clone();
+        let url = serve(move |request, mut client| {
+            let state = shared.clone();
+            async move {
+                let (status, answer) = state.lock().unwrap().answer(&request.head, &request.body);
+                let kind = "application/x-amz-json-1.1";
+                write(&mut client, status, kind, &answer.to_string()).await
+            }
+        });
+        Self { url, state }
+    }
+
+    /// Somebody gave `key` of `user` the status at `at`.
+    pub fn add(&self, user: &str, key: &str, status: &str, at: DateTime<Utc>) {
+        let record = json!({
+            "eventVersion": "1.11", "eventID": format!("{:032x}", fastrand::u128(..)),
+            "eventTime": at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "eventSource": "iam.amazonaws.com", "eventName": "UpdateAccessKey", "awsRegion": "us-east-1",
+            "recipientAccountId": ACCOUNT,
+            "requestParameters": {"userName": user, "accessKeyId": key, "status": status},
+            "userIdentity": {"type": "IAMUser", "userName": "dana"},
+        });
+        self.state
+            .lock()
+            .unwrap()
+            .events
+            .push((key.to_owned(), record));
+    }
+
+    /// From now on nobody may ask.
+    pub fn deny(&self) {
+        self.state.lock().unwrap().is_denied = true;
+    }
+
+    /// The next so many requests are too fast.
+    pub fn throttle(&self, times: u32) {
+        self.state.lock().unwrap().throttles = times;
+    }
+}
+
+impl State {
+    fn answer(&mut self, head: &str, body: &[u8]) -> (u16, Value) {
+        let is_lookup = head.contains("CloudTrail_20131101.LookupEvents");
+        // Where the region of the signature is another, IAM's events would not be found.
+        assert!(
+            is_lookup && head.contains("/us-east-1/cloudtrail/"),
+            "{head}"
+        );
+        if self.is_denied {
+            return (
+                400,
+                json!({"__type": "AccessDeniedException", "Message": "not authorized"}),
+            );
+        }
+        if self.throttles > 0 {
+            self.throttles -= 1;
+            return (
+                400,
+                json!({"__type": "ThrottlingException", "message": "Rate exceeded"}),
+            );
+        }
+        let asked: Value = serde_json::from_slice(body).expect("a request is JSON");
+        let attribute = &asked["LookupAttributes"][0];
+        assert_eq!(attribute["AttributeKey"], "ResourceName", "{asked}");
+        let of_key: Vec<&Value> = self
+            .events
+            .iter()
+            .filter(|(key, _)| attribute["AttributeValue"] == key.as_str())
+            .map(|(_, record)| record)
+            .collect();
+        let page: usize = asked["NextToken"]
+            .as_str()
+            .map_or(0, |token| token.parse().unwrap());
+        let events: Vec<Value> = of_key
+            .get(page)
+            .iter()
+            .map(|record| json!({"EventName": "UpdateAccessKey", "CloudTrailEvent": record.to_string()}))
+            .collect();
+        let mut answer = json!({"Events": events});
+        if page + 1 < of_key.len() {
+            answer["NextToken"] = (page + 1).to_string().into();
+        }
+        (200, answer)
+    }
+}
+
+#[tokio::test]
+async fn the_history_of_a_key_is_read_to_its_end_the_newest_first() {
+    let history = History::start();
+    let config = config(&history.url).await;
+    // Wherever the command works, IAM's events are in one region.
+    let elsewhere = aws_config::Region::new("eu-central-1");
+    let config = config.to_builder().region(elsewhere).build();
+    let at = |minute: i64| Utc::now() - TimeDelta::minutes(minute);
+    for (key, status, minute) in [
+        ("AKIA1", "Inactive", 30),
+        ("AKIA1", "Active", 20),
+        ("AKIA2", "Active", 15),
+        ("AKIA1", "Inactive", 10),
+    ] {
+        history.add("alice", key, status, at(minute));
+    }
+    history.throttle(3);
+    let event_history::History::Told(changes) =
+        changes_of_key(&config, ACCOUNT, "AKIA1").await.unwrap()
+    else {
+        panic!("nobody refused");
+    };
+    let told: Vec<_> = changes
+        .iter()
+        .filter_map(|change| change.key_status())
+        .collect();
+    assert_eq!(
+        told,
+        [("AKIA1", Inactive), ("AKIA1", Active), ("AKIA1", Inactive)]
+    );
+    assert_eq!(changes[0].actor.name.as_deref(), Some("dana"));
+    history.deny();
+    let refused = changes_of_key(&config, ACCOUNT, "AKIA1").await.unwrap();
+    let event_history::History::Refused(why) = refused else {
+        panic!("it is refused");
+    };
+    assert!(
+        why.starts_with("cloudtrail:LookupEvents failed: access denied"),
+        "{why}"
+    );
+}
