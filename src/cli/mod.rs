@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod findings;
 pub mod history;
 pub mod replay;
+pub mod report;
 pub mod source;
 pub mod table;
 pub mod verify;
@@ -40,6 +41,7 @@ enum Command {
     Findings(findings::Args),
     History(history::Args),
     Verify(verify::Args),
+    Report(report::Args),
     #[cfg(feature = "live")]
     Doctor(doctor::Args),
 }
@@ -72,6 +74,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Report(args) => report::run(args).await,
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(args).await,
     }

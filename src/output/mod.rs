@@ -13,6 +13,8 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod hostile;
 pub mod json_v1;
+#[cfg(feature = "cli")]
+pub mod report;
 pub mod standing;
 #[cfg(test)]
 pub(crate) mod testing;

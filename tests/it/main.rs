@@ -24,6 +24,7 @@ mod reference;
 mod releases;
 mod replay_input;
 mod replay_oracle;
+mod report;
 mod roles;
 mod stack;
 mod store_contract;

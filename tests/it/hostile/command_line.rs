@@ -69,6 +69,7 @@ impl Said {
             &["history", USER, "--db", "db", "--format", "jsonl"],
         );
         run("verify", 0, &["verify", "--db", "db"]);
+        run("report", 0, &["report", "--db", "db", "--html", "-"]);
         let known = i32::from(text.contains('\0'));
         run(
             "history of a name",
@@ -180,6 +181,14 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
                     assert!(is_expected && line.chars().count() < 400, "{line}");
                 }
             }
+            "report" => {
+                outputs.check(name, stdout);
+                let lines = |page: &str| page.lines().count();
+                assert_eq!(lines(stdout), lines(harmless_out), "{stdout:.5000}");
+                assert_eq!(tags(stdout), tags(harmless_out), "{stdout:.5000}");
+                outputs.check(&errors, stderr);
+                assert_eq!(stderr.lines().count(), 2, "{stderr}");
+            }
             name if name.ends_with("json") => {
                 outputs.check(name, stdout);
                 assert!(serde_json::from_str::<Value>(stdout).is_ok(), "{stdout}");
@@ -216,6 +225,13 @@ fn check_table(stdout: &str, harmless: &str) {
         lines.map(ToOwned::to_owned).collect()
     };
     assert_eq!(around(stdout), around(harmless), "{stdout}");
+}
+
+/// The tags of `page`, in their order, without what stands in their attributes.
+fn tags(page: &str) -> Vec<&str> {
+    let ends = |character: char| !character.is_ascii_alphanumeric() && character != '/';
+    let tags = page.split('<').skip(1);
+    tags.map(|tag| tag.split(ends).next().unwrap()).collect()
 }
 
 fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {

@@ -16,21 +16,7 @@ const MOTO: (&str, &str) = ("moto[server]", "5.2.5");
 pub fn dynamodb() -> PathBuf {
     let (name, version) = DYNAMODB;
     let package = kept(&format!("dynamodb-local-{version}"), |into| {
-        let package = format!("{name}@{version}");
-        run(
-            into,
-            "npm",
-            ["pack", "--silent", &package],
-            "Node.js with npm",
-        );
-        let archive = only_file(into, "tgz");
-        run(
-            into,
-            "tar",
-            [OsStr::new("-xzf"), archive.as_os_str()],
-            "tar",
-        );
-        fs::remove_file(archive).expect("the archive was just written");
+        npm_package(into, name, version);
     });
     package.join("package/emulator")
 }
@@ -127,9 +113,28 @@ pub fn stack_folder() -> PathBuf {
     super::build::target_folder().join("test-stack")
 }
 
+/// Puts the npm package `name` into the folder `package` in `into`, without what it depends on.
+pub(super) fn npm_package(into: &Path, name: &str, version: &str) {
+    let package = format!("{name}@{version}");
+    run(
+        into,
+        "npm",
+        ["pack", "--silent", &package],
+        "Node.js with npm",
+    );
+    let archive = only_file(into, "tgz");
+    run(
+        into,
+        "tar",
+        [OsStr::new("-xzf"), archive.as_os_str()],
+        "tar",
+    );
+    fs::remove_file(archive).expect("the archive was just written");
+}
+
 /// The folder `name` of the stack, filled by `fill` if it is not there. One that was filled half-way is not taken for
 /// whole: a mark is written last.
-fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+pub(super) fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     let folder = stack_folder().join(name);
     let mark = folder.join(".whole");
     fs::create_dir_all(stack_folder()).expect("the target directory can be written to");
@@ -146,7 +151,7 @@ fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
-fn run<S: AsRef<OsStr>>(
+pub(super) fn run<S: AsRef<OsStr>>(
     folder: &Path,
     program: &str,
     arguments: impl IntoIterator<Item = S>,
