@@ -19,6 +19,7 @@ mod interrupt;
 pub mod man;
 pub mod policy;
 pub mod replay;
+pub mod report;
 #[cfg(feature = "live")]
 pub mod rotate;
 #[cfg(feature = "live")]
@@ -73,6 +74,7 @@ enum Command {
     Findings(findings::Args),
     History(history::Args),
     Verify(verify::Args),
+    Report(report::Args),
     Gate(gate::Args),
     Replay(replay::Args),
     #[cfg(feature = "live")]
@@ -117,6 +119,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Report(args) => report::run(args).await,
         Command::Gate(args) => gate::run(&args),
         #[cfg(feature = "live")]
         Command::Rotate(args) => Box::pin(rotate::run(args)).await,

@@ -137,7 +137,8 @@ fn pasteable(value: &str) -> Option<String> {
     (is_printable && !is_too_odd).then(|| quoted(value))
 }
 
-fn quoted(value: &str) -> String {
+/// `value` as one word of a shell's command.
+pub(crate) fn quoted(value: &str) -> String {
     let is_plain = value
         .chars()
         .all(|character| character.is_ascii_alphanumeric() || "+,.@_-/".contains(character));

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 /// The longest that a text of no fixed form is shown, in characters: a user agent, an error message.
 pub const LONGEST_TEXT: usize = 200;
 
@@ -105,6 +107,35 @@ pub fn for_html(text: &str) -> String {
             _ => piece,
         })
         .collect()
+}
+
+/// A JSON document for a `<script>` element of a page that shows its texts: none of them ends the element, and what cannot be
+/// seen is shown in every one. Not cut.
+#[must_use]
+pub fn for_script(document: &Value) -> String {
+    let mut safe = String::new();
+    for character in with_visible_texts(document).to_string().chars() {
+        match character {
+            '<' | '>' | '&' => {
+                // Writing to a String cannot fail.
+                let _ = write!(safe, "\\u{:04x}", u32::from(character));
+            }
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+fn with_visible_texts(document: &Value) -> Value {
+    match document {
+        Value::String(text) => Value::String(visible(text).collect()),
+        Value::Array(values) => values.iter().map(with_visible_texts).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (visible(name).collect::<String>(), with_visible_texts(value)))
+            .collect(),
+        other => other.clone(),
+    }
 }
 
 /// `text` as the value of a CSV field, which the writer quotes where it has to. Not cut.
@@ -272,6 +303,23 @@ mod tests {
             let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
             assert_eq!(read["text"], *text);
         }
+    }
+
+    #[test]
+    fn a_script_element_holds_one_document_that_shows_what_cannot_be_seen() {
+        for text in HOSTILE.iter() {
+            let document = serde_json::json!({"texts": [{text: text}, 7, null]});
+            let shown = for_script(&document);
+            assert_eq!(first_unseen(&shown), None, "{shown:?}");
+            assert!(!shown.contains(['<', '>', '&', '\n']), "{shown}");
+            let read: Value = serde_json::from_str(&shown).unwrap();
+            let (name, value) = read["texts"][0].as_object().unwrap().iter().next().unwrap();
+            assert_eq!(value.as_str(), Some(name.as_str()));
+            assert_eq!(first_unseen(name), None, "{name:?}");
+            assert_eq!(read["texts"][1], 7);
+        }
+        let shown = for_script(&serde_json::json!("</script>\u{202e}"));
+        assert_eq!(shown, r#""\u003c/script\u003e\\u{202e}""#);
     }
 
     #[test]

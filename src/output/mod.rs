@@ -16,6 +16,8 @@ mod facts;
 pub(crate) mod hostile;
 pub mod json_v1;
 pub mod ocsf;
+#[cfg(feature = "cli")]
+pub mod report;
 pub mod sarif;
 pub mod standing;
 mod standing_text;

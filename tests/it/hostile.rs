@@ -100,7 +100,7 @@ fn record(event: &str, user: &str, key: u32, second: u32, text: &str) -> Value {
 }
 
 /// What opens a finding of `user` and closes it.
-fn story(user: &str, text: &str, from: u32) -> [Value; 3] {
+pub(crate) fn story(user: &str, text: &str, from: u32) -> [Value; 3] {
     [
         record("CreateAccessKey", user, 1, from, text),
         record("CreateAccessKey", user, 2, from + 1, text),

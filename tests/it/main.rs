@@ -27,6 +27,7 @@ mod reference;
 mod releases;
 mod replay_input;
 mod replay_oracle;
+mod report;
 mod roles;
 mod rotate;
 mod scan;

@@ -35,43 +35,27 @@ impl Said {
             assert_eq!(code, exit, "{output}: {args:.200?}: {stderr:.2000}");
             said.push((output, stdout, stderr));
         };
-        run("replay", 1, &["replay", "logs", "--db", "db"]);
-        run(
-            "replay json",
-            1,
-            &["replay", "logs", "--quiet", "--format", "json"],
-        );
-        run(
-            "replay jsonl",
-            1,
-            &["replay", "logs", "--quiet", "--format", "jsonl"],
-        );
-        run("findings", 10, &["findings", "--db", "db"]);
-        run(
-            "findings json",
-            10,
-            &["findings", "--db", "db", "--format", "json"],
-        );
-        run(
-            "findings jsonl",
-            10,
-            &["findings", "--db", "db", "--format", "jsonl"],
-        );
-        run("history", 0, &["history", USER, "--db", "db"]);
-        run(
-            "history json",
-            0,
-            &["history", USER, "--db", "db", "--format", "json"],
-        );
-        run(
-            "history jsonl",
-            0,
-            &["history", USER, "--db", "db", "--format", "jsonl"],
-        );
-        run("verify", 0, &["verify", "--db", "db"]);
         fs::write(at.join("plan.json"), plan(text)).unwrap();
-        run("gate", 10, &["gate", "plan.json"]);
-        run("gate json", 10, &["gate", "plan.json", "--format", "json"]);
+        for (output, exit, command) in [
+            ("replay", 1, "replay logs --db db"),
+            ("replay json", 1, "replay logs --quiet --format json"),
+            ("replay jsonl", 1, "replay logs --quiet --format jsonl"),
+            ("findings", 10, "findings --db db"),
+            ("findings json", 10, "findings --db db --format json"),
+            ("findings jsonl", 10, "findings --db db --format jsonl"),
+            ("history", 0, "history USER --db db"),
+            ("history json", 0, "history USER --db db --format json"),
+            ("history jsonl", 0, "history USER --db db --format jsonl"),
+            ("verify", 0, "verify --db db"),
+            ("report", 0, "report --db db --html -"),
+            ("gate", 10, "gate plan.json"),
+            ("gate json", 10, "gate plan.json --format json"),
+        ] {
+            let words = command
+                .split(' ')
+                .map(|word| if word == "USER" { USER } else { word });
+            run(output, exit, &words.collect::<Vec<_>>());
+        }
         let known = i32::from(text.contains('\0'));
         run(
             "history of a name",
@@ -200,6 +184,14 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
                     assert!(is_expected && line.chars().count() < 400, "{line}");
                 }
             }
+            "report" => {
+                outputs.check(name, stdout);
+                let lines = |page: &str| page.lines().count();
+                assert_eq!(lines(stdout), lines(harmless_out), "{stdout:.5000}");
+                assert_eq!(tags(stdout), tags(harmless_out), "{stdout:.5000}");
+                outputs.check(&errors, stderr);
+                assert_eq!(stderr.lines().count(), 2, "{stderr}");
+            }
             name if name.ends_with("json") => {
                 outputs.check(name, stdout);
                 assert!(serde_json::from_str::<Value>(stdout).is_ok(), "{stdout}");
@@ -236,6 +228,13 @@ fn check_table(stdout: &str, harmless: &str) {
         lines.map(ToOwned::to_owned).collect()
     };
     assert_eq!(around(stdout), around(harmless), "{stdout}");
+}
+
+/// The tags of `page`, in their order, without what stands in their attributes.
+fn tags(page: &str) -> Vec<&str> {
+    let ends = |character: char| !character.is_ascii_alphanumeric() && character != '/';
+    let tags = page.split('<').skip(1);
+    tags.map(|tag| tag.split(ends).next().unwrap()).collect()
 }
 
 fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {

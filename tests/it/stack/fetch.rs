@@ -109,21 +109,7 @@ pub fn stack_folder() -> PathBuf {
 /// The folder `folder` with what the npm package `name` holds.
 fn npm_package(folder: &str, name: &str, version: &str) -> PathBuf {
     kept(folder, |into| {
-        let package = format!("{name}@{version}");
-        run(
-            into,
-            "npm",
-            ["pack", "--silent", &package],
-            "Node.js with npm",
-        );
-        let archive = only_file(into, "tgz");
-        run(
-            into,
-            "tar",
-            [OsStr::new("-xzf"), archive.as_os_str()],
-            "tar",
-        );
-        fs::remove_file(archive).expect("the archive was just written");
+        unpack_npm(into, name, version);
     })
 }
 
@@ -159,9 +145,28 @@ fn wheel(folder: &str, name: &str, version: &str, finish: impl FnOnce(&Path)) ->
     })
 }
 
+/// Puts the npm package `name` into the folder `package` in `into`, without what it depends on.
+pub(super) fn unpack_npm(into: &Path, name: &str, version: &str) {
+    let package = format!("{name}@{version}");
+    run(
+        into,
+        "npm",
+        ["pack", "--silent", &package],
+        "Node.js with npm",
+    );
+    let archive = only_file(into, "tgz");
+    run(
+        into,
+        "tar",
+        [OsStr::new("-xzf"), archive.as_os_str()],
+        "tar",
+    );
+    fs::remove_file(archive).expect("the archive was just written");
+}
+
 /// The folder `name` of the stack, filled by `fill` if it is not there. One that was filled half-way is not taken for
 /// whole: a mark is written last.
-fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+pub(super) fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     let folder = stack_folder().join(name);
     let mark = folder.join(".whole");
     fs::create_dir_all(stack_folder()).expect("the target directory can be written to");
@@ -178,7 +183,7 @@ fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
-fn run<S: AsRef<OsStr>>(
+pub(super) fn run<S: AsRef<OsStr>>(
     folder: &Path,
     program: &str,
     arguments: impl IntoIterator<Item = S>,

@@ -7,6 +7,7 @@
     reason = "two test binaries share the stack, and neither uses all of it"
 )]
 
+pub mod browser;
 pub mod build;
 pub mod clients;
 pub mod cloudformation;

@@ -1,0 +1,167 @@
+//! What the page shows of a finding when it is asked: its facts and its audit trail, in one JSON document.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use crate::detect::actor::Actor;
+use crate::detect::audit::AuditEntry;
+use crate::detect::finding::Finding;
+use crate::detect::user::UserId;
+use crate::output::report::Report;
+use crate::output::report::rows::time;
+use crate::output::report::trail::{Evidence, entries_of};
+use crate::output::time::duration;
+
+/// A fact by name.
+type Fact = (&'static str, String);
+
+/// The document: one entry for each of `findings`, in their order; the trails of their users, each once; and the texts of
+/// both, each once, which the others name by their places.
+pub(super) fn document(report: &Report, findings: &[&Finding]) -> Value {
+    let mut texts = Texts::default();
+    let mut places: BTreeMap<&UserId, usize> = BTreeMap::new();
+    let mut trails = vec![];
+    let findings: Vec<Value> = findings
+        .iter()
+        .map(|finding| {
+            let user = finding.user();
+            let trail = report.trails.get(user);
+            let entries = trail.map_or(&[][..], |trail| &trail.entries);
+            let place = *places.entry(user).or_insert_with(|| {
+                let entries = entries.iter().map(|one| entry(one, &mut texts));
+                trails.push(entries.collect::<Value>());
+                trails.len() - 1
+            });
+            let shown = entries_of(&finding.id.to_string(), entries);
+            let evidence = Evidence::of(finding, trail, report.period.now);
+            let facts = facts(finding).into_iter();
+            json!({
+                "facts": facts.map(|(name, value)| texts.pair(name, &value)).collect::<Value>(),
+                "trail": [place, shown.start, shown.end],
+                "state": evidence.word(),
+                "trouble": evidence.trouble(),
+            })
+        })
+        .collect();
+    json!({"findings": findings, "trails": trails, "texts": texts.all})
+}
+
+/// An entry of a trail, without the names that every entry would repeat: place, hash, event, then by their places among the
+/// texts when, when written down, what, by whom, the rest.
+fn entry(entry: &AuditEntry, texts: &mut Texts) -> Value {
+    let draft = &entry.draft;
+    let details = draft.details.iter();
+    json!([
+        entry.sequence,
+        entry.hash,
+        draft.event_id,
+        texts.place(&time(draft.at)),
+        texts.place(&time(draft.recorded_at)),
+        texts.place(&draft.kind.word().replace('_', " ")),
+        draft.actor.as_deref().map(|actor| texts.place(actor)),
+        details
+            .map(|(name, value)| texts.pair(&name.replace('_', " "), value))
+            .collect::<Value>(),
+    ])
+}
+
+/// Texts, each once: of thousands of findings most say the same.
+#[derive(Default)]
+struct Texts {
+    all: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+impl Texts {
+    fn place(&mut self, text: &str) -> usize {
+        if let Some(place) = self.places.get(text) {
+            return *place;
+        }
+        let place = self.all.len();
+        self.all.push(text.to_owned());
+        self.places.insert(text.to_owned(), place);
+        place
+    }
+
+    fn pair(&mut self, name: &str, value: &str) -> [usize; 2] {
+        [self.place(name), self.place(value)]
+    }
+}
+
+fn facts(finding: &Finding) -> Vec<Fact> {
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let mut facts = vec![("Finding", finding.id.to_string())];
+    facts.extend(finding.keys.iter().map(|key| {
+        let created = key.created.map_or_else(
+            || "creation not known".to_owned(),
+            |created| format!("created {}", time(created)),
+        );
+        let status = key.status.word().to_lowercase();
+        ("Key", format!("{}, {status}, {created}", key.id))
+    }));
+    let reasons = finding.severity_reasons.iter().map(|reason| reason.words());
+    facts.extend(reasons.map(|reason| ("Severity because", reason.to_owned())));
+    facts.push(("Confirmed by a listing", yes_or_no(finding.confirmed)));
+    let could_not_list = finding.could_not_list.clone();
+    facts.extend(could_not_list.map(|reason| ("Keys could not be listed", reason)));
+    facts.push(("Found by", finding.found_by.words().to_owned()));
+    facts.push(("Opened", time(finding.opened_at)));
+    let delay = finding.detected_at - finding.opened_at;
+    facts.push((
+        "Seen",
+        format!("{}, {} later", time(finding.detected_at), duration(delay)),
+    ));
+    if let Some(former) = &finding.continues {
+        facts.push(("Goes on from", former.to_string()));
+    }
+    if let Some(opener) = &finding.opener {
+        let did = if opener.created {
+            "created"
+        } else {
+            "reactivated"
+        };
+        facts.push(("Opened by", opener.actor.label().to_owned()));
+        facts.push((
+            "Key made active",
+            format!("{}, {did} {}", opener.key, time(opener.at)),
+        ));
+        let inactive_since = opener.inactive_since.map(time);
+        facts.extend(inactive_since.map(|since| ("Inactive since", since)));
+        facts.extend(actor(&opener.actor));
+        facts.extend(opener.event_id.clone().map(|id| ("Event", id)));
+    }
+    if let Some(exemption) = &finding.exemption {
+        facts.push(("Exemption", exemption.id.clone()));
+        facts.push(("Exempt until", time(exemption.until)));
+        facts.push(("Exemption's owner", exemption.owner.clone()));
+        facts.push(("Exemption's reason", exemption.reason.clone()));
+    }
+    if let Some(closing) = &finding.closing {
+        facts.push(("Closed", time(closing.at)));
+        facts.push(("Closed because", closing.reason.words().to_owned()));
+        if let Some(closer) = &closing.actor {
+            facts.push(("Closed by", closer.label().to_owned()));
+            facts.extend(actor(closer));
+        }
+        facts.extend(closing.event_id.clone().map(|id| ("Event", id)));
+    }
+    facts
+}
+
+/// What is known of an actor beside the name.
+fn actor(actor: &Actor) -> Vec<Fact> {
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let known = [
+        ("Through", actor.invoked_by.clone()),
+        ("Signed with", actor.access_key_id.clone()),
+        ("From", actor.source_ip.clone()),
+        ("User agent", actor.user_agent.clone()),
+        ("MFA", actor.mfa.map(yes_or_no)),
+        ("Console", Some(yes_or_no(actor.console))),
+    ];
+    known
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! Whether what a report shows may be believed: every trail of the store checked, and held against the findings.
+
+use std::collections::HashSet;
+
+use crate::output::report::Report;
+use crate::output::report::trail::{Evidence, TrailState, not_kept};
+
+/// What came of the checks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Integrity {
+    /// How many trails were looked at.
+    pub trails: usize,
+    /// How many entries they have.
+    pub entries: usize,
+    /// How many trails are broken.
+    pub broken: usize,
+    /// How much could not be read, trails and else.
+    pub unread: usize,
+    /// How many findings and trails say different things.
+    pub differing: usize,
+    /// Each trouble, in the order of users.
+    pub troubles: Vec<Trouble>,
+}
+
+/// One thing that is wrong. Its texts are hostile still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// `BROKEN`, `UNREAD` or `DIFFERS`.
+    pub word: &'static str,
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Integrity {
+    /// Checks all that `report` holds, whatever its period.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        let mut integrity = Self {
+            trails: report.trails.len(),
+            ..Self::default()
+        };
+        for reason in &report.unread {
+            integrity.unread += 1;
+            integrity.add("UNREAD", "the store", reason);
+        }
+        let ids = report.findings.iter().map(|finding| finding.id.to_string());
+        let kept: HashSet<String> = ids.collect();
+        let now = report.period.now;
+        for (user, trail) in &report.trails {
+            let subject = format!("trail of {user}");
+            integrity.entries += trail.entries.len();
+            match &trail.state {
+                TrailState::Broken(chain_break) => {
+                    integrity.broken += 1;
+                    integrity.add("BROKEN", &subject, &chain_break.to_string());
+                }
+                TrailState::Unread(reason) => {
+                    integrity.unread += 1;
+                    integrity.add("UNREAD", &subject, reason);
+                }
+                TrailState::Whole => {
+                    for id in not_kept(&trail.entries, |id| kept.contains(id), now) {
+                        integrity.differing += 1;
+                        let reason = "the trail opens it, and the store holds no such finding";
+                        integrity.add("DIFFERS", &format!("finding {id}"), reason);
+                    }
+                }
+            }
+        }
+        for finding in &report.findings {
+            let evidence = Evidence::of(finding, report.trails.get(finding.user()), now);
+            if let Evidence::Differs(reason) = evidence {
+                integrity.differing += 1;
+                integrity.add("DIFFERS", &format!("finding {}", finding.id), reason);
+            }
+        }
+        integrity
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.troubles.is_empty()
+    }
+
+    /// What came of the checks, in a sentence.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self {
+            trails, entries, ..
+        } = self;
+        let checked = format!(
+            "{} checked, {}",
+            count(*trails, "trail"),
+            entry_count(*entries)
+        );
+        match (self.is_whole(), trails) {
+            (true, 0) => return "no audit trail to check".to_owned(),
+            (true, _) => return format!("{checked}: all whole"),
+            (false, _) => {}
+        }
+        format!(
+            "{checked}: {} broken, {} not readable, {} where finding and trail differ",
+            self.broken, self.unread, self.differing
+        )
+    }
+
+    fn add(&mut self, word: &'static str, subject: &str, reason: &str) {
+        self.troubles.push(Trouble {
+            word,
+            subject: subject.to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+/// `number` of `things`, as one says it.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{ending}")
+}
+
+fn entry_count(number: usize) -> String {
+    if number == 1 {
+        return "1 entry".to_owned();
+    }
+    format!("{number} entries")
+}

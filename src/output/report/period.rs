@@ -1,0 +1,115 @@
+//! The period of a report.
+
+use crate::detect::Timestamp;
+use crate::detect::finding::Finding;
+
+/// A stretch of time, and the moment of which the report speaks as now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// The first moment in it.
+    pub from: Timestamp,
+    /// The first moment after it; never later than now.
+    pub to: Timestamp,
+    /// When the store was read.
+    pub now: Timestamp,
+}
+
+impl Period {
+    /// When the window of `finding` ends: at its closing, or now.
+    #[must_use]
+    pub fn end_of(&self, finding: &Finding) -> Timestamp {
+        finding
+            .closing
+            .as_ref()
+            .map_or(self.now, |closing| closing.at)
+    }
+
+    /// Whether the window of `finding`, from its opening to its closing or to now, overlaps the period.
+    #[must_use]
+    pub fn has(&self, finding: &Finding) -> bool {
+        let is_begun = finding.opened_at < self.to || self.reaches_now();
+        is_begun && self.end_of(finding) >= self.from
+    }
+
+    /// Whether the finding was open in the last moment of the period.
+    #[must_use]
+    pub fn has_open_at_end(&self, finding: &Finding) -> bool {
+        self.has(finding)
+            && finding
+                .closing
+                .as_ref()
+                .is_none_or(|closing| closing.at >= self.to)
+    }
+
+    /// Whether it goes on until now.
+    #[must_use]
+    pub fn reaches_now(&self) -> bool {
+        self.to >= self.now
+    }
+
+    /// Where in the period `at` lies, from 0 for its beginning to 1 for its end; moments outside are moved to the nearer.
+    #[must_use]
+    pub fn place_of(&self, at: Timestamp) -> f64 {
+        let whole = (self.to - self.from).as_seconds_f64();
+        if whole <= 0.0 {
+            return 0.0;
+        }
+        ((at - self.from).as_seconds_f64() / whole).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::at;
+    use crate::output::testing;
+
+    fn period(from: i64, to: i64) -> Period {
+        Period {
+            from: at(from),
+            to: at(to),
+            now: at(100_000),
+        }
+    }
+
+    #[test]
+    fn a_finding_belongs_where_its_window_overlaps() {
+        // From second 2 to second 12,002.
+        let closed = testing::closed().finding;
+        for (from, to, is_in) in [
+            (-10, 2, false),
+            (-10, 3, true),
+            (100, 200, true),
+            (12_002, 13_000, true),
+            (12_003, 13_000, false),
+            (-10, 100_000, true),
+        ] {
+            assert_eq!(period(from, to).has(&closed), is_in, "{from} to {to}");
+        }
+        let open = testing::opened().finding;
+        assert!(period(50_000, 60_000).has(&open), "it goes on until now");
+        assert!(!period(-10, 2).has(&open));
+    }
+
+    #[test]
+    fn what_was_closed_later_was_open_at_the_end() {
+        let (open, closed) = (testing::opened().finding, testing::closed().finding);
+        assert!(period(0, 12_002).has_open_at_end(&closed));
+        assert!(!period(0, 12_003).has_open_at_end(&closed));
+        assert!(period(0, 12_003).has_open_at_end(&open));
+        assert!(!period(-10, 1).has_open_at_end(&open));
+    }
+
+    #[test]
+    fn a_place_is_never_outside_also_of_an_empty_period() {
+        let period = period(0, 1_000);
+        let places = [-5, 0, 250, 1_000, 9_999].map(|second| period.place_of(at(second)));
+        assert!((places[2] - 0.25).abs() < 1e-9);
+        assert!(places.iter().all(|place| (0.0..=1.0).contains(place)));
+        let empty = Period {
+            to: period.from,
+            ..period
+        };
+        assert!(empty.place_of(at(7)).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,116 @@
+//! The timeline in the words and numbers of SVG.
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use crate::detect::Timestamp;
+use crate::detect::finding::Finding;
+use crate::output::report::counts::{percent, ratio};
+use crate::output::report::integrity::count;
+use crate::output::report::rows::{id, shown_user, time};
+use crate::output::report::timeline::{SLICES, Timeline};
+use crate::output::time::duration;
+
+/// How wide a window is at least, of the whole.
+const SHORTEST: f64 = 0.001;
+
+/// The timeline.
+#[derive(Debug, Serialize)]
+pub(super) struct Picture {
+    most: usize,
+    slice: String,
+    slices: Vec<[String; 4]>,
+    slice_width: String,
+    ticks: Vec<[String; 2]>,
+    rows: Vec<TimelineRow>,
+    more: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct TimelineRow {
+    user: String,
+    account: String,
+    total: String,
+    words: String,
+    windows: Vec<WindowWords>,
+}
+
+#[derive(Debug, Serialize)]
+struct WindowWords {
+    start: String,
+    width: String,
+    kind: &'static str,
+    words: String,
+}
+
+/// `timeline`, as it stands at `now`.
+pub(super) fn picture(timeline: &Timeline<'_>, now: Timestamp) -> Picture {
+    let most = timeline.slices.iter().copied().max().unwrap_or(0);
+    let slices = timeline.slices.iter().enumerate();
+    Picture {
+        most,
+        slice: duration(rounded(timeline.slice)),
+        slices: slices
+            .filter(|(_, users)| **users > 0)
+            .map(|(place, users)| {
+                let height = ratio(*users, most);
+                let start = percent(ratio(place, SLICES));
+                [
+                    start,
+                    percent(1.0 - height),
+                    percent(height),
+                    users.to_string(),
+                ]
+            })
+            .collect(),
+        slice_width: percent(ratio(1, SLICES) * 0.8),
+        ticks: timeline
+            .ticks
+            .iter()
+            .map(|tick| [percent(tick.place), tick.label.clone()])
+            .collect(),
+        rows: timeline
+            .rows
+            .iter()
+            .map(|row| {
+                let windows = row.windows.iter().map(|window| WindowWords {
+                    start: percent(window.start),
+                    // A rectangle without width is not drawn, and short windows are the good news.
+                    width: percent((window.end - window.start).max(SHORTEST)),
+                    kind: window.kind(),
+                    words: window_words(window.finding, now),
+                });
+                TimelineRow {
+                    user: shown_user(row.latest),
+                    account: id(row.latest.user().account()),
+                    total: duration(row.total),
+                    words: count(row.windows.len(), "window"),
+                    windows: windows.collect(),
+                }
+            })
+            .collect(),
+        more: timeline.more,
+    }
+}
+
+/// `slice` in whole minutes, or hours if it has many.
+fn rounded(slice: TimeDelta) -> TimeDelta {
+    let unit = if slice > TimeDelta::hours(10) {
+        3_600
+    } else {
+        60
+    };
+    let units = (slice.num_seconds() + unit / 2) / unit;
+    TimeDelta::seconds(units.max(1) * unit)
+}
+
+fn window_words(finding: &Finding, now: Timestamp) -> String {
+    let from = time(finding.opened_at);
+    let severity = finding.severity.word();
+    if let Some(closing) = &finding.closing {
+        let (to, lasted) = (time(closing.at), duration(closing.at - finding.opened_at));
+        return format!("{severity}: {from} to {to}, {lasted}");
+    }
+    let lasted = duration(now - finding.opened_at);
+    format!("{severity}: since {from}, open for {lasted}")
+}

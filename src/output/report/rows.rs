@@ -1,0 +1,210 @@
+//! The rows of a report's tables, in words.
+
+use serde::Serialize;
+
+use crate::detect::Timestamp;
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::severity::Severity;
+use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, for_terminal};
+use crate::output::facts::user_name;
+use crate::output::report::Report;
+use crate::output::report::exemptions;
+use crate::output::report::trail::Evidence;
+use crate::output::time::duration;
+
+/// A finding.
+#[derive(Debug, Serialize)]
+pub(super) struct FindingRow {
+    severity: &'static str,
+    severity_class: &'static str,
+    severity_rank: u8,
+    status: &'static str,
+    user: String,
+    account: String,
+    opened: String,
+    opened_at: i64,
+    lasted: String,
+    lasted_seconds: i64,
+    opened_by: ActorWords,
+    ended: String,
+    ended_by: Option<ActorWords>,
+    keys: String,
+    trail: &'static str,
+    trouble: Option<String>,
+}
+
+/// An exemption.
+#[derive(Debug, Serialize)]
+pub(super) struct ExemptionRow {
+    id: String,
+    account: String,
+    users: Option<String>,
+    actors: Option<String>,
+    owner: String,
+    reason: String,
+    from: String,
+    until: String,
+    state: &'static str,
+    is_in_force: bool,
+    left: Option<String>,
+    findings: usize,
+}
+
+/// `finding` of `report`.
+pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
+    let now = report.period.now;
+    let account = finding.user().account();
+    let evidence = Evidence::of(finding, report.trails.get(finding.user()), now);
+    let lasted = report.period.end_of(finding) - finding.opened_at;
+    let closing = finding.closing.as_ref();
+    let closer = closing.and_then(|closing| closing.actor.as_ref());
+    FindingRow {
+        severity: finding.severity.word(),
+        severity_class: severity_class(finding.severity),
+        severity_rank: match finding.severity {
+            Severity::Medium => 1,
+            Severity::High => 2,
+            Severity::Critical => 3,
+        },
+        status: status(finding),
+        user: shown_user(finding),
+        account: id(account),
+        opened: time(finding.opened_at),
+        opened_at: finding.opened_at.timestamp(),
+        lasted: duration(lasted),
+        lasted_seconds: lasted.num_seconds().max(0),
+        opened_by: actor_words(
+            finding
+                .opener
+                .as_ref()
+                .map_or("unknown", |opener| opener.actor.label()),
+            account,
+        ),
+        ended: closing.map_or_else(String::new, |closing| closing.reason.words().to_owned()),
+        ended_by: closer.map(|actor| actor_words(actor.label(), account)),
+        keys: finding.active_keys().map(id).collect::<Vec<_>>().join(", "),
+        trail: evidence.word(),
+        trouble: evidence.trouble().map(text),
+    }
+}
+
+/// `row`, as it stands at `now`.
+pub(super) fn exemption(row: &exemptions::Row<'_>, now: Timestamp) -> ExemptionRow {
+    let is_in_force = row.state == exemptions::State::InForce;
+    ExemptionRow {
+        id: id(row.id),
+        account: id(row.account),
+        users: row.user_pattern.map(id),
+        actors: row.actor_pattern.map(id),
+        owner: text(row.owner),
+        reason: text(row.reason),
+        from: time(row.created_at),
+        until: time(row.until),
+        state: row.state.words(),
+        is_in_force,
+        left: is_in_force.then(|| duration(row.until - now)),
+        findings: row.findings,
+    }
+}
+
+/// The class of a severity in the style sheet.
+pub(super) fn severity_class(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Medium => "medium",
+        Severity::High => "high",
+        Severity::Critical => "critical",
+    }
+}
+
+/// The status in the words of the page.
+pub(super) fn status(finding: &Finding) -> &'static str {
+    match finding.status {
+        FindingStatus::Open => "open",
+        FindingStatus::Suppressed => "exempt",
+        FindingStatus::Closed => "closed",
+    }
+}
+
+/// The name of a finding's user, never blank.
+pub(super) fn shown_user(finding: &Finding) -> String {
+    id(user_name(finding))
+}
+
+/// An actor, as one reads it.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub(super) struct ActorWords {
+    /// Of an ARN what tells it from the others of its account; else all that is known.
+    pub(super) name: String,
+    /// The account of the ARN, where it is another than one would think.
+    pub(super) account: Option<String>,
+}
+
+/// The actor `label` beside what is of the account `beside`.
+pub(super) fn actor_words(label: &str, beside: &str) -> ActorWords {
+    let parts: Vec<&str> = label.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", _, _, _, account, name] if !account.is_empty() && !name.is_empty() => ActorWords {
+            name: id(name),
+            account: (account != beside).then(|| id(account)),
+        },
+        _ => ActorWords {
+            name: id(label),
+            account: None,
+        },
+    }
+}
+
+/// A moment; the page says once that all of them are in UTC.
+pub(super) fn time(at: Timestamp) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A name, an id or an ARN, cut.
+pub(super) fn id(text: &str) -> String {
+    shown(text, LONGEST_ID)
+}
+
+/// A text of no fixed form, cut.
+pub(super) fn text(text: &str) -> String {
+    shown(text, LONGEST_TEXT * 2)
+}
+
+fn shown(text: &str, longest: usize) -> String {
+    if text.trim().is_empty() {
+        return "(empty)".to_owned();
+    }
+    for_terminal(text, longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_actor_the_account_is_told_only_where_it_is_another() {
+        for (label, name, account) in [
+            ("arn:aws:iam::1:user/bob", "user/bob", None),
+            (
+                "arn:aws:sts::1:assumed-role/A/b:c",
+                "assumed-role/A/b:c",
+                None,
+            ),
+            ("arn:aws:iam::2:user/bob", "user/bob", Some("2")),
+            ("arn:aws:iam::1:", "arn:aws:iam::1:", None),
+            ("arn:aws:iam:::user/bob", "arn:aws:iam:::user/bob", None),
+            (
+                "cloudformation.amazonaws.com",
+                "cloudformation.amazonaws.com",
+                None,
+            ),
+            ("x:aws:iam::1:user/bob", "x:aws:iam::1:user/bob", None),
+            ("", "(empty)", None),
+        ] {
+            let words = ActorWords {
+                name: name.to_owned(),
+                account: account.map(ToOwned::to_owned),
+            };
+            assert_eq!(actor_words(label, "1"), words);
+        }
+    }
+}

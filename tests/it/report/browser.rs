@@ -1,0 +1,174 @@
+//! The report in a headless Chromium: `page.mjs` does each check.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+
+use secondkey::detect::exemption::Exemption;
+use secondkey::local::sqlite::SqliteStore;
+use secondkey::pipeline::finding_store::FindingReader;
+
+use super::{report, secondkey, store_of};
+use crate::hostile::story;
+use crate::hostile_texts::HOSTILE_TEXTS;
+use crate::report::logs::records;
+use crate::stack::{browser, fetch};
+
+/// How long a page may take to load, and to do what one asks of it, in milliseconds. It takes far less on a machine that does
+/// nothing else.
+const WITHIN_MS: u32 = 10_000;
+
+/// The page of so many findings, as a file; made once per test process.
+async fn page(findings: usize) -> PathBuf {
+    static FILES: [OnceLock<PathBuf>; 4] = [const { OnceLock::new() }; 4];
+    let place = [0, 1, 50, 5_000]
+        .iter()
+        .position(|&known| known == findings)
+        .unwrap();
+    let make = move || FILES[place].get_or_init(|| make(findings)).clone();
+    tokio::task::spawn_blocking(make).await.unwrap()
+}
+
+fn make(findings: usize) -> PathBuf {
+    let folder = tempfile::TempDir::new().unwrap();
+    let db = folder.path().join("db");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = SqliteStore::open(&db).unwrap();
+    for exemption in exemptions(findings) {
+        runtime.block_on(store.put_exemption(&exemption)).unwrap();
+    }
+    drop(store);
+    let logs = json!({"Records": records(findings, Utc::now())}).to_string();
+    fs::write(folder.path().join("log.json"), logs).unwrap();
+    let (exit, _, said) = secondkey(
+        folder.path(),
+        &["replay", "log.json", "--quiet", "--db", "db"],
+    );
+    assert_eq!(exit, if findings == 0 { 0 } else { 10 }, "{said}");
+    let (page, _) = report(folder.path(), &[]);
+    kept(&format!("report-{findings}.html"), &page)
+}
+
+/// One exemption in force that hides some findings, one that is over, one of nobody; none where there are hardly any findings.
+fn exemptions(findings: usize) -> Vec<Exemption> {
+    if findings < 10 {
+        return vec![];
+    }
+    let now = Utc::now();
+    let days = chrono::TimeDelta::days;
+    let exemption = |id: &str, users: &str, from, until| Exemption {
+        id: id.to_owned(),
+        account: "333344445555".to_owned(),
+        user_pattern: users.to_owned(),
+        actor_pattern: "*".to_owned(),
+        owner: "platform team".to_owned(),
+        reason: "the build farm is migrated account by account".to_owned(),
+        created_at: now - days(from),
+        until: now + days(until),
+    };
+    vec![
+        exemption("build-farm", "*5", 200, 40),
+        exemption("old-exporter", "svc-data-export-*", 300, -60),
+        exemption("nobody", "nobody", 10, 30),
+    ]
+}
+
+/// `page` as a file that a browser opens, and that stays to be looked at.
+fn kept(name: &str, page: &str) -> PathBuf {
+    let file = fetch::stack_folder().join(name);
+    fs::create_dir_all(fetch::stack_folder()).unwrap();
+    fs::write(&file, page).unwrap();
+    file
+}
+
+/// Runs `check` of `page.mjs` on `file`; gives back what it printed.
+async fn check(check: &'static str, file: PathBuf, expected: Value) -> String {
+    let run = move || {
+        let mut node = browser::node("tests/it/report/page.mjs");
+        node.arg(check).arg(&file).arg(expected.to_string());
+        node.output()
+            .expect("the tests need Node.js: `node` cannot be run")
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{check}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_page_of_none_one_fifty_and_five_thousand_findings_is_usable() {
+    for findings in [0, 1, 50, 5_000] {
+        let file = page(findings).await;
+        let bytes = fs::metadata(&file).unwrap().len();
+        let expected = json!({"findings": findings, "within_ms": WITHIN_MS});
+        let times = check("renders", file, expected).await;
+        let line = format!("report: {findings} findings, {bytes} bytes, ms {times}");
+        std::io::stdout().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn filters_show_what_matches_and_say_how_many() {
+    let expected = json!({"findings": 50, "key": "AKIAEXAMPLE000071"});
+    check("filters", page(50).await, expected).await;
+}
+
+#[tokio::test]
+async fn every_column_sorts_both_ways() {
+    check("sorts", page(50).await, json!({"findings": 50})).await;
+}
+
+#[tokio::test]
+async fn all_of_it_is_reached_by_keyboard() {
+    check("keyboard", page(50).await, json!({})).await;
+}
+
+#[tokio::test]
+async fn nothing_serious_stands_in_the_way_of_people_who_see_or_read_otherwise() {
+    for findings in [0, 1, 50] {
+        check("accessible", page(findings).await, json!({})).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_printed_is_whole_and_says_what_it_leaves_out() {
+    for findings in [50, 5_000] {
+        check(
+            "prints",
+            page(findings).await,
+            json!({"findings": findings}),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn without_javascript_every_finding_is_there() {
+    check("without_script", page(50).await, json!({"findings": 50})).await;
+}
+
+#[tokio::test]
+async fn hostile_text_is_shown_as_text_and_nothing_runs() {
+    let records: Vec<Value> = HOSTILE_TEXTS
+        .iter()
+        .flat_map(|hostile| story(&hostile.text, &hostile.text, 0))
+        .collect();
+    let folder = store_of(&records);
+    let (html, said) = report(folder.path(), &[]);
+    let findings: usize = said
+        .split_once(": ")
+        .and_then(|(_, rest)| rest.split(' ').next()?.parse().ok())
+        .unwrap();
+    let texts = [
+        "<script>alert(1)</script>",
+        "</textarea></title></style></script>",
+        r"\u{202e}",
+    ];
+    let file = kept("report-hostile.html", &html);
+    let expected = json!({"findings": findings, "texts": texts});
+    check("hostile", file, expected).await;
+}
