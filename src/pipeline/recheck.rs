@@ -205,6 +205,12 @@ async fn recheck_part(
 }
 
 impl Rechecked {
+    /// Whether a finding is open of which a later look may say otherwise, for IAM is some seconds behind its changes.
+    #[must_use]
+    pub fn is_to_be_seen_again(&self) -> bool {
+        self.open.is_some() && !self.rechecks.is_empty()
+    }
+
     fn add(&mut self, decision: Decision) {
         self.outcomes.push(decision.outcome);
         self.unsettled.extend(decision.unsettled);

@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod check;
 mod deployment;
 mod doctor;
 mod e2e;
@@ -33,5 +34,6 @@ mod rotate;
 mod scan;
 mod stack;
 mod store_contract;
+mod story;
 mod table;
 mod tamper;

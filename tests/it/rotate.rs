@@ -3,10 +3,10 @@
 mod cleanup;
 mod exempt;
 mod finish;
-mod front;
+pub mod front;
 mod handing_over;
-mod history;
+pub mod history;
 mod start;
 mod status;
 mod table;
-mod world;
+pub mod world;

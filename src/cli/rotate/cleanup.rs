@@ -45,7 +45,7 @@ pub(super) struct Args {
     key: Option<String>,
 
     /// How long the key has to have been inactive
-    #[arg(long, value_name = "HOURS", default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    #[arg(long, value_name = "HOURS", default_value_t = 48, value_parser = clap::value_parser!(u32).range(0..=8760))]
     soak_hours: u32,
 
     /// Do it, after the id of the key was typed; without this, only show it

@@ -42,7 +42,7 @@ pub(super) struct Args {
     window_hours: u32,
 
     /// How long a key has to be inactive before it may be deleted
-    #[arg(long, value_name = "HOURS", default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    #[arg(long, value_name = "HOURS", default_value_t = 48, value_parser = clap::value_parser!(u32).range(0..=8760))]
     soak_hours: u32,
 
     /// How to print it

@@ -217,11 +217,10 @@ impl<'a> Writer<'a> {
             .as_ref()
             .filter(|_| open.status == FindingStatus::Suppressed)
             .map(|exempted| format!(", and hidden until {}", readable(exempted.until)));
-        let unsettled: Vec<&str> = rechecked.unsettled.iter().map(|why| why.words()).collect();
-        let behind = (!unsettled.is_empty()).then(|| {
+        let behind = rechecked.is_to_be_seen_again().then(|| {
             format!(
-                " IAM may be behind ({}); {} brings the finding up to date.",
-                unsettled.join("; "),
+                " IAM may be behind, and nothing is closed on what it lists until that had a minute to settle; {} brings the \
+                 finding up to date.",
                 self.later()
             )
         });

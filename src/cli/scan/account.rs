@@ -35,7 +35,7 @@ use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::{ErrorKind, ServiceError};
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 use crate::pipeline::key_source::KeySource;
-use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
+use crate::pipeline::recheck::{Occasion, Parts, recheck};
 
 /// What the scans of all accounts have in common.
 pub(super) struct Scanning {
@@ -263,7 +263,7 @@ impl Scanning {
             match result {
                 Ok(rechecked) => {
                     log.done(&name)?;
-                    scanned.unsettled += usize::from(is_to_be_seen_again(&rechecked));
+                    scanned.unsettled += usize::from(rechecked.is_to_be_seen_again());
                 }
                 Err(failure) => {
                     self.give_up_without_credentials(&failure).await;
@@ -351,10 +351,6 @@ impl From<ServiceError> for Unheard {
 
 fn root_name(account: &str) -> String {
     UserId::root(account).name().to_owned()
-}
-
-fn is_to_be_seen_again(rechecked: &Rechecked) -> bool {
-    rechecked.open.is_some() && !rechecked.unsettled.is_empty()
 }
 
 /// IAM, asked once in a scan for the last use of a key.

@@ -45,9 +45,13 @@ pub struct Said {
 }
 
 impl World {
-    /// A new user without keys.
+    /// A new user without keys, in the account that the tests share.
     pub async fn new() -> Self {
-        let moto = &stack().await.moto_url;
+        Self::on(&stack().await.moto_url).await
+    }
+
+    /// A new user without keys, in the account at `moto`.
+    pub async fn on(moto: &str) -> Self {
         let config = config(moto).await;
         let world = Self {
             front: Front::start(moto),
