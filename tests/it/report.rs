@@ -255,6 +255,9 @@ fn whatever_does_not_fit_is_said_loudly_on_the_page_and_on_stderr() {
             !sql.starts_with("DELETE FROM findings"),
             "{sql}"
         );
+        let among_open = format!("<small class=\"trouble\">audit trail {word}</small>");
+        let is_open = sql.starts_with("UPDATE findings");
+        assert_eq!(page.contains(&among_open), is_open, "{sql}");
     }
 }
 
