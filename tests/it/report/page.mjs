@@ -303,8 +303,8 @@ const checks = {
   },
 };
 
-try {
-  await checks[check]();
-} finally {
-  rmSync(profile, { recursive: true, force: true });
-}
+// Whoever started this is gone once its input ends; the browser goes with it.
+process.stdin.on('end', () => process.exit(1)).resume();
+process.on('exit', () => rmSync(profile, { recursive: true, force: true }));
+await checks[check]();
+process.exit(0);
