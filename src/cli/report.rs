@@ -17,7 +17,7 @@ use crate::detect::Timestamp;
 use crate::detect::text::sha256_hex;
 use crate::output::commands::quoted;
 use crate::output::escape::for_terminal;
-use crate::output::report::integrity::Integrity;
+use crate::output::report::integrity::{Integrity, count};
 use crate::output::report::period::Period;
 use crate::output::report::{Report, html};
 
@@ -118,10 +118,10 @@ fn say(destination: &Destination, report: &Report, page: &str) -> anyhow::Result
     }
     writeln!(
         err,
-        "{}: {} findings of {} in the period; {}.",
+        "{}: {} of {} in the period; {}.",
         for_terminal(&destination.name(), LONGEST),
         report.findings_of_period().len(),
-        report.findings.len(),
+        count(report.findings.len(), "finding"),
         integrity.words()
     )?;
     writeln!(err, "sha256 {}", sha256_hex(page.as_bytes()))?;

@@ -80,7 +80,7 @@ fn a_report_is_written_whole_beside_what_is_there_and_says_what_it_holds() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 2, "{said}");
     assert!(
-        lines[0].starts_with("report.html: 50 findings of 50 in the period; 40 trails checked, ")
+        lines[0].starts_with("report.html: 50 of 50 findings in the period; 40 trails checked, ")
     );
     assert!(lines[0].ends_with(" entries: all whole."), "{said}");
     let hash = secondkey::detect::text::sha256_hex(page.as_bytes());
@@ -163,7 +163,7 @@ fn a_period_holds_what_overlaps_it_and_says_what_was_open_at_its_end() {
         ("2026-02-21", "2026-02-28", 0),
     ] {
         let (page, said) = report(folder.path(), &["--from", from, "--to", to]);
-        let found = format!("standard output: {expected} findings of 1 in the period");
+        let found = format!("standard output: {expected} of 1 finding in the period");
         assert!(said.starts_with(&found), "{from} {to}: {said}");
         assert!(page.contains(&format!("<dd>{from} 00:00:00 to ")), "{page}");
     }
@@ -255,6 +255,9 @@ fn whatever_does_not_fit_is_said_loudly_on_the_page_and_on_stderr() {
             !sql.starts_with("DELETE FROM findings"),
             "{sql}"
         );
+        let among_open = format!("<small class=\"trouble\">audit trail {word}</small>");
+        let is_open = sql.starts_with("UPDATE findings");
+        assert_eq!(page.contains(&among_open), is_open, "{sql}");
     }
 }
 
@@ -306,7 +309,7 @@ async fn a_deployed_table_is_reported_like_a_file() {
     assert!(page.contains(&format!("DynamoDB table {table}")));
     assert!(stderr.contains("8 trails checked"), "{stderr}");
     // Two users have two findings each, of which the table got the latest; the others are missed, and said to be.
-    assert!(stderr.contains("8 findings of 8"), "{stderr}");
+    assert!(stderr.contains("8 of 8 findings"), "{stderr}");
     let missing = stderr
         .lines()
         .filter(|line| line.starts_with("DIFFERS "))

@@ -128,8 +128,8 @@ fn facts(finding: &Finding) -> Vec<Fact> {
         ));
         let inactive_since = opener.inactive_since.map(time);
         facts.extend(inactive_since.map(|since| ("Inactive since", since)));
-        facts.extend(actor(&opener.actor));
-        facts.extend(opener.event_id.clone().map(|id| ("Event", id)));
+        facts.extend(actor(&opener.actor, OPENER));
+        facts.extend(opener.event_id.clone().map(|id| ("Opening event", id)));
     }
     if let Some(exemption) = &finding.exemption {
         facts.push(("Exemption", exemption.id.clone()));
@@ -142,26 +142,48 @@ fn facts(finding: &Finding) -> Vec<Fact> {
         facts.push(("Closed because", closing.reason.words().to_owned()));
         if let Some(closer) = &closing.actor {
             facts.push(("Closed by", closer.label().to_owned()));
-            facts.extend(actor(closer));
+            facts.extend(actor(closer, CLOSER));
         }
-        facts.extend(closing.event_id.clone().map(|id| ("Event", id)));
+        facts.extend(closing.event_id.clone().map(|id| ("Closing event", id)));
     }
     facts
 }
 
+/// What the facts about an actor are called.
+type ActorNames = [&'static str; 6];
+
+const OPENER: ActorNames = [
+    "Opener came through",
+    "Opener's key",
+    "Opener's address",
+    "Opener's user agent",
+    "Opener had MFA",
+    "Opener used the console",
+];
+
+const CLOSER: ActorNames = [
+    "Closer came through",
+    "Closer's key",
+    "Closer's address",
+    "Closer's user agent",
+    "Closer had MFA",
+    "Closer used the console",
+];
+
 /// What is known of an actor beside the name.
-fn actor(actor: &Actor) -> Vec<Fact> {
+fn actor(actor: &Actor, names: ActorNames) -> Vec<Fact> {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-    let known = [
-        ("Through", actor.invoked_by.clone()),
-        ("Signed with", actor.access_key_id.clone()),
-        ("From", actor.source_ip.clone()),
-        ("User agent", actor.user_agent.clone()),
-        ("MFA", actor.mfa.map(yes_or_no)),
-        ("Console", Some(yes_or_no(actor.console))),
+    let values = [
+        actor.invoked_by.clone(),
+        actor.access_key_id.clone(),
+        actor.source_ip.clone(),
+        actor.user_agent.clone(),
+        actor.mfa.map(yes_or_no),
+        Some(yes_or_no(actor.console)),
     ];
-    known
+    names
         .into_iter()
+        .zip(values)
         .filter_map(|(name, value)| Some((name, value?)))
         .collect()
 }

@@ -116,8 +116,9 @@ impl Integrity {
     }
 }
 
-/// `number` of `things`, as one says it.
-pub(super) fn count(number: usize, thing: &str) -> String {
+/// `number` of a `thing`, as one says it.
+#[must_use]
+pub fn count(number: usize, thing: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{ending}")
 }

@@ -10,6 +10,7 @@
     if (className) made.className = className;
     return made;
   };
+  const counted = (number) => `${number} finding${number === 1 ? '' : 's'}`;
   const table = byId('table');
   const body = table.tBodies[0];
   const rows = Array.from(body.rows);
@@ -25,7 +26,10 @@
   const pairs = (list) => list.map(([name, value]) => [text(name), text(value)]);
   const facts = (list) => {
     const made = element('dl');
-    for (const [name, value] of list) made.append(element('dt', name), element('dd', value));
+    for (const [name, value] of list) {
+      const pair = made.appendChild(element('div'));
+      pair.append(element('dt', name), element('dd', value));
+    }
     return made;
   };
   const entry = ([place, hash, event, at, written, what, by, rest]) => {
@@ -38,7 +42,7 @@
     if (written !== at) more.push(['written down', text(written)]);
     more.push(['hash', hash]);
     const list = facts(more);
-    list.lastElementChild.className = 'code';
+    list.lastElementChild.className = 'hash';
     made.append(head, list);
     return made;
   };
@@ -123,13 +127,13 @@
     const filters = ['text', 'status', 'severity', 'account']
       .filter(choice).map((id) => `${id} ${choice(id)}`).join(', ');
     const count = matching.length === rows.length
-      ? `${rows.length} findings` : `${matching.length} of ${rows.length} findings match`;
+      ? counted(rows.length) : `${matching.length} of ${counted(rows.length)} match`;
     const some = matching.length > limit ? `, the first ${limit} shown` : '';
     byId('shown').textContent = count + some;
     byId('more').hidden = matching.length <= limit;
     byId('printed').textContent = filters
-      ? `Filtered by ${filters}: ${matching.length} of ${rows.length} findings are printed.`
-      : `All ${rows.length} findings are printed.`;
+      ? `Filtered by ${filters}: ${matching.length} of ${counted(rows.length)} printed.`
+      : `${counted(rows.length)}, all of them printed.`;
   };
 
   // Sort: a button in every header.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::OnceLock;
 
 use chrono::Utc;
@@ -90,8 +91,16 @@ async fn check(check: &'static str, file: PathBuf, expected: Value) -> String {
     let run = move || {
         let mut node = browser::node("tests/it/report/page.mjs");
         node.arg(check).arg(&file).arg(expected.to_string());
-        node.output()
-            .expect("the tests need Node.js: `node` cannot be run")
+        node.stdin(Stdio::piped());
+        node.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut node = node
+            .spawn()
+            .expect("the tests need Node.js: `node` cannot be run");
+        // It ends when its input does, which is when this process does, however that ends.
+        let input = node.stdin.take();
+        let output = node.wait_with_output().unwrap();
+        drop(input);
+        output
     };
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
