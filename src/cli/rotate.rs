@@ -5,6 +5,7 @@ mod confirm;
 mod credentials_file;
 mod finish;
 mod place;
+mod recorded;
 mod refusal;
 mod secret;
 mod show;

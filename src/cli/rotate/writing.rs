@@ -1,7 +1,5 @@
 //! The calls that change something, and the audit trail with who made them.
 
-use std::fmt;
-use std::io::Write;
 use std::sync::Arc;
 
 use aws_config::retry::RetryConfig;
@@ -9,9 +7,9 @@ use aws_sdk_iam::types::StatusType;
 use chrono::{SubsecRound, Utc};
 
 use crate::aws::errors::service_error;
-use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::interrupt::interrupted;
+use crate::cli::rotate::recorded::{Done, Recorded};
 use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::secret::NewKey;
 use crate::cli::rotate::work::Work;
@@ -44,15 +42,6 @@ pub(super) enum Unmade {
     No(ServiceError),
     /// Nobody answered, so it may have been.
     Perhaps(ServiceError),
-}
-
-/// What became of writing down what was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Recorded {
-    /// What there is to say, line by line.
-    pub(super) lines: Vec<String>,
-    /// Whether all of it stands in the trail.
-    pub(super) is_whole: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -258,61 +247,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-impl Recorded {
-    /// Says what was `done`, what came of writing it down, and what comes `next`.
-    pub(super) fn tell(&self, done: &str, next: &[String]) -> anyhow::Result<Exit> {
-        if !self.is_whole {
-            // Also where nobody reads stdout any more.
-            for line in &self.lines {
-                let _ = writeln!(anstream::stderr(), "secondkey: {line}");
-            }
-        }
-        let mut out = anstream::stdout().lock();
-        writeln!(out, "{done}")?;
-        for line in self.lines.iter().filter(|_| self.is_whole).chain(next) {
-            writeln!(out, "{line}")?;
-        }
-        Ok(self.exit())
-    }
-
-    /// How the step ended.
-    pub(super) fn exit(&self) -> Exit {
-        if self.is_whole {
-            Exit::NoFinding
-        } else {
-            Exit::Failure
-        }
-    }
-}
-
 /// A call that failed, and may have been done all the same.
 pub(super) fn undone(work: &Work<'_>, failure: &ServiceError) -> Refusal {
     Refusal::new(failure.to_string()).way("To see what came of it", work.command("status", &[]))
-}
-
-/// A change in words.
-struct Done<'a>(&'a KeyChange);
-
-impl fmt::Display for Done<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let change = self.0;
-        let (key, what) = match &change.kind {
-            ChangeKind::KeyCreated { key, .. } => (key.as_str(), "created"),
-            ChangeKind::KeyUpdated {
-                key,
-                status: KeyStatus::Active,
-            } => (key.as_str(), "activated"),
-            ChangeKind::KeyUpdated { key, .. } => (key.as_str(), "deactivated"),
-            ChangeKind::KeyDeleted { key } => (key.as_str(), "deleted"),
-            ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. } => ("", "changed"),
-        };
-        write!(
-            formatter,
-            "key {} of user {} was {what} at {} by {}",
-            for_terminal(key, LONGEST),
-            for_terminal(&change.user.to_string(), LONGEST),
-            readable(change.at),
-            for_terminal(change.actor.label(), LONGEST)
-        )
-    }
 }
