@@ -120,8 +120,7 @@ impl Rows {
 }
 
 /// A table that fits the terminal.
-#[must_use]
-pub fn new_table() -> Table {
+fn new_table() -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_BORDERS_ONLY)

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::exempt::Common;
-use crate::cli::table::new_table;
+use crate::cli::table::Rows;
 use crate::detect::Timestamp;
 use crate::detect::exemption::Exemption;
 use crate::output::escape::{for_json, for_terminal};
@@ -53,14 +53,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     match args.format {
         ListFormat::Table if exemptions.is_empty() => writeln!(out, "No exemption.")?,
         ListFormat::Table => {
-            let mut table = new_table();
-            table.set_header([
+            let mut rows = Rows::new(&[
                 "ID", "STATE", "ACCOUNT", "USERS", "MADE BY", "UNTIL", "OWNER", "REASON",
             ]);
             for exemption in &exemptions {
                 let shown = |text: &str| for_terminal(text, LONGEST);
                 let (state, why) = state(exemption, now);
-                table.add_row([
+                rows.push(vec![
                     shown(&exemption.id),
                     match why {
                         Some(why) => format!("{}: {}", state.replace('_', " "), shown(&why)),
@@ -74,7 +73,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
                     shown(&exemption.reason),
                 ]);
             }
-            writeln!(out, "{table}")?;
+            rows.print(&mut out)?;
         }
         ListFormat::Json => {
             let exemptions: Vec<ExemptionV1<'_>> = exemptions

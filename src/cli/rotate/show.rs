@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::cli::LONGEST;
-use crate::cli::table::new_table;
+use crate::cli::table::Rows;
 use crate::detect::Timestamp;
 use crate::detect::retire::LastUsed;
 use crate::detect::rotation::RotationKey;
@@ -18,10 +18,9 @@ pub(super) fn keys(
 ) -> anyhow::Result<()> {
     let mut sorted: Vec<&RotationKey> = keys.iter().collect();
     sorted.sort_by_key(|key| (key.key.created, &key.key.id));
-    let mut table = new_table();
-    table.set_header(["KEY", "STATUS", "CREATED", "LAST USED"]);
+    let mut rows = Rows::new(&["KEY", "STATUS", "CREATED", "LAST USED"]);
     for key in sorted {
-        table.add_row([
+        rows.push(vec![
             id(key),
             key.key.status.word().to_lowercase(),
             key.key
@@ -30,8 +29,7 @@ pub(super) fn keys(
             last_used(key, now),
         ]);
     }
-    writeln!(out, "{table}")?;
-    Ok(())
+    rows.print(out)
 }
 
 /// The key's id, to be shown.
