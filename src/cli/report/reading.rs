@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use futures::future::try_join;
+use futures::future::{ready, try_join};
 use futures::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -95,6 +95,8 @@ async fn trails(store: &dyn FindingReader, users: BTreeSet<UserId>) -> BTreeMap<
             (user, trail)
         })
         .buffer_unordered(AT_A_TIME)
+        // A user of whom there was never anything to write down has no trail.
+        .filter(|(_, trail)| ready(!trail.is_empty()))
         .collect()
         .await;
     progress.finish_and_clear();

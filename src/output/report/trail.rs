@@ -20,6 +20,14 @@ pub struct Trail {
     pub state: TrailState,
 }
 
+impl Trail {
+    /// Whether nothing was ever written down: of such a user a record is kept, and no trail.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.state == TrailState::Whole
+    }
+}
+
 /// What became of checking a trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrailState {
