@@ -35,7 +35,7 @@ use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::{ErrorKind, ServiceError};
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 use crate::pipeline::key_source::KeySource;
-use crate::pipeline::recheck::{Occasion, Parts, recheck};
+use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
 
 /// What the scans of all accounts have in common.
 pub(super) struct Scanning {
@@ -138,7 +138,10 @@ impl Scanning {
         }
         self.ask_last_uses(&parts, &target.account).await?;
         scanned.is_through = scanned.unchecked.is_empty();
-        if scanned.is_through {
+        // As long as a scan is gone on with, it looks at nobody twice.
+        let may_pass =
+            |(_, failure): &(String, ServiceError)| failure.kind() == ErrorKind::Retryable;
+        if !scanned.unchecked.iter().any(may_pass) {
             log.finish(Utc::now())?;
         }
         Ok(scanned)
@@ -261,6 +264,12 @@ impl Scanning {
         while let Some((name, result)) = results.next().await {
             self.progress.looked_at();
             match result {
+                Ok(Rechecked {
+                    refused: Some(reason),
+                    ..
+                }) => scanned
+                    .unchecked
+                    .push((name, ServiceError::permanent(reason))),
                 Ok(rechecked) => {
                     log.done(&name)?;
                     scanned.unsettled += usize::from(rechecked.is_to_be_seen_again());
