@@ -34,6 +34,7 @@ use crate::cli::{Exit, LONGEST};
 use crate::detect::Timestamp;
 use crate::detect::finding::FindingStatus;
 use crate::detect::severity::Severity;
+use crate::local::scan_log::ScanLog;
 use crate::output::escape::for_terminal;
 use crate::output::standing::Standing;
 use crate::output::time::{duration, readable};
@@ -196,6 +197,10 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         None => write(&mut anstream::stdout().lock(), &results, args.format)?,
     }
+    // Only now: what was not shown is new still.
+    for one in scanned.iter().filter(|one| one.is_over) {
+        ScanLog::open(store.clone(), &one.account)?.finish(now)?;
+    }
     say_summary(&args, &results, &failed)?;
     Ok(exit(args.fail_on, &results, &failed))
 }
@@ -236,6 +241,15 @@ fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>>
     if gave_up.is_none() && !stop.is_interrupted() {
         return Ok(None);
     }
+    let unfinished: Vec<&str> = scanned
+        .iter()
+        .filter(|one| !one.is_through)
+        .map(|one| one.account.as_str())
+        .collect();
+    if unfinished.is_empty() {
+        // It was through already.
+        return Ok(None);
+    }
     let mut err = anstream::stderr().lock();
     if let Some(why) = &gave_up {
         writeln!(
@@ -249,11 +263,6 @@ fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>>
         "The scan is not through. Run the same command again within a day, and it goes on where it stopped; \
          --restart begins anew."
     )?;
-    let unfinished: Vec<&str> = scanned
-        .iter()
-        .filter(|one| !one.is_through)
-        .map(|one| one.account.as_str())
-        .collect();
     writeln!(err, "Not through: account {}.", unfinished.join(", "))?;
     Ok(Some(match gave_up {
         Some(_) => Exit::Failure,

@@ -91,11 +91,14 @@ pub(super) struct Scanned {
     pub(super) unchecked: Vec<(String, ServiceError)>,
     /// Why nobody of the account could be, if so.
     pub(super) refused: Option<String>,
+    /// Whether everybody was looked at.
     pub(super) is_through: bool,
+    /// Whether the next run begins anew, and does not go on with this one.
+    pub(super) is_over: bool,
 }
 
 impl Scanning {
-    /// Scans one account. An error is one of the store or the network; what IAM refuses is told in the result.
+    /// Scans one account. An error is one of the store; what IAM and the way to it refuse is told in the result.
     pub(super) async fn account(&self, target: &Target) -> Result<Scanned, ServiceError> {
         let log = ScanLog::open(self.store.clone(), &target.account)?;
         let asked = self.mode.to_string();
@@ -114,7 +117,11 @@ impl Scanning {
             unchecked: vec![],
             refused: None,
             is_through: false,
+            is_over: false,
         };
+        if self.stop.is_set() {
+            return Ok(scanned);
+        }
         match self.list(target, &log, scan.clone()).await {
             Ok(by_report) => scanned.by_report = by_report,
             Err(Unheard::Refused(reason)) => {
@@ -123,11 +130,9 @@ impl Scanning {
             }
             Err(Unheard::Failed(failure)) => {
                 self.give_up_without_credentials(&failure).await;
-                return if self.stop.is_set() {
-                    Ok(scanned)
-                } else {
-                    Err(failure)
-                };
+                // What is kept of the account is told all the same.
+                scanned.refused = (!self.stop.is_set()).then(|| failure.to_string());
+                return Ok(scanned);
             }
         }
         let parts = self.parts(target, &log);
@@ -141,9 +146,7 @@ impl Scanning {
         // As long as a scan is gone on with, it looks at nobody twice.
         let may_pass =
             |(_, failure): &(String, ServiceError)| failure.kind() == ErrorKind::Retryable;
-        if !scanned.unchecked.iter().any(may_pass) {
-            log.finish(Utc::now())?;
-        }
+        scanned.is_over = !scanned.unchecked.iter().any(may_pass);
         Ok(scanned)
     }
 

@@ -1,6 +1,9 @@
 //! What a scan could not look at, could not print, or could not enter: it is said, and nothing is taken for well or for told.
 
-use super::world::{World, changes};
+use std::fs::OpenOptions;
+
+use super::world::{ACCOUNT, World, changes};
+use crate::doctor::world::run;
 use crate::stack::proxy::Fault;
 
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized</Message></Error>\
@@ -61,5 +64,35 @@ async fn one_user_that_cannot_be_looked_at_keeps_nobody_else_from_being_looked_a
         let (said, document) = world.scan(&["--db", &format!("{status}.db")]).await;
         assert_eq!(said.code, 1, "{}", said.stderr);
         assert_eq!(changes(&document), ["alice: new", "bob: open"]);
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_printed_is_new_the_next_time() {
+    let world = World::new().await;
+    world.users([("bob".to_owned(), 2)]).await;
+    let mut command = world.command(&["scan"]);
+    command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let said = run(command).await;
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    let (said, document) = world.scan(&[]).await;
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    assert_eq!(changes(&document), ["bob: new"]);
+    let (_, document) = world.scan(&[]).await;
+    assert_eq!(changes(&document), ["bob: open"]);
+}
+
+#[tokio::test]
+async fn what_is_known_of_an_account_is_told_also_where_it_cannot_be_looked_into() {
+    let world = World::new().await;
+    world.users([("bob".to_owned(), 2)]).await;
+    world.scan(&[]).await;
+    for (status, body) in [(403, DENIED), (400, WRONG)] {
+        world.proxy.set(always("Action=ListUsers", status, body));
+        let (said, document) = world.scan(&[]).await;
+        assert_eq!(said.code, 1, "{}", said.stderr);
+        assert_eq!(changes(&document), ["bob: open"], "{}", said.stderr);
+        let line = format!("account {ACCOUNT} was not looked into: iam:ListUsers failed");
+        assert!(said.stderr.contains(&line), "{}", said.stderr);
     }
 }
