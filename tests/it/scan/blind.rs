@@ -96,3 +96,17 @@ async fn what_is_known_of_an_account_is_told_also_where_it_cannot_be_looked_into
         assert!(said.stderr.contains(&line), "{}", said.stderr);
     }
 }
+
+#[tokio::test]
+async fn the_next_command_is_one_that_can_be_pasted() {
+    let world = World::new().await;
+    world.users([("-bob".to_owned(), 2)]).await;
+    let said = world.run(&["scan", "--db", "its own.db"]).await;
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    for line in [
+        "  secondkey check --db 'its own.db' -- -bob\n",
+        "  secondkey rotate finish --db 'its own.db' -- -bob\n",
+    ] {
+        assert!(said.stderr.contains(line), "{}", said.stderr);
+    }
+}
