@@ -312,8 +312,8 @@ fn say_summary(
     if unsettled > 0 {
         writeln!(
             err,
-            "{unsettled} of the findings may be out of date, for IAM is some seconds behind its changes; scan again in a \
-             minute or two."
+            "What is said, or not said, of {unsettled} of the users may be out of date, for IAM is some seconds behind its \
+             changes; scan again in a minute or two."
         )?;
     }
     writeln!(

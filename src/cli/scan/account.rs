@@ -85,7 +85,7 @@ pub(super) struct Scanned {
     pub(super) users: usize,
     /// How many of them were looked at before this run.
     pub(super) resumed: usize,
-    /// How many have to be looked at again, because IAM may be behind.
+    /// How many have to be looked at again, because IAM may be behind; whether or not a finding is open.
     pub(super) unsettled: usize,
     /// Who could not be looked at, and why.
     pub(super) unchecked: Vec<(String, ServiceError)>,
@@ -275,7 +275,9 @@ impl Scanning {
                     .push((name, ServiceError::permanent(reason))),
                 Ok(rechecked) => {
                     log.done(&name)?;
-                    scanned.unsettled += usize::from(rechecked.is_to_be_seen_again());
+                    let may_be_behind =
+                        rechecked.is_to_be_seen_again() || !rechecked.unsettled.is_empty();
+                    scanned.unsettled += usize::from(may_be_behind);
                 }
                 Err(failure) => {
                     self.give_up_without_credentials(&failure).await;
