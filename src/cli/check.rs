@@ -4,6 +4,7 @@ mod look;
 mod print;
 mod reasoning;
 
+use anyhow::ensure;
 use clap::ValueEnum;
 
 use crate::cli::Exit;
@@ -27,7 +28,8 @@ use crate::detect::finding::FindingStatus;
 It needs iam:ListAccessKeys and iam:GetAccessKeyLastUsed (for root the credential report), and cloudtrail:LookupEvents for who \
 did it; AWS's managed policy SecurityAudit has them all.
 
-Exit codes: 0 no open finding, 10 two active keys, 1 failure (no such user among them), 2 wrong usage.")]
+Exit codes: 0 no open finding, 10 two active keys, 1 failure (no such user, or keys that could not be listed, among them), 2 \
+wrong usage.")]
 pub struct Args {
     /// The user's name; `root` for root
     user: String,
@@ -70,9 +72,12 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         .record
         .open_finding()
         .is_some_and(|finding| finding.status == FindingStatus::Open);
-    Ok(if is_open {
-        Exit::Findings
-    } else {
-        Exit::NoFinding
-    })
+    if is_open {
+        return Ok(Exit::Findings);
+    }
+    ensure!(
+        !looked.is_blind(),
+        "the keys could not be listed, so whether two are active is not known"
+    );
+    Ok(Exit::NoFinding)
 }

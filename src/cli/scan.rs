@@ -21,6 +21,7 @@ use futures::stream::{self, StreamExt};
 use tempfile::NamedTempFile;
 
 use crate::aws::account_users::SweepMode;
+use crate::cli::again::again;
 use crate::cli::caller::Caller;
 use crate::cli::interrupt::{interrupted, signal};
 use crate::cli::policy::PolicyArgs;
@@ -29,11 +30,12 @@ use crate::cli::scan::print::{Results, ScanFormat, write};
 use crate::cli::scan::progress::Progress;
 use crate::cli::scan::standings::standings;
 use crate::cli::scan::targets::{Others, Target, targets};
-use crate::cli::source::{Connection, file_name, open_file};
+use crate::cli::source::{Connection, Which, file_name, open_file};
 use crate::cli::{Exit, LONGEST};
 use crate::detect::Timestamp;
-use crate::detect::finding::FindingStatus;
+use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::severity::Severity;
+use crate::local::scan_log::ScanLog;
 use crate::output::escape::for_terminal;
 use crate::output::standing::Standing;
 use crate::output::time::{duration, readable};
@@ -196,7 +198,11 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         None => write(&mut anstream::stdout().lock(), &results, args.format)?,
     }
-    say_summary(&args, &results, &failed)?;
+    // Only now: what was not shown is new still.
+    for one in scanned.iter().filter(|one| one.is_over) {
+        ScanLog::open(store.clone(), &one.account)?.finish(now)?;
+    }
+    say_summary(&args, &caller.account, &results, &failed)?;
     Ok(exit(args.fail_on, &results, &failed))
 }
 
@@ -236,6 +242,15 @@ fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>>
     if gave_up.is_none() && !stop.is_interrupted() {
         return Ok(None);
     }
+    let unfinished: Vec<&str> = scanned
+        .iter()
+        .filter(|one| !one.is_through)
+        .map(|one| one.account.as_str())
+        .collect();
+    if unfinished.is_empty() {
+        // It was through already.
+        return Ok(None);
+    }
     let mut err = anstream::stderr().lock();
     if let Some(why) = &gave_up {
         writeln!(
@@ -249,11 +264,6 @@ fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>>
         "The scan is not through. Run the same command again within a day, and it goes on where it stopped; \
          --restart begins anew."
     )?;
-    let unfinished: Vec<&str> = scanned
-        .iter()
-        .filter(|one| !one.is_through)
-        .map(|one| one.account.as_str())
-        .collect();
     writeln!(err, "Not through: account {}.", unfinished.join(", "))?;
     Ok(Some(match gave_up {
         Some(_) => Exit::Failure,
@@ -264,6 +274,7 @@ fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>>
 /// Says on stderr what was looked at and what came of it.
 fn say_summary(
     args: &Args,
+    own: &str,
     results: &Results<'_>,
     failed: &[(String, ServiceError)],
 ) -> anyhow::Result<()> {
@@ -301,8 +312,8 @@ fn say_summary(
     if unsettled > 0 {
         writeln!(
             err,
-            "{unsettled} of the findings may be out of date, for IAM is some seconds behind its changes; scan again in a \
-             minute or two."
+            "What is said, or not said, of {unsettled} of the users may be out of date, for IAM is some seconds behind its \
+             changes; scan again in a minute or two."
         )?;
     }
     writeln!(
@@ -310,14 +321,49 @@ fn say_summary(
         "Kept in {}.",
         for_terminal(&file_name(args.db.clone())?, LONGEST)
     )?;
-    let is_open = |standing: &&Standing| standing.alert.finding.status == FindingStatus::Open;
-    if let Some(first) = results.standings.iter().find(is_open) {
-        let name = for_terminal(&first.alert.finding.display_name, LONGEST);
+    say_next(&mut err, args, own, results.standings)
+}
+
+/// Says what may be done about the first open finding. The commands work in the account `own`, whose credentials are at hand.
+fn say_next(
+    out: &mut impl Write,
+    args: &Args,
+    own: &str,
+    standings: &[Standing],
+) -> anyhow::Result<()> {
+    let is_open = |finding: &&Finding| finding.status == FindingStatus::Open;
+    let findings = standings.iter().map(|standing| &standing.alert.finding);
+    let Some(first) = findings
+        .filter(is_open)
+        .min_by_key(|finding| finding.user().is_root())
+    else {
+        return Ok(());
+    };
+    let account = first.user().account();
+    let place = if account == own {
+        String::new()
+    } else {
+        format!(
+            ", with credentials of account {}",
+            for_terminal(account, LONGEST)
+        )
+    };
+    let which = Which::of_file(args.db.clone());
+    let command = |words: &[&str], name: &str| again(words, name, &which, &args.connection);
+    if first.user().is_root() {
         writeln!(
-            err,
-            "Next: `secondkey check {name}` tells all of a user, `secondkey rotate finish {name}` ends the rotation."
+            out,
+            "Next, to see all of root{place}:\n  {}",
+            command(&["check"], "root")
         )?;
+        return Ok(());
     }
+    writeln!(
+        out,
+        "Next, to see all of a user, and to end the rotation{place}:\n  {}\n  {}",
+        command(&["check"], &first.display_name),
+        command(&["rotate", "finish"], &first.display_name)
+    )?;
     Ok(())
 }
 

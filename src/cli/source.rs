@@ -94,6 +94,12 @@ impl Source {
 }
 
 impl Which {
+    /// The embedded file `db`, or the one that is used where none is named.
+    #[must_use]
+    pub fn of_file(db: Option<PathBuf>) -> Self {
+        Self { db, table: None }
+    }
+
     /// Opens the store for reading and writing; makes the file if there is none.
     pub fn open(&self, config: &SdkConfig) -> anyhow::Result<Store> {
         match &self.table {

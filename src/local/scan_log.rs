@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::detect::Timestamp;
 use crate::detect::retire::{LastUsed, LastUses};
@@ -231,7 +231,9 @@ impl ScanLog {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ServiceError> {
         self.store.with_connection(|connection| {
-            let transaction = connection.unchecked_transaction()?;
+            // One that read first could not write any more once another process has.
+            let transaction =
+                Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)

@@ -14,6 +14,7 @@ use crate::detect::alert::{Alert, AlertKind, OwedAlert};
 use crate::detect::decide::{Decision, decide};
 use crate::detect::finding::Finding;
 use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::listing::Answer;
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
 use crate::detect::situation::{Outcome, Situation, Sweep};
@@ -67,6 +68,8 @@ pub struct Rechecked {
     pub unsettled: BTreeSet<Unsettled>,
     /// The finding that is open now, hidden or not.
     pub open: Option<Finding>,
+    /// Why the keys could not be listed, if they could not: what is kept says nothing new then.
+    pub refused: Option<String>,
 }
 
 /// Why a user is re-checked.
@@ -175,6 +178,10 @@ async fn recheck_part(
                     log(user, &decision);
                     rechecked.duplicates += already_recorded.len() - of_other_parts.len();
                     rechecked.add(decision);
+                    rechecked.refused = match listing.answer() {
+                        Answer::Refused { reason } => Some(reason.clone()),
+                        _ => None,
+                    };
                     rechecked
                         .rechecks
                         .extend(wait_for(&to_wait_for, occasion.is_retry, now));

@@ -85,6 +85,23 @@ async fn what_may_not_be_asked_is_said_and_is_no_reason_to_tell_nothing() {
 }
 
 #[tokio::test]
+async fn a_user_of_whom_nothing_may_be_known_is_not_well() {
+    let (world, _) = World::with_keys(2).await;
+    world.front.deny(&["Action=ListAccessKeys"]);
+    let said = check(&world, &[]).await;
+    said.refused("the keys could not be listed");
+    said.prints("The keys could not be listed: iam:ListAccessKeys failed: access denied");
+    assert!(!said.stdout.contains("[OK]"), "{}", said.stdout);
+    let (client, table) = crate::table::new_table().await;
+    drop(client);
+    let arguments = ["check", &world.user, "--table", &table, "--format", "json"];
+    let said = world.run(&arguments).await;
+    said.refused("the keys could not be listed");
+    let document: Value = serde_json::from_str(&said.stdout).expect("it is JSON");
+    assert_eq!(document["open"], Value::Null);
+}
+
+#[tokio::test]
 async fn programs_read_the_same() {
     let (world, keys) = World::with_keys(2).await;
     let said = check(&world, &["--format", "json"]).await;

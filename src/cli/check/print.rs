@@ -28,6 +28,12 @@ pub(super) fn text(
     if let Some(standing) = standing(looked, policy) {
         let text = alert_text(&standing.alert, &standing.last_uses, Place::Terminal);
         writeln!(out, "{}", text.whole())?;
+    } else if looked.is_blind() {
+        let (name, account) = (shown(&looked.name), shown(looked.user.account()));
+        writeln!(
+            out,
+            "[NOT KNOWN] {name} ({account}): the keys could not be listed\n"
+        )?;
     } else {
         let (name, account) = (shown(&looked.name), shown(looked.user.account()));
         writeln!(out, "[OK] {name} ({account}): {}\n", verdict(looked))?;

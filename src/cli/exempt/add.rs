@@ -81,7 +81,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         created_at: now,
         until: match args.until {
             Until::At(at) => at,
-            Until::After(after) => now + after,
+            Until::After(after) => now.checked_add_signed(after).unwrap_or(Timestamp::MAX_UTC),
         },
     };
     exemption.check()?;

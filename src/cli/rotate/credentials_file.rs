@@ -138,8 +138,11 @@ fn with_profile(
         .iter()
         .filter(|line| section(line) == Some(profile))
         .count();
-    let key =
-        |end: &str| format!("aws_access_key_id = {id}{end}aws_secret_access_key = {secret}{end}");
+    let key = |indent: &str, end: &str| {
+        format!(
+            "{indent}aws_access_key_id = {id}{end}{indent}aws_secret_access_key = {secret}{end}"
+        )
+    };
     match headers {
         0 => {
             let gap = match contents {
@@ -147,7 +150,7 @@ fn with_profile(
                 text if text.ends_with('\n') => "\n",
                 _ => "\n\n",
             };
-            Ok(format!("{contents}{gap}[{profile}]\n{}", key("\n")))
+            Ok(format!("{contents}{gap}[{profile}]\n{}", key("", "\n")))
         }
         1 if may_replace => Ok(replaced(&lines, profile, key)),
         1 => Err(format!(
@@ -157,10 +160,11 @@ fn with_profile(
     }
 }
 
-fn replaced(lines: &[&str], profile: &str, key: impl Fn(&str) -> String) -> String {
+fn replaced(lines: &[&str], profile: &str, key: impl Fn(&str, &str) -> String) -> String {
     let mut is_inside = false;
+    let mut indent = "";
     let mut all = String::new();
-    for line in lines {
+    for (place, line) in lines.iter().enumerate() {
         if let Some(name) = section(line) {
             is_inside = name == profile;
             all.push_str(line);
@@ -168,19 +172,33 @@ fn replaced(lines: &[&str], profile: &str, key: impl Fn(&str) -> String) -> Stri
                 if !line.ends_with('\n') {
                     all.push('\n');
                 }
-                all.push_str(&key(if line.ends_with("\r\n") { "\r\n" } else { "\n" }));
+                indent = indentation(lines.iter().skip(place + 1));
+                let end = if line.ends_with("\r\n") { "\r\n" } else { "\n" };
+                all.push_str(&key(indent, end));
             }
             continue;
         }
-        let name = line.split('=').next().unwrap_or_default().trim_end();
+        let option = line.strip_prefix(indent).unwrap_or(line);
+        let name = option.split(['=', ':']).next().unwrap_or_default();
         let is_of_key = OF_A_KEY
             .iter()
-            .any(|known| name.eq_ignore_ascii_case(known));
+            .any(|known| name.trim_end().eq_ignore_ascii_case(known));
         if !(is_inside && is_of_key) {
             all.push_str(line);
         }
     }
     all
+}
+
+/// How far the options of a profile are indented, of which `lines` come next: one that is indented further than the one before
+/// goes on with that one's value.
+fn indentation<'a>(lines: impl Iterator<Item = &'a &'a str>) -> &'a str {
+    lines
+        .copied()
+        .find(|line| !matches!(line.trim_start().chars().next(), None | Some('#' | ';')))
+        .filter(|line| section(line).is_none())
+        .and_then(|line| line.strip_suffix(line.trim_start()))
+        .unwrap_or_default()
 }
 
 /// The name in a line that begins a profile.
@@ -227,6 +245,19 @@ mod tests {
             "[new]\r\naws_access_key_id = ID\r\naws_secret_access_key = SECRET\r\nregion = x\r\n"
         );
         assert_eq!(with("[new]", true).unwrap(), NEW);
+    }
+
+    #[test]
+    fn a_key_that_is_indented_or_set_with_a_colon_is_replaced_too() {
+        // What is indented further than the line before goes on with it, to the AWS CLI.
+        assert_eq!(
+            with(
+                "[new]\n# mine\n  aws_access_key_id = OLD\n  aws_secret_access_key: OLDSECRET\n  region = x\n[b]\n  x = 1\n",
+                true
+            )
+            .unwrap(),
+            "[new]\n  aws_access_key_id = ID\n  aws_secret_access_key = SECRET\n# mine\n  region = x\n[b]\n  x = 1\n"
+        );
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::{ErrorKind, ServiceError};
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 use crate::pipeline::key_source::KeySource;
-use crate::pipeline::recheck::{Occasion, Parts, recheck};
+use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
 
 /// What the scans of all accounts have in common.
 pub(super) struct Scanning {
@@ -85,17 +85,20 @@ pub(super) struct Scanned {
     pub(super) users: usize,
     /// How many of them were looked at before this run.
     pub(super) resumed: usize,
-    /// How many have to be looked at again, because IAM may be behind.
+    /// How many have to be looked at again, because IAM may be behind; whether or not a finding is open.
     pub(super) unsettled: usize,
     /// Who could not be looked at, and why.
     pub(super) unchecked: Vec<(String, ServiceError)>,
     /// Why nobody of the account could be, if so.
     pub(super) refused: Option<String>,
+    /// Whether everybody was looked at.
     pub(super) is_through: bool,
+    /// Whether the next run begins anew, and does not go on with this one.
+    pub(super) is_over: bool,
 }
 
 impl Scanning {
-    /// Scans one account. An error is one of the store or the network; what IAM refuses is told in the result.
+    /// Scans one account. An error is one of the store; what IAM and the way to it refuse is told in the result.
     pub(super) async fn account(&self, target: &Target) -> Result<Scanned, ServiceError> {
         let log = ScanLog::open(self.store.clone(), &target.account)?;
         let asked = self.mode.to_string();
@@ -114,7 +117,11 @@ impl Scanning {
             unchecked: vec![],
             refused: None,
             is_through: false,
+            is_over: false,
         };
+        if self.stop.is_set() {
+            return Ok(scanned);
+        }
         match self.list(target, &log, scan.clone()).await {
             Ok(by_report) => scanned.by_report = by_report,
             Err(Unheard::Refused(reason)) => {
@@ -123,11 +130,9 @@ impl Scanning {
             }
             Err(Unheard::Failed(failure)) => {
                 self.give_up_without_credentials(&failure).await;
-                return if self.stop.is_set() {
-                    Ok(scanned)
-                } else {
-                    Err(failure)
-                };
+                // What is kept of the account is told all the same.
+                scanned.refused = (!self.stop.is_set()).then(|| failure.to_string());
+                return Ok(scanned);
             }
         }
         let parts = self.parts(target, &log);
@@ -138,9 +143,10 @@ impl Scanning {
         }
         self.ask_last_uses(&parts, &target.account).await?;
         scanned.is_through = scanned.unchecked.is_empty();
-        if scanned.is_through {
-            log.finish(Utc::now())?;
-        }
+        // As long as a scan is gone on with, it looks at nobody twice.
+        let may_pass =
+            |(_, failure): &(String, ServiceError)| failure.kind() == ErrorKind::Retryable;
+        scanned.is_over = !scanned.unchecked.iter().any(may_pass);
         Ok(scanned)
     }
 
@@ -261,9 +267,17 @@ impl Scanning {
         while let Some((name, result)) = results.next().await {
             self.progress.looked_at();
             match result {
+                Ok(Rechecked {
+                    refused: Some(reason),
+                    ..
+                }) => scanned
+                    .unchecked
+                    .push((name, ServiceError::permanent(reason))),
                 Ok(rechecked) => {
                     log.done(&name)?;
-                    scanned.unsettled += usize::from(rechecked.is_to_be_seen_again());
+                    let may_be_behind =
+                        rechecked.is_to_be_seen_again() || !rechecked.unsettled.is_empty();
+                    scanned.unsettled += usize::from(may_be_behind);
                 }
                 Err(failure) => {
                     self.give_up_without_credentials(&failure).await;

@@ -59,6 +59,13 @@ async fn all_accounts_of_an_organisation_are_scanned_and_one_that_cannot_be_ente
         (10, vec!["user-of-one: new".to_owned()])
     );
 
+    // The commands that come next work in the account that credentials are at hand of.
+    let line = format!(
+        "to end the rotation, with credentials of account {}:\n",
+        members[0]
+    );
+    assert!(said.stderr.contains(&line), "{}", said.stderr);
+
     // Whoever asks for the role is told from whoever works in the account by the role's name.
     world.proxy.set(Fault {
         part: "Action=AssumeRole",

@@ -1,5 +1,7 @@
 //! One HTTP request taken in whole and handed on, for whoever stands between a client and a server.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -53,5 +55,32 @@ pub async fn forward(request: &Request, upstream: &str) -> std::io::Result<Vec<u
     server.write_all(&request.body).await?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await?;
+    if String::from_utf8_lossy(&request.body).contains("Action=GetCredentialReport") {
+        let whole = String::from_utf8_lossy(&answer);
+        return Ok(with_root(&whole)
+            .unwrap_or_else(|| whole.into_owned())
+            .into());
+    }
     Ok(answer)
+}
+
+/// moto's credential report with a row for root, which AWS's always has and moto's has not.
+fn with_root(answer: &str) -> Option<String> {
+    let body = answer.split_once("\r\n\r\n")?.1;
+    let (before, rest) = body.split_once("<Content>")?;
+    let (content, after) = rest.split_once("</Content>")?;
+    let mut report = BASE64_STANDARD.decode(content.trim()).ok()?;
+    report.extend(
+        b"<root_account>,arn:aws:iam::123456789012:root,2015-01-01T00:00:00+00:00,not_supported",
+    );
+    report.extend(b",no_information,not_supported,not_supported,true");
+    report.extend(b",false,N/A,N/A,N/A,N/A,false,N/A,N/A,N/A,N/A,false,N/A,false,N/A\n");
+    let body = format!(
+        "{before}<Content>{}</Content>{after}",
+        BASE64_STANDARD.encode(report)
+    );
+    Some(format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    ))
 }
