@@ -27,7 +27,7 @@ use crate::detect::finding::FindingStatus;
 It needs iam:ListAccessKeys and iam:GetAccessKeyLastUsed (for root the credential report), and cloudtrail:LookupEvents for who \
 did it; AWS's managed policy SecurityAudit has them all.
 
-Exit codes: 0 no open finding, 10 two active keys, 1 failure (no such user among them), 2 wrong usage.")]
+Exit codes: 0 no open finding, 10 two active keys, 1 failure (no such user, or keys that could not be listed, among them), 2 wrong usage.")]
 pub struct Args {
     /// The user's name; `root` for root
     user: String,
@@ -72,6 +72,8 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         .is_some_and(|finding| finding.status == FindingStatus::Open);
     Ok(if is_open {
         Exit::Findings
+    } else if looked.is_refused() {
+        Exit::Failure
     } else {
         Exit::NoFinding
     })

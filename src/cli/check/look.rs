@@ -44,6 +44,13 @@ pub(super) struct Looked {
     pub(super) now: Timestamp,
 }
 
+impl Looked {
+    /// Whether the keys could not be listed, so that nothing is known of them.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.listing.answer(), Answer::Refused { .. })
+    }
+}
+
 /// What CloudTrail tells.
 pub(super) enum Told {
     /// The changes of the last 90 days, the oldest first.

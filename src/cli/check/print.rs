@@ -30,14 +30,22 @@ pub(super) fn text(
         writeln!(out, "{}", text.whole())?;
     } else {
         let (name, account) = (shown(&looked.name), shown(looked.user.account()));
-        writeln!(out, "[OK] {name} ({account}): {}\n", verdict(looked))?;
+        writeln!(
+            out,
+            "{} {name} ({account}): {}\n",
+            mark(looked),
+            verdict(looked)
+        )?;
         keys(out, looked)?;
     }
-    section(out, "Who changed the keys", changes(&looked.history))?;
+    if looked.listing.keys().next().is_some() {
+        section(out, "Who changed the keys", changes(&looked.history))?;
+        writeln!(out)?;
+    }
     section(out, "Why", reasoning(looked))?;
     let next = next(args, looked);
     if !next.is_empty() {
-        writeln!(out, "With secondkey")?;
+        writeln!(out, "\nWith secondkey")?;
         for (purpose, command) in next {
             writeln!(out, "  To {purpose}:\n    {command}")?;
         }
@@ -50,7 +58,6 @@ fn section(out: &mut impl Write, heading: &str, lines: Vec<String>) -> anyhow::R
     for line in lines {
         writeln!(out, "  {line}")?;
     }
-    writeln!(out)?;
     Ok(())
 }
 
@@ -116,7 +123,18 @@ fn standing(looked: &Looked, policy: &Policy) -> Option<Standing> {
     Some(standing)
 }
 
+fn mark(looked: &Looked) -> &'static str {
+    if looked.is_refused() {
+        "[NOT KNOWN]"
+    } else {
+        "[OK]"
+    }
+}
+
 fn verdict(looked: &Looked) -> &'static str {
+    if looked.is_refused() {
+        return "the keys could not be listed";
+    }
     let active = looked
         .listing
         .keys()
@@ -134,7 +152,12 @@ fn keys(out: &mut impl Write, looked: &Looked) -> anyhow::Result<()> {
     let ago = |at| format!("{}, {} ago", readable(at), duration(looked.now - at));
     writeln!(out, "Keys")?;
     if looked.listing.keys().next().is_none() {
-        writeln!(out, "  none")?;
+        let none = if looked.is_refused() {
+            "not known"
+        } else {
+            "none"
+        };
+        writeln!(out, "  {none}")?;
     }
     for (id, key) in looked.listing.keys() {
         let used = match looked.last_uses.get(id) {
