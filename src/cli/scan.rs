@@ -35,6 +35,7 @@ use crate::detect::Timestamp;
 use crate::detect::finding::FindingStatus;
 use crate::detect::severity::Severity;
 use crate::output::escape::for_terminal;
+use crate::output::report::integrity::count;
 use crate::output::standing::Standing;
 use crate::output::time::{duration, readable};
 use crate::pipeline::error::ServiceError;
@@ -55,9 +56,9 @@ const ACCOUNTS_AT_ONCE: usize = 4;
   secondkey scan
   secondkey scan --profile audit --format csv --output keys.csv
   secondkey scan --org-role OrganizationAccountAccessRole --fail-on high
-  secondkey scan --role-arn arn:aws:iam::444455556666:role/Audit --role-arn arn:aws:iam::777788889999:role/Audit
+  secondkey scan --role-arn arn:aws:iam::444455556666:role/Audit
 
-It needs iam:ListUsers, iam:ListAccessKeys, iam:GetAccessKeyLastUsed, and for root and large accounts
+It needs iam:ListUsers, iam:ListAccessKeys, iam:GetAccessKeyLastUsed, and for root and large accounts \
 iam:GenerateCredentialReport and iam:GetCredentialReport; AWS's managed policy SecurityAudit has them all.
 
 Exit codes: 0 no open finding (of the severity of --fail-on), 10 at least one, 1 failure (an account or a user that could \
@@ -86,7 +87,7 @@ pub struct Args {
     output: Option<PathBuf>,
 
     /// The lowest severity of an open finding that makes the exit code 10
-    #[arg(long, value_enum, default_value_t = FailOn::Medium)]
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium)]
     fail_on: FailOn,
 
     #[command(flatten)]
@@ -186,6 +187,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         standings: &standings,
         started_at,
         now,
+        is_whole: failed.is_empty() && scanned.iter().all(|one| one.is_through),
         region: config.region().map_or("", AsRef::as_ref),
     };
     match output {
@@ -197,7 +199,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         None => write(&mut anstream::stdout().lock(), &results, args.format)?,
     }
     say_summary(&args, &results, &failed)?;
-    Ok(exit(args.fail_on, &results, &failed))
+    Ok(exit(args.fail_on, &results))
 }
 
 /// `config` with the patience that many calls to IAM need.
@@ -225,6 +227,11 @@ fn begin_output(path: &Path) -> anyhow::Result<(PathBuf, NamedTempFile)> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    anyhow::ensure!(
+        folder.is_dir(),
+        "there is no folder `{}`; make it, or name another file",
+        folder.display()
+    );
     let file = NamedTempFile::new_in(folder)
         .with_context(|| format!("`{}` cannot be written", path.display()))?;
     Ok((path.to_owned(), file))
@@ -294,7 +301,7 @@ fn say_summary(
     let took = duration(results.now - results.started_at);
     writeln!(
         err,
-        "{} in {took}.",
+        "{}; took {took}.",
         counts(results.standings, since(results))
     )?;
     let unsettled: usize = results.scanned.iter().map(|one| one.unsettled).sum();
@@ -315,7 +322,7 @@ fn say_summary(
         let name = for_terminal(&first.alert.finding.display_name, LONGEST);
         writeln!(
             err,
-            "Next: `secondkey check {name}` tells all of a user, `secondkey rotate finish {name}` ends the rotation."
+            "Next: `secondkey check {name}` shows all about one user, `secondkey rotate finish {name}` ends the rotation."
         )?;
     }
     Ok(())
@@ -359,12 +366,12 @@ fn counts(standings: &[Standing], since: Option<Timestamp>) -> String {
         .count();
     let exempt = match exempt {
         0 => String::new(),
-        some => format!(", {some} of them exempt"),
+        some => format!(" ({some} exempt)"),
     };
     match since {
-        None => format!("{} findings{exempt}", of("new") + of("open")),
+        None => format!("{}{exempt}", count(of("new") + of("open"), "finding")),
         Some(at) => format!(
-            "{} new, {} open still, {} closed since {}{exempt}",
+            "{} new, {} open still{exempt}, {} closed since {}",
             of("new"),
             of("open"),
             of("closed"),
@@ -373,8 +380,7 @@ fn counts(standings: &[Standing], since: Option<Timestamp>) -> String {
     }
 }
 
-fn exit(fail_on: FailOn, results: &Results<'_>, failed: &[(String, ServiceError)]) -> Exit {
-    let is_whole = failed.is_empty() && results.scanned.iter().all(|one| one.is_through);
+fn exit(fail_on: FailOn, results: &Results<'_>) -> Exit {
     let is_bad_enough = |severity: Severity| match fail_on {
         FailOn::Medium => true,
         FailOn::High => severity >= Severity::High,
@@ -385,7 +391,7 @@ fn exit(fail_on: FailOn, results: &Results<'_>, failed: &[(String, ServiceError)
         let finding = &standing.alert.finding;
         finding.status == FindingStatus::Open && is_bad_enough(finding.severity)
     });
-    match (is_whole, has_bad) {
+    match (results.is_whole, has_bad) {
         (false, _) => Exit::Failure,
         (true, true) => Exit::Findings,
         (true, false) => Exit::NoFinding,
