@@ -166,6 +166,17 @@ fn not_sent(what: &str, cause: &str) -> ServiceError {
             "{what} failed: no AWS region is set; name one with --region, `AWS_REGION` or the profile"
         ));
     }
+    if let Some((profile, _)) = cause.split_once(" was not defined") {
+        return ServiceError::permanent(format!(
+            "{what} failed: {profile} is not in the AWS configuration; name another with --profile, or make it with \
+             `aws configure --profile NAME`"
+        ));
+    }
+    if lower.contains("provider was not enabled") || lower.contains("error already taken") {
+        return ServiceError::permanent(format!(
+            "{what} failed: the profile has no usable AWS credentials; sign in, or name another with --profile"
+        ));
+    }
     if lower.contains("no identity resolver") {
         return ServiceError::permanent(format!(
             "{what} failed: no AWS credentials are set; sign in, or name a profile with --profile"
@@ -270,6 +281,26 @@ mod tests {
             .await
             .unwrap_err();
         service_error(WHAT, &error)
+    }
+
+    #[test]
+    fn a_profile_that_is_not_there_or_has_no_credentials_is_told_with_what_mends_it() {
+        for (cause, expected) in [
+            (
+                "profile `nope` was not defined: could not find source profile nope referenced from the root profile",
+                "profile `nope` is not in the AWS configuration; name another with --profile",
+            ),
+            (
+                "the credential provider was not enabled",
+                "the profile has no usable AWS credentials",
+            ),
+            (
+                "profile file credentials provider initialization error already taken",
+                "the profile has no usable AWS credentials",
+            ),
+        ] {
+            check(&not_sent(WHAT, cause), ErrorKind::Permanent, expected);
+        }
     }
 
     #[tokio::test]

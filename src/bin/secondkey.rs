@@ -7,12 +7,15 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
 use secondkey::cli::{Cli, Exit, LONGEST, run};
 use secondkey::output::escape::for_terminal;
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| inert(error).exit());
     tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
+        // What the SDK warns of while it looks for a region or for credentials is no trouble if it finds them, and said in
+        // words if not.
+        .with_env_filter(EnvFilter::new("warn,aws_config=error"))
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()

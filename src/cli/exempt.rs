@@ -22,7 +22,8 @@ const LONGEST_WORDS: usize = 60;
 /// within 400 days; at its end whatever it hid is told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  secondkey exempt add 'ci-*' --reason 'build farm moves' --until 30d --actor 'arn:aws:iam::111122223333:role/deployer'
+  secondkey exempt add 'ci-*' --reason 'build farm moves' --until 30d
+  secondkey exempt add deployer --reason 'audit' --until 12h --actor '*:role/deployer'
   secondkey exempt list
   secondkey exempt remove ci-20261124-9f3a07
 

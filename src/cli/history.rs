@@ -95,7 +95,7 @@ pub async fn find_user(store: &dyn FindingReader, name: &str) -> anyhow::Result<
             for_terminal(&one.to_string(), LONGEST),
         ),
         (None, _) => bail!(
-            "nothing is kept of a user `{}`; `secondkey verify` lists the users that there are",
+            "nothing is kept of a user `{}`; `secondkey verify`, with the same --db or --table, lists the users that there are",
             for_terminal(name, LONGEST),
         ),
     }

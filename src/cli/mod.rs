@@ -7,6 +7,7 @@ pub mod caller;
 #[cfg(feature = "live")]
 pub mod check;
 pub mod completions;
+mod destination;
 #[cfg(feature = "live")]
 pub mod doctor;
 #[cfg(feature = "live")]

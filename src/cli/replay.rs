@@ -75,6 +75,12 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let mut reading = read(&logs);
     report_malformed(&reading)?;
+    if reading.records == 0 {
+        writeln!(
+            anstream::stderr(),
+            "secondkey: no CloudTrail record was found there; if there should be some, name another file or folder"
+        )?;
+    }
     if passed_over > 0 {
         *reading.ignored.entry("file that is no log").or_default() += passed_over as u64;
     }

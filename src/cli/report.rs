@@ -1,6 +1,5 @@
 //! `secondkey report`: what a store holds, as a page for an auditor.
 
-mod destination;
 mod reading;
 
 use std::io::Write;
@@ -9,7 +8,7 @@ use anyhow::Context;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use clap::CommandFactory;
 
-use crate::cli::report::destination::Destination;
+use crate::cli::destination::Destination;
 use crate::cli::report::reading::Contents;
 use crate::cli::source::Source;
 use crate::cli::{Cli, Exit, LONGEST};
@@ -17,7 +16,8 @@ use crate::detect::Timestamp;
 use crate::detect::text::sha256_hex;
 use crate::output::commands::quoted;
 use crate::output::escape::for_terminal;
-use crate::output::report::integrity::{Integrity, count};
+use crate::output::number::count;
+use crate::output::report::integrity::Integrity;
 use crate::output::report::period::Period;
 use crate::output::report::{Report, html};
 

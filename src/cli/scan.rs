@@ -3,43 +3,40 @@
 mod account;
 mod print;
 mod progress;
+mod remembering;
 mod standings;
+mod stop;
+mod summary;
 mod targets;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use chrono::{SubsecRound, Utc};
 use clap::ValueEnum;
 use futures::stream::{self, StreamExt};
-use tempfile::NamedTempFile;
 
 use crate::aws::account_users::SweepMode;
-use crate::cli::again::again;
+use crate::cli::Exit;
 use crate::cli::caller::Caller;
+use crate::cli::destination::Destination;
 use crate::cli::interrupt::{interrupted, signal};
 use crate::cli::policy::PolicyArgs;
-use crate::cli::scan::account::{Scanned, Scanning, Stop};
+use crate::cli::scan::account::Scanning;
 use crate::cli::scan::print::{Results, ScanFormat, write};
 use crate::cli::scan::progress::Progress;
 use crate::cli::scan::standings::standings;
+use crate::cli::scan::stop::Stop;
+use crate::cli::scan::summary::{say_stopped, say_summary};
 use crate::cli::scan::targets::{Others, Target, targets};
-use crate::cli::source::{Connection, Which, file_name, open_file};
-use crate::cli::{Exit, LONGEST};
-use crate::detect::Timestamp;
-use crate::detect::finding::{Finding, FindingStatus};
+use crate::cli::source::{Connection, open_file};
+use crate::detect::finding::FindingStatus;
 use crate::detect::severity::Severity;
 use crate::local::scan_log::ScanLog;
-use crate::output::escape::for_terminal;
-use crate::output::standing::Standing;
-use crate::output::time::{duration, readable};
-use crate::pipeline::error::ServiceError;
 
 /// How many accounts are scanned side by side.
 const ACCOUNTS_AT_ONCE: usize = 4;
@@ -57,9 +54,9 @@ const ACCOUNTS_AT_ONCE: usize = 4;
   secondkey scan
   secondkey scan --profile audit --format csv --output keys.csv
   secondkey scan --org-role OrganizationAccountAccessRole --fail-on high
-  secondkey scan --role-arn arn:aws:iam::444455556666:role/Audit --role-arn arn:aws:iam::777788889999:role/Audit
+  secondkey scan --role-arn arn:aws:iam::444455556666:role/Audit
 
-It needs iam:ListUsers, iam:ListAccessKeys, iam:GetAccessKeyLastUsed, and for root and large accounts
+It needs iam:ListUsers, iam:ListAccessKeys, iam:GetAccessKeyLastUsed, and for root and large accounts \
 iam:GenerateCredentialReport and iam:GetCredentialReport; AWS's managed policy SecurityAudit has them all.
 
 Exit codes: 0 no open finding (of the severity of --fail-on), 10 at least one, 1 failure (an account or a user that could \
@@ -84,11 +81,17 @@ pub struct Args {
     format: ScanFormat,
 
     /// Write the findings into this file, whole or not at all, and not to stdout
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "-",
+        hide_default_value = true
+    )]
+    output: Destination,
 
     /// The lowest severity of an open finding that makes the exit code 10
-    #[arg(long, value_enum, default_value_t = FailOn::Medium)]
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium)]
     fail_on: FailOn,
 
     #[command(flatten)]
@@ -135,7 +138,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let targets = targets(&config, &caller, &args.others).await?;
     let store = Arc::new(open_file(args.db.clone())?);
     // A place that cannot be written to is said before the scan, which may take long.
-    let output = args.output.as_deref().map(begin_output).transpose()?;
+    args.output.check()?;
     let scanning = Scanning {
         config: config.clone(),
         store: store.clone(),
@@ -144,25 +147,18 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         is_quiet: args.quiet,
         restarts: args.restart,
         progress: Progress::new(),
-        stop: Stop {
-            interrupted: interrupted(
-                "interrupted; the users on the way are finished first (interrupt again to end at once)",
-            ),
-            gave_up: Mutex::default(),
-        },
+        stop: Stop::new(interrupted(
+            "interrupted; the users on the way are finished first (interrupt again to end at once)",
+        )),
     };
     let scans = stream::iter(&targets)
         .map(async |target: &Target| (target, scanning.account(target).await))
         .buffer_unordered(ACCOUNTS_AT_ONCE)
         .collect::<Vec<_>>();
-    let mut stopped = scanning.stop.interrupted.clone();
     let done = tokio::select! {
         done = scans => Some(done),
         () = async {
-            // Without a sender nobody interrupts.
-            if stopped.wait_for(|stopped| *stopped).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            scanning.stop.interrupted().await;
             signal().await;
         } => None,
     };
@@ -188,22 +184,18 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         standings: &standings,
         started_at,
         now,
+        is_whole: failed.is_empty() && scanned.iter().all(|one| one.is_through),
         region: config.region().map_or("", AsRef::as_ref),
     };
-    match output {
-        Some((path, mut file)) => {
-            write(&mut file, &results, args.format)?;
-            file.persist(&path)
-                .with_context(|| format!("`{}` cannot be written", path.display()))?;
-        }
-        None => write(&mut anstream::stdout().lock(), &results, args.format)?,
-    }
+    let mut shown = vec![];
+    write(&mut shown, &results, args.format)?;
+    args.output.write(&shown)?;
     // Only now: what was not shown is new still.
     for one in scanned.iter().filter(|one| one.is_over) {
         ScanLog::open(store.clone(), &one.account)?.finish(now)?;
     }
     say_summary(&args, &caller.account, &results, &failed)?;
-    Ok(exit(args.fail_on, &results, &failed))
+    Ok(exit(args.fail_on, &results))
 }
 
 /// `config` with the patience that many calls to IAM need.
@@ -220,207 +212,7 @@ fn patient(config: &SdkConfig) -> SdkConfig {
         .build()
 }
 
-/// A file beside `path` that takes its place once it is whole.
-fn begin_output(path: &Path) -> anyhow::Result<(PathBuf, NamedTempFile)> {
-    anyhow::ensure!(
-        !path.is_dir(),
-        "`{}` is a directory; name a file in it",
-        path.display()
-    );
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let file = NamedTempFile::new_in(folder)
-        .with_context(|| format!("`{}` cannot be written", path.display()))?;
-    Ok((path.to_owned(), file))
-}
-
-/// Says how far the scan came, if it was stopped.
-fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>> {
-    let gave_up = stop.gave_up();
-    if gave_up.is_none() && !stop.is_interrupted() {
-        return Ok(None);
-    }
-    let unfinished: Vec<&str> = scanned
-        .iter()
-        .filter(|one| !one.is_through)
-        .map(|one| one.account.as_str())
-        .collect();
-    if unfinished.is_empty() {
-        // It was through already.
-        return Ok(None);
-    }
-    let mut err = anstream::stderr().lock();
-    if let Some(why) = &gave_up {
-        writeln!(
-            err,
-            "secondkey: {}",
-            for_terminal(&why.to_string(), LONGEST)
-        )?;
-    }
-    writeln!(
-        err,
-        "The scan is not through. Run the same command again within a day, and it goes on where it stopped; \
-         --restart begins anew."
-    )?;
-    writeln!(err, "Not through: account {}.", unfinished.join(", "))?;
-    Ok(Some(match gave_up {
-        Some(_) => Exit::Failure,
-        None => Exit::Interrupted,
-    }))
-}
-
-/// Says on stderr what was looked at and what came of it.
-fn say_summary(
-    args: &Args,
-    own: &str,
-    results: &Results<'_>,
-    failed: &[(String, ServiceError)],
-) -> anyhow::Result<()> {
-    let mut err = anstream::stderr().lock();
-    for (account, failure) in failed {
-        let failure = for_terminal(&failure.to_string(), LONGEST);
-        writeln!(err, "secondkey: account {account}: {failure}")?;
-    }
-    for one in results.scanned {
-        if let Some(reason) = &one.refused {
-            let reason = for_terminal(reason, LONGEST);
-            writeln!(
-                err,
-                "secondkey: account {} was not looked into: {reason}",
-                one.account
-            )?;
-            continue;
-        }
-        for (user, failure) in &one.unchecked {
-            let (user, failure) = (
-                for_terminal(user, LONGEST),
-                for_terminal(&failure.to_string(), LONGEST),
-            );
-            writeln!(err, "secondkey: user {user} was not looked at: {failure}")?;
-        }
-        writeln!(err, "Account {}: {}.", one.account, looked_at(one))?;
-    }
-    let took = duration(results.now - results.started_at);
-    writeln!(
-        err,
-        "{} in {took}.",
-        counts(results.standings, since(results))
-    )?;
-    let unsettled: usize = results.scanned.iter().map(|one| one.unsettled).sum();
-    if unsettled > 0 {
-        writeln!(
-            err,
-            "What is said, or not said, of {unsettled} of the users may be out of date, for IAM is some seconds behind its \
-             changes; scan again in a minute or two."
-        )?;
-    }
-    writeln!(
-        err,
-        "Kept in {}.",
-        for_terminal(&file_name(args.db.clone())?, LONGEST)
-    )?;
-    say_next(&mut err, args, own, results.standings)
-}
-
-/// Says what may be done about the first open finding. The commands work in the account `own`, whose credentials are at hand.
-fn say_next(
-    out: &mut impl Write,
-    args: &Args,
-    own: &str,
-    standings: &[Standing],
-) -> anyhow::Result<()> {
-    let is_open = |finding: &&Finding| finding.status == FindingStatus::Open;
-    let findings = standings.iter().map(|standing| &standing.alert.finding);
-    let Some(first) = findings
-        .filter(is_open)
-        .min_by_key(|finding| finding.user().is_root())
-    else {
-        return Ok(());
-    };
-    let account = first.user().account();
-    let place = if account == own {
-        String::new()
-    } else {
-        format!(
-            ", with credentials of account {}",
-            for_terminal(account, LONGEST)
-        )
-    };
-    let which = Which::of_file(args.db.clone());
-    let command = |words: &[&str], name: &str| again(words, name, &which, &args.connection);
-    if first.user().is_root() {
-        writeln!(
-            out,
-            "Next, to see all of root{place}:\n  {}",
-            command(&["check"], "root")
-        )?;
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "Next, to see all of a user, and to end the rotation{place}:\n  {}\n  {}",
-        command(&["check"], &first.display_name),
-        command(&["rotate", "finish"], &first.display_name)
-    )?;
-    Ok(())
-}
-
-/// Whom a scan has looked at, in words.
-fn looked_at(scanned: &Scanned) -> String {
-    let seen = scanned.users - scanned.unchecked.len();
-    let users = match seen {
-        1 => "1 user".to_owned(),
-        many => format!("{many} users"),
-    };
-    let how = if scanned.by_report {
-        "that the credential report shows with two active keys, or whose findings are open"
-    } else {
-        "by the listing of each one's keys, root among them"
-    };
-    let before = match scanned.resumed {
-        0 => String::new(),
-        some => format!("; {some} of them before this run"),
-    };
-    format!("looked at {users} {how}{before}")
-}
-
-/// The scan that all of this is compared with, if there was one for each account.
-fn since(results: &Results<'_>) -> Option<Timestamp> {
-    let former = results.scanned.iter().map(|one| one.former_finished_at);
-    former.collect::<Option<Vec<_>>>()?.into_iter().min()
-}
-
-fn counts(standings: &[Standing], since: Option<Timestamp>) -> String {
-    let of = |change: &str| {
-        standings
-            .iter()
-            .filter(|standing| standing.change() == change)
-            .count()
-    };
-    let exempt = standings
-        .iter()
-        .filter(|standing| standing.alert.finding.status == FindingStatus::Suppressed)
-        .count();
-    let exempt = match exempt {
-        0 => String::new(),
-        some => format!(", {some} of them exempt"),
-    };
-    match since {
-        None => format!("{} findings{exempt}", of("new") + of("open")),
-        Some(at) => format!(
-            "{} new, {} open still, {} closed since {}{exempt}",
-            of("new"),
-            of("open"),
-            of("closed"),
-            readable(at)
-        ),
-    }
-}
-
-fn exit(fail_on: FailOn, results: &Results<'_>, failed: &[(String, ServiceError)]) -> Exit {
-    let is_whole = failed.is_empty() && results.scanned.iter().all(|one| one.is_through);
+fn exit(fail_on: FailOn, results: &Results<'_>) -> Exit {
     let is_bad_enough = |severity: Severity| match fail_on {
         FailOn::Medium => true,
         FailOn::High => severity >= Severity::High,
@@ -431,7 +223,7 @@ fn exit(fail_on: FailOn, results: &Results<'_>, failed: &[(String, ServiceError)
         let finding = &standing.alert.finding;
         finding.status == FindingStatus::Open && is_bad_enough(finding.severity)
     });
-    match (is_whole, has_bad) {
+    match (results.is_whole, has_bad) {
         (false, _) => Exit::Failure,
         (true, true) => Exit::Findings,
         (true, false) => Exit::NoFinding,

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::local::sqlite::SqliteStore;
@@ -212,5 +215,25 @@ async fn load_config(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
-    loader.load().await
+    let config = loader.load().await;
+    match profile {
+        Some(profile) => with_credentials_of(profile, config),
+        None => config,
+    }
+}
+
+/// `config` with the credentials of `profile` and no others: the SDK would take keys that stand in the environment before those
+/// of a profile that was named, and ask another account than the AWS CLI does.
+fn with_credentials_of(profile: &str, config: SdkConfig) -> SdkConfig {
+    let provider_config = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_behavior_version(Some(BehaviorVersion::latest()));
+    let credentials = ProfileFileCredentialsProvider::builder()
+        .configure(&provider_config)
+        .profile_name(profile)
+        .build();
+    config
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
 }

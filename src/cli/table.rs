@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::cli::LONGEST;
 use crate::detect::Timestamp;
@@ -18,7 +18,13 @@ const WIDTH_OFF_TERMINAL: u16 = 160;
 /// The narrowest table that can be read, in columns.
 const NARROWEST_TABLE: u16 = 110;
 
-/// How many cells stand in the headline of a block.
+/// The longest word that a column is kept wide enough for, in columns: a key's id and a colon. Longer ones are names and ARNs.
+const LONGEST_KEPT_WORD: usize = 24;
+
+/// The blanks on both sides of a cell, in columns.
+const PADDING: usize = 2;
+
+/// How many cells stand in the headline of a block, where nothing else is said.
 const IN_HEADLINE: usize = 3;
 
 /// How results are printed.
@@ -63,7 +69,8 @@ pub fn print(out: &mut impl Write, findings: &[Finding], now: Timestamp) -> anyh
 #[derive(Debug, Clone)]
 pub struct Rows {
     header: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    cells: Vec<Vec<String>>,
+    in_headline: usize,
 }
 
 impl Rows {
@@ -72,13 +79,21 @@ impl Rows {
     pub fn new(header: &[&'static str]) -> Self {
         Self {
             header: header.to_vec(),
-            rows: vec![],
+            cells: vec![],
+            in_headline: IN_HEADLINE,
         }
+    }
+
+    /// The same, with so many cells in the headline of a block: those that are understood without their names.
+    #[must_use]
+    pub fn headline(mut self, cells: usize) -> Self {
+        self.in_headline = cells;
+        self
     }
 
     /// Adds a row: a cell for each column, its lines safe for a terminal.
     pub fn push(&mut self, row: Vec<String>) {
-        self.rows.push(row);
+        self.cells.push(row);
     }
 
     /// Prints them, as wide as the terminal.
@@ -88,26 +103,55 @@ impl Rows {
     }
 
     fn print_within(self, out: &mut impl Write, width: u16) -> anyhow::Result<()> {
-        if width < NARROWEST_TABLE {
+        if self.cells.is_empty() {
+            return Ok(());
+        }
+        let narrowest = self.narrowest();
+        // One column between two, and one at each end.
+        let borders = narrowest.len() + 1;
+        if width < NARROWEST_TABLE || usize::from(width) < narrowest.iter().sum::<usize>() + borders
+        {
             return self.print_blocks(out);
         }
         let mut table = new_table();
         table.set_width(width).set_header(self.header);
-        for row in self.rows {
+        for row in self.cells {
             table.add_row(row);
+        }
+        for (column, narrowest) in table.column_iter_mut().zip(narrowest) {
+            let narrowest = u16::try_from(narrowest).unwrap_or(width);
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(narrowest)));
         }
         writeln!(out, "{table}")?;
         Ok(())
     }
 
+    /// How wide each column has to be at least, so that no word is broken that somebody copies.
+    fn narrowest(&self) -> Vec<usize> {
+        let longest_word = |text: &str| {
+            let words = text.split_whitespace().map(|word| word.chars().count());
+            words.max().unwrap_or(0).min(LONGEST_KEPT_WORD)
+        };
+        let of_column = |(column, name): (usize, &&str)| {
+            let cells = self.cells.iter().filter_map(|row| row.get(column));
+            let widest = cells.map(|cell| longest_word(cell)).max().unwrap_or(0);
+            widest.max(longest_word(name)) + PADDING
+        };
+        self.header.iter().enumerate().map(of_column).collect()
+    }
+
     /// Each row as a block: the first cells in its headline, then a line for each other cell that holds something.
     fn print_blocks(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let names = self.header.iter().skip(IN_HEADLINE);
+        let names = self.header.iter().skip(self.in_headline);
         let widest = names.clone().map(|name| name.len()).max().unwrap_or(0);
-        for row in &self.rows {
-            let headline: Vec<&str> = row.iter().take(IN_HEADLINE).map(String::as_str).collect();
+        for row in &self.cells {
+            let headline: Vec<&str> = row
+                .iter()
+                .take(self.in_headline)
+                .map(String::as_str)
+                .collect();
             writeln!(out, "{}", headline.join("  "))?;
-            for (name, cell) in names.clone().zip(row.iter().skip(IN_HEADLINE)) {
+            for (name, cell) in names.clone().zip(row.iter().skip(self.in_headline)) {
                 let name = name.to_lowercase();
                 let labels = [name.as_str()].into_iter().chain(std::iter::repeat(""));
                 for (label, line) in labels.zip(cell.lines()) {
@@ -147,7 +191,7 @@ fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
     [
         match finding.status {
             FindingStatus::Open => "open".to_owned(),
-            FindingStatus::Suppressed => "suppressed".to_owned(),
+            FindingStatus::Suppressed => "exempt".to_owned(),
             FindingStatus::Closed => "closed".to_owned(),
         },
         finding.severity.word().to_owned(),
@@ -205,6 +249,60 @@ mod tests {
                 "{printed}"
             );
         }
+    }
+
+    #[test]
+    fn nine_columns_break_no_key_either() {
+        for width in [80, 110, 130, 160, 200] {
+            let mut rows = Rows::new(&[
+                "STATUS",
+                "SEVERITY",
+                "USER",
+                "ACCOUNT",
+                "KEYS",
+                "OPENED",
+                "LASTED",
+                "OPENED BY",
+                "CLOSED BECAUSE",
+            ]);
+            let actor = "arn:aws:sts::111122223333:assumed-role/build-agent/i-0abc123example";
+            let user = "ci-builder+team=a@example.com,with-a-long-name";
+            let keys = "AKIAEXAMPLEALICE0001 active\nAKIAEXAMPLEALICE0002 inactive";
+            let cells = [
+                "closed",
+                "MEDIUM",
+                user,
+                "111122223333",
+                keys,
+                "2026-03-07 02:47:18Z",
+            ];
+            let cells = [&cells[..], &["24 min", actor, "key deactivated"]].concat();
+            rows.push(cells.into_iter().map(str::to_owned).collect());
+            let mut out = vec![];
+            rows.print_within(&mut out, width).unwrap();
+            let printed = String::from_utf8(out).unwrap();
+            for word in [
+                "AKIAEXAMPLEALICE0001",
+                "AKIAEXAMPLEALICE0002",
+                "111122223333",
+                "2026-03-07",
+            ] {
+                assert!(printed.contains(word), "{width}:\n{printed}");
+            }
+            let is_block = !printed.contains('│');
+            let widest = printed.lines().map(|line| line.chars().count()).max();
+            assert!(
+                is_block || widest <= Some(width.into()),
+                "{width}:\n{printed}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_rows_are_no_table() {
+        let mut out = vec![];
+        Rows::new(&["KEY"]).print_within(&mut out, 200).unwrap();
+        assert!(out.is_empty());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::cli::history::find_user;
 use crate::cli::source::Source;
 use crate::detect::audit::{ChainHead, place_of, verify_trail};
 use crate::output::escape::for_terminal;
+use crate::output::number::{count, entry_count};
 
 /// Check the hash chain of every audit trail, or of one user's, and name the first entry that breaks it
 ///
@@ -67,7 +68,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         trails += 1;
         entries_checked += entries.len();
         match verify_trail(user, &entries, &head) {
-            Ok(()) => writeln!(out, "whole   {shown}: {} entries", entries.len())?,
+            Ok(()) => writeln!(out, "whole   {shown}: {}", entry_count(entries.len()))?,
             Err(chain_break) => {
                 broken += 1;
                 writeln!(out, "BROKEN  {shown}: {chain_break}")?;
@@ -96,7 +97,9 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     writeln!(
         out,
-        "{trails} trails, {entries_checked} entries, {broken} broken or unreadable"
+        "{}, {}, {broken} broken or unreadable",
+        count(trails, "trail"),
+        entry_count(entries_checked)
     )?;
     Ok(if broken > 0 || !missing.is_empty() {
         Exit::Failure

@@ -15,6 +15,7 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod hostile;
 pub mod json_v1;
+pub mod number;
 pub mod ocsf;
 #[cfg(feature = "cli")]
 pub mod report;

@@ -82,6 +82,15 @@ async fn what_may_not_be_asked_is_said_and_is_no_reason_to_tell_nothing() {
     world.front.deny(&["Action=ListAccessKeys"]);
     let said = check(&world, &[]).await;
     said.prints("The keys could not be listed: iam:ListAccessKeys failed: access denied");
+
+    // Of a user of whom nothing was known before, nothing good is said either.
+    let (world, _) = World::with_keys(2).await;
+    world.front.deny(&["Action=ListAccessKeys"]);
+    let said = check(&world, &[]).await;
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    said.prints("[NOT KNOWN]")
+        .prints("the keys could not be listed");
+    assert!(!said.stdout.contains("[OK]"), "{}", said.stdout);
 }
 
 #[tokio::test]

@@ -28,22 +28,24 @@ pub(super) fn text(
     if let Some(standing) = standing(looked, policy) {
         let text = alert_text(&standing.alert, &standing.last_uses, Place::Terminal);
         writeln!(out, "{}", text.whole())?;
-    } else if looked.is_blind() {
+    } else {
         let (name, account) = (shown(&looked.name), shown(looked.user.account()));
         writeln!(
             out,
-            "[NOT KNOWN] {name} ({account}): the keys could not be listed\n"
+            "{} {name} ({account}): {}\n",
+            mark(looked),
+            verdict(looked)
         )?;
-    } else {
-        let (name, account) = (shown(&looked.name), shown(looked.user.account()));
-        writeln!(out, "[OK] {name} ({account}): {}\n", verdict(looked))?;
         keys(out, looked)?;
     }
-    section(out, "Who changed the keys", changes(&looked.history))?;
+    if looked.listing.keys().next().is_some() {
+        section(out, "Who changed the keys", changes(&looked.history))?;
+        writeln!(out)?;
+    }
     section(out, "Why", reasoning(looked))?;
     let next = next(args, looked);
     if !next.is_empty() {
-        writeln!(out, "With secondkey")?;
+        writeln!(out, "\nWith secondkey")?;
         for (purpose, command) in next {
             writeln!(out, "  To {purpose}:\n    {command}")?;
         }
@@ -56,7 +58,6 @@ fn section(out: &mut impl Write, heading: &str, lines: Vec<String>) -> anyhow::R
     for line in lines {
         writeln!(out, "  {line}")?;
     }
-    writeln!(out)?;
     Ok(())
 }
 
@@ -122,7 +123,18 @@ fn standing(looked: &Looked, policy: &Policy) -> Option<Standing> {
     Some(standing)
 }
 
+fn mark(looked: &Looked) -> &'static str {
+    if looked.is_blind() {
+        "[NOT KNOWN]"
+    } else {
+        "[OK]"
+    }
+}
+
 fn verdict(looked: &Looked) -> &'static str {
+    if looked.is_blind() {
+        return "the keys could not be listed";
+    }
     let active = looked
         .listing
         .keys()
@@ -140,7 +152,12 @@ fn keys(out: &mut impl Write, looked: &Looked) -> anyhow::Result<()> {
     let ago = |at| format!("{}, {} ago", readable(at), duration(looked.now - at));
     writeln!(out, "Keys")?;
     if looked.listing.keys().next().is_none() {
-        writeln!(out, "  none")?;
+        let none = if looked.is_blind() {
+            "not known"
+        } else {
+            "none"
+        };
+        writeln!(out, "  {none}")?;
     }
     for (id, key) in looked.listing.keys() {
         let used = match looked.last_uses.get(id) {

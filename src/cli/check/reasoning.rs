@@ -13,7 +13,10 @@ use crate::output::time::readable;
 
 /// The sentences, safe for a terminal.
 pub(super) fn reasoning(looked: &Looked) -> Vec<String> {
-    let mut lines = vec![listed(looked), settled(looked)];
+    let mut lines = vec![listed(looked)];
+    if !looked.is_blind() {
+        lines.push(settled(looked));
+    }
     if let Some(finding) = looked.record.open_finding() {
         lines.push(match key_to_retire(finding, &looked.last_uses) {
             Some(retire) => format!(

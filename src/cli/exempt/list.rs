@@ -19,7 +19,7 @@ use crate::output::time::{readable, rfc3339};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey exempt list
-  secondkey exempt list --table secondkey --format json | jq '.exemptions[] | select(.state == \"in_force\")'
+  secondkey exempt list --format json | jq '.exemptions[] | select(.state == \"in_force\")'
 
 Exit codes: 0 shown, 1 failure, 2 wrong usage.")]
 pub(super) struct Args {

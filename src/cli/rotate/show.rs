@@ -18,7 +18,7 @@ pub(super) fn keys(
 ) -> anyhow::Result<()> {
     let mut sorted: Vec<&RotationKey> = keys.iter().collect();
     sorted.sort_by_key(|key| (key.key.created, &key.key.id));
-    let mut rows = Rows::new(&["KEY", "STATUS", "CREATED", "LAST USED"]);
+    let mut rows = Rows::new(&["KEY", "STATUS", "CREATED", "LAST USED"]).headline(2);
     for key in sorted {
         rows.push(vec![
             id(key),

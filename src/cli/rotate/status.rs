@@ -29,7 +29,7 @@ use crate::output::time::{duration, readable, rfc3339};
   secondkey rotate status alice
   secondkey rotate status alice --table secondkey --profile security --format json | jq .stage
 
-The stages: no_keys, no_active_key, one_key, started (the new key was not used yet), new_in_use (and the old one is not any
+The stages: no_keys, no_active_key, one_key, started (the new key was not used yet), new_in_use (and the old one is not any \
 more), both_in_use, use_unknown, forgotten (two active keys, and the window is over), finished (one is inactive).
 
 Exit codes: 0 shown, 1 failure, 2 wrong usage.")]

@@ -1,30 +1,26 @@
 //! The scan of one account: which users, each re-checked once, and how far it came.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use chrono::Utc;
 use futures::future::{join_all, ready};
 use futures::stream::{self, StreamExt};
-use tokio::sync::watch;
-use tracing::warn;
 
 use crate::aws::account_users::{
     MOST_LISTED, SweepMode, USERS_AT_ONCE, Unheard, reported, users_page,
 };
 use crate::aws::accounts::AccountError;
 use crate::aws::iam::IamKeySource;
-use crate::cli::caller::Caller;
 use crate::cli::scan::progress::Progress;
+use crate::cli::scan::remembering::Remembering;
+use crate::cli::scan::stop::Stop;
 use crate::cli::scan::targets::Target;
 use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::listing::KeyListing;
 use crate::detect::policy::Policy;
-use crate::detect::retire::LastUses;
 use crate::detect::situation::Sweep;
 use crate::detect::user::UserId;
 use crate::local::scan_log::{Scan, ScanLog};
@@ -34,7 +30,6 @@ use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::{ErrorKind, ServiceError};
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
-use crate::pipeline::key_source::KeySource;
 use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
 
 /// What the scans of all accounts have in common.
@@ -48,30 +43,6 @@ pub(super) struct Scanning {
     pub(super) restarts: bool,
     pub(super) progress: Progress,
     pub(super) stop: Stop,
-}
-
-/// Why no more users are looked at.
-pub(super) struct Stop {
-    pub(super) interrupted: watch::Receiver<bool>,
-    /// Why the credentials are of no more use, if they are not.
-    pub(super) gave_up: Mutex<Option<ServiceError>>,
-}
-
-impl Stop {
-    pub(super) fn is_interrupted(&self) -> bool {
-        *self.interrupted.borrow()
-    }
-
-    pub(super) fn gave_up(&self) -> Option<ServiceError> {
-        self.gave_up
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn is_set(&self) -> bool {
-        self.is_interrupted() || self.gave_up().is_some()
-    }
 }
 
 /// What the scan of an account came to.
@@ -129,7 +100,9 @@ impl Scanning {
                 return Ok(scanned);
             }
             Err(Unheard::Failed(failure)) => {
-                self.give_up_without_credentials(&failure).await;
+                self.stop
+                    .give_up_without_credentials(&self.config, &failure)
+                    .await;
                 // What is kept of the account is told all the same.
                 scanned.refused = (!self.stop.is_set()).then(|| failure.to_string());
                 return Ok(scanned);
@@ -280,7 +253,9 @@ impl Scanning {
                     scanned.unsettled += usize::from(may_be_behind);
                 }
                 Err(failure) => {
-                    self.give_up_without_credentials(&failure).await;
+                    self.stop
+                        .give_up_without_credentials(&self.config, &failure)
+                        .await;
                     scanned.unchecked.push((name, failure));
                 }
             }
@@ -339,22 +314,6 @@ impl Scanning {
         }
         Ok(())
     }
-
-    /// Stops it all, if `failure` came because the credentials are of no more use: every other user would fare the same.
-    async fn give_up_without_credentials(&self, failure: &ServiceError) {
-        if failure.kind() != ErrorKind::Permanent || self.stop.is_set() {
-            return;
-        }
-        if let Err(why) = Caller::ask(&self.config).await
-            && why.kind() == ErrorKind::Permanent
-        {
-            *self
-                .stop
-                .gave_up
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(why);
-        }
-    }
 }
 
 impl From<ServiceError> for Unheard {
@@ -365,38 +324,4 @@ impl From<ServiceError> for Unheard {
 
 fn root_name(account: &str) -> String {
     UserId::root(account).name().to_owned()
-}
-
-/// IAM, asked once in a scan for the last use of a key.
-struct Remembering {
-    iam: IamKeySource,
-    log: ScanLog,
-}
-
-#[async_trait]
-impl KeySource for Remembering {
-    async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
-        self.iam.list(user, name).await
-    }
-
-    async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
-        let mut last_uses = self.log.last_uses(keys).unwrap_or_else(|failure| {
-            warn!(%failure, "what a scan heard of last uses cannot be read");
-            LastUses::new()
-        });
-        let unknown: Vec<String> = keys
-            .iter()
-            .filter(|key| !last_uses.contains_key(*key))
-            .cloned()
-            .collect();
-        if unknown.is_empty() {
-            return last_uses;
-        }
-        let heard = self.iam.last_used(user, &unknown).await;
-        if let Err(failure) = self.log.keep_last_uses(&heard) {
-            warn!(%failure, "what a scan heard of last uses cannot be kept");
-        }
-        last_uses.extend(heard);
-        last_uses
-    }
 }

@@ -45,6 +45,8 @@ pub(super) struct Results<'a> {
     pub(super) standings: &'a [Standing],
     pub(super) started_at: Timestamp,
     pub(super) now: Timestamp,
+    /// Whether every account and every user could be looked at.
+    pub(super) is_whole: bool,
     /// The region of a Security Hub that takes the findings.
     pub(super) region: &'a str,
 }
@@ -58,7 +60,12 @@ pub(super) fn write(
     let standings = results.standings;
     match format {
         ScanFormat::Table if standings.is_empty() => {
-            writeln!(out, "No user has two active access keys.")?;
+            let none = if results.is_whole {
+                "No user has two active access keys."
+            } else {
+                "Nothing was found, but not everything could be looked at: stderr says what."
+            };
+            writeln!(out, "{none}")?;
         }
         ScanFormat::Table => table(out, results)?,
         ScanFormat::Json => {

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use crate::output::number::{count, entry_count};
 use crate::output::report::Report;
-use crate::output::report::trail::{Evidence, TrailState, not_kept};
+use crate::output::report::trail::{Evidence, Trail, TrailState, not_kept};
 
 /// What came of the checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,8 +38,11 @@ impl Integrity {
     /// Checks all that `report` holds, whatever its period.
     #[must_use]
     pub fn of(report: &Report) -> Self {
+        // A user of whom there was never anything to write down has no trail.
+        let has_trail =
+            |trail: &&Trail| !trail.entries.is_empty() || trail.state != TrailState::Whole;
         let mut integrity = Self {
-            trails: report.trails.len(),
+            trails: report.trails.values().filter(has_trail).count(),
             ..Self::default()
         };
         for reason in &report.unread {
@@ -114,18 +118,4 @@ impl Integrity {
             reason: reason.to_owned(),
         });
     }
-}
-
-/// `number` of a `thing`, as one says it.
-#[must_use]
-pub fn count(number: usize, thing: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{ending}")
-}
-
-fn entry_count(number: usize) -> String {
-    if number == 1 {
-        return "1 entry".to_owned();
-    }
-    format!("{number} entries")
 }

@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use crate::detect::actor::Actor;
 use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::output::number::count;
 use crate::output::report::Report;
 use crate::output::report::counts::{Actors, Bar, actors, found_by, severities, severity_counts};
 use crate::output::report::exemptions;
-use crate::output::report::integrity::{Integrity, count};
+use crate::output::report::integrity::Integrity;
 use crate::output::report::picture::{Picture, picture};
 use crate::output::report::rows::{
     ExemptionRow, FindingRow, exemption, finding, id, shown_user, text, time,

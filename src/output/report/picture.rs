@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::detect::Timestamp;
 use crate::detect::finding::Finding;
+use crate::output::number::count;
 use crate::output::report::counts::{percent, ratio};
-use crate::output::report::integrity::count;
 use crate::output::report::rows::{id, shown_user, time};
 use crate::output::report::timeline::{SLICES, Timeline};
 use crate::output::time::duration;

@@ -356,7 +356,7 @@ async fn the_command_line_reads_the_deployed_table() {
     assert!(exit == Some(0) && printed.contains(&second), "{printed}");
     let (exit, printed) = run(&["verify"]);
     assert!(
-        exit == Some(0) && printed.contains("1 trails, "),
+        exit == Some(0) && printed.contains("1 trail, "),
         "{printed}"
     );
 }

@@ -190,7 +190,7 @@ async fn findings_go_into_a_file_whole_or_not_at_all() {
     );
     std::fs::create_dir(world.path("folder")).unwrap();
     for (output, expected) in [
-        ("folder", "`folder` is a directory; name a file in it"),
+        ("folder", "`folder` is a folder; name a file in it"),
         ("missing/out.txt", "`missing/out.txt` cannot be written"),
     ] {
         world.take_calls();

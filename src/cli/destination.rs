@@ -1,4 +1,4 @@
-//! Where a report goes: a file, whole or not at all, or standard output.
+//! Where what a command makes goes: a file, whole or not at all, or standard output.
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -43,17 +43,17 @@ impl Destination {
         Ok(())
     }
 
-    /// Writes `page`: into a new file beside the one that is named, which takes its place once it is whole.
-    pub(super) fn write(&self, page: &[u8]) -> anyhow::Result<()> {
+    /// Writes `content`: into a new file beside the one that is named, which takes its place once it is whole.
+    pub(super) fn write(&self, content: &[u8]) -> anyhow::Result<()> {
         let Some(path) = &self.0 else {
             let mut out = std::io::stdout().lock();
-            out.write_all(page)?;
+            out.write_all(content)?;
             return Ok(out.flush()?);
         };
         let (folder, target) = place(path)?;
         let what = || format!("`{}` cannot be written", path.display());
         let mut file = builder().tempfile_in(&folder).with_context(what)?;
-        file.write_all(page).with_context(what)?;
+        file.write_all(content).with_context(what)?;
         file.as_file().sync_all().with_context(what)?;
         let written: File = file.persist(&target).with_context(what)?;
         drop(written);
@@ -66,10 +66,7 @@ fn place(path: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     let shown = path.display();
     let target = match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
-            bail!(
-                "`{shown}` is a folder; name a file in it, for example `{}`",
-                path.join("report.html").display()
-            )
+            bail!("`{shown}` is a folder; name a file in it")
         }
         // A device or a pipe would be gone once a file took its place.
         Ok(found) if !found.is_file() => {
@@ -90,7 +87,7 @@ fn place(path: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
 /// A file with the rights that any other new file would have, and not only for the one who made it.
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".secondkey-report-");
+    builder.prefix(".secondkey-");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
