@@ -208,7 +208,10 @@ async fn close_windows(work: &Work<'_>, writer: &Writer<'_>) -> Vec<String> {
         return vec![];
     };
     let mut lines = vec![];
-    for exemption in exemptions {
+    for exemption in exemptions
+        .iter()
+        .filter(|exemption| exemption.reason == window::REASON)
+    {
         let removed = writer
             .store
             .reader()

@@ -13,6 +13,9 @@ use crate::pipeline::error::ServiceError;
 /// What the ids of such exemptions begin with.
 const PREFIX: &str = "rotation-";
 
+/// The reason that such exemptions give. Whoever writes one for a user whose name begins like our ids gives another.
+pub(super) const REASON: &str = "rotation of the access key, begun by secondkey rotate start";
+
 /// How far apart an exemption and the making of its key may be, whose times come from two clocks.
 const APART: TimeDelta = TimeDelta::minutes(10);
 
@@ -24,7 +27,7 @@ pub(super) fn exemption(work: &Work<'_>, window: TimeDelta) -> Exemption {
         user_pattern: work.name.clone(),
         actor_pattern: work.caller.arn.clone(),
         owner: work.caller.arn.clone(),
-        reason: "rotation of the access key, begun by secondkey rotate start".to_owned(),
+        reason: REASON.to_owned(),
         created_at: work.now,
         until: work.now + window,
     }

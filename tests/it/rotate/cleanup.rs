@@ -4,11 +4,14 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use secondkey::detect::Timestamp;
 use secondkey::detect::actor::Actor;
 use secondkey::detect::audit::AuditKind;
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::key_change::{ChangeKind, KeyChange};
 use secondkey::detect::listing::KeyStatus;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use secondkey::pipeline::note::note;
 
 use super::world::World;
+use crate::stack::wiring::ACCOUNT;
 
 const APPLY: [&str; 1] = ["--apply"];
 
@@ -132,6 +135,38 @@ async fn a_key_is_deleted_once_its_id_was_typed() {
         trail[0].draft.details["user_agent"],
         "secondkey rotate cleanup"
     );
+}
+
+#[tokio::test]
+async fn an_exemption_that_somebody_wrote_outlives_the_key() {
+    let (world, old, typed) = finished().await;
+    world
+        .history
+        .add(&world.user, &old, "Inactive", days_ago(3));
+    let now = Utc::now();
+    let written = |id: &str, reason: &str| Exemption {
+        // As the id of one for a user `rotation-bot` begins.
+        id: id.to_owned(),
+        account: ACCOUNT.to_owned(),
+        user_pattern: world.user.clone(),
+        actor_pattern: "*".to_owned(),
+        owner: "x".to_owned(),
+        reason: reason.to_owned(),
+        created_at: now,
+        until: now + TimeDelta::days(9),
+    };
+    let of_rotation = "rotation of the access key, begun by secondkey rotate start";
+    for exemption in [
+        written("rotation-bot-1", "TICKET-1"),
+        written("rotation-bot-2", of_rotation),
+    ] {
+        world.store().put_exemption(&exemption).await.unwrap();
+    }
+    let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
+    said.succeeded().prints("Removed exemption rotation-bot-2");
+    let left = world.store().exemptions(ACCOUNT).await.unwrap();
+    let ids: Vec<&str> = left.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids, ["rotation-bot-1"]);
 }
 
 #[tokio::test]
