@@ -174,7 +174,8 @@ fn not_sent(what: &str, cause: &str) -> ServiceError {
     }
     if lower.contains("provider was not enabled") || lower.contains("error already taken") {
         return ServiceError::permanent(format!(
-            "{what} failed: the profile has no usable AWS credentials; sign in, or name another with --profile"
+            "{what} failed: the profile is not in the AWS configuration, or has no usable credentials; sign in, or name another \
+             with --profile"
         ));
     }
     if lower.contains("no identity resolver") {
@@ -292,11 +293,11 @@ mod tests {
             ),
             (
                 "the credential provider was not enabled",
-                "the profile has no usable AWS credentials",
+                "the profile is not in the AWS configuration, or has no usable credentials",
             ),
             (
                 "profile file credentials provider initialization error already taken",
-                "the profile has no usable AWS credentials",
+                "the profile is not in the AWS configuration, or has no usable credentials",
             ),
         ] {
             check(&not_sent(WHAT, cause), ErrorKind::Permanent, expected);

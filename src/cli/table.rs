@@ -106,38 +106,53 @@ impl Rows {
         if self.cells.is_empty() {
             return Ok(());
         }
-        let narrowest = self.narrowest();
         // One column between two, and one at each end.
-        let borders = narrowest.len() + 1;
-        if width < NARROWEST_TABLE || usize::from(width) < narrowest.iter().sum::<usize>() + borders
-        {
+        let borders = self.header.len() + 1;
+        let widths = self.widths(usize::from(width).saturating_sub(borders));
+        let Some(widths) = widths.filter(|_| width >= NARROWEST_TABLE) else {
             return self.print_blocks(out);
-        }
+        };
         let mut table = new_table();
         table.set_width(width).set_header(self.header);
         for row in self.cells {
             table.add_row(row);
         }
-        for (column, narrowest) in table.column_iter_mut().zip(narrowest) {
-            let narrowest = u16::try_from(narrowest).unwrap_or(width);
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(narrowest)));
+        for (column, width) in table.column_iter_mut().zip(widths) {
+            let width = Width::Fixed(u16::try_from(width)?);
+            column.set_constraint(ColumnConstraint::Absolute(width));
         }
         writeln!(out, "{table}")?;
         Ok(())
     }
 
-    /// How wide each column has to be at least, so that no word is broken that somebody copies.
-    fn narrowest(&self) -> Vec<usize> {
+    /// How wide each column is within `width`: wide enough that no word is broken that somebody copies, and what is left over
+    /// goes to those that lack least. None where there is too little for that.
+    fn widths(&self, width: usize) -> Option<Vec<usize>> {
+        let length = |text: &str| text.chars().count();
         let longest_word = |text: &str| {
-            let words = text.split_whitespace().map(|word| word.chars().count());
+            let words = text.split_whitespace().map(length);
             words.max().unwrap_or(0).min(LONGEST_KEPT_WORD)
         };
-        let of_column = |(column, name): (usize, &&str)| {
+        let longest_line = |text: &str| text.lines().map(length).max().unwrap_or(0);
+        let widest = |column: usize, name: &str, of: &dyn Fn(&str) -> usize| {
             let cells = self.cells.iter().filter_map(|row| row.get(column));
-            let widest = cells.map(|cell| longest_word(cell)).max().unwrap_or(0);
-            widest.max(longest_word(name)) + PADDING
+            cells.map(|cell| of(cell)).chain([of(name)]).max()
         };
-        self.header.iter().enumerate().map(of_column).collect()
+        let (mut widths, mut lacks) = (vec![], vec![]);
+        for (column, name) in self.header.iter().enumerate() {
+            let narrowest = widest(column, name, &longest_word)?;
+            let whole = widest(column, name, &longest_line)?;
+            widths.push(narrowest + PADDING);
+            lacks.push((whole - narrowest, column));
+        }
+        let mut spare = width.checked_sub(widths.iter().sum())?;
+        lacks.sort_unstable();
+        for (lack, column) in lacks {
+            let given = lack.min(spare);
+            *widths.get_mut(column)? += given;
+            spare -= given;
+        }
+        Some(widths)
     }
 
     /// Each row as a block: the first cells in its headline, then a line for each other cell that holds something.

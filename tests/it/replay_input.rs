@@ -286,7 +286,12 @@ fn replay_of_nothing_finds_nothing() {
     check("m.json.gz", &gzipped(b""), &[], None);
     let empty = tempfile::tempdir().unwrap();
     let (exit, stdout, stderr) = run(empty.path(), &["replay", "."]);
-    assert_eq!((exit, stderr.as_str()), (0, ""));
+    assert_eq!(exit, 0);
+    // Nothing where something was expected is most often another folder than the one that was meant.
+    assert!(
+        stderr.starts_with("secondkey: no CloudTrail record was found there"),
+        "{stderr}"
+    );
     assert!(
         stdout.starts_with("No user had two active access keys.\nRecords: 0."),
         "{stdout}"

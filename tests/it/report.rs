@@ -94,10 +94,7 @@ fn where_nothing_can_be_written_nothing_is_read_or_changed() {
     fs::create_dir(at.join("sub")).unwrap();
     let before = names_in(at);
     for (file, said) in [
-        (
-            "sub",
-            "`sub` is a folder; name a file in it, for example `sub/report.html`",
-        ),
+        ("sub", "`sub` is a folder; name a file in it"),
         (
             "nowhere/report.html",
             "there is no folder `nowhere`; make it, or name another file",

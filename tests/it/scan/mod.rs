@@ -191,7 +191,7 @@ async fn findings_go_into_a_file_whole_or_not_at_all() {
     std::fs::create_dir(world.path("folder")).unwrap();
     for (output, expected) in [
         ("folder", "`folder` is a folder; name a file in it"),
-        ("missing/out.txt", "`missing/out.txt` cannot be written"),
+        ("missing/out.txt", "there is no folder `missing`; make it"),
     ] {
         world.take_calls();
         let said = world.run(&["scan", "--output", output]).await;
@@ -203,6 +203,18 @@ async fn findings_go_into_a_file_whole_or_not_at_all() {
             "it is said before anybody is asked"
         );
     }
+}
+
+#[tokio::test]
+async fn a_profile_that_is_not_there_is_no_reason_to_take_the_keys_in_the_environment() {
+    let world = World::new().await;
+    world.users([("bob".to_owned(), 2)]).await;
+    world.take_calls();
+    let said = world.run(&["scan", "--profile", "not-there"]).await;
+    assert_eq!((said.code, said.stdout.as_str()), (1, ""));
+    let expected = "is not in the AWS configuration";
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
+    assert_eq!(world.take_calls().len(), 0, "no other account is asked");
 }
 
 #[tokio::test]
@@ -219,6 +231,11 @@ async fn what_iam_refuses_is_said_with_the_permission_that_is_missing() {
     });
     let said = world.run(&["scan"]).await;
     assert_eq!(said.code, 1);
+    assert!(
+        !said.stdout.contains("No user has two"),
+        "nobody was looked at: {}",
+        said.stdout
+    );
     assert!(
         said.stderr.contains("iam:ListUsers failed: access denied"),
         "{}",
