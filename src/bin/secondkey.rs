@@ -1,6 +1,6 @@
 //! The command line of secondkey.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,7 +13,8 @@ async fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| inert(error).exit());
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Inert)
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         // Where stderr cannot be written to, complaining there would not help.
@@ -29,6 +30,23 @@ async fn main() -> ExitCode {
             let _ = writeln!(anstream::stderr(), "secondkey: {text}");
             Exit::Failure.into()
         }
+    }
+}
+
+/// Stderr for log lines, which repeat what AWS and files say.
+struct Inert;
+
+impl Write for Inert {
+    // Each line comes as one.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = for_terminal(text.trim_end_matches('\n'), LONGEST);
+        writeln!(anstream::stderr(), "{text}")?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

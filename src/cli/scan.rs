@@ -21,6 +21,7 @@ use futures::stream::{self, StreamExt};
 use tempfile::NamedTempFile;
 
 use crate::aws::account_users::SweepMode;
+use crate::cli::again::word;
 use crate::cli::caller::Caller;
 use crate::cli::interrupt::{interrupted, signal};
 use crate::cli::policy::PolicyArgs;
@@ -249,10 +250,10 @@ fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>>
         "The scan is not through. Run the same command again within a day, and it goes on where it stopped; \
          --restart begins anew."
     )?;
-    let unfinished: Vec<&str> = scanned
+    let unfinished: Vec<String> = scanned
         .iter()
         .filter(|one| !one.is_through)
-        .map(|one| one.account.as_str())
+        .map(|one| shown(&one.account))
         .collect();
     writeln!(err, "Not through: account {}.", unfinished.join(", "))?;
     Ok(Some(match gave_up {
@@ -269,27 +270,24 @@ fn say_summary(
 ) -> anyhow::Result<()> {
     let mut err = anstream::stderr().lock();
     for (account, failure) in failed {
-        let failure = for_terminal(&failure.to_string(), LONGEST);
+        let (account, failure) = (shown(account), shown(&failure.to_string()));
         writeln!(err, "secondkey: account {account}: {failure}")?;
     }
     for one in results.scanned {
+        let account = shown(&one.account);
         if let Some(reason) = &one.refused {
-            let reason = for_terminal(reason, LONGEST);
+            let reason = shown(reason);
             writeln!(
                 err,
-                "secondkey: account {} was not looked into: {reason}",
-                one.account
+                "secondkey: account {account} was not looked into: {reason}"
             )?;
             continue;
         }
         for (user, failure) in &one.unchecked {
-            let (user, failure) = (
-                for_terminal(user, LONGEST),
-                for_terminal(&failure.to_string(), LONGEST),
-            );
+            let (user, failure) = (shown(user), shown(&failure.to_string()));
             writeln!(err, "secondkey: user {user} was not looked at: {failure}")?;
         }
-        writeln!(err, "Account {}: {}.", one.account, looked_at(one))?;
+        writeln!(err, "Account {account}: {}.", looked_at(one))?;
     }
     let took = duration(results.now - results.started_at);
     writeln!(
@@ -312,13 +310,17 @@ fn say_summary(
     )?;
     let is_open = |standing: &&Standing| standing.alert.finding.status == FindingStatus::Open;
     if let Some(first) = results.standings.iter().find(is_open) {
-        let name = for_terminal(&first.alert.finding.display_name, LONGEST);
+        let name = word(&first.alert.finding.display_name, "USER");
         writeln!(
             err,
             "Next: `secondkey check {name}` tells all of a user, `secondkey rotate finish {name}` ends the rotation."
         )?;
     }
     Ok(())
+}
+
+fn shown(text: &str) -> String {
+    for_terminal(text, LONGEST)
 }
 
 /// Whom a scan has looked at, in words.
