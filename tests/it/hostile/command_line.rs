@@ -219,15 +219,17 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
 
 /// A table is in its frame, and what stands around it is as ever.
 fn check_table(stdout: &str, harmless: &str) {
-    let is_framed = |line: &&str| {
-        let ends = |begin, end| line.starts_with(begin) && line.ends_with(end);
-        ends('│', '│') || ends('┌', '┐') || ends('╞', '╡') || ends('└', '┘') || ends('├', '┤')
-    };
     let around = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|line| !is_framed(line));
         lines.map(ToOwned::to_owned).collect()
     };
     assert_eq!(around(stdout), around(harmless), "{stdout}");
+}
+
+/// Whether `line` is one of a table.
+pub(super) fn is_framed(line: &str) -> bool {
+    let ends = |begin, end| line.starts_with(begin) && line.ends_with(end);
+    ends('│', '│') || ends('┌', '┐') || ends('╞', '╡') || ends('└', '┘') || ends('├', '┤')
 }
 
 /// The tags of `page`, in their order, without what stands in their attributes.
