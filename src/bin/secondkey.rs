@@ -1,6 +1,6 @@
 //! The command line of secondkey.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +16,8 @@ async fn main() -> ExitCode {
         // What the SDK warns of while it looks for a region or for credentials is no trouble if it finds them, and said in
         // words if not.
         .with_env_filter(EnvFilter::new("warn,aws_config=error"))
-        .with_writer(std::io::stderr)
+        .with_writer(|| Inert)
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         // Where stderr cannot be written to, complaining there would not help.
@@ -32,6 +33,23 @@ async fn main() -> ExitCode {
             let _ = writeln!(anstream::stderr(), "secondkey: {text}");
             Exit::Failure.into()
         }
+    }
+}
+
+/// Stderr for log lines, which repeat what AWS and files say.
+struct Inert;
+
+impl Write for Inert {
+    // Each line comes as one.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = for_terminal(text.trim_end_matches('\n'), LONGEST);
+        writeln!(anstream::stderr(), "{text}")?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

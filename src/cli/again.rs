@@ -3,7 +3,14 @@
 use crate::cli::LONGEST;
 use crate::cli::doctor::check::shell_word;
 use crate::cli::source::{Connection, Which};
+use crate::output::commands::pasteable;
 use crate::output::escape::for_terminal;
+
+/// A name or an id of IAM's as one word of a command that is shown; `instead` where it could not be pasted safely, which IAM
+/// itself never allows.
+pub(super) fn word(text: &str, instead: &str) -> String {
+    pasteable(text).unwrap_or_else(|| instead.to_owned())
+}
 
 /// The command `secondkey WORDS` for the user `name`, on the same store and AWS, ready for a shell.
 pub(super) fn again(words: &[&str], name: &str, which: &Which, connection: &Connection) -> String {
@@ -19,17 +26,24 @@ pub(super) fn again(words: &[&str], name: &str, which: &Which, connection: &Conn
     // It would be taken for an option.
     let is_option_like = name.starts_with('-');
     if !is_option_like {
-        line.push(name.to_owned());
+        line.push(word(name, "USER"));
     }
-    line.extend(options.iter().map(|word| (*word).to_owned()));
-    line.extend(which.options());
-    line.extend(connection.options());
+    line.extend(options.iter().map(|option| whole(option)));
+    line.extend(which.options().iter().map(|option| whole(option)));
+    line.extend(connection.options().iter().map(|option| whole(option)));
     if is_option_like {
-        line.extend(["--".to_owned(), name.to_owned()]);
+        line.extend(["--".to_owned(), word(name, "USER")]);
     }
-    let line: Vec<String> = line
-        .iter()
-        .map(|word| for_terminal(&shell_word(word), LONGEST))
-        .collect();
     line.join(" ")
+}
+
+/// `option` as one word of a shell, if it can be shown whole and as it is: half of it, or what only looks like it, would be
+/// another.
+fn whole(option: &str) -> String {
+    let quoted = shell_word(option);
+    if for_terminal(&quoted, LONGEST) == quoted {
+        quoted
+    } else {
+        "VALUE".to_owned()
+    }
 }

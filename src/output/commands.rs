@@ -128,7 +128,7 @@ fn argument(option: &str, value: &str) -> Option<String> {
 }
 
 /// `value` as one word of a command; none if it could not be pasted safely.
-fn pasteable(value: &str) -> Option<String> {
+pub(crate) fn pasteable(value: &str) -> Option<String> {
     let is_printable = value
         .chars()
         .all(|character| character == ' ' || character.is_ascii_graphic());

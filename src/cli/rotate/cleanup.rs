@@ -9,7 +9,7 @@ use futures::future::try_join;
 use crate::aws::event_history::{History, changes_of_key};
 use crate::cli::Exit;
 use crate::cli::LONGEST;
-use crate::cli::doctor::check::shell_word;
+use crate::cli::again::word;
 use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::undo::inactive;
 use crate::cli::rotate::work::Work;
@@ -180,8 +180,8 @@ fn refusal(work: &Work<'_>, key: &RotationKey, kept: Kept) -> Refusal {
             "To deactivate it once more, which CloudTrail writes down within minutes; then come back after the soak time",
             format!(
                 "aws iam update-access-key --user-name={} --access-key-id={} --status Inactive",
-                shell_word(&work.name),
-                shell_word(&key.key.id)
+                word(&work.name, "USER"),
+                word(&key.key.id, "ID")
             ),
         ),
         Kept::Soaking { since, until } => Refusal::new(format!(

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::cli::Exit;
 use crate::cli::LONGEST;
-use crate::cli::doctor::check::shell_word;
+use crate::cli::again::word;
 use crate::cli::rotate::place::{Place, PlaceArgs};
 use crate::cli::rotate::recorded::Recorded;
 use crate::cli::rotate::refusal::Refusal;
@@ -104,7 +104,7 @@ fn refuse(work: &Work<'_>, keys: &[RotationKey]) -> Result<(), Refusal> {
             "To make a first one",
             format!(
                 "aws iam create-access-key --user-name={}",
-                shell_word(&work.name)
+                word(&work.name, "USER")
             ),
         )),
         [one] if one.key.status == KeyStatus::Active => Ok(()),
@@ -265,7 +265,7 @@ impl Start<'_> {
 
 /// The commands that delete a key.
 fn deletion(name: &str, key: &str) -> String {
-    let (name, key) = (shell_word(name), shell_word(key));
+    let (name, key) = (word(name, "USER"), word(key, "ID"));
     format!("aws iam delete-access-key --user-name={name} --access-key-id={key}")
 }
 

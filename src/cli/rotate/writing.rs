@@ -8,6 +8,7 @@ use chrono::{SubsecRound, Utc};
 
 use crate::aws::errors::service_error;
 use crate::cli::LONGEST;
+use crate::cli::again::word;
 use crate::cli::interrupt::interrupted;
 use crate::cli::rotate::recorded::{Done, Recorded};
 use crate::cli::rotate::refusal::Refusal;
@@ -223,7 +224,7 @@ impl<'a> Writer<'a> {
     fn later(&self) -> String {
         format!(
             "a later `secondkey check {}` or `secondkey scan`",
-            self.work.shown_name()
+            word(&self.work.name, "USER")
         )
     }
 

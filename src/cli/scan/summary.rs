@@ -23,10 +23,10 @@ pub(super) fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Op
     if gave_up.is_none() && !stop.is_interrupted() {
         return Ok(None);
     }
-    let unfinished: Vec<&str> = scanned
+    let unfinished: Vec<String> = scanned
         .iter()
         .filter(|one| !one.is_through)
-        .map(|one| one.account.as_str())
+        .map(|one| shown(&one.account))
         .collect();
     if unfinished.is_empty() {
         // It was through already.
@@ -34,11 +34,7 @@ pub(super) fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Op
     }
     let mut err = anstream::stderr().lock();
     if let Some(why) = &gave_up {
-        writeln!(
-            err,
-            "secondkey: {}",
-            for_terminal(&why.to_string(), LONGEST)
-        )?;
+        writeln!(err, "secondkey: {}", shown(&why.to_string()))?;
     }
     writeln!(
         err,
@@ -61,27 +57,24 @@ pub(super) fn say_summary(
 ) -> anyhow::Result<()> {
     let mut err = anstream::stderr().lock();
     for (account, failure) in failed {
-        let failure = for_terminal(&failure.to_string(), LONGEST);
+        let (account, failure) = (shown(account), shown(&failure.to_string()));
         writeln!(err, "secondkey: account {account}: {failure}")?;
     }
     for one in results.scanned {
+        let account = shown(&one.account);
         if let Some(reason) = &one.refused {
-            let reason = for_terminal(reason, LONGEST);
+            let reason = shown(reason);
             writeln!(
                 err,
-                "secondkey: account {} was not looked into: {reason}",
-                one.account
+                "secondkey: account {account} was not looked into: {reason}"
             )?;
             continue;
         }
         for (user, failure) in &one.unchecked {
-            let (user, failure) = (
-                for_terminal(user, LONGEST),
-                for_terminal(&failure.to_string(), LONGEST),
-            );
+            let (user, failure) = (shown(user), shown(&failure.to_string()));
             writeln!(err, "secondkey: user {user} was not looked at: {failure}")?;
         }
-        writeln!(err, "Account {}: {}.", one.account, looked_at(one))?;
+        writeln!(err, "Account {account}: {}.", looked_at(one))?;
     }
     let took = duration(results.now - results.started_at);
     writeln!(
@@ -97,11 +90,7 @@ pub(super) fn say_summary(
              changes; scan again in a minute or two."
         )?;
     }
-    writeln!(
-        err,
-        "Kept in {}.",
-        for_terminal(&file_name(args.db.clone())?, LONGEST)
-    )?;
+    writeln!(err, "Kept in {}.", shown(&file_name(args.db.clone())?))?;
     say_next(&mut err, args, own, results.standings)
 }
 
@@ -124,10 +113,7 @@ fn say_next(
     let place = if account == own {
         String::new()
     } else {
-        format!(
-            ", with credentials of account {}",
-            for_terminal(account, LONGEST)
-        )
+        format!(", with credentials of account {}", shown(account))
     };
     let which = Which::of_file(args.db.clone());
     let command = |words: &[&str], name: &str| again(words, name, &which, &args.connection);
@@ -198,4 +184,8 @@ fn counts(standings: &[Standing], since: Option<Timestamp>) -> String {
             readable(at)
         ),
     }
+}
+
+fn shown(text: &str) -> String {
+    for_terminal(text, LONGEST)
 }

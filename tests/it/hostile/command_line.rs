@@ -226,10 +226,6 @@ fn check_table(stdout: &str, harmless: &str) {
             .iter()
             .any(|status| line.starts_with(status))
     };
-    let is_framed = |line: &&str| {
-        let ends = |begin, end| line.starts_with(begin) && line.ends_with(end);
-        ends('│', '│') || ends('┌', '┐') || ends('╞', '╡') || ends('└', '┘') || ends('├', '┤')
-    };
     let is_of_block = |line: &&str| line.starts_with("  ") || begins_row(line);
     let rows = |text: &str| text.lines().filter(begins_row).count();
     let around = |text: &str| -> Vec<String> {
@@ -241,6 +237,12 @@ fn check_table(stdout: &str, harmless: &str) {
     assert!(rows(harmless) > 0, "{harmless}");
     assert_eq!(rows(stdout), rows(harmless), "{stdout}");
     assert_eq!(around(stdout), around(harmless), "{stdout}");
+}
+
+/// Whether `line` is one of a table.
+pub(super) fn is_framed(line: &str) -> bool {
+    let ends = |begin, end| line.starts_with(begin) && line.ends_with(end);
+    ends('│', '│') || ends('┌', '┐') || ends('╞', '╡') || ends('└', '┘') || ends('├', '┤')
 }
 
 /// The tags of `page`, in their order, without what stands in their attributes.
