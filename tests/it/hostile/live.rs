@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::commands::COMMANDS;
 use super::aws::Aws;
-use super::command_line::is_framed;
+use super::command_line::around_tables;
 use super::{HARMLESS, Outputs, cut, without_hash};
 use crate::hostile_texts::HOSTILE_TEXTS;
 
@@ -170,8 +170,8 @@ fn check(outputs: &mut Outputs, said: &Said, harmless: &Said) {
 
 /// The lines that stand in no table, with the same number for each: of the same lines one may be some seconds older.
 fn around(text: &str) -> String {
-    let lines = text.lines().filter(|line| !is_framed(line));
-    let lines: Vec<String> = lines
+    let lines: Vec<String> = around_tables(text)
+        .into_iter()
         .map(|line| {
             let mut same =
                 without_hash(line).replace(|character: char| character.is_ascii_digit(), "0");
