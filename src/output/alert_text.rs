@@ -133,10 +133,14 @@ fn keys(facts: &Facts<'_>) -> Vec<String> {
 
 fn opener(facts: &Facts<'_>) -> Vec<String> {
     let Some(opener) = &facts.alert.finding.opener else {
-        return vec![
-            "Who made the second key active is not known; an update follows if an event tells."
-                .to_owned(),
-        ];
+        return vec![match facts.place {
+            // Whoever reads a terminal may have nothing deployed that hears of events.
+            Place::Terminal => "Who made the second key active is not known.".to_owned(),
+            Place::PlainText | Place::Chat => {
+                "Who made the second key active is not known; an update follows if an event tells."
+                    .to_owned()
+            }
+        }];
     };
     let rows = facts.opener_rows(opener);
     [facts.opener_heading(opener)]
