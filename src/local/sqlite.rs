@@ -392,6 +392,19 @@ mod tests {
         assert_eq!(store.record(&user()).await.unwrap().version, 1);
     }
 
+    #[test]
+    fn of_several_who_make_one_file_at_once_each_gets_it() {
+        let directory = TempDir::new().unwrap();
+        for file in 0..20 {
+            let path = directory.path().join(format!("{file}.db"));
+            std::thread::scope(|scope| {
+                for _ in 0..6 {
+                    scope.spawn(|| drop(SqliteStore::open(&path).unwrap()));
+                }
+            });
+        }
+    }
+
     #[tokio::test]
     async fn an_audit_entry_is_neither_updated_nor_deleted_nor_replaced() {
         let directory = TempDir::new().unwrap();

@@ -142,10 +142,12 @@ enum Owner {
 }
 
 fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
-    let application_id: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: u32 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    // In one statement: another process may be making the tables just now.
+    let (application_id, tables): (i32, u32) = connection.query_row(
+        "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
     Ok(match (application_id, tables) {
         (APPLICATION_ID, _) => Owner::Us,
         (0, 0) => Owner::Nobody,
