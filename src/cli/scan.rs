@@ -190,8 +190,8 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut shown = vec![];
     write(&mut shown, &results, args.format)?;
     args.output.write(&shown)?;
-    // Only now: what was not shown is new still.
-    for one in scanned.iter().filter(|one| one.is_over) {
+    // Only now: what was not shown is new still. Whoever could not be looked at is looked at by the next scan, with all others.
+    for one in scanned.iter().filter(|one| one.refused.is_none()) {
         ScanLog::open(store.clone(), &one.account)?.finish(now)?;
     }
     say_summary(&args, &caller.account, &results, &failed)?;

@@ -28,7 +28,7 @@ use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::deliver::deliver;
-use crate::pipeline::error::{ErrorKind, ServiceError};
+use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
 
@@ -64,8 +64,6 @@ pub(super) struct Scanned {
     pub(super) refused: Option<String>,
     /// Whether everybody was looked at.
     pub(super) is_through: bool,
-    /// Whether the next run begins anew, and does not go on with this one.
-    pub(super) is_over: bool,
 }
 
 impl Scanning {
@@ -88,7 +86,6 @@ impl Scanning {
             unchecked: vec![],
             refused: None,
             is_through: false,
-            is_over: false,
         };
         if self.stop.is_set() {
             return Ok(scanned);
@@ -116,10 +113,6 @@ impl Scanning {
         }
         self.ask_last_uses(&parts, &target.account).await?;
         scanned.is_through = scanned.unchecked.is_empty();
-        // As long as a scan is gone on with, it looks at nobody twice.
-        let may_pass =
-            |(_, failure): &(String, ServiceError)| failure.kind() == ErrorKind::Retryable;
-        scanned.is_over = !scanned.unchecked.iter().any(may_pass);
         Ok(scanned)
     }
 
