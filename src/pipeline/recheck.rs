@@ -261,7 +261,7 @@ async fn former_finding(
 }
 
 /// The last uses of the keys that the alerts to come speak of; none if there is nothing to tell.
-async fn last_uses(parts: &Parts, user: &UserId, to_deliver: &[OwedAlert]) -> LastUses {
+pub async fn last_uses(parts: &Parts, user: &UserId, to_deliver: &[OwedAlert]) -> LastUses {
     let keys: BTreeSet<String> = to_deliver
         .iter()
         .filter(|owed| owed.alert.kind != AlertKind::Closed)

@@ -30,7 +30,7 @@ use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
-use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
+use crate::pipeline::recheck::{Occasion, Parts, Rechecked, last_uses, recheck};
 
 /// What the scans of all accounts have in common.
 pub(super) struct Scanning {
@@ -184,13 +184,7 @@ impl Scanning {
         }
         for user in self.store.owing(account)? {
             let owed = self.store.owed(&user).await?;
-            let keys: BTreeSet<String> = owed
-                .iter()
-                .flat_map(|owed| owed.alert.finding.active_keys())
-                .map(str::to_owned)
-                .collect();
-            let keys: Vec<String> = keys.into_iter().collect();
-            let last_uses = parts.keys.last_used(&user, &keys).await;
+            let last_uses = last_uses(parts, &user, &owed).await;
             let store = self.store.as_ref();
             deliver(store, &parts.sinks, owed, &last_uses, Utc::now()).await;
         }

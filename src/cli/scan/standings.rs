@@ -23,10 +23,11 @@ pub(super) async fn standings(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Vec<Standing>, ServiceError> {
-    let since: BTreeMap<&str, Option<Timestamp>> = scanned
-        .iter()
-        .map(|one| (one.account.as_str(), one.former_finished_at))
-        .collect();
+    let mut accounts = BTreeMap::new();
+    for one in scanned {
+        let log = ScanLog::open(store.clone(), &one.account)?;
+        accounts.insert(one.account.as_str(), (one.former_finished_at, log));
+    }
     let mut findings = vec![];
     for status in [
         FindingStatus::Open,
@@ -37,14 +38,13 @@ pub(super) async fn standings(
     }
     let mut standings = vec![];
     for finding in findings {
-        let Some(since) = since.get(finding.user().account()) else {
+        let Some((since, log)) = accounts.get(finding.user().account()) else {
             continue;
         };
         let Some(kind) = kind(store, &finding, *since).await? else {
             continue;
         };
         let keys: Vec<String> = finding.keys.iter().map(|key| key.id.clone()).collect();
-        let log = ScanLog::open(store.clone(), finding.user().account())?;
         let last_uses = log.last_uses(&keys)?;
         let trail = store.record(finding.user()).await?.audit;
         standings.push(Standing::of(finding, kind, &trail, policy, last_uses, now));
