@@ -3,32 +3,37 @@
 use std::io::{self, Write};
 
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::output::escape::for_json;
 
 /// Starts logging to stdout, our own lines from `level` on and those of libraries from `warn` on. CloudWatch puts the time
 /// to each line.
-pub fn init(level: &str) {
+pub fn init(level: LevelFilter) {
     subscriber(level, io::stdout).init();
 }
 
-fn subscriber<W>(level: &str, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
+    // No `EnvFilter`: it brings an engine for regular expressions, which takes time to set up at each start.
+    let levels = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target(env!("CARGO_PKG_NAME"), level);
+    let lines = fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
         .with_target(false)
-        .with_env_filter(EnvFilter::new(format!("warn,secondkey={level}")))
         .without_time()
-        .with_writer(Inert(writer))
-        .finish()
+        .with_writer(Inert(writer));
+    tracing_subscriber::registry().with(lines.with_filter(levels))
 }
 
 /// Lets no hidden character through: a log is read on a terminal too.
@@ -84,7 +89,7 @@ mod tests {
         for text in HOSTILE.iter() {
             let captured = Captured::default();
             let writer = captured.clone();
-            let subscriber = subscriber("info", move || writer.clone());
+            let subscriber = subscriber(LevelFilter::INFO, move || writer.clone());
             tracing::subscriber::with_default(subscriber, || {
                 info!(user = text.as_str(), "re-checked");
                 error!(user = text.as_str(), failure = %text, "re-check failed");

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use chrono::TimeDelta;
+use tracing::level_filters::LevelFilter;
 
 use crate::aws::account_users::SweepMode;
 use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, MemberRole};
@@ -11,7 +12,7 @@ use crate::detect::policy::Policy;
 
 /// What `LOG_LEVEL` may be. What lies below would log the bodies of requests.
 const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
-const DEFAULT_LOG_LEVEL: &str = "info";
+const DEFAULT_LOG_LEVEL: LevelFilter = LevelFilter::INFO;
 
 /// The settings of the detector, and of the sweeper those that it shares with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Settings {
     /// `ACCOUNT_ID`: the account whose users IAM lists for the function.
     pub account: String,
     /// `LOG_LEVEL`: from where on is logged.
-    pub log_level: &'static str,
+    pub log_level: LevelFilter,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table: String,
     /// `CHANGES_QUEUE_URL`: where re-checks are queued.
@@ -231,13 +232,14 @@ pub(super) fn member_role(
 pub(super) fn log_level(
     lookup: &impl Fn(&str) -> Option<String>,
     problems: &mut Vec<String>,
-) -> &'static str {
+) -> LevelFilter {
     let Some(text) = lookup("LOG_LEVEL") else {
         return DEFAULT_LOG_LEVEL;
     };
     let known = LOG_LEVELS
         .into_iter()
-        .find(|level| level.eq_ignore_ascii_case(&text));
+        .find(|level| level.eq_ignore_ascii_case(&text))
+        .and_then(|level| level.parse().ok());
     known.unwrap_or_else(|| {
         problems.push(format!(
             "environment variable `LOG_LEVEL` is `{text}`; it has to be one of {}",
@@ -301,7 +303,7 @@ mod tests {
         assert_eq!(settings.policy.rotation_window, TimeDelta::hours(24));
         assert_eq!(settings.policy.trusted_actors.len(), 2);
         assert_eq!(settings.event_bus_name, None);
-        assert_eq!(settings.log_level, "info");
+        assert_eq!(settings.log_level, LevelFilter::INFO);
     }
 
     #[test]

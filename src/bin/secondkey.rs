@@ -7,21 +7,29 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
 use secondkey::cli::{Cli, Exit, LONGEST, run};
 use secondkey::output::escape::for_terminal;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| inert(error).exit());
-    tracing_subscriber::fmt()
-        // What the SDK warns of while it looks for a region or for credentials is no trouble if it finds them, and said in
-        // words if not.
-        .with_env_filter(EnvFilter::new("warn,aws_config=error"))
+    let lines = fmt::layer()
         .with_writer(|| Inert)
         .with_ansi(false)
         .with_target(false)
         .without_time()
         // Where stderr cannot be written to, complaining there would not help.
-        .log_internal_errors(false)
+        .log_internal_errors(false);
+    // What the SDK warns of while it looks for a region or for credentials is no trouble if it finds them, and said in words
+    // if not.
+    let levels = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("aws_config", LevelFilter::ERROR);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(levels))
         .init();
     match run(cli).await {
         Ok(exit) => exit.into(),

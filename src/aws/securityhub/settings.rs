@@ -1,5 +1,7 @@
 //! The settings of the forwarder, from its environment.
 
+use tracing::level_filters::LevelFilter;
+
 use crate::aws::accounts::MemberRole;
 use crate::aws::settings::{SettingsError, log_level, member_role, required, trimmed};
 
@@ -20,7 +22,7 @@ pub struct SecurityHubSettings {
     /// `AWS_REGION`, which Lambda sets.
     pub region: String,
     /// `LOG_LEVEL`: from where on is logged.
-    pub log_level: &'static str,
+    pub log_level: LevelFilter,
     /// `SECURITY_HUB_IMPORT`: `central` or `members`.
     pub import: Import,
     /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts; empty or absent for none.
