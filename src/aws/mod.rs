@@ -6,6 +6,8 @@
 pub mod account_users;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub mod accounts;
+#[cfg(feature = "lambda")]
+pub mod connections;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub mod credential_report;
 #[cfg(feature = "lambda")]
@@ -13,6 +15,8 @@ pub mod deployment;
 #[cfg(feature = "lambda")]
 pub mod detector;
 pub mod dynamodb;
+#[cfg(feature = "lambda")]
+pub mod endpoints;
 pub mod errors;
 #[cfg(feature = "live")]
 pub mod event_history;

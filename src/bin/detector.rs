@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use secondkey::aws::connections::Connections;
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::detector::handle;
+use secondkey::aws::endpoints::of_an_alert;
 use secondkey::aws::log;
 use secondkey::aws::settings::Settings;
 use serde_json::Value;
@@ -35,10 +36,9 @@ async fn start() -> Result<(), Error> {
         .operation_attempt_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(10))
         .build();
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .load()
-        .await;
+    let connections = Connections::new();
+    let config = connections.config().timeout_config(timeouts).load().await;
+    connections.open_ahead(of_an_alert(&settings, &config).await);
 
     let detector = Deployment::new(settings, &config);
     let detector = &detector;

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use secondkey::aws::accounts::Accounts;
+use secondkey::aws::connections::Connections;
 use secondkey::aws::log;
 use secondkey::aws::securityhub::settings::SecurityHubSettings;
 use secondkey::aws::securityhub::{Forwarder, handle};
@@ -34,7 +34,8 @@ async fn start() -> Result<(), Error> {
         .operation_attempt_timeout(Duration::from_secs(5))
         .operation_timeout(Duration::from_secs(20))
         .build();
-    let config = aws_config::defaults(BehaviorVersion::latest())
+    let config = Connections::new()
+        .config()
         .timeout_config(timeouts)
         .load()
         .await;

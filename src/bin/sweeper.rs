@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use secondkey::aws::connections::Connections;
 use secondkey::aws::deployment::Deployment;
 
 use secondkey::aws::log;
@@ -38,7 +38,8 @@ async fn start() -> Result<(), Error> {
         .operation_attempt_timeout(Duration::from_secs(15))
         .operation_timeout(Duration::from_mins(2))
         .build();
-    let config = aws_config::defaults(BehaviorVersion::latest())
+    let config = Connections::new()
+        .config()
         .timeout_config(timeouts)
         // IAM throttles an account's calls and says not at which rate: the client finds out.
         .retry_config(RetryConfig::adaptive().with_max_attempts(10))
