@@ -87,8 +87,8 @@ def event(kind: str, user: str, key: str) -> dict:
     made = copy.deepcopy(_sample(kind))
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     detail = made["detail"]
-    made |= {"id": str(uuid.uuid4()), "account": ACCOUNT, "time": now}
-    detail |= {"eventID": str(uuid.uuid4()), "eventTime": now, "recipientAccountId": ACCOUNT}
+    made |= {"id": str(uuid.uuid4()), "time": now}
+    detail |= {"eventID": str(uuid.uuid4()), "eventTime": now}
     detail["requestParameters"]["userName"] = user
     if kind == "create":
         detail["responseElements"]["accessKey"] |= {"userName": user, "accessKeyId": key}
@@ -128,7 +128,7 @@ def _message(event: dict) -> dict:
 
 
 def _sample(kind: str) -> dict:
-    return json.loads((REPOSITORY / "events" / "samples" / SAMPLES[kind]).read_text())
+    return json.loads((REPOSITORY / "events" / "samples" / SAMPLES[kind]).read_text().replace("111122223333", ACCOUNT))
 
 
 def _table_of_template() -> dict:
