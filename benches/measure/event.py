@@ -1,0 +1,176 @@
+"""One event: round trips, wall time beside the bare requests, instructions, and events per second beside its peers."""
+
+import platform
+from dataclasses import dataclass
+from statistics import median
+
+from measure import functions, instructions, paths, raw, relay, servers, throughput
+from measure.functions import CUSTODIAN, DETECTOR, HANDLER, tell
+from measure.page import Goal, Section, Table
+from measure.paths import Story
+from measure.programs import Missing
+from measure.relay import Exchange
+from measure.world import World, batch
+
+#: How many users' events are timed on each path.
+TIMED = 120
+#: What each request waits for where round trips are counted: far longer than it takes to send those that go side by side.
+DELAY_SECONDS = 0.1
+
+
+@dataclass
+class Wall:
+    """Medians of one path, in milliseconds."""
+
+    path: str
+    requests: int
+    detector_ms: float
+    raw_ms: float
+
+    @property
+    def ratio(self) -> float:
+        return self.detector_ms / self.raw_ms
+
+
+def measure() -> Section:
+    section = Section(
+        "event",
+        "Per event",
+        "The release detector as a process, asked by the runtime interface as Lambda asks it, against DynamoDB Local for the table and "
+        "moto for the rest; it tells the topic and the bus, as it is deployed. A user's story is told event by event: a key is switched "
+        "on (no change), a second one made (open), the same event again (duplicate), the second one switched off (close).",
+    )
+    with servers.moto() as moto, servers.dynamodb() as dynamodb:
+        world = World(moto, dynamodb)
+        _count(section, world)
+        _time(section, world)
+        _instructions(section, world)
+        _throughput(section, world)
+    return section
+
+
+def _count(section: Section, world: World) -> None:
+    rows, depths = [], {}
+    for name, bus in [(DETECTOR, True), (HANDLER, False)]:
+        _, kept = captured(world, name, bus=bus, delay=DELAY_SECONDS)
+        for path in paths.MEASURED:
+            exchanges = kept[path]
+            until_told = relay.depth_until(exchanges, "Publish")
+            depths[name, path] = until_told or relay.depth(exchanges)
+            in_turn = f"{until_told} until the alert is accepted, {relay.depth(exchanges)} in all" if until_told else str(depths[name, path])
+            rows.append([name, path, str(len(exchanges)), in_turn, relay.counts(exchanges)])
+    section.tables.append(
+        Table("Requests of an event, and how many of them in turn", ["", "path", "requests", "in turn", "which"], rows)
+    )
+    listings, requests = throughput.listings_of_many(world, at_once=True)
+    of_ten, requests_of_ten = throughput.listings_of_many(world, at_once=False)
+    section.goals += [
+        Goal.at_most("round trips until an opening is accepted", depths[DETECTOR, paths.OPEN], 4, "{:.0f}"),
+        Goal.at_most("round trips of an event that changes nothing", depths[DETECTOR, paths.NO_CHANGE], 3, "{:.0f}"),
+        Goal.at_most("listings for 1,000 events on 10 users", listings, 30, "{:.0f}"),
+    ]
+    section.notes.append(
+        f"1,000 events on 10 users in one invocation cause {listings} listings and {requests} requests in all. In 100 batches of ten, each "
+        f"about all ten users, they cause {of_ten} and {requests_of_ten}: one listing per user and batch, for no batch knows of another."
+    )
+
+
+def captured(world: World, name: str, *, bus: bool = False, **options) -> tuple[Story, dict[str, list[Exchange]]]:
+    """A user's story, and the requests of each event of it in the order in which they were sent."""
+    (story,) = paths.stories(world, 1)
+    kept = {}
+    with (
+        relay.relays(world.moto_url, world.dynamodb_url, **options) as (environment, take),
+        functions.start(name, world, environment, bus=bus) as function,
+    ):
+        for path in paths.PATHS:
+            (event,) = paths.events([story], path)
+            tell(function, batch([event]))
+            kept[path] = take()
+    return story, kept
+
+
+def _time(section: Section, world: World) -> None:
+    walls = _walls(world)
+    section.tables.append(
+        Table(
+            "Wall time of an event, medians",
+            ["path", "requests", "detector", "the same requests, raw", "ratio"],
+            [
+                [wall.path, str(wall.requests), f"{wall.detector_ms:.1f} ms", f"{wall.raw_ms:.1f} ms", f"{wall.ratio:.2f}"]
+                for wall in walls
+            ],
+        )
+    )
+    worst = max(walls, key=lambda wall: wall.ratio)
+    section.goals.append(
+        Goal.at_most(
+            "wall time of an event beside its requests sent raw",
+            worst.ratio,
+            1.15,
+            why=f"an event on the path `{worst.path}` spends {worst.detector_ms - worst.raw_ms:.1f} ms more than its requests take",
+        )
+    )
+    section.notes.append(
+        f"Wall time: {TIMED} users, the detector's events and raw requests about other users in turn. Raw are the very bytes that the detector "
+        "sent once, with another user, keys, event ids and request tokens in them, so that every write is a new one; sent one after another "
+        "by bare sockets, which keep their connections where the server does. The detector sends some side by side, so a ratio below 1 can be; "
+        "its time includes the runtime interface, from the event's hand-over to the answer."
+    )
+
+
+def _walls(world: World) -> list[Wall]:
+    model, requests = captured(world, DETECTOR, bus=True)
+    told, sent = paths.stories(world, TIMED), paths.stories(world, TIMED)
+    bare = raw.Bare()
+    walls = []
+    with functions.start(DETECTOR, world, bus=True) as function:
+        for path in paths.PATHS:
+            events = paths.events(told, path)
+            paths.events(sent, path)
+            took = []
+            for event, other in zip(events, sent, strict=True):
+                own = tell(function, batch([event]))
+                took.append((own, raw.seconds(bare, raw.about(requests[path], model, other))))
+            own, others = (median(each) * 1000 for each in zip(*took, strict=True))
+            walls.append(Wall(path, len(requests[path]), own, others))
+    return [wall for wall in walls if wall.path in paths.MEASURED]
+
+
+def _instructions(section: Section, world: World) -> None:
+    try:
+        counted = instructions.per_event(world)
+    except Missing as missing:
+        section.notes.append(f"Instructions are not counted: {missing}.")
+        return
+    section.tables.append(
+        Table(
+            "Instructions of an event",
+            ["path", "millions"],
+            [[path, f"{count / 1e6:.2f}"] for path, count in counted.items()],
+        )
+    )
+    section.notes.append(
+        f"Instructions: by callgrind, of the whole process; what a run with {instructions.EVENTS} events of that path more takes more, by event. "
+        "The topic is the only sink."
+    )
+
+
+def _throughput(section: Section, world: World) -> None:
+    rates = throughput.rates(world)
+    section.tables.append(
+        Table(
+            "One process, batches of ten messages for ten users",
+            ["", "path", "events per second", "requests per event", "processor time per event"],
+            [
+                [rate.function, rate.path, f"{rate.per_second:.0f}", f"{rate.requests:.1f}", f"{rate.processor_ms:.2f} ms"]
+                for rate in rates
+            ],
+        )
+    )
+    section.notes.append(
+        f"{throughput.EVENTS} events each, the functions' batches in turn, the topic as the only sink. Events per second are mostly the servers', "
+        "which answer in some milliseconds a request; what is the function's own is its processor time, of the whole process in user and system "
+        f"mode. {HANDLER} and {CUSTODIAN} run on `awslambdaric` and Python {platform.python_version()}. {CUSTODIAN} keeps no record: it makes no request of the "
+        "table, and tells the same finding at each event."
+    )

@@ -1,0 +1,27 @@
+"""The functions that do the same duty: the detector, and what stands beside it."""
+
+import sys
+
+from measure import programs
+from measure.runtime_api import Function
+from measure.world import World
+
+DETECTOR, HANDLER, CUSTODIAN = "detector", "boto3 handler", "Cloud Custodian"
+
+
+def start(name: str, world: World, environment: dict[str, str] | None = None, *, bus: bool = False, wrap: list[str] = ()) -> Function:
+    """Starts a function in `world`; `environment` leads it elsewhere, `wrap` is a command that runs it."""
+    environment = world.environment(bus=bus) | (environment or {})
+    if name == DETECTOR:
+        return Function([*wrap, programs.detector()], environment, "detector")
+    module = {HANDLER: "handler", CUSTODIAN: "custodian_push"}[name]
+    environment |= {"PYTHONPATH": str(programs.PEERS)}
+    return Function([*wrap, sys.executable, "-m", "awslambdaric", f"{module}.handle"], environment, module)
+
+
+def tell(function: Function, payload: dict) -> float:
+    """Has a function handle a batch, of which nothing may fail; answers with the seconds it took."""
+    answer = function.invoke(payload)
+    if answer.body != {"batchItemFailures": []}:
+        raise RuntimeError(f"the function answered {answer.body}:\n{function.log.read_text()}")
+    return answer.seconds
