@@ -1,19 +1,135 @@
 """The cold path: from a function's spawn to its first question, and to the first alert."""
 
 import statistics
+import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
 
 from measure import programs, world
+from measure.functions import DETECTOR, HANDLER, start
 from measure.page import Goal, Section, Table
-from measure.programs import PEERS, VENV
 from measure.runtime_api import Function
 from measure.servers import dynamodb, moto
 from measure.tls_proxy import Network, Proxies, proxies
+from measure.world import World
 
-#: Programs take turns, so that what the machine does beside touches all alike.
+#: How often each is started. They take turns, so that what the machine does beside touches all alike.
 STARTS = 40
 ALERTS = 15
+#: Alerts before that, for servers that are slow at first.
+WARM_UP = 2
 
-#: The services that an alert needs.
-SERVICES = ["DYNAMODB", "IAM", "SNS", "SQS"]
+#: 20 ms to a service and back.
+ONE_WAY_SECONDS = 0.010
+#: The issue of connections: loopback opens one in no time, a network within a round trip.
+NETWORKS = {
+    "bytes are delayed": Network(ONE_WAY_SECONDS, tcp_takes_a_round_trip=False),
+    "opening TCP too": Network(ONE_WAY_SECONDS, tcp_takes_a_round_trip=True),
+}
+FLOOR = "bare lambda_runtime"
+
+ABOUT = """
+Each function is spawned as a process and asks a runtime interface for events, as in Lambda. *Init* ends when it first asks.
+The floor is a program with the same Lambda runtime and nothing else (`benches/bare`); the boto3 handler
+(`benches/peers/handler.py`, run by AWS's own runtime client for Python) makes the same calls, its clients made at import.
+
+*Cold alert* is the time from the spawn to the topic's answer, for the event of a second active key; *warm alert* the same from
+the event's hand-over, in a process that has handled one alert before. DynamoDB Local and moto stand behind proxies that speak
+TLS 1.3 and let each byte arrive 10 ms late, so that a round trip takes 20 ms; in the second table opening a TCP connection
+takes one too, which loopback hides. Root certificates are as many as a system has.
+"""
+
+
+def measure() -> Section:
+    section = Section("cold", "Cold path", ABOUT)
+    with moto() as moto_url, dynamodb() as dynamodb_url:
+        surroundings = World(moto_url, dynamodb_url)
+        _inits(section, surroundings)
+        for network in NETWORKS:
+            _alerts(section, surroundings, network)
+    size_mb = programs.detector().stat().st_size / 1e6
+    section.goals.append(Goal.at_most("detector's size", size_mb, 8, "{:.1f} MB", why=WHY_SIZE))
+    return section
+
+
+def _inits(section: Section, surroundings: World) -> None:
+    started: dict[str, Callable[[], Function]] = {
+        FLOOR: lambda: Function([programs.bare()], surroundings.environment(), "bare"),
+        DETECTOR: lambda: start(DETECTOR, surroundings, bus=True),
+        HANDLER: lambda: start(HANDLER, surroundings, bus=True),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in started}
+    memory: dict[str, float] = {}
+    for _ in range(STARTS):
+        for name, spawn in started.items():
+            with spawn() as function:
+                seconds[name].append(function.init_seconds())
+                memory[name] = function.peak_memory_mib()
+    floor = statistics.median(seconds[FLOOR])
+    rows = [
+        [name, f"{statistics.median(took) * 1000:.1f}", f"{min(took) * 1000:.1f}", f"{statistics.median(took) / floor:.2f}", f"{memory[name]:.1f}"]
+        for name, took in seconds.items()
+    ]  # fmt: skip
+    section.tables.append(Table(f"Init, {STARTS} starts each", ["", "median ms", "least ms", "× floor", "memory MiB"], rows))
+    ratio = statistics.median(seconds[DETECTOR]) / floor
+    section.goals.append(Goal.at_most("init, beside a bare runtime", ratio, 2.0, "{:.2f} ×", why=WHY_INIT))
+
+
+def _alerts(section: Section, surroundings: World, name: str) -> None:
+    servers = {service: surroundings.moto_url for service in ["IAM", "SNS", "SQS", "EVENTBRIDGE", "STS"]}
+    with proxies(servers | {"DYNAMODB": surroundings.dynamodb_url}, NETWORKS[name]) as between:
+        cold = {DETECTOR: [], HANDLER: []}
+        handed = {DETECTOR: [], HANDLER: []}
+        warm = {DETECTOR: [], HANDLER: []}
+        memory = {}
+        for alert in range(WARM_UP + ALERTS):
+            for function_name in cold:
+                with start(function_name, surroundings, _over(between)) as function:
+                    accepted, began = _alert(function, between, surroundings)
+                    memory[function_name] = function.peak_memory_mib()
+                    accepted_next, began_next = _alert(function, between, surroundings)
+                if alert >= WARM_UP:
+                    cold[function_name].append(accepted - function.spawned)
+                    handed[function_name].append(accepted - began)
+                    warm[function_name].append(accepted_next - began_next)
+    median = statistics.median
+    least = median(warm[DETECTOR])
+    rows = [
+        [f"{function_name}, {what}", f"{median(took) * 1000:.0f}", f"{median(took) / least:.2f}"]
+        for function_name in cold
+        for what, took in [
+            ("warm", warm[function_name]),
+            ("cold, from the event", handed[function_name]),
+            ("cold, from the spawn", cold[function_name]),
+        ]
+    ]
+    section.tables.append(
+        Table(f"An alert, {ALERTS} processes each: {name}", ["", "median ms", "× the detector's warm alert"], rows)
+    )
+    ratio = median(cold[DETECTOR]) / least
+    section.goals.append(Goal.at_most(f"cold alert, beside warm: {name}", ratio, 1.3, "{:.2f} ×", why=WHY_COLD))
+    if name == next(iter(NETWORKS)):
+        section.goals.append(
+            Goal.at_most("detector's memory after an alert", memory[DETECTOR], 16, "{:.1f} MiB", why="not known")
+        )
+
+
+def _over(between: Proxies) -> dict[str, str]:
+    """The environment that leads a function over the proxies."""
+    urls = {f"AWS_ENDPOINT_URL_{service}": url for service, url in between.urls.items()}
+    trusted = str(between.trusted)
+    return urls | {"SSL_CERT_FILE": trusted, "AWS_CA_BUNDLE": trusted}
+
+
+def _alert(function: Function, between: Proxies, surroundings: World) -> tuple[float, float]:
+    """Makes a user's second key and tells of it; answers with when the topic took the alert, and when the event came."""
+    user = f"user-{uuid.uuid4().hex[:8]}"
+    _, second = surroundings.user(user, keys=2)
+    answer = function.invoke(world.batch([world.event("create", user, second)]))
+    if answer.body != {"batchItemFailures": []}:
+        raise RuntimeError(f"the function answered {answer.body}:\n{function.log.read_text()}")
+    return between.accepted(), answer.began
+
+
+WHY_INIT = ""
+WHY_SIZE = ""
+WHY_COLD = ""

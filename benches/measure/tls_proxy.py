@@ -35,21 +35,13 @@ class Proxies:
     urls: dict[str, str]
     #: What a client has to trust: the certificate's maker, beside all that a system trusts.
     trusted: Path
-    _answers: Connection
+    _accepted: Connection
 
-    def forget(self) -> None:
-        """Forgets the answers so far."""
-        while self._answers.poll():
-            self._answers.recv()
-
-    def answered(self, service: str, patience_seconds: float = 30) -> float:
-        """When `service` next answered a request, at the server, as `time.monotonic()` has it."""
-        ends = time.monotonic() + patience_seconds
-        while self._answers.poll(max(0, ends - time.monotonic())):
-            answered, at = self._answers.recv()
-            if answered == service:
-                return at
-        raise RuntimeError(f"{service} was not asked within {patience_seconds} s")
+    def accepted(self, patience_seconds: float = 30) -> float:
+        """When the topic next took an alert, as `time.monotonic()` has it at the server."""
+        if not self._accepted.poll(patience_seconds):
+            raise RuntimeError(f"no alert was published within {patience_seconds} s")
+        return self._accepted.recv()
 
 
 @contextlib.contextmanager
@@ -83,8 +75,8 @@ async def _serve(servers: dict[str, str], network: Network, certificate: Path, t
     for service, url in servers.items():
         upstream = urlsplit(url).hostname, urlsplit(url).port
 
-        async def unpack(reader, writer, service=service, upstream=upstream):
-            await _join(reader, writer, upstream, lambda: told.send((service, time.monotonic())))
+        async def unpack(reader, writer, upstream=upstream):
+            await _join(reader, writer, upstream, told)
 
         inner = await asyncio.start_server(unpack, "127.0.0.1", 0, ssl=context)
         inside = inner.sockets[0].getsockname()[:2]
@@ -98,24 +90,24 @@ async def _serve(servers: dict[str, str], network: Network, certificate: Path, t
     await asyncio.Event().wait()
 
 
-async def _join(reader, writer, upstream, answered) -> None:
-    """Hands on what comes, with `answered` called for the first bytes of each answer."""
+async def _join(reader, writer, upstream, told: Connection) -> None:
+    """Hands on what comes, and tells when a `Publish` is answered."""
     up_reader, up_writer = await asyncio.open_connection(*upstream)
-    asked = False
+    asked = b""
 
     async def requests():
         nonlocal asked
         while data := await reader.read(65536):
-            asked = True
+            asked += data
             up_writer.write(data)
         up_writer.close()
 
     async def answers():
         nonlocal asked
         while data := await up_reader.read(65536):
-            if asked:
-                asked = False
-                answered()
+            if b"Action=Publish" in asked:
+                told.send(time.monotonic())
+            asked = b""
             writer.write(data)
         writer.close()
 

@@ -65,7 +65,6 @@ pub struct Accounts {
     config: SdkConfig,
     own: String,
     role: Option<MemberRole>,
-    sts: Client,
     /// One place per account: whoever comes while it is being entered waits for that.
     entered: StdMutex<BTreeMap<String, Arc<Mutex<Option<Entered>>>>>,
 }
@@ -82,7 +81,6 @@ impl Accounts {
     #[must_use]
     pub fn new(config: SdkConfig, own: String, role: Option<MemberRole>) -> Self {
         Self {
-            sts: Client::new(&config),
             config,
             own,
             role,
@@ -127,8 +125,7 @@ impl Accounts {
         arn: &str,
         role: &MemberRole,
     ) -> Result<Entered, AccountError> {
-        let answer = self
-            .sts
+        let answer = Client::new(&self.config)
             .assume_role()
             .role_arn(arn)
             .role_session_name(SESSION_NAME)

@@ -36,7 +36,7 @@ async fn start() -> Result<(), Error> {
         .operation_attempt_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(10))
         .build();
-    let connections = Connections::new();
+    let connections = Connections::default();
     let config = connections.config().timeout_config(timeouts).load().await;
     connections.open_ahead(of_an_alert(&settings, &config).await);
 

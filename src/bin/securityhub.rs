@@ -34,7 +34,7 @@ async fn start() -> Result<(), Error> {
         .operation_attempt_timeout(Duration::from_secs(5))
         .operation_timeout(Duration::from_secs(20))
         .build();
-    let config = Connections::new()
+    let config = Connections::default()
         .config()
         .timeout_config(timeouts)
         .load()

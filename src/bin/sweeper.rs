@@ -38,7 +38,7 @@ async fn start() -> Result<(), Error> {
         .operation_attempt_timeout(Duration::from_secs(15))
         .operation_timeout(Duration::from_mins(2))
         .build();
-    let config = Connections::new()
+    let config = Connections::default()
         .config()
         .timeout_config(timeouts)
         // IAM throttles an account's calls and says not at which rate: the client finds out.
