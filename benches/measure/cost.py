@@ -14,7 +14,7 @@ from measure.servers import ACCOUNT
 from measure.units import Table as Followed
 from measure.world import World, batch, message, table_of_template
 
-#: What each request waits for before it reaches the server: about what a call to AWS takes within a region, beside the server's own.
+#: What each request waits for beside the server's own time: about what a call to AWS takes within a region.
 CALL_SECONDS = 0.01
 #: How many users' stories a figure is the mean of.
 STORIES = 10
@@ -107,10 +107,11 @@ def measure() -> Section:
     section = Section(
         "cost",
         "What it costs",
-        f"One event in an invocation, a function of 256 MB on arm64, prices of {prices.REGION} as known in {prices.AS_OF}, no free tier. Every "
-        f"request waits {CALL_SECONDS * 1000:.0f} ms beside the server's own time, about what a call to AWS takes, so that the time for "
-        "which Lambda is paid is not that of a server on loopback. DynamoDB's units are worked out from the items in the requests by the "
-        "developer guide's rules, indexes included.",
+        f"One event in an invocation, a function of 256 MB on arm64, prices of {prices.REGION} as known in {prices.AS_OF}, "
+        f"no free tier. Every request waits {CALL_SECONDS * 1000:.0f} ms beside the server's own time, about what a call to "
+        "AWS takes, so that the time for which Lambda is paid is not that of a server on loopback. DynamoDB's units are "
+        "worked out from the items in the requests by the developer guide's rules, indexes included.",
+        measured={"versions": servers.versions("boto3", "awslambdaric")},
     )
     with servers.moto() as moto, servers.dynamodb() as dynamodb:
         world = World(moto, dynamodb)
@@ -161,7 +162,8 @@ def _with_root(action: str, answer: bytes) -> bytes:
     """moto's credential report with a row for root, which AWS's always has and moto's has not."""
     if action != "GetCredentialReport":
         return answer
-    columns = b",not_supported,no_information,not_supported,not_supported,true" + b",false,N/A,N/A,N/A,N/A" * 2 + b",false,N/A" * 2
+    columns = b",not_supported,no_information,not_supported,not_supported,true"
+    columns += b",false,N/A,N/A,N/A,N/A" * 2 + b",false,N/A" * 2
     root = b"<root_account>,arn:aws:iam::%s:root,2015-01-01T00:00:00+00:00" % ACCOUNT.encode() + columns + b"\n"
 
     def amended(found: re.Match) -> bytes:
@@ -180,10 +182,11 @@ def _show(section: Section, variants: dict[str, dict[str, Use]], sweeps: dict[st
     ]
     section.tables.append(Table("An event", ["", "path", *COLUMNS, "a million"], rows))
     turns = [[f"`{mode}`", *use.cells(), f"{use.dollars() * million:.2f} $"] for mode, use in sweeps.items()]
-    section.tables.append(Table(f"An account's turn in a sweep, {USERS} users, nobody open", ["mode", *COLUMNS, "a million"], turns))
-    accounts = 1_000
-    months = [["events", name, f"{use.dollars() * EVENTS_A_MONTH * accounts:.2f} $"] for name, use in mixes.items()]
-    months += [[f"sweeps, `{mode}`", "sweeper", f"{use.dollars() * HOURS_A_MONTH * accounts:.2f} $"] for mode, use in sweeps.items()]
+    title = f"An account's turn in a sweep, {USERS} users, nobody open"
+    section.tables.append(Table(title, ["mode", *COLUMNS, "a million"], turns))
+    events, turns = EVENTS_A_MONTH * 1_000, HOURS_A_MONTH * 1_000
+    months = [["events", name, f"{use.dollars() * events:.2f} $"] for name, use in mixes.items()]
+    months += [[f"sweeps, `{mode}`", "sweeper", f"{use.dollars() * turns:.2f} $"] for mode, use in sweeps.items()]
     section.tables.append(Table("1,000 accounts a month", ["", "", "together"], months))
     section.tables.append(
         Table(
@@ -193,14 +196,18 @@ def _show(section: Section, variants: dict[str, dict[str, Use]], sweeps: dict[st
         )
     )
     section.notes += [
-        f"1,000 accounts have {USERS} users each, of whom each changes its key every 90 days with three events (an opening, a closing, no "
-        f"change), so {EVENTS_A_MONTH:.0f} events a month and account; every account is swept each hour.",
-        f"Of SQS an event is {QUEUE_REQUESTS} requests (in, out, deleted) and a re-check that the function queues one more; a turn is "
-        f"{TURN_QUEUE_REQUESTS:.1f}, for ten are sent at once. IAM's and STS's calls, IAM's events and SNS's messages to queues are free; e-mail and chat are not counted.",
-        "Not counted: start-ups, Lambda's own log lines, custom metrics, alarms, keys, what is kept in the table and its backups, and the polling of idle "
-        "queues. In an organisation a member's turn enters the account first: one free call, and its time.",
-        "In a transaction an index is taken to cost twice a plain write, as the table does; the developer guide leaves that open. A refused "
-        "transaction is taken to cost as much as one that is written, but for the indexes.",
+        f"1,000 accounts have {USERS} users each, of whom each changes its key every 90 days with three events (an opening, "
+        f"a closing, no change), so {EVENTS_A_MONTH:.0f} events a month and account; every account is swept each hour.",
+        f"Of SQS an event is {QUEUE_REQUESTS} requests (in, out, deleted) and a re-check that the function queues one more; "
+        f"a turn is {TURN_QUEUE_REQUESTS:.1f}, for ten are sent at once. IAM's and STS's calls, IAM's events and SNS's "
+        "messages to queues are free; e-mail and chat are not counted.",
+        "Not counted: start-ups, Lambda's own log lines, custom metrics, alarms, keys, what is kept in the table and its "
+        "backups, and the polling of idle queues. In an organisation a member's turn enters the account first: one free "
+        "call, and its time.",
+        "Lambda gives 256 MB about a seventh of a core, and here each function has a whole one: what computes more, the "
+        "handler above all, is billed for longer there.",
+        "In a transaction an index is taken to cost twice a plain write, as the table does; the developer guide leaves "
+        "that open. A refused transaction is taken to cost as much as one that is written, but for the indexes.",
     ]
 
 

@@ -39,8 +39,8 @@ class Table:
         return write, read
 
     def _transaction(self, body: dict, done: bool) -> float:
-        """Twice a plain write's: it is prepared and committed. The guide does not say so of the indexes; DynamoDB Local does, and it
-        is the dearer reading."""
+        """Twice a plain write's: it is prepared and committed. The guide does not say so of the indexes; DynamoDB Local does, and
+        it is the dearer reading."""
         items = [action["Put"]["Item"] for action in body["TransactItems"]]
         return 2 * sum(self._written(_key(item), item, done) for item in items)
 
