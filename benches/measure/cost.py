@@ -184,8 +184,10 @@ def _show(section: Section, variants: dict[str, dict[str, Use]], sweeps: dict[st
     turns = [[f"`{mode}`", *use.cells(), f"{use.dollars() * million:.2f} $"] for mode, use in sweeps.items()]
     title = f"An account's turn in a sweep, {USERS} users, nobody open"
     section.tables.append(Table(title, ["mode", *COLUMNS, "a million"], turns))
+    # From the member's bus to the central one.
+    sent = prices.PUT_EVENT.times(1)
     events, turns = EVENTS_A_MONTH * 1_000, HOURS_A_MONTH * 1_000
-    months = [["events", name, f"{use.dollars() * events:.2f} $"] for name, use in mixes.items()]
+    months = [["events", name, f"{(use.dollars() + sent) * events:.2f} $"] for name, use in mixes.items()]
     months += [[f"sweeps, `{mode}`", "sweeper", f"{use.dollars() * turns:.2f} $"] for mode, use in sweeps.items()]
     section.tables.append(Table("1,000 accounts a month", ["", "", "together"], months))
     section.tables.append(
@@ -197,10 +199,11 @@ def _show(section: Section, variants: dict[str, dict[str, Use]], sweeps: dict[st
     )
     section.notes += [
         f"1,000 accounts have {USERS} users each, of whom each changes its key every 90 days with three events (an opening, "
-        f"a closing, no change), so {EVENTS_A_MONTH:.0f} events a month and account; every account is swept each hour.",
+        f"a closing, no change), so {EVENTS_A_MONTH:.0f} events a month and account, each sent to the "
+        "central account's bus for the price of a custom event; every account is swept each hour.",
         f"Of SQS an event is {QUEUE_REQUESTS} requests (in, out, deleted) and a re-check that the function queues one more; "
-        f"a turn is {TURN_QUEUE_REQUESTS:.1f}, for ten are sent at once. IAM's and STS's calls, IAM's events and SNS's "
-        "messages to queues are free; e-mail and chat are not counted.",
+        f"a turn is {TURN_QUEUE_REQUESTS:.1f}, for ten are sent at once. IAM's and STS's calls, events of the own account "
+        "and SNS's messages to queues are free; e-mail and chat are not counted.",
         "Not counted: start-ups, Lambda's own log lines, custom metrics, alarms, keys, what is kept in the table and its "
         "backups, and the polling of idle queues. In an organisation a member's turn enters the account first: one free "
         "call, and its time.",
