@@ -21,7 +21,7 @@ pub struct Fault {
     pub times: u32,
 }
 
-/// A request that was answered.
+/// A request that was answered. Of several tries only the first is noted: a slow machine makes more of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     /// What was asked for, such as `GetItem`.
@@ -150,27 +150,28 @@ async fn one_request(
     };
     tokio::time::sleep(delay).await;
     let answer = relay::forward(&request, upstream).await?;
-    let exchange = Exchange {
-        action: action(&request),
-        began,
-        // Before the client has it: what it sends upon that begins later.
-        ended: Instant::now(),
-    };
-    state
-        .lock()
-        .expect("nobody panics with the lock")
-        .exchanges
-        .push(exchange);
+    if is_first_try(&request) {
+        let exchange = Exchange {
+            action: action(&request),
+            began,
+            // Before the client has it: what it sends upon that begins later.
+            ended: Instant::now(),
+        };
+        let mut state = state.lock().expect("nobody panics with the lock");
+        state.exchanges.push(exchange);
+    }
     client.write_all(&answer).await
+}
+
+/// Whether the SDK sends `request` for the first time.
+fn is_first_try(request: &Request) -> bool {
+    header(request, "amz-sdk-request").is_none_or(|tries| tries.contains("attempt=1;"))
 }
 
 /// What `request` asks for: the last part of its target, or its form's action.
 fn action(request: &Request) -> String {
-    let target = request.head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_target = name.eq_ignore_ascii_case("x-amz-target");
-        is_target.then(|| value.trim().rsplit('.').next().map(str::to_owned))?
-    });
+    let target = header(request, "x-amz-target")
+        .and_then(|target| target.rsplit('.').next().map(str::to_owned));
     let of_form = || {
         let body = String::from_utf8_lossy(&request.body).into_owned();
         let action = body
@@ -179,6 +180,13 @@ fn action(request: &Request) -> String {
         action.map(str::to_owned)
     };
     target.or_else(of_form).unwrap_or_default()
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 fn fault(state: &Mutex<State>, request: &str) -> Option<String> {
