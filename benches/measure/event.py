@@ -36,9 +36,11 @@ def measure() -> Section:
     section = Section(
         "event",
         "Per event",
-        "The release detector as a process, asked by the runtime interface as Lambda asks it, against DynamoDB Local for the table and "
-        "moto for the rest; it tells the topic and the bus, as it is deployed. A user's story is told event by event: a key is switched "
-        "on (no change), a second one made (open), the same event again (duplicate), the second one switched off (close).",
+        "The release detector as a process, asked by the runtime interface as Lambda asks it, against DynamoDB Local for "
+        "the table and moto for the rest; it tells the topic and the bus, as it is deployed. A user's story is told event "
+        "by event: a key is switched on (no change), a second one made (open), the same event again (duplicate), the "
+        "second one switched off (close).",
+        measured={"versions": servers.versions("boto3", "awslambdaric", "c7n")},
     )
     with servers.moto() as moto, servers.dynamodb() as dynamodb:
         world = World(moto, dynamodb)
@@ -57,7 +59,9 @@ def _count(section: Section, world: World) -> None:
             exchanges = kept[path]
             until_told = relay.depth_until(exchanges, "Publish")
             depths[name, path] = until_told or relay.depth(exchanges)
-            in_turn = f"{until_told} until the alert is accepted, {relay.depth(exchanges)} in all" if until_told else str(depths[name, path])
+            in_turn = str(relay.depth(exchanges))
+            if until_told:
+                in_turn = f"{until_told} until the alert is accepted, {in_turn} in all"
             rows.append([name, path, str(len(exchanges)), in_turn, relay.counts(exchanges)])
     section.tables.append(
         Table("Requests of an event, and how many of them in turn", ["", "path", "requests", "in turn", "which"], rows)
@@ -70,8 +74,9 @@ def _count(section: Section, world: World) -> None:
         Goal.at_most("listings for 1,000 events on 10 users", listings, 30, "{:.0f}"),
     ]
     section.notes.append(
-        f"1,000 events on 10 users in one invocation cause {listings} listings and {requests} requests in all. In 100 batches of ten, each "
-        f"about all ten users, they cause {of_ten} and {requests_of_ten}: one listing per user and batch, for no batch knows of another."
+        f"1,000 events on 10 users in one invocation cause {listings} listings and {requests} requests in all. In 100 "
+        f"batches of ten, each about all ten users, they cause {of_ten} and {requests_of_ten}: one listing per user and "
+        "batch, for no batch knows of another."
     )
 
 
@@ -108,14 +113,15 @@ def _time(section: Section, world: World) -> None:
             "wall time of an event beside its requests sent raw",
             worst.ratio,
             1.15,
-            why=f"an event on the path `{worst.path}` spends {worst.detector_ms - worst.raw_ms:.1f} ms more than its requests take",
+            why=f"an event that goes the path `{worst.path}` takes {worst.detector_ms - worst.raw_ms:.1f} ms more than its requests",
         )
     )
     section.notes.append(
-        f"Wall time: {TIMED} users, the detector's events and raw requests about other users in turn. Raw are the very bytes that the detector "
-        "sent once, with another user, keys, event ids and request tokens in them, so that every write is a new one; sent one after another "
-        "by bare sockets, which keep their connections where the server does. The detector sends some side by side, so a ratio below 1 can be; "
-        "its time includes the runtime interface, from the event's hand-over to the answer."
+        f"Wall time: {TIMED} users, the detector's events and raw requests about other users in turn. Raw are the very "
+        "bytes that the detector sent once, with another user, keys, event ids and request tokens in them, so that every "
+        "write is a new one; sent one after another by bare sockets, which keep their connections where the server does. "
+        "The detector sends some side by side, so a ratio below 1 can be; its time includes the runtime interface, from "
+        "the event's hand-over to the answer."
     )
 
 
@@ -151,8 +157,8 @@ def _instructions(section: Section, world: World) -> None:
         )
     )
     section.notes.append(
-        f"Instructions: by callgrind, of the whole process; what a run with {instructions.EVENTS} events of that path more takes more, by event. "
-        "The topic is the only sink."
+        f"Instructions: by callgrind, of the whole process; what a run with {instructions.EVENTS} events of that path more "
+        "takes more, by event. The topic is the only sink."
     )
 
 
@@ -169,8 +175,9 @@ def _throughput(section: Section, world: World) -> None:
         )
     )
     section.notes.append(
-        f"{throughput.EVENTS} events each, the functions' batches in turn, the topic as the only sink. Events per second are mostly the servers', "
-        "which answer in some milliseconds a request; what is the function's own is its processor time, of the whole process in user and system "
-        f"mode. {HANDLER} and {CUSTODIAN} run on `awslambdaric` and Python {platform.python_version()}. {CUSTODIAN} keeps no record: it makes no request of the "
-        "table, and tells the same finding at each event."
+        f"{throughput.EVENTS} events each, the functions' batches in turn, the topic as the only sink. Events per second "
+        "are mostly the servers', which answer in some milliseconds a request; what is the function's own is its processor "
+        f"time, of the whole process in user and system mode. {HANDLER} and {CUSTODIAN} run on `awslambdaric` and Python "
+        f"{platform.python_version()}. {CUSTODIAN} keeps no record: it makes no request of the table, and tells the same "
+        "finding at each event."
     )

@@ -1,6 +1,7 @@
 """The functions that do the same duty: the detector, and what stands beside it."""
 
 import sys
+from collections.abc import Sequence
 
 from measure import programs
 from measure.runtime_api import Function
@@ -9,7 +10,9 @@ from measure.world import World
 DETECTOR, HANDLER, CUSTODIAN = "detector", "boto3 handler", "Cloud Custodian"
 
 
-def start(name: str, world: World, environment: dict[str, str] | None = None, *, bus: bool = False, wrap: list[str] = ()) -> Function:
+def start(
+    name: str, world: World, environment: dict[str, str] | None = None, *, bus: bool = False, wrap: Sequence[str] = ()
+) -> Function:
     """Starts a function in `world`; `environment` leads it elsewhere, `wrap` is a command that runs it."""
     environment = world.environment(bus=bus) | (environment or {})
     if name == DETECTOR:

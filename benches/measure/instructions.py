@@ -12,7 +12,7 @@ from measure.functions import DETECTOR, start, tell
 from measure.programs import KEPT, Missing
 from measure.world import World, batch
 
-EVENTS = 20
+EVENTS = 10
 COUNTED_IN = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 ENDS_WITHIN_SECONDS = 60
 

@@ -33,11 +33,21 @@ def secondkey() -> Path:
 @functools.cache
 def detector() -> Path:
     """The detector, with the features and the profile it is deployed with."""
+    return _function("detector")
+
+
+@functools.cache
+def sweeper() -> Path:
+    """The sweeper, likewise."""
+    return _function("sweeper")
+
+
+def _function(name: str) -> Path:
     run(
-        "cargo", "build", "--release", "--locked", "--no-default-features", "--features", "lambda", "--bin", "detector",
+        "cargo", "build", "--release", "--locked", "--no-default-features", "--features", "lambda", "--bin", name,
         cwd=REPOSITORY,
     )  # fmt: skip
-    return TARGET / "release" / "detector"
+    return TARGET / "release" / name
 
 
 @functools.cache

@@ -31,15 +31,15 @@ class Exchange:
 
 
 class Relay:
-    """Stands before the server at `upstream`. `delay` is what each request waits for, in seconds; `change` makes another body of
-    a request's."""
+    """Stands before the server at `upstream`. `delay` is what each request waits for, in seconds; `amend` makes another body of
+    the answer to an action."""
 
-    def __init__(self, upstream: str, delay: float = 0, change: Callable[[str, bytes], bytes] | None = None):
+    def __init__(self, upstream: str, delay: float = 0, amend: Callable[[str, bytes], bytes] | None = None):
         address = urlsplit(upstream)
         self._upstream = (address.hostname, address.port)
         self._name = upstream
         self._delay = delay
-        self._change = change
+        self._amend = amend
         self._lock = threading.Lock()
         self._exchanges: list[Exchange] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -71,12 +71,12 @@ class Relay:
                 began = time.monotonic()
                 head, body = request
                 action = action_of(head, body)
-                if self._change and (changed := self._change(action, body)) != body:
-                    head, body = with_length(head, len(changed)), changed
                 time.sleep(self._delay)
                 with socket.create_connection(self._upstream) as server, server.makefile("rb") as answers:
                     server.sendall(head + body)
                     answer_head, answer = read(answers)
+                if self._amend and (amended := self._amend(action, answer)) != answer:
+                    answer_head, answer = with_length(answer_head, len(amended)), amended
                 # Before the client has it: what it sends upon that begins later.
                 ended = time.monotonic()
                 status = int(answer_head.split(b" ", 2)[1])

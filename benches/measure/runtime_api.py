@@ -3,6 +3,7 @@
 AWS's emulator tells no such times; this is the same interface (`Lambda developer guide, runtime API`) and nothing else.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -109,7 +110,8 @@ class Function:
             threading.Thread(target=self._converse, args=[connection], daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as requests:
+        # The function is killed in the midst of a request for the next event.
+        with connection, contextlib.suppress(ConnectionError), connection.makefile("rb") as requests:
             while request := requests.readline():
                 length = 0
                 while (header := requests.readline().strip()) != b"":

@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 from measure.programs import KEPT, VENV, run
@@ -16,6 +17,12 @@ REGION = "us-east-1"
 ACCOUNT = "123456789012"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "test"}
 STARTS_WITHIN_SECONDS = 60
+
+
+def versions(*packages: str) -> str:
+    """Which servers these are, and which of Python's `packages` stand beside ours."""
+    named = [f"{package} {metadata.version(package)}" for package in ("moto", *packages)]
+    return ", ".join([f"DynamoDB Local of {' '.join(DYNAMODB)}", *named])
 
 
 def free_port() -> int:

@@ -6,7 +6,7 @@ from measure import paths, relay
 from measure.functions import CUSTODIAN, DETECTOR, HANDLER, start, tell
 from measure.world import World, batch, tens
 
-EVENTS = 200
+EVENTS = 100
 TOLD_OF = [paths.NO_CHANGE, paths.OPEN]
 
 

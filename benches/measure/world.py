@@ -70,7 +70,7 @@ class World:
 
     def _make(self) -> None:
         name = self.table
-        self.dynamodb.create_table(TableName=name, **_table_of_template())
+        self.dynamodb.create_table(TableName=name, **table_of_template())
         sns, sqs = self.client("sns", self.moto_url), self.client("sqs", self.moto_url)
         events = self.client("events", self.moto_url)
         self.topic = sns.create_topic(Name=name)["TopicArn"]
@@ -99,7 +99,7 @@ def event(kind: str, user: str, key: str) -> dict:
 
 def batch(events: list[dict]) -> dict:
     """The events as the payload of an invocation: messages of the changes queue."""
-    return {"Records": [_message(event) for event in events]}
+    return {"Records": [message(event) for event in events]}
 
 
 def tens(events: list[dict]) -> Iterator[dict]:
@@ -108,11 +108,12 @@ def tens(events: list[dict]) -> Iterator[dict]:
         yield batch(events[start : start + 10])
 
 
-def _message(event: dict) -> dict:
+def message(body: dict) -> dict:
+    """A message of a queue as Lambda hands it over, for the first time."""
     return {
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "AQEB" + "x" * 180,
-        "body": json.dumps(event),
+        "body": json.dumps(body),
         "attributes": {
             "ApproximateReceiveCount": "1",
             "SentTimestamp": str(int(datetime.now(timezone.utc).timestamp() * 1000)),
@@ -131,7 +132,7 @@ def _sample(kind: str) -> dict:
     return json.loads((REPOSITORY / "events" / "samples" / SAMPLES[kind]).read_text().replace("111122223333", ACCOUNT))
 
 
-def _table_of_template() -> dict:
+def table_of_template() -> dict:
     """The table's keys and indexes, as the template gives them."""
     template = yaml.load((REPOSITORY / "infra" / "template.yaml").read_text(), _Loader)
     table = template["Resources"]["Table"]["Properties"]

@@ -103,7 +103,9 @@ def list_keys(user: str) -> list[dict]:
     ]
 
 
-def decide(record: dict, keys: list[dict], exemptions: list[dict], detail: dict, user: str, now: datetime) -> tuple[dict | None, str]:
+def decide(
+    record: dict, keys: list[dict], exemptions: list[dict], detail: dict, user: str, now: datetime
+) -> tuple[dict | None, str]:
     """The user's finding from now on, and what became of it."""
     active = [key for key in keys if key["status"] == "active"]
     finding = record.get("finding")
@@ -134,7 +136,8 @@ def trail(record: dict, finding: dict | None, outcome: str, detail: dict, now: d
     parameters = detail["requestParameters"]
     key = parameters.get("accessKeyId") or detail["responseElements"]["accessKey"]["accessKeyId"]
     details = {"key": key, "source_ip": detail["sourceIPAddress"], "user_agent": detail["userAgent"]}
-    drafts = [{"kind": CHANGES[detail["eventName"]], "at": detail["eventTime"], "event_id": detail["eventID"], "details": details}]
+    kind = CHANGES[detail["eventName"]]
+    drafts = [{"kind": kind, "at": detail["eventTime"], "event_id": detail["eventID"], "details": details}]
     if outcome in ("opened", "closed"):
         finding_id = f"{finding['account']}/{finding['user']}/{finding['episode']}"
         drafts.append({"kind": f"finding_{outcome}", "at": text(now), "finding_id": finding_id, "details": {}})
@@ -204,7 +207,9 @@ def publish(alert: dict, used: dict[str, str]) -> None:
     finding = alert["finding"]
     subject = f"[{finding['severity'].upper()}] second active key of {finding['display_name']}: {alert['kind']}"
     lines = [subject, "", f"Account: {finding['account']}", f"By: {finding['actor']}", f"Since: {finding['opened_at']}"]
-    lines += [f"{key['id']}: {key['status']}, made {key['created']}, last used {used.get(key['id'], '?')}" for key in finding["keys"]]
+    lines += [
+        f"{key['id']}: {key['status']}, made {key['created']}, last used {used.get(key['id'], '?')}" for key in finding["keys"]
+    ]
     document = json.dumps({"version": "1", **alert, "last_used": used}, default=int)
     sns.publish(
         TopicArn=TOPIC,

@@ -6,6 +6,7 @@ mod adoption;
 mod cases;
 mod exemptions;
 mod faults;
+mod round_trips;
 mod scale;
 mod securityhub;
 mod sweeps;

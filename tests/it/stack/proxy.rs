@@ -1,11 +1,12 @@
-//! A proxy before one server that keeps what it is sent, and answers some requests itself, with an error.
+//! A proxy before one server that keeps what it is sent and when, and answers some requests itself, with an error.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::relay;
+use super::relay::{self, Request};
 
 /// Which requests are answered with what, and how often yet.
 #[derive(Debug, Clone)]
@@ -20,6 +21,17 @@ pub struct Fault {
     pub times: u32,
 }
 
+/// A request that was answered. Of several tries only the first is noted: a slow machine makes more of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// What was asked for, such as `GetItem`.
+    pub action: String,
+    /// When the request was there.
+    pub began: Instant,
+    /// When the answer was.
+    pub ended: Instant,
+}
+
 /// The proxy. It lives as long as the test process.
 pub struct Proxy {
     /// Where it listens.
@@ -32,6 +44,8 @@ struct State {
     fault: Option<Fault>,
     refused: u32,
     bodies: Vec<String>,
+    delay: Duration,
+    exchanges: Vec<Exchange>,
 }
 
 impl Proxy {
@@ -72,6 +86,25 @@ impl Proxy {
         )
     }
 
+    /// Has each request wait for so long, so that those that are sent side by side overlap.
+    pub fn delay(&self, delay: Duration) {
+        self.state
+            .lock()
+            .expect("nobody panics with the lock")
+            .delay = delay;
+    }
+
+    /// Takes the requests that were answered so far.
+    pub fn take_exchanges(&self) -> Vec<Exchange> {
+        std::mem::take(
+            &mut self
+                .state
+                .lock()
+                .expect("nobody panics with the lock")
+                .exchanges,
+        )
+    }
+
     /// How many requests were answered with a fault.
     pub fn refused(&self) -> u32 {
         self.state
@@ -104,17 +137,56 @@ async fn one_request(
     let Some(request) = relay::read(&mut client).await? else {
         return Ok(());
     };
+    let began = Instant::now();
     let whole = format!("{}{}", request.head, String::from_utf8_lossy(&request.body));
     if let Some(answer) = fault(state, &whole) {
         return client.write_all(answer.as_bytes()).await;
     }
-    state
-        .lock()
-        .expect("nobody panics with the lock")
-        .bodies
-        .push(String::from_utf8_lossy(&request.body).into_owned());
+    let delay = {
+        let mut state = state.lock().expect("nobody panics with the lock");
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        state.bodies.push(body);
+        state.delay
+    };
+    tokio::time::sleep(delay).await;
     let answer = relay::forward(&request, upstream).await?;
+    if is_first_try(&request) {
+        let exchange = Exchange {
+            action: action(&request),
+            began,
+            // Before the client has it: what it sends upon that begins later.
+            ended: Instant::now(),
+        };
+        let mut state = state.lock().expect("nobody panics with the lock");
+        state.exchanges.push(exchange);
+    }
     client.write_all(&answer).await
+}
+
+/// Whether the SDK sends `request` for the first time.
+fn is_first_try(request: &Request) -> bool {
+    header(request, "amz-sdk-request").is_none_or(|tries| tries.contains("attempt=1;"))
+}
+
+/// What `request` asks for: the last part of its target, or its form's action.
+fn action(request: &Request) -> String {
+    let target = header(request, "x-amz-target")
+        .and_then(|target| target.rsplit('.').next().map(str::to_owned));
+    let of_form = || {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let action = body
+            .split('&')
+            .find_map(|field| field.strip_prefix("Action="));
+        action.map(str::to_owned)
+    };
+    target.or_else(of_form).unwrap_or_default()
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 fn fault(state: &Mutex<State>, request: &str) -> Option<String> {

@@ -1,0 +1,236 @@
+//! What one event takes: which requests, and how many of them wait for another. Counted, for seconds are other machines'.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::world::{ACCOUNT, Setup, World};
+use crate::stack::proxy::{Exchange, Proxy};
+use crate::stack::pump;
+use crate::stack::stack;
+
+/// How long each request takes at least; far longer than it takes to send those that go side by side.
+const DELAY: Duration = Duration::from_millis(150);
+
+/// Longer than the function's settling time and a second more, for CloudTrail's times have whole ones.
+const SETTLED: Duration = Duration::from_millis(3_100);
+
+/// Held by the test that counts: what else the machine does at the time is not what an event takes.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test]
+async fn each_path_makes_the_requests_that_it_has_to_and_waits_for_no_more_than_it_must() {
+    let _alone = ALONE.lock().await;
+    let watched = Watched::new("round-trips").await;
+    let world = &watched.world;
+    let first = world.create_key().await;
+    // Whatever a function asks for once.
+    watched.tell(&world.created(&first)).await;
+    for proxy in &watched.proxies {
+        proxy.delay(DELAY);
+    }
+
+    tokio::time::sleep(SETTLED).await;
+    let no_change = watched.tell(&world.updated(&first, "Active")).await;
+    tokio::time::sleep(SETTLED).await;
+    let second = world.create_key().await;
+    let created = world.created(&second);
+    let open = watched.tell(&created).await;
+    tokio::time::sleep(SETTLED).await;
+    let duplicate = watched.tell(&created).await;
+    tokio::time::sleep(SETTLED).await;
+    world.update_key(&second, "Inactive").await;
+    let close = watched.tell(&world.updated(&second, "Inactive")).await;
+    assert!(world.is_closed().await);
+
+    let read = "GetItem 1, ListAccessKeys 1, Query 2";
+    let told = "DeleteItem 2, GetItem 1, ListAccessKeys 1, Publish 1, PutEvents 1, Query 2";
+    assert_eq!(counts(&no_change), format!("{read}, TransactWriteItems 1"));
+    assert_eq!(
+        counts(&open),
+        "DeleteItem 2, GetAccessKeyLastUsed 2, GetItem 1, ListAccessKeys 1, Publish 1, PutEvents 1, Query 2, TransactWriteItems 1"
+    );
+    // The first transaction is refused for the mark, and the second writes that it was looked at.
+    assert_eq!(counts(&duplicate), format!("{read}, TransactWriteItems 2"));
+    assert_eq!(counts(&close), format!("{told}, TransactWriteItems 1"));
+
+    let until_told = |path: &[Exchange]| depth(&until(path, "Publish"));
+    assert!(depth(&no_change) <= 3, "{no_change:?}");
+    assert!(until_told(&open) <= 4, "{open:?}");
+    assert!(until_told(&close) <= 4, "{close:?}");
+    assert!(depth(&duplicate) <= 4, "{duplicate:?}");
+    let line = format!(
+        "round trips: no change {}; duplicate {}; open {} until the alert is accepted and {} in all; close {} and {}",
+        depth(&no_change),
+        depth(&duplicate),
+        until_told(&open),
+        depth(&open),
+        until_told(&close),
+        depth(&close),
+    );
+    writeln!(std::io::stdout(), "{line}").expect("stdout can be written to");
+}
+
+#[tokio::test]
+async fn a_thousand_events_on_ten_users_take_three_listings_of_each() {
+    const USERS: usize = 10;
+    const EVENTS: usize = 1_000;
+    let _alone = ALONE.lock().await;
+    let watched = Watched::new("thousand").await;
+    let iam = &watched.world.iam;
+    let mut keys = vec![];
+    for number in 0..USERS {
+        let user = format!("many-{number}");
+        let made = iam.create_user().user_name(&user).send().await;
+        made.expect("a user can be made");
+        let made = iam.create_access_key().user_name(&user).send().await;
+        let key = made.expect("a key can be made").access_key;
+        keys.push((user, key.expect("it is told").access_key_id));
+    }
+    let records = |count| {
+        let told = keys.iter().cycle().take(count).map(|(user, key)| {
+            let of_key = json!({"userName": user, "accessKeyId": key, "status": "Active"});
+            World::record("UpdateAccessKey", &of_key)
+        });
+        told.collect::<Vec<_>>()
+    };
+    // DynamoDB Local takes long for its first transactions, and the function does not wait for ever.
+    watched.tell_all(&records(USERS)).await;
+    watched.tell_all(&records(EVENTS / 10)).await;
+    let exchanges = watched.tell_all(&records(EVENTS)).await;
+    let of = |action: &str| {
+        let those = exchanges.iter().filter(|done| done.action == action);
+        those.count()
+    };
+    // A commit takes 45 events, so a hundred of one user are three.
+    assert!(of("ListAccessKeys") <= 3 * USERS, "{}", counts(&exchanges));
+    let line = format!(
+        "round trips: {EVENTS} events on {USERS} users: {}",
+        counts(&exchanges)
+    );
+    writeln!(std::io::stdout(), "{line}").expect("stdout can be written to");
+}
+
+#[test]
+fn the_depth_is_the_longest_chain_of_requests_that_waited_for_each_other() {
+    let start = Instant::now();
+    let exchange = |began: u64, ended: u64| Exchange {
+        action: String::new(),
+        began: start + Duration::from_millis(began),
+        ended: start + Duration::from_millis(ended),
+    };
+    assert_eq!(depth(&[]), 0);
+    assert_eq!(depth(&[exchange(0, 10), exchange(1, 30)]), 1);
+    // One, then two side by side, of which the longer one is waited for.
+    let both = [exchange(12, 40), exchange(0, 10), exchange(11, 20)];
+    assert_eq!(depth(&both), 2);
+    assert_eq!(depth(&[both.as_slice(), &[exchange(41, 50)]].concat()), 3);
+}
+
+/// A deployment whose function reaches AWS through proxies.
+struct Watched {
+    world: World,
+    proxies: [Proxy; 2],
+}
+
+impl Watched {
+    async fn new(name: &str) -> Self {
+        let stack = stack().await;
+        let proxies = [&stack.moto_url, &stack.dynamodb_url].map(|url| Proxy::start(url));
+        let [moto, dynamodb] = proxies.each_ref().map(|proxy| proxy.url.clone());
+        let setup = Setup {
+            environment: vec![
+                ("AWS_ENDPOINT_URL", moto),
+                ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+            ],
+            ..Setup::default()
+        };
+        let world = World::with(name, setup).await;
+        Self { world, proxies }
+    }
+
+    /// What the function asks for when it is told of `record`.
+    async fn tell(&self, record: &Value) -> Vec<Exchange> {
+        self.tell_all(std::slice::from_ref(record)).await
+    }
+
+    /// What the function asks for when one invocation tells it of `records`.
+    async fn tell_all(&self, records: &[Value]) -> Vec<Exchange> {
+        for proxy in &self.proxies {
+            proxy.take_exchanges();
+        }
+        let messages: Vec<Value> = records.iter().map(message).collect();
+        let function = &self.world.function;
+        let answer = function.invoke(&json!({"Records": messages})).await;
+        assert_eq!(
+            answer,
+            json!({"batchItemFailures": []}),
+            "{}",
+            function.log()
+        );
+        self.proxies
+            .iter()
+            .flat_map(Proxy::take_exchanges)
+            .collect()
+    }
+}
+
+/// The message of the changes queue that tells of `record`.
+fn message(record: &Value) -> Value {
+    let event = json!({
+        "version": "0",
+        "id": record["eventID"],
+        "detail-type": "AWS API Call via CloudTrail",
+        "source": "aws.iam",
+        "account": ACCOUNT,
+        "time": record["eventTime"],
+        "region": record["awsRegion"],
+        "resources": [],
+        "detail": record,
+    });
+    let message = Message::builder()
+        .message_id(record["eventID"].as_str().unwrap_or_default())
+        .body(event.to_string())
+        .attributes(MessageSystemAttributeName::ApproximateReceiveCount, "1")
+        .build();
+    pump::record(&message)
+}
+
+/// The most requests of which each began after the one before it was answered.
+fn depth(exchanges: &[Exchange]) -> usize {
+    let mut in_order: Vec<&Exchange> = exchanges.iter().collect();
+    in_order.sort_by_key(|exchange| exchange.ended);
+    let mut chain: Vec<&Exchange> = vec![];
+    for exchange in in_order {
+        // The one that ends first leaves room for the most after it.
+        if chain.last().is_none_or(|last| last.ended <= exchange.began) {
+            chain.push(exchange);
+        }
+    }
+    chain.len()
+}
+
+/// What was asked for up to the answer to `action`, and that itself.
+fn until(exchanges: &[Exchange], action: &str) -> Vec<Exchange> {
+    let found = exchanges.iter().find(|done| done.action == action);
+    let last = found.unwrap_or_else(|| panic!("there is no {action}: {exchanges:?}"));
+    let before = exchanges.iter().filter(|done| done.ended <= last.began);
+    before.chain([last]).cloned().collect()
+}
+
+/// How often each action was asked for.
+fn counts(exchanges: &[Exchange]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for exchange in exchanges {
+        *counts.entry(&exchange.action).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(action, count)| format!("{action} {count}"))
+        .collect();
+    counts.join(", ")
+}
