@@ -1,10 +1,11 @@
-//! The connections of a function: one pool for all its clients, and those that stand before somebody asks for them.
+//! The connections of a process: one pool for all its clients, and those that stand before somebody asks for them.
 
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::{
@@ -18,7 +19,8 @@ use tracing::debug;
 /// How long a connection may take to open; that of the SDK's own clients.
 const OPENS_WITHIN: Duration = Duration::from_millis(3_100);
 
-/// One pool of connections. The SDK's own default sets up TLS anew for each service's client, and throws most of it away.
+/// One pool of connections. The SDK's own default sets up TLS anew for each client, and throws most of it away; and a client
+/// that is made for one call takes its connection with it.
 #[derive(Debug, Clone)]
 pub struct Connections {
     pool: SharedHttpConnector,
@@ -37,6 +39,8 @@ impl Connections {
             .build();
         let pool = Connector::builder()
             .connector_settings(settings)
+            // As the SDK's own clients: HTTPS_PROXY and its like are heeded.
+            .proxy_config(ProxyConfig::from_env())
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .build();
         Self {
