@@ -49,7 +49,7 @@ def moto() -> Iterator[str]:
     """A moto server; gives its URL."""
     port = free_port()
     with running([VENV / "bin" / "moto_server", "-H", "127.0.0.1", "-p", str(port)], "moto"):
-        _until_it_listens(port)
+        until_it_listens(port)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -60,7 +60,7 @@ def dynamodb() -> Iterator[str]:
     port = free_port()
     command = ["java", f"-Djava.library.path={folder}/DynamoDBLocal_lib", "-jar", folder / "DynamoDBLocal.jar"]
     with running([*command, "-inMemory", "-sharedDb", "-port", str(port)], "dynamodb", cwd=folder):
-        _until_it_listens(port)
+        until_it_listens(port)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -74,7 +74,7 @@ def _dynamodb_local() -> Path:
     return folder / "package" / "emulator"
 
 
-def _until_it_listens(port: int) -> None:
+def until_it_listens(port: int) -> None:
     ends = time.monotonic() + STARTS_WITHIN_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-//! The connections of a function: one pool for all its clients, and those that stand before somebody asks for them.
+//! The connections of a process: one pool for all its clients, and those that stand before somebody asks for them.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,8 +21,8 @@ use tracing::debug;
 /// How long a connection may take to open; that of the SDK's own clients.
 const OPENS_WITHIN: Duration = Duration::from_millis(3_100);
 
-/// One pool of connections for all clients. The SDK's own default sets up TLS anew for each service's client, every root
-/// certificate of the system with it, and throws most of that away.
+/// One pool of connections for all clients. The SDK's own default sets up TLS anew for each client, every root certificate of
+/// the system with it, and throws most of that away; and a client that is made for one call takes its connection with it.
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     pool: Arc<OnceLock<SharedHttpConnector>>,

@@ -6,7 +6,7 @@
 pub mod account_users;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub mod accounts;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "lambda", feature = "cli"))]
 pub mod connections;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub mod credential_report;

@@ -9,6 +9,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 
+use crate::aws::connections::Connections;
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::finding_store::FindingReader;
@@ -208,7 +209,8 @@ pub async fn aws_config(profile: Option<&str>, region: Option<&str>) -> anyhow::
 }
 
 async fn load_config(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(Connections::default());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
     }

@@ -148,7 +148,7 @@ impl ScanLog {
 
     /// Keeps that `name` was looked at.
     pub fn done(&self, name: &str) -> Result<(), ServiceError> {
-        self.store.with_connection(|connection| {
+        self.store.with_unsynced_connection(|connection| {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO scan_users VALUES (?1, ?2, 1)")?
                 .execute(params![self.account, name])
@@ -230,7 +230,7 @@ impl ScanLog {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ServiceError> {
-        self.store.with_connection(|connection| {
+        self.store.with_unsynced_connection(|connection| {
             // One that read first could not write any more once another process has.
             let transaction =
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;

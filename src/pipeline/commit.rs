@@ -67,6 +67,15 @@ impl Commit {
         }
     }
 
+    /// Whether it says nothing but that the user was looked at. If it is lost, that is done again and comes to the same.
+    #[must_use]
+    pub fn tells_nothing(&self) -> bool {
+        !self.finding_changed
+            && self.audit.is_empty()
+            && self.recorded.is_empty()
+            && self.owed.is_empty()
+    }
+
     /// The version that the stored record must have; 0 if there must be none.
     #[must_use]
     pub fn expected_version(&self) -> u64 {

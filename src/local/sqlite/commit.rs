@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 use serde::Serialize;
 
 use crate::detect::user::UserId;
-use crate::local::sqlite::{describe, integer, is_stale_snapshot};
+use crate::local::sqlite::{describe, integer, is_stale_snapshot, unsynced};
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::stored::{
@@ -43,10 +43,15 @@ pub(super) fn write(
     path: &Path,
     commit: &Commit,
 ) -> Result<Committed, ServiceError> {
-    let written = if connection.is_autocommit() {
-        write_alone(connection, path, commit)
-    } else {
+    let written = if !connection.is_autocommit() {
         write_within(connection, path, commit)
+    } else if commit.tells_nothing() {
+        // Of a thousand users that are fine, each would wait for the disk.
+        unsynced(connection, |connection| {
+            write_alone(connection, path, commit)
+        })
+    } else {
+        write_alone(connection, path, commit)
     };
     written.or_else(|failure| match failure {
         Failure::Refused(error) => Err(error),

@@ -1,6 +1,7 @@
 //! `secondkey scan` against IAM: what it says the first time, what it says later, and what becomes of one that is stopped.
 
 mod blind;
+mod calls;
 mod interrupted;
 mod many_accounts;
 pub mod world;

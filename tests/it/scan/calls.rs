@@ -1,0 +1,65 @@
+//! What a scan asks AWS: as little as tells who has two active keys, and of those keys when each was last used.
+
+use std::collections::BTreeMap;
+
+use super::world::World;
+
+const USERS: usize = 40;
+
+/// Of so many users one has two active keys.
+const ONE_PAIR_IN: usize = 10;
+
+const PAIRS: usize = USERS / ONE_PAIR_IN;
+
+/// The calls of a scan in this mode, by action; the report was made before.
+async fn calls(mode: &str) -> BTreeMap<String, usize> {
+    let world = World::new().await;
+    let keys = |number| 1 + usize::from(number % ONE_PAIR_IN == 0);
+    world
+        .users((0..USERS).map(|number| (format!("user-{number}"), keys(number))))
+        .await;
+    let made = world.iam.generate_credential_report().send().await;
+    made.expect("a report can be made");
+    let said = world.run(&["scan", "--mode", mode]).await;
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    let mut calls = BTreeMap::new();
+    for body in world.proxy.take_bodies() {
+        let action = body
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("Action="))
+            .expect("each call has an action");
+        *calls.entry(action.to_owned()).or_default() += 1;
+    }
+    calls
+}
+
+fn of_each<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    expected
+        .map(|(action, times)| (action.to_owned(), times))
+        .into()
+}
+
+#[tokio::test]
+async fn by_the_report_two_calls_tell_of_all_users_and_only_suspects_are_listed() {
+    let expected = of_each([
+        ("GenerateCredentialReport", 1),
+        ("GetAccessKeyLastUsed", 2 * PAIRS),
+        ("GetCallerIdentity", 1),
+        ("GetCredentialReport", 1),
+        ("ListAccessKeys", PAIRS),
+    ]);
+    assert_eq!(calls("report").await, expected);
+}
+
+#[tokio::test]
+async fn by_listing_each_user_takes_one_call_and_root_the_report() {
+    let expected = of_each([
+        ("GenerateCredentialReport", 1),
+        ("GetAccessKeyLastUsed", 2 * PAIRS),
+        ("GetCallerIdentity", 1),
+        ("GetCredentialReport", 1),
+        ("ListAccessKeys", USERS),
+        ("ListUsers", 1),
+    ]);
+    assert_eq!(calls("list").await, expected);
+}
