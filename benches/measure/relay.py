@@ -80,8 +80,10 @@ class Relay:
                 # Before the client has it: what it sends upon that begins later.
                 ended = time.monotonic()
                 status = int(answer_head.split(b" ", 2)[1])
-                with self._lock:
-                    self._exchanges.append(Exchange(self._name, action, began, ended, head, body, status, answer))
+                # One that is sent to open a connection ahead asks for nothing.
+                if not head.startswith(b"GET "):
+                    with self._lock:
+                        self._exchanges.append(Exchange(self._name, action, began, ended, head, body, status, answer))
                 client.sendall(answer_head + answer)
                 if wants_closing(answer_head):
                     return
