@@ -17,6 +17,7 @@ use crate::cli::table::{self, Format};
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::local::log_files::{LogFile, find_logs};
 use crate::local::log_reading::{LogReading, MalformedRecord};
+use crate::local::log_workers::read_logs;
 use crate::local::replay::{Replay, replay};
 use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
@@ -113,15 +114,8 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
 
 fn read(logs: &[LogFile]) -> LogReading {
     let progress = progress(logs);
-    let mut reading = LogReading::default();
-    let read_until = Utc::now();
-    for log in logs {
-        let name = log.name();
-        match log.open(|raw| Box::new(progress.wrap_read(raw)) as Box<dyn Read>) {
-            Ok(opened) => reading.read(&name, opened, read_until),
-            Err(error) => reading.malformed(&name, None, error.to_string()),
-        }
-    }
+    let watch = |raw| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
+    let reading = read_logs(logs, watch, Utc::now());
     progress.finish_and_clear();
     reading
 }

@@ -1,7 +1,7 @@
 //! Log files: found in folders, opened plain or gzipped.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -13,6 +13,9 @@ const STANDARD_INPUT: &str = "-";
 
 /// What gzip begins with (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// How much of a gzipped log is read at once. Its text, some ten times as much, is taken as it is unpacked.
+const PACKED_BYTES: usize = 64 * 1024;
 
 /// The endings of the files that are read in a folder.
 const ENDINGS: [&str; 5] = ["json", "jsonl", "ndjson", "log", "gz"];
@@ -60,7 +63,7 @@ impl LogFile {
     pub fn open(
         &self,
         watch: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>,
-    ) -> io::Result<Box<dyn BufRead>> {
+    ) -> io::Result<Box<dyn Read>> {
         let raw: Box<dyn Read> = match self {
             Self::Path(path) => Box::new(File::open(path)?),
             Self::StandardInput => Box::new(io::stdin()),
@@ -70,8 +73,7 @@ impl LogFile {
 }
 
 /// The text of a log: `raw` as it is, or unpacked where it is gzipped.
-pub fn unpacked<'a>(raw: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
-    let mut raw = BufReader::with_capacity(128 * 1024, raw);
+pub fn unpacked<'a>(mut raw: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
     // A pipe may give one byte at first.
     let mut beginning = Vec::new();
     let magic_length = GZIP_MAGIC.len() as u64;
@@ -80,14 +82,12 @@ pub fn unpacked<'a>(raw: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>
         .read_to_end(&mut beginning)?;
     let is_gzipped = beginning == GZIP_MAGIC;
     let raw = Cursor::new(beginning).chain(raw);
-    if is_gzipped {
-        Ok(Box::new(BufReader::with_capacity(
-            128 * 1024,
-            MultiGzDecoder::new(raw),
-        )))
+    Ok(if is_gzipped {
+        let packed = BufReader::with_capacity(PACKED_BYTES, raw);
+        Box::new(MultiGzDecoder::new(packed))
     } else {
-        Ok(Box::new(raw))
-    }
+        Box::new(raw)
+    })
 }
 
 /// The logs that `paths` name, each once: files as they are, folders with everything in them that looks like a log, `-`

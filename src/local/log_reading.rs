@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use memchr::memmem;
 use serde_json::Value;
 
 use crate::detect::Timestamp;
 use crate::detect::key_change::{
-    Ignored, KeyChange, ReadContext, Reading, RecordError, read_event_time, read_key_change,
+    Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
 };
 use crate::detect::record::CloudTrailRecord;
+use crate::local::log_filter::{Newest, may_be_key_change};
 use crate::local::log_records::{LogError, for_each_record};
 
 /// The account under which a record that names none is kept.
@@ -48,28 +48,56 @@ pub struct MalformedRecord {
 
 impl LogReading {
     /// Reads all of `log`. `read_until` is the moment of reading: no record can be newer.
-    pub fn read(&mut self, name: &str, log: impl std::io::BufRead, read_until: Timestamp) {
+    pub fn read(&mut self, name: &str, log: impl std::io::Read, read_until: Timestamp) {
         let mut number = 0;
+        let mut other_calls = 0;
+        let mut newest = Newest::default();
         for_each_record(log, |record| {
             if let Err(LogError::Io(error)) = &record {
                 self.malformed(name, Some(number + 1), unreadable(error));
                 return;
             }
             number += 1;
-            self.records += 1;
             match record {
-                Ok(bytes) => self.record(name, number, bytes, read_until),
+                Ok(bytes) => {
+                    newest.see(bytes);
+                    if may_be_key_change(bytes) {
+                        self.parse(name, number, bytes, read_until);
+                    } else {
+                        other_calls += 1;
+                    }
+                }
                 Err(error) => self.malformed(name, Some(number), error.to_string()),
             }
         });
+        self.records += number;
+        self.newest = self.newest.max(newest.time().min(Some(read_until)));
+        if other_calls > 0 {
+            self.ignore(Ignored::OtherCall.reason(), other_calls);
+        }
         if number == 0
             && self
                 .malformed_records
                 .last()
                 .is_none_or(|last| last.file != name)
         {
-            *self.ignored.entry("log without records").or_default() += 1;
+            self.ignore("log without records", 1);
         }
+    }
+
+    /// Adds what was read of the logs that come after these.
+    pub fn append(&mut self, later: Self) {
+        self.records += later.records;
+        for (_, change) in later.changes {
+            self.change(change);
+        }
+        for (reason, count) in later.ignored {
+            self.ignore(reason, count);
+        }
+        self.malformed += later.malformed;
+        self.malformed_records.extend(later.malformed_records);
+        self.malformed_records.truncate(MAX_MALFORMED_KEPT);
+        self.newest = self.newest.max(later.newest);
     }
 
     /// Notes that the log called `name` cannot be read, or not on from `record`.
@@ -84,18 +112,17 @@ impl LogReading {
         }
     }
 
-    fn ignore(&mut self, reason: &'static str) {
-        *self.ignored.entry(reason).or_default() += 1;
+    fn ignore(&mut self, reason: &'static str, count: u64) {
+        *self.ignored.entry(reason).or_default() += count;
     }
 
-    fn record(&mut self, name: &str, number: u64, bytes: &[u8], read_until: Timestamp) {
-        if let Some(time) = event_time_in(bytes) {
-            self.newest = self.newest.max(Some(time.min(read_until)));
+    fn change(&mut self, change: KeyChange) {
+        if self.changes.insert(change.id.clone(), change).is_some() {
+            self.ignore("duplicate", 1);
         }
-        if !may_be_key_change(bytes) {
-            self.ignore(Ignored::OtherCall.reason());
-            return;
-        }
+    }
+
+    fn parse(&mut self, name: &str, number: u64, bytes: &[u8], read_until: Timestamp) {
         let json: Value = match serde_json::from_slice(bytes) {
             Ok(json) => json,
             Err(error) => {
@@ -106,11 +133,9 @@ impl LogReading {
         match read(&json, read_until) {
             Ok(Reading::Change(change)) => {
                 self.newest = self.newest.max(Some(change.at));
-                if self.changes.insert(change.id.clone(), *change).is_some() {
-                    self.ignore("duplicate");
-                }
+                self.change(*change);
             }
-            Ok(Reading::Ignored(reason)) => self.ignore(reason.reason()),
+            Ok(Reading::Ignored(reason)) => self.ignore(reason.reason(), 1),
             Err(error) => self.malformed(name, Some(number), error.to_string()),
         }
     }
@@ -142,36 +167,6 @@ fn read(json: &Value, read_until: Timestamp) -> Result<Reading, RecordError> {
     )
 }
 
-/// Whether a record has to be parsed. One in a thousand does, so the others must cost little; one that names no event
-/// is parsed too, for it may be no record at all.
-fn may_be_key_change(bytes: &[u8]) -> bool {
-    let has = |word: &str| memmem::find(bytes, word.as_bytes()).is_some();
-    let names_one = has("AccessKey\"") || has("\"UpdateUser\"") || has("\"DeleteUser\"");
-    // JSON allows a letter to be written `\u0041`; letters begin with these.
-    let spells_letters = || {
-        [r"\u004", r"\u005", r"\u006", r"\u007"]
-            .into_iter()
-            .any(has)
-    };
-    !has("\"eventName\"") || names_one || spells_letters()
-}
-
-/// The record's `eventTime`, found without parsing.
-fn event_time_in(bytes: &[u8]) -> Option<Timestamp> {
-    const NAME: &[u8] = b"\"eventTime\"";
-    let after = memmem::find(bytes, NAME)? + NAME.len();
-    let rest = bytes.get(after..)?;
-    let mut parts = rest.splitn(3, |byte| *byte == b'"');
-    let between = parts.next()?;
-    if between
-        .iter()
-        .any(|byte| !byte.is_ascii_whitespace() && *byte != b':')
-    {
-        return None;
-    }
-    read_event_time(std::str::from_utf8(parts.next()?).ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,5 +189,54 @@ mod tests {
             let other = record.replace("CreateAccessKey", spelled);
             assert_eq!(read(&other), read(record), "{spelled}");
         }
+    }
+
+    #[test]
+    fn a_record_that_is_passed_over_takes_no_memory() {
+        let record = r#"{"eventTime":"2024-01-01T00:00:00Z","eventName":"LookupEvents","requestParameters":
+            {"lookupAttributes":[{"attributeValue":"CreateAccessKey"}]},"userAgent":"\"iam.CreateAccessKey\""}"#;
+        let allocated = |records: usize| {
+            let log = format!(r#"{{"Records":[{}]}}"#, vec![record; records].join(","));
+            allocation_counter::measure(|| {
+                LogReading::default().read("log", log.as_bytes(), chrono::DateTime::UNIX_EPOCH);
+            })
+        };
+        // The first reading prepares what is searched for.
+        allocated(1);
+        assert_eq!(allocated(10_000), allocated(100));
+    }
+
+    #[test]
+    fn logs_that_are_appended_are_read_as_one() {
+        let changed = |user: &str, time: &str| {
+            format!(
+                r#"{{"eventName":"DeleteUser","eventTime":"{time}","requestParameters":{{"userName":"{user}"}}}}"#
+            )
+        };
+        let one = [
+            &changed("alice", "2024-01-01T00:00:00Z"),
+            r#"{"eventName":"ListUsers"}"#,
+            "nonsense\n",
+        ]
+        .concat();
+        let other = [
+            &changed("alice", "2024-01-01T00:00:00Z"),
+            &changed("bob", "2024-01-02T00:00:00Z"),
+            "{",
+        ]
+        .concat();
+        let until = chrono::DateTime::from_timestamp(1_720_000_000, 0).unwrap();
+        let mut in_turn = LogReading::default();
+        in_turn.read("one", one.as_bytes(), until);
+        in_turn.read("other", other.as_bytes(), until);
+        let mut appended = LogReading::default();
+        for (name, log) in [("one", &one), ("other", &other)] {
+            let mut reading = LogReading::default();
+            reading.read(name, log.as_bytes(), until);
+            appended.append(reading);
+        }
+        assert_eq!(appended.changes.len(), 2);
+        assert_eq!(appended.ignored.get("duplicate"), Some(&1));
+        assert_eq!(format!("{appended:?}"), format!("{in_turn:?}"));
     }
 }

@@ -1,12 +1,17 @@
 //! The records in a log, one by one, whatever they are wrapped in: `{"Records":[…]}`, a JSON array, one record a line, or
 //! one record. Reads on after what cannot be read, and keeps no more than one record in memory.
 
-use std::io::{self, BufRead};
+use std::io::{self, Read};
 
 use thiserror::Error;
 
+use crate::local::log_scan::{RecordScan, Scan};
+
 /// The largest record that is read, in bytes. CloudTrail and EventBridge keep to 1 MiB; relays may add to that.
 const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
+
+/// How much is read at once: more than most records, and less than a core's cache.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// How deep lists of records may stand in one another, an object around a list counted too.
 const MAX_AROUND: usize = 64;
@@ -48,66 +53,71 @@ pub enum LogError {
 
 /// Calls `take` with the bytes of each record in `log`, or with what stands in a record's place, in order. Ends at the
 /// end of the log, or after an error in reading it.
-pub fn for_each_record(mut log: impl BufRead, mut take: impl FnMut(Result<&[u8], LogError>)) {
+pub fn for_each_record(mut log: impl Read, mut take: impl FnMut(Result<&[u8], LogError>)) {
     let mut splitter = Splitter::default();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    // How much of the buffer is text that was read and not yet taken.
+    let mut filled = 0;
     loop {
-        let (used, is_end) = match log.fill_buf() {
-            Ok(bytes) => {
-                splitter.pending.extend_from_slice(bytes);
-                (bytes.len(), bytes.is_empty())
-            }
+        if filled == buffer.len() {
+            buffer.resize(2 * filled, 0);
+        }
+        let read = match log.read(buffer.get_mut(filled..).unwrap_or_default()) {
+            Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             // What is pending is a part of a record; that it is cut follows from the error.
             Err(error) => return take(Err(error.into())),
         };
-        log.consume(used);
-        splitter.drain(is_end, &mut take);
+        filled += read;
+        let is_end = read == 0;
+        let text = buffer.get(..filled).unwrap_or_default();
+        let taken = splitter.split(text, is_end, &mut take);
         if is_end {
             return;
         }
+        buffer.copy_within(taken..filled, 0);
+        filled -= taken;
     }
 }
 
 /// Where in the text the splitter stands.
 #[derive(Debug, Default)]
 struct Splitter {
-    /// The bytes from the beginning of the current record on, or from where the next one is looked for.
-    pending: Vec<u8>,
     /// What is open around the records: `]` for a list, `}` for the object that a list stands in.
     around: Vec<u8>,
-    /// Whether it is the rest of such an object that is scanned, from behind its list on, and no record.
+    /// The scan of the record that the text begins with, once it has begun.
+    scan: Option<RecordScan>,
+    /// Whether it is the rest of an object around records that is scanned, from behind its list on, and no record.
     is_rest: bool,
-    /// How far the current record was scanned.
-    scanned: usize,
-    depth: usize,
-    in_text: bool,
-    escaped: bool,
-}
-
-enum Scan {
-    /// The record ends before this offset.
-    Ends(usize),
-    /// What looked like a record is the object around a list of records, which begins at this offset.
-    IsAround(usize),
-    /// More bytes are needed.
-    NeedsMore,
-    /// A line ends within a text, and the next one, which begins at this offset, begins a record.
-    Broken(usize),
 }
 
 impl Splitter {
-    fn drain(&mut self, is_end: bool, take: &mut impl FnMut(Result<&[u8], LogError>)) {
-        let mut pending = std::mem::take(&mut self.pending);
+    /// Takes what is whole in `text`, which begins with the current record or where the next one is looked for, and
+    /// answers how much that was.
+    fn split(
+        &mut self,
+        text: &[u8],
+        is_end: bool,
+        take: &mut impl FnMut(Result<&[u8], LogError>),
+    ) -> usize {
         let mut start = 0;
         loop {
-            if self.depth == 0 {
-                start = self.skip_between(&pending, start, is_end, take);
-            }
-            let record = pending.get(start..).unwrap_or_default();
+            let mut scan = match self.scan.take() {
+                Some(scan) => scan,
+                None => {
+                    start = self.skip_between(text, start, is_end, take);
+                    if self.is_rest {
+                        RecordScan::of_rest()
+                    } else {
+                        RecordScan::default()
+                    }
+                }
+            };
+            let record = text.get(start..).unwrap_or_default();
             if record.first() != Some(&b'{') && !self.is_rest {
                 break;
             }
-            match self.scan(record) {
+            match scan.go_on(record, self.around.len() < MAX_AROUND) {
                 Scan::Ends(end) => {
                     if !self.is_rest {
                         take(Ok(record.get(..end).unwrap_or_default()));
@@ -132,32 +142,33 @@ impl Splitter {
                     self.around.clear();
                     start += next_line_with_record(record);
                 }
-                Scan::NeedsMore => break,
+                Scan::NeedsMore => {
+                    self.scan = Some(scan);
+                    break;
+                }
                 Scan::Broken(next) => {
                     take(Err(LogError::BrokenText));
                     // Only what was scanned counts, or it would matter in which pieces the text arrives.
                     start += next_line_with_record(record.get(..next).unwrap_or_default());
                 }
             }
-            (self.scanned, self.depth, self.is_rest) = (0, 0, false);
-            (self.in_text, self.escaped) = (false, false);
+            self.is_rest = false;
         }
-        pending.drain(..start);
-        self.pending = pending;
         if is_end && self.around.contains(&b']') {
             take(Err(LogError::CutList));
         }
+        start
     }
 
     /// Passes over what may stand between records, and reports what may not.
     fn skip_between(
         &mut self,
-        pending: &[u8],
+        text: &[u8],
         mut at: usize,
         is_end: bool,
         take: &mut impl FnMut(Result<&[u8], LogError>),
     ) -> usize {
-        while let Some(byte) = pending.get(at) {
+        while let Some(byte) = text.get(at) {
             match (byte, self.around.last()) {
                 (b']', Some(b']')) => {
                     self.around.pop();
@@ -165,7 +176,7 @@ impl Splitter {
                     if self.around.last() == Some(&b'}') {
                         // After the list, the other fields of the object around it: no records, but maybe another list.
                         self.around.pop();
-                        (self.depth, self.is_rest) = (1, true);
+                        self.is_rest = true;
                         return at;
                     }
                 }
@@ -180,7 +191,7 @@ impl Splitter {
                 }
                 (_, around) => {
                     let ends: &[u8] = if around.is_some() { b"\n,{]" } else { b"\n" };
-                    let rest = pending.get(at..).unwrap_or_default();
+                    let rest = text.get(at..).unwrap_or_default();
                     let length = rest.iter().position(|byte| ends.contains(byte));
                     if length.is_none() && !is_end && rest.len() < MAX_RECORD_BYTES {
                         return at;
@@ -194,64 +205,6 @@ impl Splitter {
         }
         at
     }
-
-    fn scan(&mut self, record: &[u8]) -> Scan {
-        for (offset, byte) in record.iter().enumerate().skip(self.scanned) {
-            if self.in_text {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => self.in_text = false,
-                    // JSON has no line ends in texts. Was the text left open, or a line end not escaped? The next line
-                    // tells; in the second case the record has its end, and is reported when it is parsed.
-                    b'\n' => match begins_record(record, offset + 1) {
-                        Some(false) => {}
-                        Some(true) => return Scan::Broken(offset + 1),
-                        None => {
-                            self.scanned = offset;
-                            return Scan::NeedsMore;
-                        }
-                    },
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'"' => self.in_text = true,
-                b'[' if self.depth == 1
-                    && self.around.len() < MAX_AROUND
-                    && names_records(record.get(..offset).unwrap_or_default()) =>
-                {
-                    return Scan::IsAround(offset + 1);
-                }
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        return Scan::Ends(offset + 1);
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.scanned = record.len();
-        Scan::NeedsMore
-    }
-}
-
-/// Whether `before` ends in the name of CloudTrail's list of records.
-fn names_records(before: &[u8]) -> bool {
-    before
-        .trim_ascii_end()
-        .strip_suffix(b":")
-        .is_some_and(|name| name.trim_ascii_end().ends_with(b"\"Records\""))
-}
-
-/// Whether what follows `from`, after any blanks, is a `{`; none if that cannot be told yet.
-fn begins_record(text: &[u8], from: usize) -> Option<bool> {
-    let rest = text.get(from..)?;
-    let first = rest.iter().find(|byte| !byte.is_ascii_whitespace())?;
-    Some(*first == b'{')
 }
 
 /// The offset of the next line that begins with `{`, where records one a line go on after a broken one; or the end.
@@ -272,23 +225,30 @@ fn no_record(found: &[u8]) -> LogError {
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
-
     use super::*;
+
+    /// A log that arrives in pieces of so many bytes.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let size = buffer.len().min(self.1);
+            self.0.read(&mut buffer[..size])
+        }
+    }
 
     /// What is read of `log`, the same however small the pieces in which it arrives.
     #[track_caller]
     fn check(log: &str, expected: &[&str]) {
-        for capacity in [1, 2, 7, 64, 65_536] {
+        for size in [1, 2, 7, 64, 65_536] {
             let mut found = Vec::new();
-            let reader = BufReader::with_capacity(capacity, log.as_bytes());
-            for_each_record(reader, |record| {
+            for_each_record(Pieces(log.as_bytes(), size), |record| {
                 found.push(match record {
                     Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
                     Err(error) => format!("error: {error}"),
                 });
             });
-            assert_eq!(found, expected, "in pieces of {capacity}");
+            assert_eq!(found, expected, "in pieces of {size}");
         }
     }
 
@@ -412,11 +372,8 @@ mod tests {
     #[test]
     fn lists_in_lists_take_no_memory_without_end() {
         for inner in ["[", r#"{"Records":["#] {
-            let mut splitter = Splitter {
-                pending: inner.repeat(100_000).into_bytes(),
-                ..Splitter::default()
-            };
-            splitter.drain(false, &mut |_| {});
+            let mut splitter = Splitter::default();
+            splitter.split(inner.repeat(100_000).as_bytes(), false, &mut |_| {});
             assert!(
                 splitter.around.len() <= MAX_AROUND + 1,
                 "{}",

@@ -5,11 +5,19 @@ pub mod ledger;
 #[cfg(feature = "cli")]
 pub mod ledger_table;
 #[cfg(feature = "cli")]
+mod log_blocks;
+#[cfg(feature = "cli")]
 pub mod log_files;
+#[cfg(feature = "cli")]
+mod log_filter;
 #[cfg(feature = "cli")]
 pub mod log_reading;
 #[cfg(feature = "cli")]
 pub mod log_records;
+#[cfg(feature = "cli")]
+mod log_scan;
+#[cfg(feature = "cli")]
+pub mod log_workers;
 #[cfg(feature = "cli")]
 pub mod replay;
 #[cfg(feature = "cli")]

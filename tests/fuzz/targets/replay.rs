@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use chrono::DateTime;
 use flate2::{Compression, write::GzEncoder};
@@ -58,7 +58,7 @@ fn pieces(rest: &[u8], size: usize) -> Pieces<'_> {
 }
 
 /// The records of a log and what stands in their place, as text.
-fn split(log: impl BufRead) -> Vec<Result<Vec<u8>, String>> {
+fn split(log: impl Read) -> Vec<Result<Vec<u8>, String>> {
     let mut found = Vec::new();
     for_each_record(log, |record| {
         found.push(
@@ -70,7 +70,7 @@ fn split(log: impl BufRead) -> Vec<Result<Vec<u8>, String>> {
     found
 }
 
-fn read(log: impl BufRead) -> LogReading {
+fn read(log: impl Read) -> LogReading {
     let mut reading = LogReading::default();
     let read_until = DateTime::from_timestamp(1_720_000_000, 0).unwrap();
     reading.read("log", log, read_until);
