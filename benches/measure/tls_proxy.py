@@ -15,6 +15,7 @@ import certifi
 import trustme
 
 from measure.programs import KEPT
+from measure.relay import header
 
 
 @dataclass
@@ -46,72 +47,79 @@ class Proxies:
 
 @contextlib.contextmanager
 def proxies(servers: dict[str, str], network: Network) -> Iterator[Proxies]:
-    """A proxy for each service, before the server at its URL, in a process of their own."""
+    """A proxy for each service, before the server at its URL, each in a process of its own: AWS's do not wait for each other."""
     maker = trustme.CA()
     folder = KEPT / "tls"
     folder.mkdir(parents=True, exist_ok=True)
-    maker.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    certificate = folder / "server.pem"
+    maker.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
     # As long as the bundle of a Lambda function's system, so that reading it takes as long.
     trusted = folder / "trusted.pem"
     trusted.write_bytes(Path(certifi.where()).read_bytes() + maker.cert_pem.bytes())
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_run, args=[servers, network, folder / "server.pem", theirs], daemon=True)
-    process.start()
+    running, urls, accepted = [], {}, None
     try:
-        yield Proxies(ours.recv(), trusted, ours)
+        for service, url in servers.items():
+            ours, theirs = multiprocessing.Pipe()
+            process = multiprocessing.Process(target=_run, args=[url, network, certificate, theirs], daemon=True)
+            process.start()
+            running.append(process)
+            urls[service] = ours.recv()
+            if service == "SNS":
+                accepted = ours
+        yield Proxies(urls, trusted, accepted)
     finally:
-        process.kill()
-        process.join()
+        for process in running:
+            process.kill()
+            process.join()
 
 
-def _run(servers: dict[str, str], network: Network, certificate: Path, told: Connection) -> None:
-    asyncio.run(_serve(servers, network, certificate, told))
+def _run(server: str, network: Network, certificate: Path, told: Connection) -> None:
+    asyncio.run(_serve(server, network, certificate, told))
 
 
-async def _serve(servers: dict[str, str], network: Network, certificate: Path, told: Connection) -> None:
+async def _serve(server: str, network: Network, certificate: Path, told: Connection) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    urls = {}
-    for service, url in servers.items():
-        upstream = urlsplit(url).hostname, urlsplit(url).port
+    upstream = urlsplit(server).hostname, urlsplit(server).port
 
-        async def unpack(reader, writer, upstream=upstream):
-            await _join(reader, writer, upstream, told)
+    async def unpack(reader, writer):
+        await _join(reader, writer, upstream, told)
 
-        inner = await asyncio.start_server(unpack, "127.0.0.1", 0, ssl=context)
-        inside = inner.sockets[0].getsockname()[:2]
+    inner = await asyncio.start_server(unpack, "127.0.0.1", 0, ssl=context)
+    inside = inner.sockets[0].getsockname()[:2]
 
-        async def delay(reader, writer, inside=inside):
-            await _delayed(reader, writer, inside, network)
+    async def delay(reader, writer):
+        await _delayed(reader, writer, inside, network)
 
-        outer = await asyncio.start_server(delay, "127.0.0.1", 0)
-        urls[service] = f"https://localhost:{outer.sockets[0].getsockname()[1]}"
-    told.send(urls)
+    outer = await asyncio.start_server(delay, "127.0.0.1", 0)
+    told.send(f"https://localhost:{outer.sockets[0].getsockname()[1]}")
     await asyncio.Event().wait()
 
 
 async def _join(reader, writer, upstream, told: Connection) -> None:
-    """Hands on what comes, and tells when a `Publish` is answered."""
-    up_reader, up_writer = await asyncio.open_connection(*upstream)
-    asked = b""
-
-    async def requests():
-        nonlocal asked
-        while data := await reader.read(65536):
-            asked += data
-            up_writer.write(data)
-        up_writer.close()
-
-    async def answers():
-        nonlocal asked
-        while data := await up_reader.read(65536):
-            if b"Action=Publish" in asked:
+    """Answers requests, and tells when a `Publish` is answered. Connections stay open as AWS's do, whether the server's do or
+    not."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            head, body = await _message(reader)
+            up_reader, up_writer = await asyncio.open_connection(*upstream)
+            up_writer.write(head + body)
+            answer_head, answer = await _message(up_reader)
+            up_writer.close()
+            if b"Action=Publish" in body:
                 told.send(time.monotonic())
-            asked = b""
-            writer.write(data)
-        writer.close()
+            writer.write(_kept_open(answer_head) + answer)
+    writer.close()
 
-    await asyncio.gather(requests(), answers(), return_exceptions=True)
+
+async def _message(reader) -> tuple[bytes, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head, await reader.readexactly(int(header(head, b"content-length") or 0))
+
+
+def _kept_open(head: bytes) -> bytes:
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([lines[0].replace(b"HTTP/1.0", b"HTTP/1.1"), *lines[1:]])
 
 
 async def _delayed(reader, writer, inside, network: Network) -> None:
