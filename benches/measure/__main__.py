@@ -29,8 +29,8 @@ def main() -> None:
         page.keep(section, folder)
         for goal in section.goals:
             print(f"{'met' if goal.met else 'NOT MET'}: {goal.what}: {goal.measured} ({goal.goal})", file=sys.stderr)
-    sections = [section for name in SECTIONS if (section := page.kept(name, folder))]
-    (REPOSITORY / "BENCHMARKS.md").write_text(page.render(sections))
+        sections = [section for name in SECTIONS if (section := page.kept(name, folder))]
+        (REPOSITORY / "BENCHMARKS.md").write_text(page.render(sections))
 
 
 if __name__ == "__main__":

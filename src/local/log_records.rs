@@ -102,15 +102,14 @@ impl Splitter {
     ) -> usize {
         let mut start = 0;
         loop {
-            let mut scan = match self.scan.take() {
-                Some(scan) => scan,
-                None => {
-                    start = self.skip_between(text, start, is_end, take);
-                    if self.is_rest {
-                        RecordScan::of_rest()
-                    } else {
-                        RecordScan::default()
-                    }
+            let mut scan = if let Some(begun) = self.scan.take() {
+                begun
+            } else {
+                start = self.skip_between(text, start, is_end, take);
+                if self.is_rest {
+                    RecordScan::of_rest()
+                } else {
+                    RecordScan::default()
                 }
             };
             let record = text.get(start..).unwrap_or_default();

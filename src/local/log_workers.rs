@@ -36,7 +36,7 @@ pub fn read_logs(
     thread::scope(|scope| {
         for _ in 1..cores.min(logs.len()) {
             // Whatever thread cannot be had, its share of the work is done by the others.
-            let _ = thread::Builder::new().spawn_scoped(scope, &work);
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });
