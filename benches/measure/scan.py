@@ -19,7 +19,7 @@ MODES = ["report", "list"]
 #: The first so many users are looked at by the loop; a process each, which takes as long for every further user.
 LOOPED = 20
 #: Runs longer than this are made once, others three times.
-ONCE_SECONDS = 20
+ONCE_SECONDS = 8
 #: The most users on a page of IAM's; moto has all on one.
 PAGE = 1_000
 #: What a scan asks beyond who has two active keys.
