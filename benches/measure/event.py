@@ -113,6 +113,7 @@ def _time(section: Section, world: World) -> None:
             "wall time of an event beside its requests sent raw",
             worst.ratio,
             1.15,
+            "{:.3f}",
             why=f"an event that goes the path `{worst.path}` takes {worst.detector_ms - worst.raw_ms:.1f} ms more than its requests",
         )
     )

@@ -18,8 +18,8 @@ async fn calls(mode: &str) -> BTreeMap<String, usize> {
     world
         .users((0..USERS).map(|number| (format!("user-{number}"), keys(number))))
         .await;
-    let made = world.iam.generate_credential_report().send().await;
-    made.expect("a report can be made");
+    let report = world.iam.generate_credential_report().send().await;
+    report.expect("a report can be made");
     let said = world.run(&["scan", "--mode", mode]).await;
     assert_eq!(said.code, 10, "{}", said.stderr);
     let mut calls = BTreeMap::new();
