@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 
 from measure import programs, world
-from measure.functions import DETECTOR, HANDLER, start
+from measure.functions import DETECTOR, HANDLER, start, tell
 from measure.page import Goal, Section, Table
 from measure.runtime_api import Function
 from measure.servers import dynamodb, moto
@@ -20,7 +20,7 @@ WARM_UP = 2
 
 #: 20 ms to a service and back.
 ONE_WAY_SECONDS = 0.010
-#: The issue of connections: loopback opens one in no time, a network within a round trip.
+#: Loopback opens a connection in no time, a network within a round trip.
 NETWORKS = {
     "bytes are delayed": Network(ONE_WAY_SECONDS, tcp_takes_a_round_trip=False),
     "opening TCP too": Network(ONE_WAY_SECONDS, tcp_takes_a_round_trip=True),
@@ -137,9 +137,7 @@ def _second_key(surroundings: World) -> dict:
 
 def _alert(function: Function, between: Proxies, payload: dict) -> tuple[float, float]:
     """Hands over an event; answers with when the topic took the alert, and when the event came."""
-    answer = function.invoke(payload)
-    if answer.body != {"batchItemFailures": []}:
-        raise RuntimeError(f"the function answered {answer.body}:\n{function.log.read_text()}")
+    answer = tell(function, payload)
     return between.accepted(), answer.began
 
 

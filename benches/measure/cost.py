@@ -88,7 +88,7 @@ class Meter:
     def use(self, payload: dict) -> Use:
         self.take()
         logged = self.function.log.stat().st_size
-        seconds = tell(self.function, payload)
+        seconds = tell(self.function, payload).seconds
         exchanges = self.take()
         write, read = self.table.units(exchanges)
         return Use(

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from urllib.parse import parse_qsl, urlsplit
 
+from measure.relay import header
 from measure.servers import free_port, running, until_it_listens
 
 ROOT = (
@@ -60,7 +61,7 @@ class Proxy:
         with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await reader.readexactly(_length(head))
+                body = await reader.readexactly(int(header(head, b"content-length") or 0))
                 answer = self.told(head) if head.startswith(b"GET") else await self.answer(head, body)
                 writer.write(answer)
 
@@ -97,19 +98,13 @@ class Proxy:
         with contextlib.closing(writer):
             writer.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
             answer_head = await reader.readuntil(b"\r\n\r\n")
-            answered = await reader.readexactly(_length(answer_head))
-        kind = re.search(rb"(?i)\r\ncontent-type: *([^\r]*)", answer_head)
-        return answer_head.split()[1], kind[1] if kind else b"text/xml", answered
+            answered = await reader.readexactly(int(header(answer_head, b"content-length") or 0))
+        return answer_head.split()[1], header(answer_head, b"content-type") or b"text/xml", answered
 
 
 def _is_kept(asked: dict[str, str]) -> bool:
     is_about_one = "UserName" in asked or "AccessKeyId" in asked
     return is_about_one and asked["Action"].startswith(("Get", "List"))
-
-
-def _length(head: bytes) -> int:
-    found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-    return int(found[1]) if found else 0
 
 
 def _response(status: bytes, kind: bytes, body: bytes) -> bytes:

@@ -137,7 +137,7 @@ def _walls(world: World) -> list[Wall]:
             paths.events(sent, path)
             took = []
             for event, other in zip(events, sent, strict=True):
-                own = tell(function, batch([event]))
+                own = tell(function, batch([event])).seconds
                 took.append((own, raw.seconds(bare, raw.about(requests[path], model, other))))
             own, others = (median(each) * 1000 for each in zip(*took, strict=True))
             walls.append(Wall(path, len(requests[path]), own, others))

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from measure import programs
-from measure.runtime_api import Function
+from measure.runtime_api import Answer, Function
 from measure.world import World
 
 DETECTOR, HANDLER, CUSTODIAN = "detector", "boto3 handler", "Cloud Custodian"
@@ -22,9 +22,9 @@ def start(
     return Function([*wrap, sys.executable, "-m", "awslambdaric", f"{module}.handle"], environment, module)
 
 
-def tell(function: Function, payload: dict) -> float:
-    """Has a function handle a batch, of which nothing may fail; answers with the seconds it took."""
+def tell(function: Function, payload: dict) -> Answer:
+    """Has a function handle a batch, of which nothing may fail."""
     answer = function.invoke(payload)
     if answer.body != {"batchItemFailures": []}:
         raise RuntimeError(f"the function answered {answer.body}:\n{function.log.read_text()}")
-    return answer.seconds
+    return answer

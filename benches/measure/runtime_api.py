@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure.programs import KEPT
+from measure.relay import read
 from measure.servers import ACCOUNT, CREDENTIALS, REGION
 
 #: How long an answer may take, so that a broken function ends the benchmark.
@@ -112,15 +113,10 @@ class Function:
     def _converse(self, connection: socket.socket) -> None:
         # The function is killed in the midst of a request for the next event.
         with connection, contextlib.suppress(ConnectionError), connection.makefile("rb") as requests:
-            while request := requests.readline():
-                length = 0
-                while (header := requests.readline().strip()) != b"":
-                    name, _, value = header.partition(b":")
-                    if name.lower() == b"content-length":
-                        length = int(value)
-                body = requests.read(length)
+            while request := read(requests):
                 arrived = time.monotonic()
-                path = request.split()[1]
+                head, body = request
+                path = head.split()[1]
                 if path.endswith(b"/next"):
                     self._hand_over(connection, arrived)
                     continue

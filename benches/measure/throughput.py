@@ -32,7 +32,7 @@ def rates(world: World) -> list[Rate]:
             batches = {name: tens(paths.events(stories[name], path)) for name in names}
             before = {name: functions[name].processor_seconds() for name in names}
             for name in names * (EVENTS // 10):
-                took = tell(functions[name], next(batches[name]))
+                took = tell(functions[name], next(batches[name])).seconds
                 seconds[name, path] = seconds.get((name, path), 0) + took
             for name in names:
                 processor[name, path] = functions[name].processor_seconds() - before[name]
