@@ -240,7 +240,14 @@ impl Seen<'_> {
             let is_queued = record
                 .recheck_at
                 .is_some_and(|at| at > self.now + Policy::FIRST_RECHECK);
-            let patient = (is_open && !is_queued).then_some(Policy::PATIENT_RECHECK);
+            // What events leave open in blindness, a listing decides once there is one; nobody else would ask for it.
+            let is_undecided = self
+                .view
+                .unsettled
+                .iter()
+                .any(|why| matches!(why, Unsettled::EventsContradict | Unsettled::JustRenamed));
+            let patient =
+                ((is_open || is_undecided) && !is_queued).then_some(Policy::PATIENT_RECHECK);
             let first = has_events.then_some(Policy::FIRST_RECHECK);
             return first.into_iter().chain(patient).collect();
         }

@@ -875,6 +875,41 @@ fn a_refused_listing_never_closes() {
 }
 
 #[test]
+fn what_events_leave_undecided_in_blindness_is_looked_at_again() {
+    let mut new = alicia();
+    let why = "listing refused; renamed just now";
+    new.check(
+        &refused(200),
+        &[renamed("Alicia", 195)],
+        &format!("nothing open; {why}; again 5 900"),
+    );
+    new.check(
+        &refused(1_200),
+        &[],
+        &format!("nothing open; {why}; again 900"),
+    );
+    new.check(
+        &listing(2_200, &["+K1", "+K2"]),
+        &[],
+        "opened: confirmed MEDIUM +K1 +K2 since 2201",
+    );
+
+    let mut contradicted = Story::new();
+    let why = "events of one second contradict each other; listing refused";
+    contradicted.check(
+        &refused(200),
+        &[created("K2", 195), updated("K2", KeyStatus::Inactive, 195)],
+        &format!("nothing open; {why}; again 5 900"),
+    );
+    contradicted.check(
+        &refused(1_200),
+        &[],
+        &format!("nothing open; {why}; again 900"),
+    );
+    contradicted.check(&listing(2_200, &["+K1", "-K2"]), &[], "nothing open");
+}
+
+#[test]
 fn a_refused_listing_is_asked_for_again_once_per_quarter_of_an_hour() {
     let mut story = Story::new();
     story.step(at(1), &refused(0), &[created("K1", 0)]);

@@ -156,8 +156,8 @@ pub fn is_explained(change: &KeyChange, evidence: &Evidence, listing: &KeyListin
     listed == status || is_superseded
 }
 
-/// Whether the user was given this name so shortly before the listing that it may be behind: under the new name stands
-/// neither evidence on the keys nor a last listing that would tell.
+/// Whether the user was given this name so shortly before the listing that it may be behind, or since when nothing could
+/// be listed: under the new name stands neither evidence on the keys nor a last listing that would tell.
 #[must_use]
 pub fn is_just_renamed(
     record: &UserRecord,
@@ -169,11 +169,12 @@ pub fn is_just_renamed(
     let renamed_now = changes.iter().any(|change| {
         matches!(&change.kind, ChangeKind::UserRenamed { to, .. } if *to == record.user && change.user != *to)
     });
-    (renamed_now || record.renamed_from.is_some())
-        && evidence
-            .user
-            .as_ref()
-            .is_some_and(|user| listing.requested_at() - user.at < settle)
+    let is_behind = || {
+        let user = evidence.user.as_ref();
+        matches!(listing.answer(), Answer::Refused { .. })
+            || user.is_some_and(|user| listing.requested_at() - user.at < settle)
+    };
+    (renamed_now || record.renamed_from.is_some()) && is_behind()
 }
 
 /// Which evidence a listing may not have seen yet.

@@ -139,6 +139,37 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
                 Step::GoOn,
             ]),
         ),
+        (
+            "renamed to a name that was just given up, while IAM refuses",
+            current(vec![
+                Step::CreateKey(Alice, Told(vec![0])),
+                Step::DeleteUser(Bob, Told(vec![0])),
+                Step::Rename(Alice, Told(vec![0])),
+                Step::IamRefuses,
+                Step::Wait(5),
+            ]),
+        ),
+        (
+            "renamed while open and IAM refuses",
+            current(vec![
+                Step::CreateKey(Alice, Told(vec![0])),
+                Step::DeleteUser(Bob, Told(vec![0])),
+                Step::Wait(100),
+                Step::IamRefuses,
+                Step::Rename(Alice, Told(vec![0])),
+                Step::Wait(1800),
+            ]),
+        ),
+        (
+            "made, switched off and on again in one second, while IAM refuses",
+            current(vec![
+                Step::IamRefuses,
+                Step::CreateKey(Alice, Told(vec![0])),
+                Step::Deactivate(Alice, Newer, Told(vec![0])),
+                Step::Reactivate(Alice, Newer, Told(vec![0])),
+                Step::Wait(1800),
+            ]),
+        ),
     ]
 }
 

@@ -111,7 +111,7 @@ fn any_step(may_lose: bool) -> impl Strategy<Value = Step> {
         9 => prop_oneof![3 => 1_u16..12, 2 => 12_u16..80, 1 => 80_u16..900].prop_map(Step::Wait),
         1 => (sink(), down()).prop_map(|(sink, down)| Step::SinkDown(sink, down)),
         1 => sink().prop_map(Step::SinkUp),
-        1 => prop_oneof![Just(Step::IamRefuses), Just(Step::IamAnswers)],
+        3 => prop_oneof![Just(Step::IamRefuses), Just(Step::IamAnswers)],
         5 => (0_u8..24, any_way()).prop_map(|(after, way)| Step::Fail(after, way)),
         1 => Just(Step::GoOn),
     ]
