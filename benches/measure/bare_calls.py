@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
 from measure.servers import CREDENTIALS, REGION
+from measure.wire import read_async
 
 CONNECTIONS = 8
 
@@ -44,8 +44,7 @@ async def _connection(url: str, calls: Iterator[tuple[int, str]], answers: list[
                 "aws4_request, SignedHeaders=host, Signature=none\r\n\r\n"
             )
             writer.write(f"{head}{text}".encode())
-            answer = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = re.search(r"(?i)\r\ncontent-length: *(\d+)", answer)
-            answers[place] = (await reader.readexactly(int(length[1]) if length else 0)).decode()
-            if answer.split()[1] != "200":
+            answer_head, answer = await read_async(reader)
+            answers[place] = answer.decode()
+            if answer_head.split()[1] != b"200":
                 raise RuntimeError(f"`{text}` failed: {answers[place]}")

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from urllib.parse import parse_qsl, urlsplit
 
-from measure.relay import header
 from measure.servers import free_port, running, until_it_listens
+from measure.wire import header, read_async
 
 ROOT = (
     b"<root_account>,arn:aws:iam::123456789012:root,2015-01-01T00:00:00+00:00,not_supported,no_information,not_supported,"
@@ -60,8 +60,7 @@ class Proxy:
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                body = await reader.readexactly(int(header(head, b"content-length") or 0))
+                head, body = await read_async(reader)
                 answer = self.told(head) if head.startswith(b"GET") else await self.answer(head, body)
                 writer.write(answer)
 
@@ -97,8 +96,7 @@ class Proxy:
         reader, writer = await asyncio.open_connection(self.upstream.hostname, self.upstream.port)
         with contextlib.closing(writer):
             writer.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
-            answer_head = await reader.readuntil(b"\r\n\r\n")
-            answered = await reader.readexactly(int(header(answer_head, b"content-length") or 0))
+            answer_head, answered = await read_async(reader)
         return answer_head.split()[1], header(answer_head, b"content-type") or b"text/xml", answered
 
 

@@ -7,7 +7,8 @@ import uuid
 from urllib.parse import urlsplit
 
 from measure.paths import Story
-from measure.relay import Exchange, read, wants_closing
+from measure.relay import Exchange
+from measure.wire import read, wants_closing
 
 TOKEN = re.compile(rb'"ClientRequestToken":"([^"]+)"')
 

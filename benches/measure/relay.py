@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from measure.wire import header, listen, read, wants_closing, with_length
+
 
 @dataclass
 class Exchange:
@@ -42,9 +44,8 @@ class Relay:
         self._amend = amend
         self._lock = threading.Lock()
         self._exchanges: list[Exchange] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._listener, port = listen(self._converse)
+        self.url = f"http://127.0.0.1:{port}"
 
     def take(self) -> list[Exchange]:
         """What was answered since the last time, in the order of the answers."""
@@ -54,15 +55,6 @@ class Relay:
 
     def close(self) -> None:
         self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._converse, args=[client], daemon=True).start()
 
     def _converse(self, client: socket.socket) -> None:
         # A connection that breaks is the client's to notice.
@@ -121,36 +113,6 @@ def depth_until(exchanges: list[Exchange], action: str) -> int | None:
 def counts(exchanges: list[Exchange]) -> str:
     """How often each action was asked for."""
     return ", ".join(f"{action} {count}" for action, count in sorted(Counter(done.action for done in exchanges).items()))
-
-
-def read(stream) -> tuple[bytes, bytes] | None:
-    """A request's or an answer's head and body; nothing at the end of the stream."""
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        line = stream.readline()
-        if not line:
-            return None
-        head += line
-    return head, stream.read(int(header(head, b"content-length") or 0))
-
-
-def header(head: bytes, name: bytes) -> bytes | None:
-    for line in head.split(b"\r\n")[1:]:
-        key, _, value = line.partition(b":")
-        if key.lower() == name:
-            return value.strip()
-    return None
-
-
-def wants_closing(answer_head: bytes) -> bool:
-    """Whether the server closes the connection after this answer."""
-    connection = (header(answer_head, b"connection") or b"").lower()
-    return connection == b"close" or (answer_head.startswith(b"HTTP/1.0") and connection != b"keep-alive")
-
-
-def with_length(head: bytes, length: int) -> bytes:
-    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length:")]
-    return b"\r\n".join([lines[0], b"Content-Length: " + str(length).encode(), *lines[1:]])
 
 
 def action_of(head: bytes, body: bytes) -> str:

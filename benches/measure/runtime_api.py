@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure.programs import KEPT
-from measure.relay import read
 from measure.servers import ACCOUNT, CREDENTIALS, REGION
+from measure.wire import listen, read
 
 #: How long an answer may take, so that a broken function ends the benchmark.
 PATIENCE_SECONDS = 60
@@ -39,9 +39,7 @@ class Function:
         self._events: queue.Queue[bytes] = queue.Queue()
         self._answers: queue.Queue[Answer] = queue.Queue()
         self._first_next = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._serve, daemon=True).start()
-        port = self._listener.getsockname()[1]
+        self._listener, port = listen(self._converse)
         environment = {
             "PATH": os.environ["PATH"],
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
@@ -100,15 +98,6 @@ class Function:
         """The time that the process worked so far, in user and system mode, to the hundredth."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._converse, args=[connection], daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
         # The function is killed in the midst of a request for the next event.

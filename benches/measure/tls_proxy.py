@@ -15,7 +15,7 @@ import certifi
 import trustme
 
 from measure.programs import KEPT
-from measure.relay import header
+from measure.wire import read_async
 
 
 @dataclass
@@ -101,20 +101,15 @@ async def _join(reader, writer, upstream, told: Connection) -> None:
     not."""
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
-            head, body = await _message(reader)
+            head, body = await read_async(reader)
             up_reader, up_writer = await asyncio.open_connection(*upstream)
             up_writer.write(head + body)
-            answer_head, answer = await _message(up_reader)
+            answer_head, answer = await read_async(up_reader)
             up_writer.close()
             if b"Action=Publish" in body:
                 told.send(time.monotonic())
             writer.write(_kept_open(answer_head) + answer)
     writer.close()
-
-
-async def _message(reader) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    return head, await reader.readexactly(int(header(head, b"content-length") or 0))
 
 
 def _kept_open(head: bytes) -> bytes:

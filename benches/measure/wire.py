@@ -1,0 +1,60 @@
+"""HTTP as it is on the wire, for what stands between a program and a server, or in a server's place."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+
+
+def listen(converse: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
+    """Listens on a free port until the socket is closed, and has `converse` answer each connection in a thread of its own.
+    Gives the socket and the port."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=converse, args=[connection], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener, listener.getsockname()[1]
+
+
+def read(stream) -> tuple[bytes, bytes] | None:
+    """A request's or an answer's head and body; nothing at the end of the stream."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = stream.readline()
+        if not line:
+            return None
+        head += line
+    return head, stream.read(int(header(head, b"content-length") or 0))
+
+
+async def read_async(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The same of a stream that is awaited; the end of the stream is an `asyncio.IncompleteReadError`."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head, await reader.readexactly(int(header(head, b"content-length") or 0))
+
+
+def header(head: bytes, name: bytes) -> bytes | None:
+    for line in head.split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            return value.strip()
+    return None
+
+
+def wants_closing(answer_head: bytes) -> bool:
+    """Whether the server closes the connection after this answer."""
+    connection = (header(answer_head, b"connection") or b"").lower()
+    return connection == b"close" or (answer_head.startswith(b"HTTP/1.0") and connection != b"keep-alive")
+
+
+def with_length(head: bytes, length: int) -> bytes:
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length:")]
+    return b"\r\n".join([lines[0], b"Content-Length: " + str(length).encode(), *lines[1:]])
