@@ -1,4 +1,4 @@
-//! Configurations for the accounts of an organisation: the own account's as it is, another's by the role that the
+//! Clients for the accounts of an organisation: the own account's by the own credentials, another's by the role that the
 //! member stack put there.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl MemberRole {
     }
 }
 
-/// Why there is no configuration for an account.
+/// Why there is no client for an account.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AccountError {
     /// It cannot be entered until somebody mends its role or the settings; says why.
@@ -59,40 +59,52 @@ pub enum AccountError {
     Failed(ServiceError),
 }
 
-/// The accounts that can be worked in.
+/// The accounts that can be worked in, each by a client of the service that is worked with.
 #[derive(Debug)]
-pub struct Accounts {
+pub struct Accounts<C> {
     config: SdkConfig,
     own: String,
     role: Option<MemberRole>,
+    new_client: fn(&SdkConfig) -> C,
+    /// Making a client takes a quarter of the work of a call, so it is made once.
+    own_client: C,
     /// One place per account: whoever comes while it is being entered waits for that.
-    entered: StdMutex<BTreeMap<String, Arc<Mutex<Option<Entered>>>>>,
+    entered: StdMutex<BTreeMap<String, Place<C>>>,
 }
+
+type Place<C> = Arc<Mutex<Option<Entered<C>>>>;
 
 /// An account with credentials at hand.
 #[derive(Debug)]
-struct Entered {
-    config: SdkConfig,
+struct Entered<C> {
+    client: C,
     until: Timestamp,
 }
 
-impl Accounts {
-    /// The account `own`, whose credentials `config` holds, and those that `role` opens.
+impl<C: Clone> Accounts<C> {
+    /// The account `own`, whose credentials `config` holds, and those that `role` opens, by clients that `new_client` makes.
     #[must_use]
-    pub fn new(config: SdkConfig, own: String, role: Option<MemberRole>) -> Self {
+    pub fn new(
+        config: SdkConfig,
+        own: String,
+        role: Option<MemberRole>,
+        new_client: fn(&SdkConfig) -> C,
+    ) -> Self {
         Self {
+            own_client: new_client(&config),
             config,
             own,
             role,
+            new_client,
             entered: StdMutex::default(),
         }
     }
 
-    /// A configuration that acts in `account`, with the region, the timeouts and the endpoints of the own one. Ask again
-    /// for each piece of work: the credentials of a member's end within the hour.
-    pub async fn config(&self, account: &str) -> Result<SdkConfig, AccountError> {
+    /// A client that acts in `account`, with the region, the timeouts and the endpoints of the own one. Ask again for each
+    /// piece of work: the credentials of a member's end within the hour.
+    pub async fn client(&self, account: &str) -> Result<C, AccountError> {
         if account == self.own {
-            return Ok(self.config.clone());
+            return Ok(self.own_client.clone());
         }
         let Some(role) = &self.role else {
             return Err(AccountError::Refused(format!(
@@ -108,13 +120,13 @@ impl Accounts {
         let place = self.place(account);
         let mut place = place.lock().await;
         if let Some(entered) = place.as_ref().filter(|entered| Utc::now() < entered.until) {
-            return Ok(entered.config.clone());
+            return Ok(entered.client.clone());
         }
         let entered = self.enter(account, &arn, role).await?;
-        Ok(place.insert(entered).config.clone())
+        Ok(place.insert(entered).client.clone())
     }
 
-    fn place(&self, account: &str) -> Arc<Mutex<Option<Entered>>> {
+    fn place(&self, account: &str) -> Place<C> {
         let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
         entered.entry(account.to_owned()).or_default().clone()
     }
@@ -124,7 +136,7 @@ impl Accounts {
         account: &str,
         arn: &str,
         role: &MemberRole,
-    ) -> Result<Entered, AccountError> {
+    ) -> Result<Entered<C>, AccountError> {
         let answer = Client::new(&self.config)
             .assume_role()
             .role_arn(arn)
@@ -138,12 +150,10 @@ impl Accounts {
             return Err(AccountError::Failed(ServiceError::retryable(text)));
         };
         let provider = SharedCredentialsProvider::new(credentials);
+        let builder = self.config.to_builder();
+        let config = builder.credentials_provider(provider).build();
         Ok(Entered {
-            config: self
-                .config
-                .to_builder()
-                .credentials_provider(provider)
-                .build(),
+            client: (self.new_client)(&config),
             until: ends_at - RENEWED_BEFORE_END,
         })
     }
@@ -186,7 +196,8 @@ mod tests {
 
     const OWN: &str = "111122223333";
 
-    fn accounts(role: Option<&str>) -> Accounts {
+    /// Accounts whose clients show the configuration that they were made of.
+    fn accounts(role: Option<&str>) -> Accounts<SdkConfig> {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -195,11 +206,11 @@ mod tests {
             arn: arn.to_owned(),
             external_id: None,
         });
-        Accounts::new(config, OWN.to_owned(), role)
+        Accounts::new(config, OWN.to_owned(), role, SdkConfig::clone)
     }
 
-    async fn refusal(accounts: &Accounts, account: &str) -> String {
-        match accounts.config(account).await {
+    async fn refusal(accounts: &Accounts<SdkConfig>, account: &str) -> String {
+        match accounts.client(account).await {
             Err(AccountError::Refused(reason)) => reason,
             other => panic!("{account}: {other:?}"),
         }
@@ -208,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn the_own_account_is_entered_without_a_role() {
         for role in [None, Some("arn:aws:iam::{account}:role/audit")] {
-            let config = accounts(role).config(OWN).await.unwrap();
+            let config = accounts(role).client(OWN).await.unwrap();
             assert_eq!(config.region(), Some(&Region::new("us-east-1")));
         }
     }

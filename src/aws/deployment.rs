@@ -21,7 +21,7 @@ pub struct Deployment {
     /// The table, for what is not about one user.
     pub table: DynamoDbStore,
     /// The accounts that can be looked into.
-    pub accounts: Arc<Accounts>,
+    pub accounts: Arc<Accounts<aws_sdk_iam::Client>>,
     /// Where re-checks are queued.
     pub rechecks: RecheckQueue,
 }
@@ -44,6 +44,7 @@ impl Deployment {
             config.clone(),
             settings.account,
             settings.member_role,
+            aws_sdk_iam::Client::new,
         ));
         Self {
             parts: Parts {

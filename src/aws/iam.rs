@@ -28,13 +28,13 @@ const REPORT_TRIES: u32 = 5;
 /// IAM of all accounts that can be entered.
 #[derive(Debug, Clone)]
 pub struct IamKeySource {
-    accounts: Arc<Accounts>,
+    accounts: Arc<Accounts<Client>>,
 }
 
 impl IamKeySource {
     /// Lists the users of `accounts`.
     #[must_use]
-    pub fn new(accounts: Arc<Accounts>) -> Self {
+    pub fn new(accounts: Arc<Accounts<Client>>) -> Self {
         Self { accounts }
     }
 
@@ -111,14 +111,13 @@ impl IamKeySource {
 impl KeySource for IamKeySource {
     async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
         // Our own user of that name would be somebody else.
-        let config = match self.accounts.config(user.account()).await {
-            Ok(config) => config,
+        let client = match self.accounts.client(user.account()).await {
+            Ok(client) => client,
             Err(AccountError::Refused(reason)) => {
                 return Ok(KeyListing::refused(Utc::now(), reason));
             }
             Err(AccountError::Failed(failure)) => return Err(failure),
         };
-        let client = Client::new(&config);
         if user.is_root() {
             Self::list_root(&client).await
         } else {
@@ -131,11 +130,10 @@ impl KeySource for IamKeySource {
             // A report names slots, not keys.
             return LastUses::new();
         }
-        let Ok(config) = self.accounts.config(user.account()).await else {
+        let Ok(client) = self.accounts.client(user.account()).await else {
             // What cannot be listed cannot be asked for either.
             return LastUses::new();
         };
-        let client = Client::new(&config);
         let last_uses = join_all(keys.iter().map(|key| Self::last_used_of(&client, key))).await;
         keys.iter()
             .cloned()

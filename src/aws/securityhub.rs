@@ -44,7 +44,7 @@ const LONGEST_FAILURE: usize = 1_000;
 #[derive(Debug)]
 pub struct Forwarder {
     /// The accounts that can be imported into.
-    pub accounts: Accounts,
+    pub accounts: Accounts<Client>,
     /// The central account.
     pub account: String,
     /// The region of all the Security Hubs.
@@ -117,12 +117,12 @@ impl Forwarder {
     }
 
     async fn forward(&self, finding: &AsffFinding, hub: &Hub) -> Result<(), AccountError> {
-        let config = self.accounts.config(&hub.account).await?;
+        let client = self.accounts.client(&hub.account).await?;
         let what = format!(
             "securityhub:BatchImportFindings in account `{}`, region `{}`,",
             hub.account, hub.region
         );
-        let answer = Client::new(&config)
+        let answer = client
             .batch_import_findings()
             .findings(to_sdk(finding))
             .send()

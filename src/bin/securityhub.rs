@@ -40,7 +40,12 @@ async fn start() -> Result<(), Error> {
         .load()
         .await;
     let forwarder = Forwarder {
-        accounts: Accounts::new(config, settings.account.clone(), settings.member_role),
+        accounts: Accounts::new(
+            config,
+            settings.account.clone(),
+            settings.member_role,
+            aws_sdk_securityhub::Client::new,
+        ),
         account: settings.account,
         region: settings.region,
         import: settings.import,

@@ -22,14 +22,16 @@ const ALMOST_OVER: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><A
     <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2024-01-01T00:00:00Z</Expiration>\
     </Credentials></AssumeRoleResult></AssumeRoleResponse>";
 
-async fn behind_proxy() -> (Accounts, Proxy) {
+/// Accounts whose clients show the configuration that they were made of.
+async fn behind_proxy() -> (Accounts<SdkConfig>, Proxy) {
     let proxy = Proxy::start(&stack().await.moto_url);
     let role = MemberRole {
         arn: "arn:aws:iam::{account}:role/secondkey-audit".to_owned(),
         external_id: Some("the external id".to_owned()),
     };
     let config = config(&proxy.url).await;
-    (Accounts::new(config, ACCOUNT.to_owned(), Some(role)), proxy)
+    let accounts = Accounts::new(config, ACCOUNT.to_owned(), Some(role), SdkConfig::clone);
+    (accounts, proxy)
 }
 
 fn fault(status: u16, body: &'static str) -> Fault {
@@ -53,7 +55,7 @@ async fn a_member_is_entered_once_however_many_ask_at_the_same_time() {
     let accounts = Arc::new(accounts);
     let asked = (0..10).map(|_| {
         let accounts = accounts.clone();
-        tokio::spawn(async move { accounts.config(MEMBER).await.unwrap() })
+        tokio::spawn(async move { accounts.client(MEMBER).await.unwrap() })
     });
     let configs = futures::future::join_all(asked.collect::<Vec<_>>()).await;
     let requests = proxy.take_bodies();
@@ -70,9 +72,9 @@ async fn a_member_is_entered_once_however_many_ask_at_the_same_time() {
     for config in configs {
         assert_eq!(account_of(&config.unwrap()).await, MEMBER);
     }
-    let own = accounts.config(ACCOUNT).await.unwrap();
+    let own = accounts.client(ACCOUNT).await.unwrap();
     assert_eq!(account_of(&own).await, ACCOUNT);
-    let other = accounts.config("777788889999").await.unwrap();
+    let other = accounts.client("777788889999").await.unwrap();
     assert_eq!(account_of(&other).await, "777788889999");
 }
 
@@ -80,7 +82,7 @@ async fn a_member_is_entered_once_however_many_ask_at_the_same_time() {
 async fn a_role_that_may_not_be_entered_is_a_refusal_until_it_is_mended() {
     let (accounts, proxy) = behind_proxy().await;
     proxy.set(fault(403, DENIED));
-    match accounts.config(MEMBER).await {
+    match accounts.client(MEMBER).await {
         Err(AccountError::Refused(reason)) => {
             assert!(reason.contains("account `444455556666` cannot be entered"));
             assert!(reason.contains("deploy the member stack there"), "{reason}");
@@ -88,7 +90,7 @@ async fn a_role_that_may_not_be_entered_is_a_refusal_until_it_is_mended() {
         other => panic!("{other:?}"),
     }
     assert_eq!(
-        account_of(&accounts.config(MEMBER).await.unwrap()).await,
+        account_of(&accounts.client(MEMBER).await.unwrap()).await,
         MEMBER
     );
 }
@@ -100,7 +102,7 @@ async fn a_service_that_is_down_is_no_refusal() {
         times: 10,
         ..fault(503, "")
     });
-    match accounts.config(MEMBER).await {
+    match accounts.client(MEMBER).await {
         Err(AccountError::Failed(failure)) => assert_eq!(failure.kind(), ErrorKind::Retryable),
         other => panic!("{other:?}"),
     }
@@ -110,8 +112,8 @@ async fn a_service_that_is_down_is_no_refusal() {
 async fn credentials_are_renewed_before_they_end() {
     let (accounts, proxy) = behind_proxy().await;
     proxy.set(fault(200, ALMOST_OVER));
-    accounts.config(MEMBER).await.unwrap();
+    accounts.client(MEMBER).await.unwrap();
     assert_eq!(proxy.refused(), 1);
-    let renewed = accounts.config(MEMBER).await.unwrap();
+    let renewed = accounts.client(MEMBER).await.unwrap();
     assert_eq!(account_of(&renewed).await, MEMBER);
 }

@@ -13,7 +13,7 @@ fn forwarder(import: Import) -> Forwarder {
         .behavior_version(BehaviorVersion::latest())
         .build();
     Forwarder {
-        accounts: Accounts::new(config, "111122223333".to_owned(), None),
+        accounts: Accounts::new(config, "111122223333".to_owned(), None, Client::new),
         account: "111122223333".to_owned(),
         region: "us-east-1".to_owned(),
         import,

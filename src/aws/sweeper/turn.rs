@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_iam::Client;
 use chrono::{SubsecRound, Utc};
 use futures::stream::{self, StreamExt};
 use tracing::{error, info, warn};
@@ -133,8 +132,8 @@ async fn note(
 }
 
 async fn account_users(sweeper: &Sweeper, account: &str) -> Result<AccountUsers, ServiceError> {
-    match sweeper.deployment.accounts.config(account).await {
-        Ok(config) => suspects(&Client::new(&config), sweeper.mode).await,
+    match sweeper.deployment.accounts.client(account).await {
+        Ok(client) => suspects(&client, sweeper.mode).await,
         Err(AccountError::Refused(reason)) => Ok(AccountUsers::Refused(reason)),
         Err(AccountError::Failed(failure)) => Err(failure),
     }

@@ -73,7 +73,12 @@ pub(super) async fn look(
     } else {
         UserId::new(&caller.account, name)
     };
-    let accounts = Accounts::new(config.clone(), caller.account.clone(), None);
+    let accounts = Accounts::new(
+        config.clone(),
+        caller.account.clone(),
+        None,
+        aws_sdk_iam::Client::new,
+    );
     let source = Arc::new(Listing {
         iam: IamKeySource::new(Arc::new(accounts)),
         last: Mutex::default(),

@@ -52,7 +52,12 @@ impl<'a> Work<'a> {
             .build();
         let config = config.to_builder().timeout_config(timeouts).build();
         let caller = Caller::ask(&config).await?;
-        let accounts = Accounts::new(config.clone(), caller.account.clone(), None);
+        let accounts = Accounts::new(
+            config.clone(),
+            caller.account.clone(),
+            None,
+            aws_sdk_iam::Client::new,
+        );
         let mut work = Self {
             common,
             user: UserId::new(&caller.account, &common.user),

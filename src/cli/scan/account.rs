@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use aws_sdk_iam::Client;
 use chrono::Utc;
 use futures::future::{join_all, ready};
 use futures::stream::{self, StreamExt};
@@ -135,8 +134,8 @@ impl Scanning {
 
     /// Lists whom to look at, as far as that is not known yet; tells whether the credential report did.
     async fn list(&self, target: &Target, log: &ScanLog, scan: Scan) -> Result<bool, Unheard> {
-        let client = match target.accounts.config(&target.account).await {
-            Ok(config) => Client::new(&config),
+        let client = match target.accounts.client(&target.account).await {
+            Ok(client) => client,
             Err(AccountError::Refused(reason)) => return Err(Unheard::Refused(reason)),
             Err(AccountError::Failed(failure)) => return Err(Unheard::Failed(failure)),
         };

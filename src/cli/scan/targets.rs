@@ -15,7 +15,7 @@ pub(super) struct Target {
     /// Its id.
     pub(super) account: String,
     /// What enters it.
-    pub(super) accounts: Arc<Accounts>,
+    pub(super) accounts: Arc<Accounts<aws_sdk_iam::Client>>,
 }
 
 /// A role that opens another account.
@@ -51,7 +51,12 @@ pub(super) async fn targets(
     let accounts = |arn: Option<String>| {
         let external_id = others.external_id.clone();
         let role = arn.map(|arn| MemberRole { arn, external_id });
-        Arc::new(Accounts::new(config.clone(), caller.account.clone(), role))
+        Arc::new(Accounts::new(
+            config.clone(),
+            caller.account.clone(),
+            role,
+            aws_sdk_iam::Client::new,
+        ))
     };
     if let Some(name) = &others.org_role {
         let partition = caller.partition();

@@ -1,6 +1,7 @@
 //! Findings in Security Hub: the forwarder on events as the bus delivers them, moto's Security Hub in two accounts.
 
 use aws_config::SdkConfig;
+use aws_sdk_securityhub::Client;
 use aws_sdk_securityhub::types::{AwsSecurityFinding, RecordState};
 use secondkey::aws::accounts::{Accounts, MemberRole};
 use secondkey::aws::securityhub::settings::Import;
@@ -23,7 +24,7 @@ const STACK_TO_READ: usize = 32 * 1024 * 1024;
 struct Hubs {
     proxy: Proxy,
     config: SdkConfig,
-    accounts: Accounts,
+    accounts: Accounts<Client>,
     _moto: Server,
 }
 
@@ -52,30 +53,29 @@ impl Hubs {
 
     /// What the Security Hub of `account` holds.
     async fn of(&self, account: &str) -> Vec<AwsSecurityFinding> {
-        let config = match account {
-            ACCOUNT => self.config.clone(),
-            other => self.accounts.config(other).await.unwrap(),
+        let client = match account {
+            ACCOUNT => Client::new(&self.config),
+            other => self.accounts.client(other).await.unwrap(),
         };
         let read = std::thread::Builder::new()
             .stack_size(STACK_TO_READ)
-            .spawn(move || findings(&config));
+            .spawn(move || findings(&client));
         read.unwrap().join().unwrap()
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn findings(config: &SdkConfig) -> Vec<AwsSecurityFinding> {
-    let client = aws_sdk_securityhub::Client::new(config);
+async fn findings(client: &Client) -> Vec<AwsSecurityFinding> {
     let answer = client.get_findings().send().await.unwrap();
     answer.findings.unwrap_or_default()
 }
 
-fn accounts(config: SdkConfig) -> Accounts {
+fn accounts(config: SdkConfig) -> Accounts<Client> {
     let role = MemberRole {
         arn: "arn:aws:iam::{account}:role/secondkey-audit".to_owned(),
         external_id: Some("external".to_owned()),
     };
-    Accounts::new(config, ACCOUNT.to_owned(), Some(role))
+    Accounts::new(config, ACCOUNT.to_owned(), Some(role), Client::new)
 }
 
 /// An event of the finding of `user` in `account`, as EventBridge delivers it.
@@ -258,10 +258,10 @@ async fn the_deployed_forwarder_imports_and_archives_what_the_deployed_detector_
             let answer = forwarder.invoke(&event).await;
             assert_eq!(answer["errorMessage"], Value::Null, "{}", forwarder.log());
         }
-        let config = world.config.clone();
+        let client = Client::new(&world.config);
         let read = std::thread::Builder::new()
             .stack_size(STACK_TO_READ)
-            .spawn(move || findings(&config));
+            .spawn(move || findings(&client));
         read.unwrap().join().unwrap()
     };
     let [first, _] = world.open().await;

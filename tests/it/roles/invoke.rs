@@ -64,6 +64,7 @@ impl World {
                     arn: MEMBER_ROLE.to_owned(),
                     external_id: Some(EXTERNAL_ID.to_owned()),
                 }),
+                aws_sdk_securityhub::Client::new,
             ),
             account: CENTRAL.to_owned(),
             region: "us-east-1".to_owned(),
