@@ -36,10 +36,9 @@ pub async fn replay(
     policy: &Policy,
 ) -> Result<Replay, ServiceError> {
     store.begin()?;
-    let before = store.with_connection(ledger_table::load)?;
-    let known = store.with_connection(|connection| {
-        ledger_table::already_recorded(connection, &reading.changes)
-    })?;
+    let before = store.write(ledger_table::load)?;
+    let known =
+        store.read(|connection| ledger_table::already_recorded(connection, &reading.changes))?;
     let mut changes = reading.changes.clone();
     changes.retain(|id, _| known.binary_search(id).is_err());
     refuse_older(&changes, before.newest)?;
@@ -87,7 +86,7 @@ pub async fn replay(
         users: ledger.users(),
         newest,
     };
-    store.with_connection(|connection| ledger_table::save(connection, &after))?;
+    store.write(|connection| ledger_table::save(connection, &after))?;
     store.commit_all()?;
     Ok(replay)
 }

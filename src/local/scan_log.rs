@@ -54,7 +54,7 @@ pub struct Scan {
 impl ScanLog {
     /// The log of `account` in `store`.
     pub fn open(store: Arc<SqliteStore>, account: &str) -> Result<Self, ServiceError> {
-        store.with_connection(|connection| connection.execute_batch(TABLES))?;
+        store.write(|connection| connection.execute_batch(TABLES))?;
         Ok(Self {
             store,
             account: account.to_owned(),
@@ -64,7 +64,7 @@ impl ScanLog {
     /// The scan to go on with: one asked for as `asked` that did not end, if it began in the last day.
     pub fn unfinished(&self, asked: &str, now: Timestamp) -> Result<Option<Scan>, ServiceError> {
         let since = millis(now - RESUMED_WITHIN);
-        self.store.with_connection(|connection| {
+        self.store.read(|connection| {
             connection
                 .query_row(
                     "SELECT started_at, former_finished_at, by_report, marker, is_listed FROM scans
@@ -138,7 +138,7 @@ impl ScanLog {
 
     /// Every user to look at, and whether it was.
     pub fn users(&self) -> Result<Vec<(String, bool)>, ServiceError> {
-        self.store.with_connection(|connection| {
+        self.store.read(|connection| {
             connection
                 .prepare("SELECT name, is_done FROM scan_users WHERE account = ?1 ORDER BY name")?
                 .query_map([&self.account], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -148,7 +148,7 @@ impl ScanLog {
 
     /// Keeps that `name` was looked at.
     pub fn done(&self, name: &str) -> Result<(), ServiceError> {
-        self.store.with_unsynced_connection(|connection| {
+        self.store.write_unsynced(|connection| {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO scan_users VALUES (?1, ?2, 1)")?
                 .execute(params![self.account, name])
@@ -158,7 +158,7 @@ impl ScanLog {
 
     /// What this scan has heard of the last uses of `keys`.
     pub fn last_uses(&self, keys: &[String]) -> Result<LastUses, ServiceError> {
-        self.store.with_connection(|connection| {
+        self.store.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT used_at, service, region FROM scan_last_uses WHERE account = ?1 AND key_id = ?2",
             )?;
@@ -206,7 +206,7 @@ impl ScanLog {
 
     /// Keeps that the scan was through.
     pub fn finish(&self, now: Timestamp) -> Result<(), ServiceError> {
-        self.store.with_connection(|connection| {
+        self.store.write(|connection| {
             connection
                 .execute(
                     "UPDATE scans SET finished_at = ?2 WHERE account = ?1",
@@ -230,7 +230,7 @@ impl ScanLog {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ServiceError> {
-        self.store.with_unsynced_connection(|connection| {
+        self.store.write_unsynced(|connection| {
             // One that read first could not write any more once another process has.
             let transaction =
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;

@@ -34,7 +34,7 @@ use crate::stored::{
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    connection: Mutex<Connection>,
+    connection: Mutex<Writing>,
 }
 
 impl SqliteStore {
@@ -51,24 +51,24 @@ impl SqliteStore {
     fn on(path: &Path, connection: Connection) -> Self {
         Self {
             path: path.to_owned(),
-            connection: Mutex::new(connection),
+            connection: Mutex::new(Writing::on(connection)),
         }
     }
 
     /// Begins a transaction around all commits to come: they stand once [`SqliteStore::commit_all`] was called. Where it
     /// is not, because something failed or the process ended, none of them does.
     pub fn begin(&self) -> Result<(), ServiceError> {
-        self.with_connection(|connection| connection.execute_batch("BEGIN IMMEDIATE"))
+        self.write(|connection| connection.execute_batch("BEGIN IMMEDIATE"))
     }
 
     /// Makes all commits since [`SqliteStore::begin`] stand.
     pub fn commit_all(&self) -> Result<(), ServiceError> {
-        self.with_connection(|connection| connection.execute_batch("COMMIT"))
+        self.write(|connection| connection.execute_batch("COMMIT"))
     }
 
     /// The users of `account` to whose sinks alerts are owed.
     pub fn owing(&self, account: &str) -> Result<Vec<UserId>, ServiceError> {
-        self.with_connection(|connection| {
+        self.read(|connection| {
             connection
                 .prepare("SELECT DISTINCT user FROM owed WHERE account = ?1 ORDER BY user")?
                 .query_map([account], |row| {
@@ -78,24 +78,47 @@ impl SqliteStore {
         })
     }
 
-    /// Runs `work` on the connection, for a table beside the store's own and within the same transaction.
-    pub fn with_connection<T>(
+    /// Runs `work`, which only reads, on the connection: also for tables beside the store's own.
+    pub fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ServiceError> {
-        work(&self.lock()).map_err(|error| describe(&self.path, &error))
+        work(&self.lock().connection).map_err(|error| self.describe(&error))
     }
 
-    /// As [`SqliteStore::with_connection`], for what is only asked again where a power cut takes it.
-    pub fn with_unsynced_connection<T>(
+    /// Runs `work`, which writes, on the connection, within the transaction that is open, if one is.
+    pub fn write<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ServiceError> {
-        unsynced(&mut self.lock(), |connection| work(connection))
-            .map_err(|error| describe(&self.path, &error))
+        self.write_as(Durability::OnDisk, work)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    /// As [`SqliteStore::write`], for what is only asked again where a power cut takes it.
+    pub fn write_unsynced<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ServiceError> {
+        self.write_as(Durability::Unsynced, work)
+    }
+
+    fn write_as<T>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ServiceError> {
+        let mut writing = self.lock();
+        let done = writing
+            .to(durability)
+            .and_then(|connection| work(connection));
+        done.map_err(|error| self.describe(&error))
+    }
+
+    fn describe(&self, error: &rusqlite::Error) -> ServiceError {
+        describe(&self.path, error)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writing> {
         // A panic elsewhere leaves the connection whole: an open savepoint was rolled back when it was dropped.
         self.connection
             .lock()
@@ -109,7 +132,7 @@ impl SqliteStore {
         sql: &str,
         parameters: &[&dyn ToSql],
     ) -> Result<Vec<T>, ServiceError> {
-        let rows = self.with_connection(|connection| {
+        let rows = self.read(|connection| {
             connection
                 .prepare_cached(sql)?
                 .query_map(parameters, schema_and_body)?
@@ -135,7 +158,7 @@ impl SqliteStore {
 #[async_trait]
 impl FindingStore for SqliteStore {
     async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError> {
-        let row = self.with_connection(|connection| {
+        let row = self.read(|connection| {
             connection
                 .prepare_cached(
                     "SELECT schema, body FROM records WHERE account = ?1 AND user = ?2",
@@ -162,7 +185,7 @@ impl FindingStore for SqliteStore {
     }
 
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
-        let rows = self.with_connection(|connection| {
+        let rows = self.read(|connection| {
             connection
                 .prepare_cached(
                     "SELECT schema, body FROM exemptions WHERE account = ?1 ORDER BY id",
@@ -187,7 +210,7 @@ impl FindingStore for SqliteStore {
 
     async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
         let user = owed.alert.finding.user();
-        let moved = self.with_connection(|connection| {
+        let moved = self.write(|connection| {
             connection
                 .prepare_cached(
                     "UPDATE owed SET due_at = ?6, body = json_set(body, '$.due_at', ?6)
@@ -207,7 +230,7 @@ impl FindingStore for SqliteStore {
 
     async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
         let user = owed.alert.finding.user();
-        self.with_connection(|connection| {
+        self.write(|connection| {
             connection
                 .prepare_cached(
                     "DELETE FROM owed WHERE account = ?1 AND user = ?2 AND sequence = ?3 AND sink = ?4",
@@ -247,7 +270,7 @@ impl FindingReader for SqliteStore {
         let body = serde_json::to_string(&ExemptionV1::from(exemption)).map_err(|error| {
             ServiceError::permanent(format!("an exemption cannot be written: {error}"))
         })?;
-        self.with_connection(|connection| {
+        self.write(|connection| {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO exemptions VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![exemption.account, exemption.id, SCHEMA, body])
@@ -256,7 +279,7 @@ impl FindingReader for SqliteStore {
     }
 
     async fn remove_exemption(&self, account: &str, id: &str) -> Result<bool, ServiceError> {
-        self.with_connection(|connection| {
+        self.write(|connection| {
             connection
                 .prepare_cached("DELETE FROM exemptions WHERE account = ?1 AND id = ?2")?
                 .execute(params![account, id])
@@ -265,7 +288,7 @@ impl FindingReader for SqliteStore {
     }
 
     async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError> {
-        self.with_connection(|connection| {
+        self.read(|connection| {
             connection
                 .prepare("SELECT account FROM findings UNION SELECT account FROM exemptions")?
                 .query_map([], |row| row.get(0))?
@@ -274,7 +297,7 @@ impl FindingReader for SqliteStore {
     }
 
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {
-        self.with_connection(|connection| {
+        self.read(|connection| {
             connection
                 .prepare(
                     "SELECT account, user FROM records UNION SELECT account, user FROM audit ORDER BY 1, 2",
@@ -288,16 +311,47 @@ impl FindingReader for SqliteStore {
     }
 }
 
-/// Runs `work` without waiting for the disk at its commit. In WAL mode a power cut may take such a commit, whole and with none
-/// before the last that was waited for; the end of the process takes none.
-fn unsynced<T, E: From<rusqlite::Error>>(
-    connection: &mut Connection,
-    work: impl FnOnce(&mut Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    connection.pragma_update(None, "synchronous", "normal")?;
-    let done = work(connection);
-    connection.pragma_update(None, "synchronous", "full")?;
-    done
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// The disk, with all that was written before.
+    OnDisk,
+    /// Nothing. In WAL mode a power cut may take such a commit, whole and with none before the last that was waited for;
+    /// the end of the process takes none.
+    Unsynced,
+}
+
+/// The connection, and what a commit on it waits for at the moment: told anew each time, that would be a third of a write.
+#[derive(Debug)]
+struct Writing {
+    connection: Connection,
+    durability: Durability,
+}
+
+impl Writing {
+    fn on(connection: Connection) -> Self {
+        // What SQLite begins with, in these builds.
+        let durability = Durability::OnDisk;
+        Self {
+            connection,
+            durability,
+        }
+    }
+
+    /// The connection, on which commits wait for what `durability` says; within a transaction, for what they did at its
+    /// beginning.
+    fn to(&mut self, durability: Durability) -> rusqlite::Result<&mut Connection> {
+        if self.durability != durability && self.connection.is_autocommit() {
+            let synchronous = match durability {
+                Durability::OnDisk => "full",
+                Durability::Unsynced => "normal",
+            };
+            self.connection
+                .pragma_update(None, "synchronous", synchronous)?;
+            self.durability = durability;
+        }
+        Ok(&mut self.connection)
+    }
 }
 
 fn schema_and_body(row: &Row<'_>) -> rusqlite::Result<(u32, String)> {
@@ -421,12 +475,24 @@ mod tests {
             connection.query_row("PRAGMA synchronous", [], |row| row.get::<_, u32>(0))
         };
         assert!(first_commit().tells_nothing() && !commit_with_entry().tells_nothing());
-        assert_eq!(store.with_connection(level), Ok(2));
-        assert_eq!(store.with_unsynced_connection(level), Ok(1));
+        let full = Ok(2);
+        let normal = Ok(1);
+        assert_eq!(store.read(level), full, "what SQLite begins with");
+        assert_eq!(store.write_unsynced(level), normal);
+        assert_eq!(store.write(level), full);
         assert_eq!(store.commit(&first_commit()).await, Ok(Committed::Written));
-        let conflict = store.commit(&first_commit()).await;
+        assert_eq!(store.read(level), normal);
+        let conflict = store.commit(&commit_with_entry()).await;
         assert_eq!(conflict, Ok(Committed::VersionConflict));
-        assert_eq!(store.with_connection(level), Ok(2), "whatever came of it");
+        assert_eq!(store.read(level), full, "whatever came of it");
+        store.write_unsynced(level).unwrap();
+        store.begin().unwrap();
+        assert_eq!(
+            store.commit(&first_commit()).await,
+            Ok(Committed::VersionConflict)
+        );
+        assert_eq!(store.read(level), full, "as the transaction began");
+        store.commit_all().unwrap();
     }
 
     #[test]
@@ -454,7 +520,7 @@ mod tests {
             "INSERT OR REPLACE INTO audit SELECT account, user, sequence, schema, '{}' FROM audit",
         ] {
             let error = store
-                .with_connection(|connection| connection.execute(sql, []))
+                .write(|connection| connection.execute(sql, []))
                 .unwrap_err();
             assert!(error.to_string().contains("never"), "{error}");
         }
@@ -519,7 +585,7 @@ mod tests {
         let path = directory.path().join("findings.db");
         SqliteStore::open(&path)
             .unwrap()
-            .with_connection(|connection| connection.execute("UPDATE meta SET value = 3", []))
+            .write(|connection| connection.execute("UPDATE meta SET value = 3", []))
             .unwrap();
         check_refused(SqliteStore::open(&path), "newer release (schema 3;");
         check_refused(
@@ -539,7 +605,7 @@ mod tests {
         );
         one.begin().unwrap();
         other
-            .with_connection(|connection| connection.busy_timeout(std::time::Duration::ZERO))
+            .read(|connection| connection.busy_timeout(std::time::Duration::ZERO))
             .unwrap();
         let error = other.commit(&first_commit()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Retryable);

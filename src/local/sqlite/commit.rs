@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 use serde::Serialize;
 
 use crate::detect::user::UserId;
-use crate::local::sqlite::{describe, integer, is_stale_snapshot, unsynced};
+use crate::local::sqlite::{Durability, Writing, describe, integer, is_stale_snapshot};
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::stored::{
@@ -39,20 +39,26 @@ impl From<ServiceError> for Failure {
 ///
 /// INVARIANT (one transaction): what is dropped without a commit is rolled back.
 pub(super) fn write(
-    connection: &mut Connection,
+    writing: &mut Writing,
     path: &Path,
     commit: &Commit,
 ) -> Result<Committed, ServiceError> {
-    let written = if !connection.is_autocommit() {
-        write_within(connection, path, commit)
-    } else if commit.tells_nothing() {
-        // Of a thousand users that are fine, each would wait for the disk.
-        unsynced(connection, |connection| {
-            write_alone(connection, path, commit)
-        })
+    // Of a thousand users that are fine, each would wait for the disk.
+    let durability = if commit.tells_nothing() {
+        Durability::Unsynced
     } else {
-        write_alone(connection, path, commit)
+        Durability::OnDisk
     };
+    let written = writing
+        .to(durability)
+        .map_err(Failure::from)
+        .and_then(|connection| {
+            if connection.is_autocommit() {
+                write_alone(connection, path, commit)
+            } else {
+                write_within(connection, path, commit)
+            }
+        });
     written.or_else(|failure| match failure {
         Failure::Refused(error) => Err(error),
         Failure::Sqlite(error) if is_stale_snapshot(&error) => Ok(Committed::VersionConflict),

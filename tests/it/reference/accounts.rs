@@ -24,10 +24,6 @@ impl Accounts {
     pub fn on_sqlite() -> Self {
         let directory = TempDir::new().unwrap();
         let store = SqliteStore::open(&directory.path().join("findings.db")).unwrap();
-        // No machine loses its power in a test, and waiting for the disk is what would take longest.
-        store
-            .with_connection(|connection| connection.pragma_update(None, "synchronous", "off"))
-            .unwrap();
         Self::of(store, Some(directory))
     }
 

@@ -188,7 +188,7 @@ async fn an_active_key_and_a_trail_that_was_changed_by_hand_are_no_grounds() {
     let today = days_ago(1).format("%Y-%m-%d").to_string();
     world
         .store()
-        .with_connection(|connection| {
+        .write(|connection| {
             connection.execute_batch("DROP TRIGGER audit_is_never_updated")?;
             connection.execute(
                 "UPDATE audit SET body = replace(body, ?1, ?2)",
