@@ -38,17 +38,14 @@ impl Connections {
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
     }
 
-    /// Begins to open a connection to each URL of `rounds` while the function asks for its first event: those of a round
-    /// side by side, one round after the other.
-    pub fn open_ahead<const N: usize>(&self, rounds: [Vec<String>; N]) {
+    /// Begins to open a connection to each of `urls`, side by side, while the function asks for its first event.
+    pub fn open_ahead(&self, urls: Vec<String>) {
         let connections = self.clone();
         tokio::spawn(async move {
             let setting_up = connections.clone();
             // Reading the certificates takes as long as the rest of a start, so it does not hold up the rest.
             let _ = tokio::task::spawn_blocking(move || setting_up.pool()).await;
-            for urls in rounds {
-                join_all(urls.into_iter().map(|url| open(connections.pool(), url))).await;
-            }
+            join_all(urls.into_iter().map(|url| open(connections.pool(), url))).await;
         });
     }
 

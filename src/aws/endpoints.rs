@@ -27,20 +27,19 @@ macro_rules! url {
 }
 
 /// The URLs to which an alert connects on its way: each as often as it is asked side by side, but for the connection that
-/// the first request opens by itself. What is asked first comes first, and what comes after the listing in a second round,
-/// so that its TLS does not hold up that of the first.
-pub async fn of_an_alert(settings: &Settings, config: &SdkConfig) -> [Vec<String>; 2] {
+/// the first request opens by itself.
+pub async fn of_an_alert(settings: &Settings, config: &SdkConfig) -> Vec<String> {
     let dynamodb = dynamodb(config).await;
-    let iam = iam(config).await;
     // The last uses of two keys are asked for at once.
-    let mut after_listing = vec![iam.clone()];
+    let iam = iam(config).await;
+    let mut urls = vec![dynamodb, iam.clone(), iam];
     if settings.alert_topic_arn.is_some() {
-        after_listing.push(sns(config).await);
+        urls.push(sns(config).await);
     }
     if settings.event_bus_name.is_some() {
-        after_listing.push(eventbridge(config).await);
+        urls.push(eventbridge(config).await);
     }
-    [vec![dynamodb, iam], after_listing].map(|urls| urls.into_iter().flatten().collect())
+    urls.into_iter().flatten().collect()
 }
 
 async fn dynamodb(config: &SdkConfig) -> Option<String> {
