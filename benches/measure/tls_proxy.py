@@ -102,6 +102,11 @@ async def _join(reader, writer, upstream, told: Connection) -> None:
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             head, body = await read_async(reader)
+            # One that is sent to open a connection ahead. AWS's front ends answer by themselves; here one process that stands
+            # for several services would think about it for milliseconds, while the listing waits.
+            if head.startswith(b"GET / "):
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                continue
             up_reader, up_writer = await asyncio.open_connection(*upstream)
             up_writer.write(head + body)
             answer_head, answer = await read_async(up_reader)
