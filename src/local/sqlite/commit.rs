@@ -7,7 +7,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 use serde::Serialize;
 
 use crate::detect::user::UserId;
-use crate::local::sqlite::{Durability, Writing, describe, integer, is_stale_snapshot};
+use crate::local::sqlite::writing::{Durability, Writing};
+use crate::local::sqlite::{describe, integer, is_stale_snapshot};
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::stored::{

@@ -1,0 +1,213 @@
+//! What the store holds to beyond the contract that it shares with the table.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::detect::testing::{at, user};
+
+fn first_commit() -> Commit {
+    let mut record = UserRecord::new(user());
+    record.version = 1;
+    Commit {
+        record,
+        finding_changed: false,
+        audit: vec![],
+        recorded: vec![],
+        owed: vec![],
+        at: at(0),
+    }
+}
+
+fn commit_with_entry() -> Commit {
+    use crate::detect::audit::{AuditDraft, AuditKind};
+    let mut commit = first_commit();
+    let draft = AuditDraft {
+        at: at(0),
+        recorded_at: at(0),
+        kind: AuditKind::KeyCreated,
+        finding_id: None,
+        event_id: None,
+        actor: None,
+        details: std::collections::BTreeMap::new(),
+    };
+    let entry = commit.record.audit.append(&user(), draft);
+    commit.audit.push(entry);
+    commit
+}
+
+#[track_caller]
+fn check_refused(opened: Result<SqliteStore, ServiceError>, expected: &str) {
+    let text = opened.unwrap_err().to_string();
+    assert!(text.contains(expected), "`{expected}` is not in: {text}");
+}
+
+#[tokio::test]
+async fn a_run_that_ends_before_commit_all_leaves_nothing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("findings.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.begin().unwrap();
+    assert_eq!(store.commit(&first_commit()).await, Ok(Committed::Written));
+    assert_eq!(
+        store.commit(&first_commit()).await,
+        Ok(Committed::VersionConflict)
+    );
+    assert_eq!(store.record(&user()).await.unwrap().version, 1);
+    drop(store);
+
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.record(&user()).await.unwrap().version, 0);
+    store.begin().unwrap();
+    assert_eq!(store.commit(&first_commit()).await, Ok(Committed::Written));
+    store.commit_all().unwrap();
+    drop(store);
+
+    let store = SqliteStore::open_existing(&path).unwrap();
+    assert_eq!(store.record(&user()).await.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn only_a_commit_that_tells_nothing_does_not_wait_for_the_disk() {
+    let directory = TempDir::new().unwrap();
+    let store = SqliteStore::open(&directory.path().join("findings.db")).unwrap();
+    let level = |connection: &Connection| {
+        connection.query_row("PRAGMA synchronous", [], |row| row.get::<_, u32>(0))
+    };
+    assert!(first_commit().tells_nothing() && !commit_with_entry().tells_nothing());
+    let full = Ok(2);
+    let normal = Ok(1);
+    assert_eq!(store.read(level), full, "what SQLite begins with");
+    assert_eq!(store.write_unsynced(level), normal);
+    assert_eq!(store.write(level), full);
+    assert_eq!(store.commit(&first_commit()).await, Ok(Committed::Written));
+    assert_eq!(store.read(level), normal);
+    let conflict = store.commit(&commit_with_entry()).await;
+    assert_eq!(conflict, Ok(Committed::VersionConflict));
+    assert_eq!(store.read(level), full, "whatever came of it");
+    store.write_unsynced(level).unwrap();
+    store.begin().unwrap();
+    assert_eq!(
+        store.commit(&first_commit()).await,
+        Ok(Committed::VersionConflict)
+    );
+    assert_eq!(store.read(level), full, "as the transaction began");
+    store.commit_all().unwrap();
+}
+
+#[test]
+fn of_several_who_make_one_file_at_once_each_gets_it() {
+    let directory = TempDir::new().unwrap();
+    for file in 0..20 {
+        let path = directory.path().join(format!("{file}.db"));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| drop(SqliteStore::open(&path).unwrap()));
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn an_audit_entry_is_neither_updated_nor_deleted_nor_replaced() {
+    let directory = TempDir::new().unwrap();
+    let store = SqliteStore::open(&directory.path().join("findings.db")).unwrap();
+    let commit = commit_with_entry();
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    for sql in [
+        "UPDATE audit SET body = '{}'",
+        "DELETE FROM audit",
+        "INSERT OR REPLACE INTO audit SELECT account, user, sequence, schema, '{}' FROM audit",
+    ] {
+        let error = store
+            .write(|connection| connection.execute(sql, []))
+            .unwrap_err();
+        assert!(error.to_string().contains("never"), "{error}");
+    }
+    assert_eq!(store.history(&user()).await, Ok(commit.audit));
+}
+
+#[test]
+fn reading_makes_no_file() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("mistyped.db");
+    check_refused(
+        SqliteStore::open_existing(&path),
+        "mistyped.db`; `secondkey scan` makes one",
+    );
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
+    let directory = TempDir::new().unwrap();
+    let text = directory.path().join("notes.txt");
+    let notes = "no database, though long enough to be one\n".repeat(100);
+    std::fs::write(&text, &notes).unwrap();
+    let other = directory.path().join("other.db");
+    Connection::open(&other)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (x)")
+        .unwrap();
+    let before = std::fs::read(&other).unwrap();
+    for open in [SqliteStore::open, SqliteStore::open_existing] {
+        check_refused(open(&text), "notes.txt` is not a SQLite file");
+        check_refused(open(&other), "other.db` is no secondkey database");
+        check_refused(open(directory.path()), "is a directory");
+    }
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), notes);
+    assert_eq!(std::fs::read(&other).unwrap(), before);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("nowhere").join("findings.db");
+    check_refused(SqliteStore::open(&path), "check that its directory exists");
+}
+
+#[test]
+fn an_empty_file_becomes_a_database_only_for_writing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("empty.db");
+    std::fs::write(&path, "").unwrap();
+    check_refused(
+        SqliteStore::open_existing(&path),
+        "is no secondkey database",
+    );
+    assert!(SqliteStore::open(&path).is_ok());
+    assert!(SqliteStore::open_existing(&path).is_ok());
+}
+
+#[test]
+fn a_newer_database_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("findings.db");
+    SqliteStore::open(&path)
+        .unwrap()
+        .write(|connection| connection.execute("UPDATE meta SET value = 3", []))
+        .unwrap();
+    check_refused(SqliteStore::open(&path), "newer release (schema 3;");
+    check_refused(
+        SqliteStore::open_existing(&path),
+        "newer release (schema 3;",
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_another_process_writes_is_worth_another_try() {
+    use crate::pipeline::error::ErrorKind;
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("findings.db");
+    let (one, other) = (
+        SqliteStore::open(&path).unwrap(),
+        SqliteStore::open(&path).unwrap(),
+    );
+    one.begin().unwrap();
+    other
+        .read(|connection| connection.busy_timeout(std::time::Duration::ZERO))
+        .unwrap();
+    let error = other.commit(&first_commit()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Retryable);
+    assert!(error.to_string().contains("in use by another process"));
+    assert_eq!(other.record(&user()).await.unwrap().version, 0);
+}
