@@ -15,7 +15,7 @@ import certifi
 import trustme
 
 from measure.programs import KEPT
-from measure.wire import read_async
+from measure.wire import read_async, without
 
 
 @dataclass
@@ -118,8 +118,7 @@ async def _join(reader, writer, upstream, told: Connection) -> None:
 
 
 def _kept_open(head: bytes) -> bytes:
-    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
-    return b"\r\n".join([lines[0].replace(b"HTTP/1.0", b"HTTP/1.1"), *lines[1:]])
+    return without(head, b"connection").replace(b"HTTP/1.0", b"HTTP/1.1", 1)
 
 
 async def _delayed(reader, writer, inside, network: Network) -> None:

@@ -55,6 +55,10 @@ def wants_closing(answer_head: bytes) -> bool:
     return connection == b"close" or (answer_head.startswith(b"HTTP/1.0") and connection != b"keep-alive")
 
 
+def without(head: bytes, name: bytes) -> bytes:
+    """The head without the header `name`."""
+    return b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(name + b":"))
+
+
 def with_length(head: bytes, length: int) -> bytes:
-    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length:")]
-    return b"\r\n".join([lines[0], b"Content-Length: " + str(length).encode(), *lines[1:]])
+    return without(head, b"content-length").replace(b"\r\n", b"\r\nContent-Length: %d\r\n" % length, 1)

@@ -57,15 +57,20 @@ impl Hubs {
             ACCOUNT => Client::new(&self.config),
             other => self.accounts.client(other).await.unwrap(),
         };
-        let read = std::thread::Builder::new()
-            .stack_size(STACK_TO_READ)
-            .spawn(move || findings(&client));
-        read.unwrap().join().unwrap()
+        findings(client)
     }
 }
 
+/// What the Security Hub that `client` asks holds.
+fn findings(client: Client) -> Vec<AwsSecurityFinding> {
+    let read = std::thread::Builder::new()
+        .stack_size(STACK_TO_READ)
+        .spawn(move || asked(&client));
+    read.unwrap().join().unwrap()
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn findings(client: &Client) -> Vec<AwsSecurityFinding> {
+async fn asked(client: &Client) -> Vec<AwsSecurityFinding> {
     let answer = client.get_findings().send().await.unwrap();
     answer.findings.unwrap_or_default()
 }
@@ -258,11 +263,7 @@ async fn the_deployed_forwarder_imports_and_archives_what_the_deployed_detector_
             let answer = forwarder.invoke(&event).await;
             assert_eq!(answer["errorMessage"], Value::Null, "{}", forwarder.log());
         }
-        let client = Client::new(&world.config);
-        let read = std::thread::Builder::new()
-            .stack_size(STACK_TO_READ)
-            .spawn(move || findings(&client));
-        read.unwrap().join().unwrap()
+        findings(Client::new(&world.config))
     };
     let [first, _] = world.open().await;
     world.until_quiet().await;
