@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::error::SdkError;
 use aws_sdk_iam::operation::list_access_keys::{ListAccessKeysError, ListAccessKeysOutput};
@@ -36,6 +37,13 @@ impl IamKeySource {
     #[must_use]
     pub fn new(accounts: Arc<Accounts<Client>>) -> Self {
         Self { accounts }
+    }
+
+    /// Lists the users of `account`, whose credentials `config` holds, and of no other.
+    #[must_use]
+    pub fn of_own(config: &SdkConfig, account: &str) -> Self {
+        let accounts = Accounts::new(config.clone(), account.to_owned(), None, Client::new);
+        Self::new(Arc::new(accounts))
     }
 
     async fn list_user(client: &Client, name: &str) -> Result<KeyListing, ServiceError> {

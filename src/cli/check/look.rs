@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use chrono::{SubsecRound, Utc};
 
-use crate::aws::accounts::Accounts;
 use crate::aws::event_history::{History, changes_of_key};
 use crate::aws::iam::IamKeySource;
 use crate::cli::caller::Caller;
@@ -73,14 +72,8 @@ pub(super) async fn look(
     } else {
         UserId::new(&caller.account, name)
     };
-    let accounts = Accounts::new(
-        config.clone(),
-        caller.account.clone(),
-        None,
-        aws_sdk_iam::Client::new,
-    );
     let source = Arc::new(Listing {
-        iam: IamKeySource::new(Arc::new(accounts)),
+        iam: IamKeySource::of_own(config, &caller.account),
         last: Mutex::default(),
     });
     let first = source.list(&user, name).await?;

@@ -1,6 +1,5 @@
 //! What every step of a rotation works with: whose key, in which account, and the keys that there are.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -8,7 +7,6 @@ use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use chrono::Utc;
 
-use crate::aws::accounts::Accounts;
 use crate::aws::iam::IamKeySource;
 use crate::cli::LONGEST;
 use crate::cli::again::again;
@@ -52,17 +50,11 @@ impl<'a> Work<'a> {
             .build();
         let config = config.to_builder().timeout_config(timeouts).build();
         let caller = Caller::ask(&config).await?;
-        let accounts = Accounts::new(
-            config.clone(),
-            caller.account.clone(),
-            None,
-            aws_sdk_iam::Client::new,
-        );
         let mut work = Self {
             common,
             user: UserId::new(&caller.account, &common.user),
             name: common.user.clone(),
-            source: IamKeySource::new(Arc::new(accounts)),
+            source: IamKeySource::of_own(&config, &caller.account),
             now: Utc::now(),
             config,
             caller,
