@@ -10,15 +10,16 @@ use crate::detect::alert::{Alert, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::episode;
 use crate::detect::exemption::{Exemption, exemption_for};
-use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::key_change::ChangeKind;
 use crate::detect::listing::Answer;
 use crate::detect::policy::Policy;
+use crate::detect::rechecks::next_recheck;
 use crate::detect::severity::{SeverityReason, severity};
 use crate::detect::situation::{Outcome, Seen, Situation};
 use crate::detect::trail::{self, Transition};
 use crate::detect::user_record::{LastListing, UserRecord};
-use crate::detect::view::{Unsettled, is_explained, is_just_renamed, view};
+use crate::detect::view::{Unsettled, is_just_renamed, view};
 
 /// For how long evidence on a key that is not listed is kept.
 const KEEP_EVIDENCE: TimeDelta = TimeDelta::days(1);
@@ -207,63 +208,6 @@ impl Seen<'_> {
         };
         (outcome, Some(finding), updates)
     }
-
-    fn rechecks(&self, outcome: Outcome, finding: Option<&Finding>) -> Vec<TimeDelta> {
-        let Situation {
-            record,
-            listing,
-            changes,
-            ..
-        } = *self.situation;
-        let has_events = !changes.is_empty();
-        let is_open = match outcome {
-            Outcome::Opened
-            | Outcome::Suppressed
-            | Outcome::Updated
-            | Outcome::Confirmed
-            | Outcome::StillOpen => true,
-            Outcome::Closed | Outcome::NothingOpen => false,
-        };
-        if let Some(finding) = finding
-            && outcome == Outcome::Closed
-            && finding
-                .closing
-                .as_ref()
-                .is_some_and(|closing| closing.reason == CloseReason::NeverConfirmed)
-        {
-            return vec![Policy::NEVER_CONFIRMED_RECHECK];
-        }
-        // A listing that cannot be had, or that is hours old by nature, is not asked for every minute.
-        if !self.is_settled()
-            && (self.is_blind() || matches!(listing.answer(), Answer::Report { .. }))
-        {
-            let is_queued = record
-                .recheck_at
-                .is_some_and(|at| at > self.now + Policy::FIRST_RECHECK);
-            // What events leave open in blindness, a listing decides once there is one; nobody else would ask for it.
-            let is_undecided = self
-                .view
-                .unsettled
-                .iter()
-                .any(|why| matches!(why, Unsettled::EventsContradict | Unsettled::JustRenamed));
-            let patient =
-                ((is_open || is_undecided) && !is_queued).then_some(Policy::PATIENT_RECHECK);
-            let first = has_events.then_some(Policy::FIRST_RECHECK);
-            return first.into_iter().chain(patient).collect();
-        }
-        let is_unexplained = changes
-            .iter()
-            .any(|change| !is_explained(change, self.evidence, listing));
-        let is_withheld = outcome == Outcome::StillOpen && !self.has_two_active();
-        if self.is_settled() && !is_unexplained && !is_withheld {
-            return vec![];
-        }
-        let first = has_events.then_some(Policy::FIRST_RECHECK);
-        first
-            .into_iter()
-            .chain([self.policy.late_recheck()])
-            .collect()
-    }
 }
 
 /// Whether `exemption` hid `finding` before, and did so no longer: some key had joined that it does not cover.
@@ -340,14 +284,4 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
         KEEP_EVIDENCE,
     );
     next
-}
-
-/// When the user has to be looked at again at the latest. One that is still to come stays.
-fn next_recheck(record: &UserRecord, rechecks: &[TimeDelta], now: Timestamp) -> Option<Timestamp> {
-    let still_to_come = record.recheck_at.filter(|at| *at > now);
-    rechecks
-        .iter()
-        .max()
-        .map(|delay| now + *delay)
-        .max(still_to_come)
 }

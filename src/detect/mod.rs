@@ -25,6 +25,7 @@ pub mod key_change;
 pub mod listing;
 pub mod note;
 pub mod policy;
+mod rechecks;
 pub mod record;
 pub mod retire;
 pub mod rotation;

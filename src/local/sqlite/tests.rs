@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::detect::testing::{at, user};
+use crate::pipeline::finding_store::FindingReader;
 
 fn first_commit() -> Commit {
     let mut record = UserRecord::new(user());
