@@ -101,9 +101,11 @@ fn situation<'a>(
         changes,
         already_recorded: &NOTHING,
         is_retry: false,
-        former: None,
+        former: &[],
         exemptions: &[],
         sweep: None,
+        is_history: false,
+        foreign_entry: None,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::detect::record::CloudTrailRecord;
 use crate::detect::text::bounded;
 
 /// Who made a change, as CloudTrail tells it. Hostile text, bounded in length.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Actor {
     /// `userIdentity.type`: `IAMUser`, `AssumedRole`, `Root`, …
     pub kind: Option<String>,

@@ -41,6 +41,8 @@ pub enum Update {
     Keys,
     /// It is now known who made the second key active.
     Opener,
+    /// It goes on from the finding of the user's former name.
+    Continues,
     /// The severity was raised.
     Severity,
     /// The rotation window is over, and the severity was high before.
@@ -56,8 +58,9 @@ impl Update {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            Self::Keys => "other keys are active now",
+            Self::Keys => "the active keys have changed",
             Self::Opener => "it is now known who made the second key active",
+            Self::Continues => "it goes on from the finding of the user's former name",
             Self::Severity => "the severity was raised",
             Self::OutlivedWindow => "the rotation window is over",
             Self::Exempted => "an exemption covers it from now on",

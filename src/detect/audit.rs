@@ -72,11 +72,13 @@ pub enum AuditKind {
     FindingSuppressed,
     /// The exemption that hid the finding does so no longer.
     ExemptionEnded,
+    /// An entry that secondkey did not write stood where the next one belonged; the trail goes on behind it.
+    ForeignEntry,
 }
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::KeyCreated,
         Self::KeyUpdated,
         Self::KeyDeleted,
@@ -88,6 +90,7 @@ impl AuditKind {
         Self::FindingClosed,
         Self::FindingSuppressed,
         Self::ExemptionEnded,
+        Self::ForeignEntry,
     ];
 
     /// The word that is stored and hashed.
@@ -105,6 +108,7 @@ impl AuditKind {
             Self::FindingClosed => "finding_closed",
             Self::FindingSuppressed => "finding_suppressed",
             Self::ExemptionEnded => "exemption_ended",
+            Self::ForeignEntry => "foreign_entry",
         }
     }
 

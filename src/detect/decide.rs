@@ -9,15 +9,17 @@ use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::episode;
+use crate::detect::evidence::{Evidence, UserState};
 use crate::detect::exemption::{Exemption, exemption_for};
-use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::key_change::ChangeKind;
-use crate::detect::listing::Answer;
+use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::policy::Policy;
 use crate::detect::rechecks::next_recheck;
 use crate::detect::severity::{SeverityReason, severity};
 use crate::detect::situation::{Outcome, Seen, Situation};
 use crate::detect::trail::{self, Transition};
+use crate::detect::user::UserId;
 use crate::detect::user_record::{LastListing, UserRecord};
 use crate::detect::view::{Unsettled, is_just_renamed, view};
 
@@ -41,6 +43,8 @@ pub struct Decision {
     pub alert: Option<Alert>,
     /// After how long the user is to be looked at again.
     pub rechecks: Vec<TimeDelta>,
+    /// The user to be looked at now, because the finding goes on under that name.
+    pub follow_up: Option<UserId>,
     /// Why the view was not settled; empty if it was.
     pub unsettled: BTreeSet<Unsettled>,
 }
@@ -54,23 +58,21 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
         changes,
         ..
     } = *situation;
-    let evidence = changes
-        .iter()
-        .fold(record.evidence.clone(), |evidence, change| {
-            evidence.with(&record.user, change)
-        });
+    let evidence = evidence_of(situation);
     let mut view = view(record, &evidence, listing, policy.settle);
     if !view.has_two_active() && is_just_renamed(record, changes, &evidence, listing, policy.settle)
     {
         view.unsettled.insert(Unsettled::JustRenamed);
     }
-    let seen = Seen {
+    let mut seen = Seen {
         situation,
         evidence: &evidence,
         view: &view,
         policy,
         now,
+        overlaps: vec![],
     };
+    seen.overlaps = seen.overlaps();
 
     let (outcome, finding, updates) = match record.open_finding() {
         None if seen.is_to_open() => {
@@ -78,17 +80,21 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
             match seen.exemption(&opened) {
                 Some(exemption) => {
                     let hidden = episode::hidden(opened, exemption);
-                    let nobody_knows = Finding {
-                        told: false,
-                        ..hidden
-                    };
-                    (Outcome::Suppressed, Some(nobody_knows), vec![])
+                    // What was announced under the user's former name must not go silent.
+                    let told = episode::former_finding(&seen).is_some_and(|former| former.told);
+                    (
+                        Outcome::Suppressed,
+                        Some(Finding { told, ..hidden }),
+                        vec![],
+                    )
                 }
                 None => (Outcome::Opened, Some(opened), vec![]),
             }
         }
         None => (Outcome::NothingOpen, None, vec![]),
-        Some(open) if seen.has_two_active() || seen.is_blind() => seen.gone_on(open),
+        Some(open) if seen.has_two_active() || seen.is_blind() || !seen.overlaps.is_empty() => {
+            seen.gone_on(open)
+        }
         Some(open) if seen.may_close() => {
             let closed = episode::closed(open, &seen);
             let ended_at = closed.closing.as_ref().map_or(now, |closing| closing.at);
@@ -98,7 +104,12 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     };
 
     let mut next = next_record(&seen);
-    let (mut audit, recorded) = trail::of_changes(&mut next.audit, situation, now);
+    let open = finding.as_ref().or(record.open_finding());
+    note_reported(&mut next, open, &seen);
+    let follow_up = seen.follow_up(finding.as_ref());
+    let foreign = trail::of_foreign_entry(&mut next.audit, situation, now);
+    let (entries, recorded) = trail::of_changes(&mut next.audit, situation, now);
+    let mut audit: Vec<AuditEntry> = foreign.into_iter().chain(entries).collect();
     let alert = finding.as_ref().and_then(|finding| {
         let transition = Transition {
             before: record.open_finding(),
@@ -118,7 +129,13 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     next.recheck_at = next_recheck(record, &rechecks, now);
     if matches!(outcome, Outcome::Opened | Outcome::Suppressed) {
         next.episodes += 1;
-        next.renamed_from = None;
+        // Where nothing was found to go on from, the event that leads to it may be late.
+        if finding
+            .as_ref()
+            .is_some_and(|opened| opened.continues.is_some())
+        {
+            next.renamed_from = None;
+        }
     }
     let finding_changed = finding.is_some();
     if finding_changed {
@@ -132,7 +149,66 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
         recorded,
         alert,
         rechecks,
+        follow_up,
         unsettled: view.unsettled,
+    }
+}
+
+/// What events say of the user, new ones too, and of its keys under former names: keys go along with a renaming. Where an
+/// event is the first of its key, a listing tells what was before it.
+fn evidence_of(situation: &Situation<'_>) -> Evidence {
+    let Situation {
+        record,
+        listing,
+        changes,
+        former,
+        ..
+    } = *situation;
+    let mut evidence = changes
+        .iter()
+        .fold(record.evidence.clone(), |evidence, change| {
+            evidence.with(&record.user, change)
+        });
+    for (key, _) in listing.keys() {
+        if !evidence.keys.contains_key(key)
+            && let Some(known) = former
+                .iter()
+                .find_map(|former| former.evidence.keys.get(key))
+        {
+            evidence.keys.insert(key.clone(), known.clone());
+        }
+    }
+    for (key, known) in &mut evidence.keys {
+        if let Some(last) = &record.last_listing {
+            let status = last.keys.get(key).copied().unwrap_or(KeyStatus::Gone);
+            known.note_listed(last.requested_at, status);
+        }
+        if let Some(below_two_at) = record.below_two_at {
+            let was_alone = record.below_two_key.as_ref() == Some(key);
+            let status = if was_alone {
+                KeyStatus::Active
+            } else {
+                KeyStatus::Inactive
+            };
+            known.note_listed(below_two_at, status);
+        }
+    }
+    evidence
+}
+
+/// Notes which activations a finding names, so that each is announced once.
+fn note_reported(next: &mut UserRecord, finding: Option<&Finding>, seen: &Seen<'_>) {
+    let named = finding.into_iter().flat_map(Finding::active_keys);
+    let named = named.chain(seen.overlaps.iter().map(|overlap| overlap.key.as_str()));
+    for key in named {
+        if let Some(known) = next.evidence.keys.get_mut(key) {
+            known.note_reported();
+        }
+    }
+    if seen.situation.is_history {
+        for known in next.evidence.keys.values_mut() {
+            known.note_reported();
+        }
     }
 }
 
@@ -149,33 +225,70 @@ impl Seen<'_> {
 
     /// The exemption that covers `finding`, and did not cease to before.
     fn exemption(&self, finding: &Finding) -> Option<&Exemption> {
-        let makers = episode::makers(finding, self);
         let usable = |exemption: &&Exemption| {
             finding.status != FindingStatus::Open || !is_spent(exemption, finding)
         };
         let usable = self.situation.exemptions.iter().filter(usable);
-        exemption_for(usable, finding.user(), &makers, self.now)
+        exemption_for(usable, finding.user(), &finding.makers(), self.now)
     }
 
-    /// What becomes of an open finding while two keys are active, or nobody can tell.
+    /// The user's next name, if what is decided here matters there: the finding that was closed goes on under it, or it has
+    /// come to light whose name this was before. Where the event of the renaming is at hand, that has it looked at anyway.
+    fn follow_up(&self, closed: Option<&Finding>) -> Option<UserId> {
+        let Some(UserState::RenamedTo(next)) = &self.evidence.user.as_ref()?.state else {
+            return None;
+        };
+        let own = &self.situation.record.user;
+        let leads = |from_here: bool| {
+            self.situation
+                .changes
+                .iter()
+                .any(|change| match &change.kind {
+                    ChangeKind::UserRenamed { to, .. } if from_here => to != own,
+                    ChangeKind::UserRenamed { to, .. } => to == own,
+                    _ => false,
+                })
+        };
+        let is_renamed = closed
+            .and_then(|finding| finding.closing.as_ref())
+            .is_some_and(|closing| closing.reason == CloseReason::Renamed);
+        let matters = (is_renamed || leads(false)) && !leads(true);
+        matters.then(|| next.clone())
+    }
+
+    /// What becomes of an open finding while two keys are active, or nothing tells.
     fn gone_on(&self, open: &Finding) -> (Outcome, Option<Finding>, Vec<Update>) {
         let mut finding = open.clone();
         let mut updates = Vec::new();
         finding.has_unknown_maker |= episode::has_joined_unknown(open, self);
+        let has_news = episode::has_news(open, self);
         if self.is_settled() {
-            finding.confirmed = true;
-            finding.keys = episode::present_keys(self.view);
-            if !finding.active_keys().eq(open.active_keys()) {
+            finding.confirmed |= self.has_two_active();
+            finding.keys = episode::keys_with_overlaps(episode::present_keys(self.view), self);
+            if has_news || !finding.active_keys().eq(open.active_keys()) {
                 updates.push(Update::Keys);
             }
+        } else if has_news {
+            // INVARIANT (add early, remove late): a key that became active is told of at once, however unsettled the view.
+            finding.keys = episode::keys_added(open, self);
+            updates.push(Update::Keys);
         }
-        if finding.opener.is_none()
-            && let Some(opener) = episode::opener(self)
+        if open.continues.is_none()
+            && let Some(former) = episode::former_finding(self)
         {
-            finding.opened_at = opener.at;
-            finding.opener = Some(opener);
+            finding.continues = Some(former.id.clone());
+            finding.opened_at = finding.opened_at.min(former.opened_at);
+            finding.joined.extend(former.joined.iter().cloned());
+            finding.has_unknown_maker = true;
+            finding.opener = former.opener.clone().or(finding.opener);
+            updates.push(Update::Continues);
+        } else if let Some(opener) = episode::better_opener(open, self) {
+            // The window runs from the earliest time that is known: nothing that comes to light later restarts it.
+            finding.opened_at = finding.opened_at.min(opener.at);
+            finding.joined.extend(finding.opener.replace(opener));
             updates.push(Update::Opener);
         }
+        finding.joined = episode::joined(&finding, self);
         let mut finding = self.judged(finding, self.now);
         let outlived = |finding: &Finding| {
             let reasons = &finding.severity_reasons;
@@ -201,10 +314,16 @@ impl Seen<'_> {
             }
             None => {}
         }
-        let outcome = match (updates.is_empty(), finding == *open) {
+        let before = Finding {
+            // That an inactive key came or went is not worth a write.
+            keys: finding.keys.clone(),
+            ..open.clone()
+        };
+        let outcome = match (updates.is_empty(), finding == before) {
             (false, _) => Outcome::Updated,
             (true, false) if finding.confirmed != open.confirmed => Outcome::Confirmed,
-            (true, _) => return (Outcome::StillOpen, None, updates),
+            (true, false) => Outcome::StillOpen,
+            (true, true) => return (Outcome::StillOpen, None, updates),
         };
         (outcome, Some(finding), updates)
     }
@@ -271,7 +390,10 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
         if !seen.has_two_active() {
             next.below_two_at = Some(requested_at);
             next.below_two_key = seen.view.active_keys().next().map(str::to_owned);
-            next.renamed_from = None;
+            // A user that is gone from here too may have been renamed once more, which takes the finding along.
+            if *listing.answer() != Answer::NoSuchUser {
+                next.renamed_from = None;
+            }
         }
     } else {
         // INVARIANT (close late): never lowered.

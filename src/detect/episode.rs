@@ -1,7 +1,11 @@
 //! How a finding begins and ends: which keys, since when, by whom.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
 use crate::detect::Timestamp;
-use crate::detect::evidence::{Activation, Source, UserState};
+use crate::detect::evidence::{Activation, KeyEvidence, Source, UserState};
 use crate::detect::exemption::Exemption;
 use crate::detect::finding::{
     CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
@@ -10,6 +14,13 @@ use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::severity::Severity;
 use crate::detect::situation::{Seen, Sweep};
 use crate::detect::view::View;
+
+/// How many activations beside the opening one a finding keeps: with every text at its bound it stays small enough to be
+/// stored with its record.
+const MAX_JOINED: usize = 4;
+
+/// How far back an activation belongs to a finding, where no listing showed fewer than two active keys.
+const SINCE_AT_LEAST: TimeDelta = TimeDelta::days(1);
 
 /// A new finding; its severity is yet to be judged.
 pub(super) fn opened(seen: &Seen<'_>) -> Finding {
@@ -22,14 +33,14 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
         .map(|former| former.opened_at)
         .or(opener.as_ref().map(|opener| opener.at))
         .unwrap_or(seen.now);
-    Finding {
+    let finding = Finding {
         id: FindingId {
             user: record.user.clone(),
             episode: record.episodes + 1,
         },
         display_name: display_name(seen),
         status: FindingStatus::Open,
-        confirmed: seen.is_settled(),
+        confirmed: seen.is_settled() && seen.has_two_active(),
         severity: Severity::Medium,
         severity_reasons: vec![],
         opened_at,
@@ -39,7 +50,7 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
             Answer::Refused { reason } => Some(reason.clone()),
             _ => None,
         },
-        keys: present_keys(seen.view),
+        keys: keys_with_overlaps(present_keys(seen.view), seen),
         continues: former.map(|former| former.id.clone()),
         found_by: match (former, seen.situation.sweep) {
             (Some(former), _) => former.found_by,
@@ -47,39 +58,116 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
             (None, Some(Sweep::Routine)) => FoundBy::Sweep,
             (None, None) => FoundBy::Event,
         },
-        // Under the new name nobody knows what became of the keys in between.
+        joined: former.map_or_else(Vec::new, |former| former.joined.clone()),
+        // Under the new name nothing tells what became of the keys in between.
         has_unknown_maker: former.is_some(),
         told: true,
         exemption: None,
         closing: None,
+    };
+    Finding {
+        joined: joined(&finding, seen),
+        ..finding
     }
 }
 
-/// Who made the active keys of `finding` active, as far as it is known: the second one, and whatever key joined them since.
-pub(super) fn makers<'a>(finding: &'a Finding, seen: &'a Seen<'_>) -> Vec<Option<&'a str>> {
-    let opener = finding.opener.as_ref();
-    let joined = seen
+/// What made keys of `finding` active beside what opened it: since fewer than two were known to be active, and while it
+/// was open. What it has is kept, for the keys may be gone and their makers not.
+pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
+    let opened_at = finding.opened_at;
+    let below_two_at = seen.situation.record.below_two_at;
+    let since = below_two_at.map_or(opened_at - SINCE_AT_LEAST, |below| {
+        opened_at.min(below - seen.policy.settle)
+    });
+    let was_alone = |key: &str, at: Timestamp| {
+        let record = seen.situation.record;
+        record.below_two_key.as_deref() == Some(key) && Some(at) <= record.below_two_at
+    };
+    let brief = seen.overlaps.iter().map(|overlap| overlap.key.as_str());
+    let mut all: BTreeMap<(Timestamp, String), Opener> = seen
         .view
         .active_keys()
-        // CloudTrail's times have whole seconds.
-        .filter(|key| opener.is_none_or(|opener| opener.key != **key))
-        .filter_map(|key| seen.evidence.keys.get(key)?.activation.as_ref())
-        .filter(|activation| activation.at >= finding.opened_at)
-        .map(|activation| Some(activation.by.actor.label()));
-    [opener.map(|opener| opener.actor.label())]
-        .into_iter()
-        .chain(joined)
-        .chain(finding.has_unknown_maker.then_some(None))
-        .collect()
+        .chain(brief)
+        .filter_map(|key| Some((key, activation_of(key, seen)?)))
+        .filter(|(key, activation)| activation.at >= since && !was_alone(key, activation.at))
+        .map(|(key, activation)| opener_of(key, activation))
+        .chain(finding.joined.iter().cloned())
+        .map(|event| ((event.at, event.key.clone()), event))
+        .collect();
+    if let Some(opener) = &finding.opener {
+        all.remove(&(opener.at, opener.key.clone()));
+    }
+    while all.len() > MAX_JOINED {
+        all.pop_first();
+    }
+    all.into_values().collect()
 }
 
 /// Whether a key is active that was not in `before`, and no event told who made it so.
 pub(super) fn has_joined_unknown(before: &Finding, seen: &Seen<'_>) -> bool {
     seen.view.active_keys().any(|key| {
-        let known = seen.evidence.keys.get(key);
-        before.active_keys().all(|former| former != key)
-            && known.is_none_or(|known| known.activation.is_none())
+        let is_new = before.active_keys().all(|former| former != key);
+        is_new && activation_of(key, seen).is_none_or(|activation| !activation.is_proven())
     })
+}
+
+/// Whether a key became active since `before` was last noted, which nothing has announced.
+pub(super) fn has_news(before: &Finding, seen: &Seen<'_>) -> bool {
+    let is_news = |key: &str| {
+        let is_new = before.active_keys().all(|former| former != key);
+        let known = seen.evidence.keys.get(key);
+        let activation = known.and_then(|known| known.unreported_activation());
+        is_new
+            || activation.is_some_and(|activation| {
+                let is_certain = known.and_then(KeyEvidence::status) == Some(KeyStatus::Active);
+                is_certain && activation.is_proven() && activation.at > before.detected_at
+            })
+    };
+    !seen.overlaps.is_empty() || seen.view.active_keys().any(is_news)
+}
+
+/// The keys of `open` where the view may still be wrong: what became active is added at once, and what an event ended is
+/// taken for ended; what only a listing does not show stays.
+pub(super) fn keys_added(open: &Finding, seen: &Seen<'_>) -> Vec<FindingKey> {
+    let ended = |key: &str| {
+        let known = seen.evidence.keys.get(key);
+        known.is_some_and(|known| {
+            known
+                .status()
+                .is_some_and(|status| status != KeyStatus::Active)
+        })
+    };
+    let mut keys: BTreeMap<String, FindingKey> = open
+        .keys
+        .iter()
+        .map(|key| (key.id.clone(), key.clone()))
+        .collect();
+    for key in present_keys(seen.view) {
+        let is_active = key.status == KeyStatus::Active;
+        let known = keys.get(&key.id);
+        if is_active || known.is_none() || ended(&key.id) {
+            keys.insert(key.id.clone(), key);
+        }
+    }
+    keys.retain(|id, _| seen.view.status(id) != KeyStatus::Gone || !ended(id));
+    keys_with_overlaps(keys.into_values().collect(), seen)
+}
+
+/// `keys`, and those that were active beside another one for a while.
+pub(super) fn keys_with_overlaps(mut keys: Vec<FindingKey>, seen: &Seen<'_>) -> Vec<FindingKey> {
+    for overlap in &seen.overlaps {
+        for id in [&overlap.key, &overlap.beside] {
+            if keys.iter().all(|key| key.id != *id) {
+                keys.push(FindingKey {
+                    id: id.clone(),
+                    status: seen.view.status(id),
+                    created: seen.view.keys.get(id).and_then(|key| key.created),
+                });
+            }
+        }
+    }
+    keys.sort_by(|one, other| one.id.cmp(&other.id));
+    keys
 }
 
 /// `finding`, hidden by `exemption`.
@@ -132,56 +220,106 @@ pub(super) fn present_keys(view: &View) -> Vec<FindingKey> {
 }
 
 /// The event that made the second key active: the latest activation among the active keys, unless another of them is
-/// younger than it, or fewer than two were active after it. Any other event would put the blame on the wrong one.
+/// younger than it, or fewer than two were active after it. Any other event would put the blame on the wrong actor. One
+/// that is known to have made its key active goes before one that may have changed nothing.
 pub(super) fn opener(seen: &Seen<'_>) -> Option<Opener> {
-    let activation_of = |key: &str| -> Option<&Activation> {
-        let known = seen.evidence.keys.get(key)?;
-        known
-            .activation
-            .as_ref()
-            .filter(|_| known.status == Some(KeyStatus::Active))
-    };
     let created_at = |key: &str| seen.view.keys.get(key).and_then(|key| key.created);
-    let (key, activation) = seen
-        .view
-        .active_keys()
-        .filter_map(|key| Some((key, activation_of(key)?)))
-        .max_by_key(|(key, activation)| (activation.at, created_at(key), *key))?;
+    let active = || -> Vec<(&str, Option<Activation>)> {
+        let brief = seen.overlaps.iter();
+        let brief = brief.flat_map(|overlap| [overlap.key.as_str(), overlap.beside.as_str()]);
+        let active: BTreeSet<&str> = if seen.has_two_active() {
+            seen.view.active_keys().collect()
+        } else {
+            seen.view.active_keys().chain(brief).collect()
+        };
+        active
+            .into_iter()
+            .map(|key| (key, activation_of(key, seen)))
+            .collect()
+    };
+    let active = active();
+    let (key, activation) = active
+        .iter()
+        .filter_map(|(key, activation)| Some((*key, activation.as_ref()?)))
+        .max_by_key(|(key, known)| (known.is_proven(), known.at, created_at(key), *key))?;
 
-    let another_is_younger = seen
-        .view
-        .active_keys()
-        .any(|other| activation_of(other).is_none() && created_at(other) > Some(activation.at));
-    let is_too_old = seen
-        .situation
-        .record
-        .below_two_at
-        .is_some_and(|below_two_at| {
-            let was_active_alone = seen.situation.record.below_two_key.as_deref() == Some(key);
-            activation.at < below_two_at - seen.policy.settle
-                || (was_active_alone && activation.at <= below_two_at)
-        });
-    if another_is_younger || is_too_old {
+    let another_is_younger = active.iter().any(|(other, known)| {
+        let is_proven = known.as_ref().is_some_and(Activation::is_proven);
+        *other != key && !is_proven && created_at(other) > Some(activation.at)
+    });
+    let record = seen.situation.record;
+    let is_too_old = record.below_two_at.is_some_and(|below_two_at| {
+        let was_active_alone = record.below_two_key.as_deref() == Some(key);
+        activation.at < below_two_at - seen.policy.settle
+            || (was_active_alone && activation.at <= below_two_at)
+    });
+    // What was over before anybody looked lies before the time at which fewer than two were active.
+    let is_brief = seen.overlaps.iter().any(|overlap| overlap.key == key);
+    if another_is_younger || (is_too_old && !is_brief) {
         return None;
     }
-    Some(Opener {
+    Some(opener_of(key, activation.clone()))
+}
+
+/// The opener of `open` by all that is known now, where that is better than what it has: it had none, or one that may have
+/// changed nothing, or an earlier beginning of the same activity has come to light, or it was opened on one key alone.
+pub(super) fn better_opener(open: &Finding, seen: &Seen<'_>) -> Option<Opener> {
+    let found = opener(seen)?;
+    let was_alone = open.active_keys().nth(1).is_none();
+    let is_better = match &open.opener {
+        None => found.at <= open.detected_at || was_alone,
+        Some(known) => {
+            (found.is_proven() && !known.is_proven())
+                || (found.key == known.key && found.at < known.at)
+                || (found.key != known.key && was_alone && found.at > known.at)
+        }
+    };
+    is_better.then_some(found)
+}
+
+/// What made `key` active, unless that is over.
+fn activation_of(key: &str, seen: &Seen<'_>) -> Option<Activation> {
+    let known = seen.evidence.keys.get(key)?;
+    let is_brief = seen
+        .overlaps
+        .iter()
+        .any(|overlap| overlap.key == key || overlap.beside == key);
+    let is_active = known.status() == Some(KeyStatus::Active)
+        || (known.status().is_none() && seen.view.status(key) == KeyStatus::Active);
+    known.activation().filter(|_| is_active || is_brief)
+}
+
+fn opener_of(key: &str, activation: Activation) -> Opener {
+    Opener {
         key: key.to_owned(),
         created: activation.created,
         at: activation.at,
         inactive_since: activation.inactive_since,
-        actor: activation.by.actor.clone(),
-        event_id: activation.by.event_id.clone(),
-    })
+        actor: activation.by.actor,
+        event_id: activation.by.event_id,
+    }
 }
 
-/// The finding that goes on under the user's new name: still open under the old one, or closed because of the renaming.
-fn former_finding<'a>(seen: &Seen<'a>) -> Option<&'a Finding> {
-    seen.situation.former.filter(|former| {
-        former
-            .closing
-            .as_ref()
-            .is_none_or(|closing| closing.reason == CloseReason::Renamed)
-    })
+/// The finding that goes on under the user's new name: one with keys that are active here, for a renaming takes the keys
+/// along and no two keys have one id. It is still open under the old name, or was closed because nothing was left there.
+pub(super) fn former_finding<'a>(seen: &Seen<'a>) -> Option<&'a Finding> {
+    let is_left = |former: &&Finding| match &former.closing {
+        None => true,
+        Some(closing) => match closing.reason {
+            CloseReason::Renamed => true,
+            CloseReason::UserDeleted | CloseReason::NeverConfirmed => closing.event_id.is_none(),
+            CloseReason::Deactivated | CloseReason::Deleted => false,
+        },
+    };
+    let has_same_keys = |former: &&Finding| {
+        let mut active = seen.view.active_keys();
+        active.any(|key| former.keys.iter().any(|known| known.id == key))
+    };
+    let former = seen.situation.former.iter();
+    former
+        .filter_map(|former| former.finding.as_ref())
+        .filter(is_left)
+        .find(has_same_keys)
 }
 
 fn display_name(seen: &Seen<'_>) -> String {
@@ -204,10 +342,10 @@ fn display_name(seen: &Seen<'_>) -> String {
 }
 
 /// An event that may have ended the episode.
-struct Ending<'a> {
+struct Ending {
     at: Timestamp,
     reason: CloseReason,
-    by: &'a Source,
+    by: Source,
 }
 
 fn closing(open: &Finding, seen: &Seen<'_>) -> Closing {
@@ -232,8 +370,8 @@ fn closing(open: &Finding, seen: &Seen<'_>) -> Closing {
                 ending.reason
             },
             at: ending.at.max(open.opened_at),
-            actor: Some(ending.by.actor.clone()),
-            event_id: ending.by.event_id.clone(),
+            actor: Some(ending.by.actor),
+            event_id: ending.by.event_id,
         };
     }
     let is_gone = |key| seen.view.status(key) == KeyStatus::Gone;
@@ -254,18 +392,18 @@ fn closing(open: &Finding, seen: &Seen<'_>) -> Closing {
 }
 
 /// The event that left fewer than two keys active, if it is known.
-fn ending<'a>(open: &Finding, seen: &Seen<'a>, reason_of_user: CloseReason) -> Option<Ending<'a>> {
+fn ending(open: &Finding, seen: &Seen<'_>, reason_of_user: CloseReason) -> Option<Ending> {
     // Where no event told of the opening its time is that of the looking, which may be later than the end.
     let not_before = match open.opener {
         Some(_) => open.opened_at,
         None => open.opened_at - seen.policy.settle,
     };
-    let mut endings: Vec<Ending<'a>> = seen
+    let mut endings: Vec<Ending> = seen
         .evidence
         .keys
         .iter()
         .filter(|(id, _)| seen.view.status(id) != KeyStatus::Active)
-        .filter_map(|(id, known)| Some((id, known.end.as_ref()?)))
+        .filter_map(|(id, known)| Some((id, known.end()?)))
         // What ended before the finding was seen, and is none of its keys, belongs to an earlier time of the name.
         .filter(|(id, end)| end.at > open.detected_at || open.keys.iter().any(|key| key.id == **id))
         .map(|(_, end)| end)
@@ -275,7 +413,7 @@ fn ending<'a>(open: &Finding, seen: &Seen<'a>, reason_of_user: CloseReason) -> O
                 KeyStatus::Gone => CloseReason::Deleted,
                 KeyStatus::Active | KeyStatus::Inactive => CloseReason::Deactivated,
             },
-            by: &end.by,
+            by: end.by,
         })
         .filter(|ending| ending.at >= not_before)
         .collect();
@@ -286,7 +424,7 @@ fn ending<'a>(open: &Finding, seen: &Seen<'a>, reason_of_user: CloseReason) -> O
         endings.push(Ending {
             at: user.at,
             reason: reason_of_user,
-            by: &user.by,
+            by: user.by.clone(),
         });
     }
     endings.sort_by_key(|ending| ending.at);

@@ -1,7 +1,8 @@
-//! What events say of a user's keys, the latest word per key. It stands in the user's record.
+//! What events say of a user's keys. It stands in the user's record.
 //!
-//! Merging is the same in whatever order the events come and however often: a later time wins, and words of one time
-//! that contradict each other cancel out (`CloudTrail` times have whole seconds).
+//! Per key the words of all events are kept, as far as they can still matter, and all else follows from them: the
+//! latest status, what made the key active, what ended that. So it is the same in whatever order the events come, and
+//! however often. Words of one second that contradict each other cancel out (`CloudTrail` times have whole seconds).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,10 @@ use crate::detect::user::UserId;
 
 /// How many keys that are not listed are kept evidence of. With every text at its bound the record stays within the
 /// 400 KB of a DynamoDB item.
-pub const MAX_UNLISTED: usize = 8;
+pub const MAX_UNLISTED: usize = 3;
+
+/// How many words are kept of one key.
+pub const MAX_WORDS: usize = 6;
 
 /// What events say of one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,18 +31,36 @@ pub struct Evidence {
 }
 
 /// What events say of one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyEvidence {
-    /// The status since `at`; none if events of one second contradict each other.
-    pub status: Option<KeyStatus>,
-    /// The time of the latest event.
+    /// What each event said, in order of time; never empty in a record.
+    pub words: Vec<Word>,
+    /// What is known of the key before the first word.
+    pub before: Option<Before>,
+    /// The beginning of the latest activity that a finding has named.
+    pub reported: Option<Timestamp>,
+}
+
+/// What one event said of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// When.
     pub at: Timestamp,
-    /// Where the latest word comes from.
+    /// The key's status from then on.
+    pub status: KeyStatus,
+    /// Whether the key was created then.
+    pub created: bool,
+    /// By whom.
     pub by: Source,
-    /// The latest event known that made the key active.
-    pub activation: Option<Activation>,
-    /// The earliest event known that ended the key's latest activity.
-    pub end: Option<Removal>,
+}
+
+/// A key's status at a time from which no word is kept: a listing showed it, or a word that was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// When.
+    pub at: Timestamp,
+    /// The status.
+    pub status: KeyStatus,
 }
 
 /// An event that made a key active.
@@ -50,8 +72,17 @@ pub struct Activation {
     pub created: bool,
     /// By whom.
     pub by: Source,
-    /// Since when the key had been inactive, if an event told.
+    /// Since when the key had been inactive, if an event or a listing showed that it was.
     pub inactive_since: Option<Timestamp>,
+}
+
+impl Activation {
+    /// Whether the event is known to have changed something. Of an `UpdateAccessKey` that says `Active`, and before which
+    /// nothing is known of the key, it is not: the key may have been active all along.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.created || self.inactive_since.is_some()
+    }
 }
 
 /// An event that deactivated or deleted a key.
@@ -66,7 +97,7 @@ pub struct Removal {
 }
 
 /// Where a word of evidence comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
     /// CloudTrail's `eventID`, if the record had one.
     pub event_id: Option<String>,
@@ -125,18 +156,21 @@ impl Evidence {
             _ => UserState::Exists,
         };
         if let Some((key, status)) = change.key_status() {
-            let created = matches!(change.kind, ChangeKind::KeyCreated { .. });
-            let before = self.keys.remove(key);
-            let after = KeyEvidence::after(before, status, change.at, created, &source);
-            self.keys.insert(key.to_owned(), after);
+            let word = Word {
+                at: change.at,
+                status,
+                created: matches!(change.kind, ChangeKind::KeyCreated { .. }),
+                by: source.clone(),
+            };
+            self.keys.entry(key.to_owned()).or_default().add(word);
         }
         self.user = Some(merged_user(self.user, state, change.at, source));
         self
     }
 
     /// Without what can no longer matter: of keys that are not listed only the newest [`MAX_UNLISTED`] are kept, those
-    /// that may exist before those that are gone, and none for longer than `keep_for` before `now`. Somebody who makes
-    /// and deletes keys without end would fill the record otherwise.
+    /// that may exist before those that are gone, and none for longer than `keep_for` before `now`; of each key only
+    /// [`MAX_WORDS`] words. An actor who makes and deletes keys without end would fill the record otherwise.
     #[must_use]
     pub fn pruned(
         mut self,
@@ -147,10 +181,10 @@ impl Evidence {
         let mut unlisted: Vec<(bool, Timestamp, String)> = self
             .keys
             .iter()
-            .filter(|(key, known)| !is_listed(key) && now - known.at < keep_for)
+            .filter(|(key, known)| !is_listed(key) && now - known.at() < keep_for)
             .map(|(key, known)| {
-                let may_exist = known.status != Some(KeyStatus::Gone);
-                (may_exist, known.at, key.clone())
+                let may_exist = known.status() != Some(KeyStatus::Gone);
+                (may_exist, known.at(), key.clone())
             })
             .collect();
         unlisted.sort();
@@ -162,6 +196,9 @@ impl Evidence {
             .collect();
         self.keys
             .retain(|key, _| is_listed(key) || kept.contains(key));
+        for known in self.keys.values_mut() {
+            known.forget_what_no_longer_matters();
+        }
         self
     }
 }
@@ -181,86 +218,153 @@ impl KeyChange {
 }
 
 impl KeyEvidence {
-    fn after(
-        before: Option<Self>,
-        status: KeyStatus,
-        at: Timestamp,
-        created: bool,
-        by: &Source,
-    ) -> Self {
-        let (latest, latest_at, latest_by) = match &before {
-            Some(known) if known.at > at => (known.status, known.at, known.by.clone()),
-            Some(known) if known.at == at && known.status != Some(status) => (None, at, by.clone()),
-            _ => (Some(status), at, by.clone()),
-        };
-        let (activation, end) = before.map_or((None, None), |known| (known.activation, known.end));
-        let (activation, end) = if status == KeyStatus::Active {
-            started(activation, end, at, created, by)
-        } else {
-            ended(activation, end, at, status, by)
-        };
-        let end = end.or_else(|| {
-            let status = latest.filter(|status| *status != KeyStatus::Active)?;
-            let by = latest_by.clone();
-            Some(Removal {
-                at: latest_at,
-                status,
-                by,
-            })
-        });
-        Self {
-            status: latest,
-            at: latest_at,
-            by: latest_by,
-            activation,
-            end,
+    /// The time of the latest word.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.words
+            .last()
+            .map_or(Timestamp::MIN_UTC, |latest| latest.at)
+    }
+
+    /// The latest status; none if words of one second contradict each other.
+    #[must_use]
+    pub fn status(&self) -> Option<KeyStatus> {
+        let latest = self.words.last()?;
+        let mut of_that_second = self.words.iter().rev();
+        of_that_second
+            .by_ref()
+            .take_while(|word| word.at == latest.at)
+            .all(|word| word.status == latest.status)
+            .then_some(latest.status)
+    }
+
+    /// What made the key active for the last time, as far as events told. An event that says `Active` of a key that was
+    /// active already is none: whoever sends it would take the place of the one who made the key active.
+    #[must_use]
+    pub fn activation(&self) -> Option<Activation> {
+        self.activity().0
+    }
+
+    /// The earliest event after that which ended it.
+    #[must_use]
+    pub fn end(&self) -> Option<Removal> {
+        self.activity().1
+    }
+
+    /// The activation, if no finding has named it yet.
+    #[must_use]
+    pub fn unreported_activation(&self) -> Option<Activation> {
+        self.activation()
+            .filter(|activation| self.reported.is_none_or(|named| named < activation.at))
+    }
+
+    /// Notes that a finding names the key as it is.
+    pub fn note_reported(&mut self) {
+        let activation = self.activation().map(|activation| activation.at);
+        self.reported = self.reported.max(activation);
+    }
+
+    fn activity(&self) -> (Option<Activation>, Option<Removal>) {
+        let mut status = self.known_before().map(|before| before.status);
+        let mut inactive_since = self
+            .known_before()
+            .filter(|before| before.status != KeyStatus::Active)
+            .map(|before| before.at);
+        let (mut activation, mut end) = (None, None);
+        for word in self.in_order() {
+            let is_active = word.status == KeyStatus::Active;
+            if is_active && (status != Some(KeyStatus::Active) || word.created) {
+                activation = Some(Activation {
+                    at: word.at,
+                    created: word.created,
+                    by: word.by.clone(),
+                    // Of one second nothing tells which word came first.
+                    inactive_since: inactive_since
+                        .filter(|since| !word.created && *since < word.at),
+                });
+                (inactive_since, end) = (None, None);
+            } else if !is_active {
+                inactive_since = inactive_since.or(Some(word.at));
+                end = end.or_else(|| {
+                    Some(Removal {
+                        at: word.at,
+                        status: word.status,
+                        by: word.by.clone(),
+                    })
+                });
+            }
+            status = Some(word.status);
+        }
+        (activation, end)
+    }
+
+    /// What is known of the time before the first word; an earlier word may have come since.
+    fn known_before(&self) -> Option<Before> {
+        let first = self.words.first()?;
+        self.before.filter(|before| before.at < first.at)
+    }
+
+    /// The words in the order in which they may have come to be. Those of one second have none, so one is chosen that
+    /// IAM allows: created first, deleted last, and a change before what undoes it.
+    fn in_order(&self) -> Vec<&Word> {
+        let mut ordered: Vec<&Word> = Vec::with_capacity(self.words.len());
+        for second in self.words.chunk_by(|one, other| one.at == other.at) {
+            let before = ordered.last().map(|word| word.status);
+            let before = before.or(self.known_before().map(|before| before.status));
+            let rank = |word: &&Word| match word.status {
+                _ if word.created => 0,
+                KeyStatus::Gone => 3,
+                status if Some(status) == before => 2,
+                _ => 1,
+            };
+            let mut second: Vec<&Word> = second.iter().collect();
+            second.sort_by_key(rank);
+            ordered.extend(second);
+        }
+        ordered
+    }
+
+    /// Keeps `word` in its place; once, however often it comes.
+    pub(crate) fn add(&mut self, word: Word) {
+        let order = |word: &Word| (word.at, !word.created, word.status, word.by.clone());
+        if let Err(place) = self
+            .words
+            .binary_search_by_key(&order(&word), |known| order(known))
+        {
+            self.words.insert(place, word);
         }
     }
-}
 
-/// The latest activation and the end of that activity, after one more activation came to light.
-fn started(
-    activation: Option<Activation>,
-    end: Option<Removal>,
-    at: Timestamp,
-    created: bool,
-    by: &Source,
-) -> (Option<Activation>, Option<Removal>) {
-    if activation.as_ref().is_some_and(|known| known.at >= at) {
-        return (activation, end);
+    /// Notes that a listing showed `status` at `at`, if that says what the first word changed.
+    pub(super) fn note_listed(&mut self, at: Timestamp, status: KeyStatus) {
+        let is_before = self.words.first().is_some_and(|first| at < first.at);
+        if is_before && self.known_before().is_none_or(|before| before.at < at) {
+            self.before = Some(Before { at, status });
+        }
     }
-    let (inactive_since, end) = match end {
-        Some(end) if end.at <= at => (Some(end.at), None),
-        later => (None, later),
-    };
-    let activation = Activation {
-        at,
-        created,
-        by: by.clone(),
-        inactive_since,
-    };
-    (Some(activation), end)
-}
 
-/// The same, after one more deactivation or deletion came to light.
-fn ended(
-    activation: Option<Activation>,
-    end: Option<Removal>,
-    at: Timestamp,
-    status: KeyStatus,
-    by: &Source,
-) -> (Option<Activation>, Option<Removal>) {
-    let is_before_activation = activation.as_ref().is_some_and(|known| known.at > at);
-    let is_after_end = end.as_ref().is_some_and(|known| known.at <= at);
-    if is_before_activation || is_after_end {
-        return (activation, end);
+    /// Drops words beyond [`MAX_WORDS`]: first those that changed nothing, then the oldest.
+    fn forget_what_no_longer_matters(&mut self) {
+        while self.words.len() > MAX_WORDS {
+            let latest_at = self.at();
+            let changes_nothing = self.words.windows(2).position(|pair| match pair {
+                [one, other] => {
+                    let is_latest = other.at == latest_at && one.at < latest_at;
+                    one.status == other.status && !other.created && !is_latest
+                }
+                _ => false,
+            });
+            if let Some(place) = changes_nothing {
+                self.words.remove(place + 1);
+            } else {
+                let oldest = self.words.remove(0);
+                self.before = Some(Before {
+                    at: oldest.at,
+                    status: oldest.status,
+                });
+            }
+        }
     }
-    let end = Removal {
-        at,
-        status,
-        by: by.clone(),
-    };
-    (activation, Some(end))
 }
 
 fn merged_user(
@@ -315,9 +419,9 @@ mod tests {
             [&two, &one, &three],
         ] {
             let evidence = merged(&order.map(Clone::clone));
-            assert_eq!(evidence.keys["K"].status, Some(KeyStatus::Gone));
-            assert_eq!(evidence.keys["K"].at, expected.keys["K"].at);
-            assert_eq!(evidence.keys["K"].end.as_ref().unwrap().at, at(2));
+            assert_eq!(evidence.keys["K"].status(), Some(KeyStatus::Gone));
+            assert_eq!(evidence.keys["K"].at(), expected.keys["K"].at());
+            assert_eq!(evidence.keys["K"].end().unwrap().at, at(2));
             assert_eq!(evidence.user, expected.user);
         }
         assert_eq!(
@@ -331,7 +435,7 @@ mod tests {
         let one = created("K", 1);
         let two = updated("K", KeyStatus::Inactive, 1);
         for order in [[&one, &two], [&two, &one]] {
-            assert_eq!(merged(&order.map(Clone::clone)).keys["K"].status, None);
+            assert_eq!(merged(&order.map(Clone::clone)).keys["K"].status(), None);
         }
         assert_eq!(
             merged(&[created("K", 1), user_deleted(1)])
@@ -349,10 +453,13 @@ mod tests {
             updated("K", KeyStatus::Inactive, 1),
             created("K", 1),
         ];
-        assert_eq!(merged(&contradiction).keys["K"].status, None);
+        assert_eq!(merged(&contradiction).keys["K"].status(), None);
         let mut resolved = contradiction.to_vec();
         resolved.push(updated("K", KeyStatus::Active, 2));
-        assert_eq!(merged(&resolved).keys["K"].status, Some(KeyStatus::Active));
+        assert_eq!(
+            merged(&resolved).keys["K"].status(),
+            Some(KeyStatus::Active)
+        );
     }
 
     #[test]
@@ -362,10 +469,10 @@ mod tests {
             updated("K", KeyStatus::Inactive, 5),
             updated("K", KeyStatus::Active, 9),
         ]);
-        let activation = evidence.keys["K"].activation.clone().unwrap();
+        let activation = evidence.keys["K"].activation().unwrap();
         assert_eq!(activation.inactive_since, Some(at(5)));
         assert!(!activation.created);
-        assert_eq!(evidence.keys["K"].end, None);
+        assert_eq!(evidence.keys["K"].end(), None);
     }
 
     #[test]

@@ -37,7 +37,9 @@ pub struct Finding {
     pub continues: Option<FindingId>,
     /// What led to it.
     pub found_by: FoundBy,
-    /// Whether some key of it was made active by nobody knows whom, so that no exemption of certain actors covers it.
+    /// What made other keys of it active, as far as events told: since fewer than two were active, and while it was open.
+    pub joined: Vec<Opener>,
+    /// Whether the actor of some key that joined is unknown, so that only a `*` exemption covers the finding.
     pub has_unknown_maker: bool,
     /// Whether anybody was told that it is open. One that was exempt from the beginning nobody knows of.
     pub told: bool,
@@ -139,6 +141,14 @@ pub struct Opener {
     pub event_id: Option<String>,
 }
 
+impl Opener {
+    /// Whether the event is known to have made the key active, which may have been active all along.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.created || self.inactive_since.is_some()
+    }
+}
+
 /// How a finding ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
@@ -186,6 +196,18 @@ impl Finding {
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.id.user
+    }
+
+    /// Who made its keys active, by name: the second one, and those that joined. `None` stands for an unknown actor.
+    #[must_use]
+    pub fn makers(&self) -> Vec<Option<&str>> {
+        let is_proven = self.opener.as_ref().is_some_and(Opener::is_proven);
+        let known = self.opener.iter().chain(&self.joined);
+        let unknown = (self.has_unknown_maker || !is_proven).then_some(None);
+        known
+            .map(|event| Some(event.actor.label()))
+            .chain(unknown)
+            .collect()
     }
 
     /// The ids of the keys that are active, as last noted.

@@ -24,6 +24,7 @@ pub mod inactivity;
 pub mod key_change;
 pub mod listing;
 pub mod note;
+mod overlap;
 pub mod policy;
 mod rechecks;
 pub mod record;

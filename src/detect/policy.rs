@@ -25,6 +25,11 @@ impl Policy {
     /// longest delay. A report is rebuilt at most every four hours, and a lost role is not back in seconds.
     pub const PATIENT_RECHECK: TimeDelta = TimeDelta::minutes(15);
 
+    /// How long a change of root's keys may stay unseen by a credential report, counted from the report's own time: its rows
+    /// are read before it is finished. AWS documents no bound. A report is made at most every four hours, so an hour costs
+    /// little.
+    pub const REPORT_SETTLE: TimeDelta = TimeDelta::hours(1);
+
     /// How long a key has to be inactive for its reactivation to raise the severity.
     pub const DORMANT: TimeDelta = TimeDelta::days(30);
 

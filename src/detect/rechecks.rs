@@ -58,7 +58,7 @@ impl Seen<'_> {
         let is_unexplained = changes
             .iter()
             .any(|change| !is_explained(change, self.evidence, listing));
-        let is_withheld = outcome == Outcome::StillOpen && !self.has_two_active();
+        let is_withheld = is_open && !self.has_two_active();
         if self.is_settled() && !is_unexplained && !is_withheld {
             return vec![];
         }

@@ -67,7 +67,10 @@ pub fn severity(
     now: Timestamp,
 ) -> (Severity, Vec<SeverityReason>) {
     let user = finding.user();
-    let opener = finding.opener.as_ref();
+    let makers = || {
+        let joined = finding.joined.iter().filter(|event| event.is_proven());
+        finding.opener.iter().chain(joined)
+    };
     let reasons: Vec<SeverityReason> = [
         (SeverityReason::Root, user.is_root()),
         (
@@ -76,11 +79,11 @@ pub fn severity(
         ),
         (
             SeverityReason::UntrustedActor,
-            opener.is_some_and(|opener| is_untrusted(&opener.actor, user, policy)),
+            makers().any(|event| is_untrusted(&event.actor, user, policy)),
         ),
         (
             SeverityReason::DormantKey,
-            opener.and_then(dormant_for) > Some(Policy::DORMANT),
+            makers().filter_map(dormant_for).max() > Some(Policy::DORMANT),
         ),
     ]
     .into_iter()

@@ -8,6 +8,7 @@ use crate::detect::exemption::Exemption;
 use crate::detect::finding::Finding;
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{KeyListing, KeyStatus};
+use crate::detect::overlap::Overlap;
 use crate::detect::policy::Policy;
 use crate::detect::user_record::UserRecord;
 use crate::detect::view::{Unsettled, View};
@@ -26,12 +27,26 @@ pub struct Situation<'a> {
     /// Whether somebody may have begun this before and died half-way, after the commit and before what the commit called
     /// for was queued.
     pub is_retry: bool,
-    /// The latest finding of the user under its former name, if it was renamed.
-    pub former: Option<&'a Finding>,
+    /// What is kept of the user under its former names, if it was renamed; the last name first.
+    pub former: &'a [Former],
     /// The exemptions of the user's account.
     pub exemptions: &'a [Exemption],
     /// The sweep that asks, where no event does.
     pub sweep: Option<Sweep>,
+    /// Whether `changes` are what CloudTrail keeps of the past, and no news. What they show to be over is not announced.
+    pub is_history: bool,
+    /// The place of an entry in the audit trail that stands there though the record does not know it. The next entries come
+    /// after it: the alert must not wait for whoever put it there.
+    pub foreign_entry: Option<u64>,
+}
+
+/// What is kept of a user under a former name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// The latest finding under that name.
+    pub finding: Option<Finding>,
+    /// What events said of the keys, which went along with the renaming.
+    pub evidence: Evidence,
 }
 
 /// Who looks at a user without an event.
@@ -85,6 +100,8 @@ pub(super) struct Seen<'a> {
     pub(super) view: &'a View,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
+    /// The keys that were active beside another one unnoticed; see [`Seen::overlaps`].
+    pub(super) overlaps: Vec<Overlap>,
 }
 
 impl Seen<'_> {
@@ -102,22 +119,20 @@ impl Seen<'_> {
 
     // INVARIANT (open early, close late): an opening waits for nothing.
     // INVARIANT (blindness is news): where the keys cannot be listed, any key made active is news.
+    // INVARIANT (every activation is announced): however brief it was.
     pub(super) fn is_to_open(&self) -> bool {
         // One that the last listing showed as active already is no news.
         let was_active = |key: &str| {
             let last = self.situation.record.last_listing.as_ref();
             last.is_some_and(|last| last.keys.get(key) == Some(&KeyStatus::Active))
         };
-        let activated = || {
-            self.situation.changes.iter().any(|change| {
-                change.key_status().is_some_and(|(key, status)| {
-                    status == KeyStatus::Active
-                        && self.view.status(key) == status
-                        && !was_active(key)
-                })
-            })
+        let is_news = |key: &str| {
+            let known = self.evidence.keys.get(key);
+            !was_active(key) && known.is_some_and(|known| known.unreported_activation().is_some())
         };
-        self.has_two_active() || (self.is_blind() && activated())
+        self.has_two_active()
+            || (self.is_blind() && self.view.active_keys().any(is_news))
+            || !self.overlaps.is_empty()
     }
 
     // INVARIANT (open early, close late): nothing closes on an unsettled view, nor on a listing that was requested less

@@ -155,6 +155,7 @@ pub(crate) fn finding_of(active: &[(&str, Option<i64>)]) -> Finding {
             .collect(),
         continues: None,
         found_by: FoundBy::Event,
+        joined: vec![],
         has_unknown_maker: false,
         told: true,
         exemption: None,

@@ -34,6 +34,32 @@ pub(super) fn of_changes(
     (entries, recorded.into_iter().collect())
 }
 
+/// The entry that says that the trail goes on behind entries which secondkey did not write, if it does.
+pub(super) fn of_foreign_entry(
+    head: &mut ChainHead,
+    situation: &Situation<'_>,
+    now: Timestamp,
+) -> Option<AuditEntry> {
+    let last = situation.foreign_entry?;
+    let first = head.sequence + 1;
+    head.sequence = last;
+    let places = if first == last {
+        first.to_string()
+    } else {
+        format!("{first} to {last}")
+    };
+    let draft = AuditDraft {
+        at: now,
+        recorded_at: now,
+        kind: AuditKind::ForeignEntry,
+        finding_id: None,
+        event_id: None,
+        actor: None,
+        details: BTreeMap::from([("places".to_owned(), places)]),
+    };
+    Some(head.append(&situation.record.user, draft))
+}
+
 /// What became of a finding.
 pub(super) struct Transition<'a> {
     /// The finding as it was, if it was open.
@@ -82,7 +108,9 @@ pub(super) fn of_finding(
             let _ = opened(AuditKind::FindingOpened);
             let details = exemption_details(finding);
             let entry = write(AuditKind::FindingSuppressed, now, details);
-            (AlertKind::Opened, entry, false)
+            // What was announced under the user's former name is told that it is hidden from here on.
+            let kind = AlertKind::Updated(vec![Update::Exempted]);
+            (kind, entry, finding.told)
         }
         Outcome::Updated => {
             let mut details = update_details(finding, updates);

@@ -9,6 +9,7 @@ use crate::detect::Timestamp;
 use crate::detect::evidence::{Evidence, KeyEvidence, UserEvidence};
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::{Answer, KeyListing, KeyStatus};
+use crate::detect::policy::Policy;
 use crate::detect::user_record::UserRecord;
 
 /// How far a report's time of a change and the event's may be apart.
@@ -148,7 +149,7 @@ pub fn is_explained(change: &KeyChange, evidence: &Evidence, listing: &KeyListin
     let is_superseded = evidence
         .keys
         .get(key)
-        .is_some_and(|later| later.at > change.at)
+        .is_some_and(|later| later.at() > change.at)
         || evidence
             .user
             .as_ref()
@@ -188,9 +189,8 @@ impl Freshness {
     // between listing and deciding would take an old listing for the truth.
     fn of(record: &UserRecord, listing: &KeyListing, settle: TimeDelta) -> Self {
         let after = match listing.answer() {
-            Answer::Keys { .. } | Answer::NoSuchUser | Answer::Report { .. } => {
-                listing.requested_at() - settle
-            }
+            Answer::Keys { .. } | Answer::NoSuchUser => listing.requested_at() - settle,
+            Answer::Report { .. } => listing.requested_at() - settle.max(Policy::REPORT_SETTLE),
             Answer::Refused { .. } => record
                 .last_listing
                 .as_ref()
@@ -256,10 +256,10 @@ fn overlay_keys(view: &mut View, evidence: &Evidence, listing: &KeyListing, fres
     let is_report = matches!(listing.answer(), Answer::Report { .. });
     for (id, known) in &evidence.keys {
         // The latest event on the user is no earlier than that on any key; what it took away stays away.
-        if !freshness.is_fresh(known.at) || gone_at.is_some_and(|gone_at| gone_at >= known.at) {
+        if !freshness.is_fresh(known.at()) || gone_at.is_some_and(|gone_at| gone_at >= known.at()) {
             continue;
         }
-        let Some(status) = known.status else {
+        let Some(status) = known.status() else {
             view.unsettled.insert(Unsettled::EventsContradict);
             continue;
         };
@@ -274,8 +274,8 @@ fn overlay_keys(view: &mut View, evidence: &Evidence, listing: &KeyListing, fres
 }
 
 /// Whether a report shows the key already: one of its slots was last changed when the key was made active.
-fn is_in_a_slot(known: &KeyEvidence, listing: &KeyListing) -> bool {
-    known.activation.as_ref().is_some_and(|activation| {
+pub(super) fn is_in_a_slot(known: &KeyEvidence, listing: &KeyListing) -> bool {
+    known.activation().is_some_and(|activation| {
         listing
             .keys()
             .filter_map(|(_, slot)| slot.created)
@@ -305,7 +305,7 @@ fn compare_with_last_listing(
         let by_key = evidence
             .keys
             .get(id)
-            .is_some_and(|known| known.status == Some(status) && known.at > last.requested_at);
+            .is_some_and(|known| known.status() == Some(status) && known.at() > last.requested_at);
         let by_user = status == KeyStatus::Gone
             && evidence
                 .user

@@ -251,6 +251,7 @@ fn update(update: Update) -> &'static str {
     match update {
         Update::Keys => "keys",
         Update::Opener => "opener",
+        Update::Continues => "continues",
         Update::Severity => "severity",
         Update::OutlivedWindow => "outlived_window",
         Update::Exempted => "exempted",

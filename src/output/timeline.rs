@@ -60,6 +60,7 @@ fn headline(kind: AuditKind) -> &'static str {
         AuditKind::FindingClosed => "FINDING CLOSED",
         AuditKind::FindingSuppressed => "FINDING EXEMPT",
         AuditKind::ExemptionEnded => "EXEMPTION ENDED",
+        AuditKind::ForeignEntry => "FOREIGN ENTRY",
     }
 }
 

@@ -47,6 +47,7 @@ impl Work {
     fn add(&mut self, id: &str, is_retry: bool, change: Option<&KeyChange>) {
         self.message_ids.insert(id.to_owned());
         self.occasion.is_retry |= is_retry;
+        self.occasion.has_failed |= is_retry;
         self.occasion.changes.extend(change.cloned());
     }
 }
@@ -58,7 +59,8 @@ pub async fn recheck_users(
     now: Timestamp,
 ) -> Vec<UserResult> {
     let mut by_user: BTreeMap<UserId, Work> = BTreeMap::new();
-    let mut former_names = BTreeSet::new();
+    // By new name, the former one.
+    let mut renamed: BTreeMap<UserId, UserId> = BTreeMap::new();
     for Received {
         id,
         is_retry,
@@ -68,9 +70,10 @@ pub async fn recheck_users(
         match message {
             Message::Recheck(user) => by_user.entry(user).or_default().add(&id, is_retry, None),
             Message::Change(change) => {
-                if matches!(&change.kind, ChangeKind::UserRenamed { to, .. } if *to != change.user)
+                if let ChangeKind::UserRenamed { to, .. } = &change.kind
+                    && *to != change.user
                 {
-                    former_names.insert(change.user.clone());
+                    renamed.insert(to.clone(), change.user.clone());
                 }
                 for user in change.affected_users() {
                     let work = by_user.entry(user).or_default();
@@ -80,6 +83,22 @@ pub async fn recheck_users(
             Message::Probe(_) | Message::Ignored(_) => {}
         }
     }
+    let changes: BTreeMap<UserId, Vec<KeyChange>> = by_user
+        .iter()
+        .map(|(user, work)| (user.clone(), work.occasion.changes.clone()))
+        .collect();
+    for (user, work) in &mut by_user {
+        work.occasion.former_names = former_names(user, &renamed)
+            .into_iter()
+            .map(|name| {
+                (
+                    name.clone(),
+                    changes.get(&name).cloned().unwrap_or_default(),
+                )
+            })
+            .collect();
+    }
+    let former_names: BTreeSet<&UserId> = renamed.values().collect();
     // A finding is not closed under the old name before it stands under the new one.
     let (later, first): (BTreeMap<_, _>, BTreeMap<_, _>) = by_user
         .into_iter()
@@ -102,6 +121,20 @@ pub async fn recheck_users(
         )),
     }));
     results
+}
+
+/// The former names of `user` by the renamings of a batch, the last first.
+fn former_names(user: &UserId, renamed: &BTreeMap<UserId, UserId>) -> Vec<UserId> {
+    let mut names: Vec<UserId> = Vec::new();
+    let mut name = user;
+    while let Some(former) = renamed.get(name)
+        && former != user
+        && !names.contains(former)
+    {
+        names.push(former.clone());
+        name = former;
+    }
+    names
 }
 
 /// Re-checks each user on its occasion, several side by side.

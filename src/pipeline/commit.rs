@@ -10,9 +10,9 @@ use crate::detect::finding::Finding;
 use crate::detect::policy::Policy;
 use crate::detect::user_record::UserRecord;
 
-/// The most events whose audit entries enter one commit: an entry and a mark each, beside the record, the finding, two
-/// entries about it and the alerts owed, within the 100 actions of a DynamoDB transaction.
-pub const MAX_EVENTS: usize = 45;
+/// The most events whose audit entries enter one commit: an entry and a mark each, beside the record, the finding, three
+/// more entries and the alerts owed, within the 100 actions of a DynamoDB transaction.
+pub const MAX_EVENTS: usize = 44;
 
 /// What one re-check writes.
 ///
@@ -44,6 +44,8 @@ pub enum Committed {
     VersionConflict,
     /// These changes stand in the audit trail already; nothing is written.
     AlreadyRecorded(BTreeSet<String>),
+    /// An entry stands at this place of the audit trail, though the record does not know it; nothing is written.
+    TrailTaken(u64),
 }
 
 impl Commit {
@@ -130,9 +132,11 @@ mod tests {
             changes: &[created("K2", 95)],
             already_recorded: &BTreeSet::new(),
             is_retry: false,
-            former: None,
+            former: &[],
             exemptions: &[],
             sweep: None,
+            is_history: false,
+            foreign_entry: None,
         };
         let decision = decide(&situation, &Policy::default(), at(101));
         Commit::of(&decision, &["sns", "eventbridge"], at(101))

@@ -6,6 +6,8 @@
 
 pub mod alert_sink;
 pub mod batch;
+#[cfg(test)]
+mod batch_tests;
 pub mod commit;
 pub mod deliver;
 pub mod error;

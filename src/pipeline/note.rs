@@ -10,6 +10,7 @@ use crate::detect::note::note as noted;
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
+use crate::stored::broken_trail;
 
 /// How often a note starts anew because somebody else wrote the record.
 const MAX_ATTEMPTS: u32 = 12;
@@ -42,6 +43,7 @@ pub async fn note(
         };
         match store.commit(&commit).await? {
             Committed::Written | Committed::AlreadyRecorded(_) => return Ok(()),
+            Committed::TrailTaken(place) => return Err(broken_trail(&change.user, place)),
             Committed::VersionConflict => tokio::time::sleep(backoff(attempt)).await,
         }
     }

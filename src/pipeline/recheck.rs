@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use chrono::{SubsecRound, TimeDelta};
 use futures::future::{join, try_join3};
-use tracing::info;
+use tracing::{error, info, warn};
 
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind, OwedAlert};
 use crate::detect::decide::{Decision, decide};
 use crate::detect::finding::Finding;
 use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::listing::Answer;
+use crate::detect::listing::{Answer, KeyListing};
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
-use crate::detect::situation::{Outcome, Situation, Sweep};
+use crate::detect::situation::{Former, Outcome, Situation, Sweep};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::detect::view::Unsettled;
@@ -28,12 +28,19 @@ use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
 use crate::pipeline::key_source::KeySource;
 use crate::pipeline::turn::{in_turn, wait_for};
+use crate::stored::broken_trail;
+
+/// How many entries of somebody else in an audit trail the next entries are put behind.
+const MAX_FOREIGN: u64 = 256;
 
 /// How often a re-check starts anew because somebody else wrote the record.
 const MAX_ATTEMPTS: u32 = 8;
 
 /// The longest wait before a re-check starts anew, in milliseconds.
 const MAX_BACKOFF_MS: u64 = 1_000;
+
+/// How many former names of a user are followed.
+const MAX_FORMER_NAMES: usize = 8;
 
 /// How long an alert waits for the last use of its keys, counted from the start of its commit.
 const LAST_USED_WAIT: Duration = Duration::from_secs(1);
@@ -68,6 +75,8 @@ pub struct Rechecked {
     pub unsettled: BTreeSet<Unsettled>,
     /// The finding that is open now, hidden or not.
     pub open: Option<Finding>,
+    /// The users to be looked at now, because a finding goes on under their name. The caller must see to it as to `rechecks`.
+    pub follow_ups: BTreeSet<UserId>,
     /// Why the keys could not be listed, if they could not: what is kept says nothing new then.
     pub refused: Option<String>,
 }
@@ -81,8 +90,15 @@ pub struct Occasion {
     pub is_retry: bool,
     /// The sweep that asks, where no event does.
     pub sweep: Option<Sweep>,
-    /// The user's name as IAM spells it, if whoever asks knows.
+    /// The user's name as IAM spells it, if the caller knows.
     pub name: Option<String>,
+    /// Whether this was tried before, in vain. Then keys that cannot be listed count as refused, whatever the reason: what
+    /// events say must not wait until a service is well again.
+    pub has_failed: bool,
+    /// The user's former names that events of the same batch tell of, the last first; and what these tell of its keys then.
+    pub former_names: Vec<(UserId, Vec<KeyChange>)>,
+    /// Whether `changes` are what CloudTrail keeps of the past, and no news.
+    pub is_history: bool,
 }
 
 /// Re-checks `user` on `occasion`. `now` is the moment at which it began.
@@ -103,9 +119,7 @@ pub async fn recheck(
     changes.sort_by_key(|change| change.at);
     let occasion = Occasion {
         changes,
-        is_retry: occasion.is_retry,
-        sweep: occasion.sweep,
-        name: occasion.name.clone(),
+        ..occasion.clone()
     };
 
     let mut rechecked = Rechecked::default();
@@ -140,8 +154,8 @@ async fn recheck_part(
         // INVARIANT (load before list): what the next version holds was listed after this one was written.
         let record = parts.store.record(user).await?;
         let former_and_listing = async {
-            let former = former_finding(parts, &record, changes).await?;
-            let listing = parts.keys.list(user, spelling(&record, occasion)).await?;
+            let former = formers(parts, &record, occasion).await?;
+            let listing = listing(parts, user, &record, occasion, now).await?;
             Ok((former, listing))
         };
         // Read after the record, or an alert that this version of it owes could be overlooked, and overtaken.
@@ -154,6 +168,7 @@ async fn recheck_part(
         let now = now.max(listing.requested_at());
 
         let mut already_recorded = of_other_parts.clone();
+        let mut foreign_entry = None;
         loop {
             let situation = Situation {
                 record: &record,
@@ -161,9 +176,11 @@ async fn recheck_part(
                 changes,
                 already_recorded: &already_recorded,
                 is_retry: occasion.is_retry,
-                former: former.as_ref(),
+                former: &former,
                 exemptions: &exemptions,
                 sweep: occasion.sweep,
+                is_history: occasion.is_history,
+                foreign_entry,
             };
             let decision = decide(&situation, &parts.policy, now);
             let commit = Commit::of(&decision, &sinks_for(parts, &decision), now);
@@ -200,6 +217,21 @@ async fn recheck_part(
                 Committed::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
                     already_recorded.extend(ids);
                 }
+                // INVARIANT (detection does not depend on integrity): the next try leaves twice as many places out.
+                Committed::TrailTaken(place)
+                    if foreign_entry
+                        .is_none_or(|known| known < MAX_FOREIGN + record.audit.sequence) =>
+                {
+                    error!(
+                        account = user.account(),
+                        user = user.name(),
+                        sequence = place,
+                        "the audit trail holds an entry that the user's record does not know; the next entries come after it"
+                    );
+                    let passed = place - record.audit.sequence;
+                    foreign_entry = Some(record.audit.sequence + 2 * passed - 1);
+                }
+                Committed::TrailTaken(place) => return Err(broken_trail(user, place)),
                 Committed::VersionConflict | Committed::AlreadyRecorded(_) => break,
             }
         }
@@ -222,11 +254,31 @@ impl Rechecked {
         self.outcomes.push(decision.outcome);
         self.unsettled.extend(decision.unsettled);
         self.rechecks.extend(decision.rechecks);
+        self.follow_ups.extend(decision.follow_up);
         self.open = decision.record.open_finding().cloned();
     }
 }
 
-/// The user's name as the latest event spells it, or whoever asks, or as IAM last did.
+/// The keys of `user`. Where they could not be listed before either, that counts as a refusal and no longer as a failure.
+async fn listing(
+    parts: &Parts,
+    user: &UserId,
+    record: &UserRecord,
+    occasion: &Occasion,
+    now: Timestamp,
+) -> Result<KeyListing, ServiceError> {
+    let listed = parts.keys.list(user, spelling(record, occasion)).await;
+    // INVARIANT (blindness is news): a service that is down for long must not silence the detector.
+    listed.or_else(|failure| {
+        if !occasion.has_failed {
+            return Err(failure);
+        }
+        warn!(account = user.account(), user = user.name(), %failure, "the keys could not be listed again; events decide");
+        Ok(KeyListing::refused(now, failure.to_string()))
+    })
+}
+
+/// The user's name as the latest event spells it, or the caller, or as IAM last did.
 fn spelling<'a>(record: &'a UserRecord, occasion: &'a Occasion) -> &'a str {
     occasion
         .changes
@@ -240,24 +292,51 @@ fn spelling<'a>(record: &'a UserRecord, occasion: &'a Occasion) -> &'a str {
         .unwrap_or(&record.display_name)
 }
 
-/// The latest finding of the user under its former name, if it was renamed.
-async fn former_finding(
+/// What is kept of the user under its former names, the last name first. A name leads to the one before it, by the events at
+/// hand or by its record.
+async fn formers(
     parts: &Parts,
     record: &UserRecord,
-    changes: &[KeyChange],
-) -> Result<Option<Finding>, ServiceError> {
-    let renamed_just_now = changes.iter().find_map(|change| match &change.kind {
-        ChangeKind::UserRenamed { to, .. } if *to == record.user && change.user != record.user => {
-            Some(change.user.clone())
-        }
-        _ => None,
-    });
-    match renamed_just_now.or_else(|| record.renamed_from.clone()) {
-        Some(former) if record.open_finding().is_none() => {
-            Ok(parts.store.record(&former).await?.finding)
-        }
-        _ => Ok(None),
+    occasion: &Occasion,
+) -> Result<Vec<Former>, ServiceError> {
+    let mut formers = Vec::new();
+    let mut told = occasion.former_names.iter().cloned();
+    let renamed_just_now = occasion
+        .changes
+        .iter()
+        .find_map(|change| match &change.kind {
+            ChangeKind::UserRenamed { to, .. }
+                if *to == record.user && change.user != record.user =>
+            {
+                Some(change.user.clone())
+            }
+            _ => None,
+        });
+    let by_record = renamed_just_now.or_else(|| record.renamed_from.clone());
+    let mut next = told.next().or(by_record.map(|name| (name, vec![])));
+    // A finding that goes on from a former one already needs no other.
+    if record
+        .open_finding()
+        .is_some_and(|open| open.continues.is_some())
+    {
+        next = None;
     }
+    let mut seen = BTreeSet::from([record.user.clone()]);
+    while let Some((name, changes)) = next.filter(|_| seen.len() <= MAX_FORMER_NAMES)
+        && seen.insert(name.clone())
+    {
+        let former = parts.store.record(&name).await?;
+        let evidence = changes.iter().fold(former.evidence, |evidence, change| {
+            evidence.with(&name, change)
+        });
+        formers.push(Former {
+            finding: former.finding,
+            evidence,
+        });
+        let by_record = former.renamed_from.map(|name| (name, vec![]));
+        next = told.next().or(by_record);
+    }
+    Ok(formers)
 }
 
 /// The last uses of the keys that the alerts to come speak of; none if there is nothing to tell.

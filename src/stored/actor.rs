@@ -28,7 +28,7 @@ impl From<UserV1> for UserId {
 }
 
 /// An [`Actor`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ActorV1 {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<String>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::detect::evidence::{
-    Activation, Evidence, KeyEvidence, Removal, Source, UserEvidence, UserState,
+    Before, Evidence, KeyEvidence, Source, UserEvidence, UserState, Word,
 };
 use crate::detect::listing::KeyStatus;
 use crate::stored::actor::{ActorV1, UserV1};
@@ -13,21 +13,52 @@ use crate::stored::word::{Stored, Time};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct EvidenceV1 {
     // A list and no map: a key id is somebody else's text, and no attribute name.
-    keys: Vec<KeyEvidenceV1>,
+    keys: Vec<StoredKeyEvidence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserEvidenceV1>,
 }
 
+/// What is known of a key: as it is written, or as releases before schema 3 wrote it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredKeyEvidence {
+    V3(KeyEvidenceV3),
+    V1(KeyEvidenceV1),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeyEvidenceV3 {
+    id: String,
+    words: Vec<WordV3>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<BeforeV3>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported: Option<Time>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WordV3 {
+    at: Time,
+    status: Stored<KeyStatus>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    created: bool,
+    by: SourceV1,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BeforeV3 {
+    at: Time,
+    status: Stored<KeyStatus>,
+}
+
+/// The latest word, the latest activation and what ended it; read, and not written any more.
 #[derive(Debug, Serialize, Deserialize)]
 struct KeyEvidenceV1 {
     id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Stored<KeyStatus>>,
     at: Time,
     by: SourceV1,
-    #[serde(skip_serializing_if = "Option::is_none")]
     activation: Option<ActivationV1>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<RemovalV1>,
 }
 
@@ -36,7 +67,6 @@ struct ActivationV1 {
     at: Time,
     created: bool,
     by: SourceV1,
-    #[serde(skip_serializing_if = "Option::is_none")]
     inactive_since: Option<Time>,
 }
 
@@ -47,7 +77,7 @@ struct RemovalV1 {
     by: SourceV1,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct SourceV1 {
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
@@ -77,7 +107,7 @@ impl From<&Evidence> for EvidenceV1 {
             keys: evidence
                 .keys
                 .iter()
-                .map(|(id, key)| KeyEvidenceV1::of(id, key))
+                .map(|(id, key)| StoredKeyEvidence::of(id, key))
                 .collect(),
             user: evidence.user.as_ref().map(Into::into),
         }
@@ -93,69 +123,113 @@ impl From<EvidenceV1> for Evidence {
     }
 }
 
-impl KeyEvidenceV1 {
+impl StoredKeyEvidence {
     fn of(id: &str, key: &KeyEvidence) -> Self {
-        Self {
+        Self::V3(KeyEvidenceV3 {
             id: id.to_owned(),
-            status: key.status.map(Stored),
-            at: Time(key.at),
-            by: (&key.by).into(),
-            activation: key.activation.as_ref().map(Into::into),
-            end: key.end.as_ref().map(Into::into),
+            words: key.words.iter().map(Into::into).collect(),
+            before: key.before.map(|before| BeforeV3 {
+                at: Time(before.at),
+                status: Stored(before.status),
+            }),
+            reported: key.reported.map(Time),
+        })
+    }
+}
+
+impl From<StoredKeyEvidence> for (String, KeyEvidence) {
+    fn from(stored: StoredKeyEvidence) -> Self {
+        match stored {
+            StoredKeyEvidence::V3(stored) => {
+                let evidence = KeyEvidence {
+                    words: stored.words.into_iter().map(Into::into).collect(),
+                    before: stored.before.map(|before| Before {
+                        at: before.at.0,
+                        status: before.status.0,
+                    }),
+                    reported: stored.reported.map(|reported| reported.0),
+                };
+                (stored.id, evidence)
+            }
+            StoredKeyEvidence::V1(stored) => stored.into(),
         }
     }
 }
 
 impl From<KeyEvidenceV1> for (String, KeyEvidence) {
     fn from(stored: KeyEvidenceV1) -> Self {
-        let evidence = KeyEvidence {
-            status: stored.status.map(|status| status.0),
-            at: stored.at.0,
-            by: stored.by.into(),
-            activation: stored.activation.map(Into::into),
-            end: stored.end.map(Into::into),
+        let mut evidence = KeyEvidence::default();
+        let mut add = |at: &Time, status, created, by: &SourceV1| {
+            evidence.add(Word {
+                at: at.0,
+                status,
+                created,
+                by: by.clone().into(),
+            });
         };
+        if let Some(activation) = &stored.activation {
+            add(
+                &activation.at,
+                KeyStatus::Active,
+                activation.created,
+                &activation.by,
+            );
+        }
+        if let Some(end) = &stored.end {
+            add(&end.at, end.status.0, false, &end.by);
+        }
+        match &stored.status {
+            Some(status) => {
+                let is_told = |at: &Time| at.0 == stored.at.0;
+                let by_activation = status.0 == KeyStatus::Active
+                    && stored
+                        .activation
+                        .as_ref()
+                        .is_some_and(|known| is_told(&known.at));
+                let by_end = stored
+                    .end
+                    .as_ref()
+                    .is_some_and(|known| known.status.0 == status.0 && is_told(&known.at));
+                if !by_activation && !by_end {
+                    add(&stored.at, status.0, false, &stored.by);
+                }
+            }
+            // Two events of one second contradicted each other.
+            None => {
+                add(&stored.at, KeyStatus::Active, false, &stored.by);
+                add(&stored.at, KeyStatus::Inactive, false, &stored.by);
+            }
+        }
+        let activation = stored.activation.as_ref();
+        evidence.before = activation
+            .and_then(|activation| activation.inactive_since.as_ref())
+            .map(|since| Before {
+                at: since.0,
+                status: KeyStatus::Inactive,
+            });
+        // Those releases opened findings for what they saw, and what they did not see is long over.
+        evidence.note_reported();
         (stored.id, evidence)
     }
 }
 
-impl From<&Activation> for ActivationV1 {
-    fn from(activation: &Activation) -> Self {
+impl From<&Word> for WordV3 {
+    fn from(word: &Word) -> Self {
         Self {
-            at: Time(activation.at),
-            created: activation.created,
-            by: (&activation.by).into(),
-            inactive_since: activation.inactive_since.map(Time),
+            at: Time(word.at),
+            status: Stored(word.status),
+            created: word.created,
+            by: (&word.by).into(),
         }
     }
 }
 
-impl From<ActivationV1> for Activation {
-    fn from(stored: ActivationV1) -> Self {
-        Self {
-            at: stored.at.0,
-            created: stored.created,
-            by: stored.by.into(),
-            inactive_since: stored.inactive_since.map(|since| since.0),
-        }
-    }
-}
-
-impl From<&Removal> for RemovalV1 {
-    fn from(removal: &Removal) -> Self {
-        Self {
-            at: Time(removal.at),
-            status: Stored(removal.status),
-            by: (&removal.by).into(),
-        }
-    }
-}
-
-impl From<RemovalV1> for Removal {
-    fn from(stored: RemovalV1) -> Self {
+impl From<WordV3> for Word {
+    fn from(stored: WordV3) -> Self {
         Self {
             at: stored.at.0,
             status: stored.status.0,
+            created: stored.created,
             by: stored.by.into(),
         }
     }

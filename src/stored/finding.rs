@@ -35,6 +35,9 @@ pub(crate) struct FindingV1 {
     // Schema 1 had none of the next four: events found everything, and everybody was told.
     #[serde(default)]
     found_by: FoundByV1,
+    // Since schema 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    joined: Vec<OpenerV1>,
     #[serde(default)]
     has_unknown_maker: bool,
     #[serde(default = "everybody_was_told")]
@@ -128,6 +131,7 @@ impl From<&Finding> for FindingV1 {
             keys: finding.keys.iter().map(Into::into).collect(),
             continues: finding.continues.as_ref().map(Into::into),
             found_by: FoundByV1(Stored(finding.found_by)),
+            joined: finding.joined.iter().map(Into::into).collect(),
             has_unknown_maker: finding.has_unknown_maker,
             told: finding.told,
             exemption: finding.exemption.as_ref().map(Into::into),
@@ -159,6 +163,7 @@ impl From<FindingV1> for Finding {
             keys: stored.keys.into_iter().map(Into::into).collect(),
             continues: stored.continues.map(Into::into),
             found_by: stored.found_by.0.0,
+            joined: stored.joined.into_iter().map(Into::into).collect(),
             has_unknown_maker: stored.has_unknown_maker,
             told: stored.told,
             exemption: stored.exemption.map(Into::into),

@@ -28,8 +28,9 @@ pub(crate) use word::{Word, time_text};
 
 use crate::pipeline::error::ServiceError;
 
-/// The schema that this release writes, and the newest that it reads. 2 since findings may be exempt.
-pub(crate) const SCHEMA: u32 = 2;
+/// The schema that this release writes, and the newest that it reads. 2 since findings may be exempt, 3 since
+/// each word of evidence is kept.
+pub(crate) const SCHEMA: u32 = 3;
 
 /// How long a change is known to be in the trail. SQS keeps a message for 14 days at most.
 pub(crate) const SEEN_FOR: TimeDelta = TimeDelta::days(15);

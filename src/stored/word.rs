@@ -85,6 +85,7 @@ words!(CloseReason, "reason for closing", {
 words!(Update, "kind of update", {
     Keys => "keys",
     Opener => "opener",
+    Continues => "continues",
     Severity => "severity",
     OutlivedWindow => "outlived_window",
     Exempted => "exempted",

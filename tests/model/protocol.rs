@@ -76,9 +76,11 @@ impl Protocol {
             changes: &changes,
             already_recorded: input.already_recorded,
             is_retry: input.is_retry && self != Self::RetryTrustsPromise,
-            former: None,
+            former: &[],
             exemptions: &[],
             sweep: None,
+            is_history: false,
+            foreign_entry: None,
         };
         let now = listing.requested_at();
         let mut decision = decide(&situation, &policy, now);
@@ -104,7 +106,7 @@ fn explain(record: &mut UserRecord, listing: &KeyListing, changes: &[KeyChange])
     for (id, known) in &evidence.keys {
         let listed = listing.keys().find(|(listed, _)| *listed == id);
         let status = listed.map_or(KeyStatus::Gone, |(_, key)| key.status);
-        if known.status == Some(status) {
+        if known.status() == Some(status) {
             last.keys.insert(id.clone(), status);
         }
     }

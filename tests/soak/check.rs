@@ -228,7 +228,12 @@ pub async fn report(
             record.last_listing
         );
         for (key, known) in &record.evidence.keys {
-            let _ = writeln!(text, "    {key}: {:?} at {}", known.status, clock(known.at));
+            let _ = writeln!(
+                text,
+                "    {key}: {:?} at {}",
+                known.status(),
+                clock(known.at())
+            );
         }
         if let Some(known) = &record.evidence.user {
             let _ = writeln!(

@@ -12,7 +12,7 @@ use crate::aws::dynamodb::items::{self, Item};
 use crate::aws::errors::is_throttling;
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
-use crate::stored::{SCHEMA, broken_trail, newer_schema};
+use crate::stored::{SCHEMA, newer_schema};
 
 /// The most actions of one transaction (`DynamoDB` developer guide, limits).
 const MAX_ACTIONS: usize = 100;
@@ -177,7 +177,7 @@ impl Transaction {
         }
         for (place, _, _) in conditions() {
             if let Place::Audit(sequence) = place {
-                return Err(broken_trail(&self.user, *sequence));
+                return Ok(Committed::TrailTaken(*sequence));
             }
         }
         let already_recorded: BTreeSet<String> = conditions()

@@ -137,6 +137,7 @@ async fn rechecked(
     let occasion = Occasion {
         changes,
         name: (!user.is_root()).then(|| name.to_owned()),
+        is_history: true,
         ..Occasion::default()
     };
     let now = Utc::now().trunc_subsecs(3);
@@ -164,9 +165,11 @@ async fn judged(
         changes,
         already_recorded: &BTreeSet::new(),
         is_retry: false,
-        former: None,
+        former: &[],
         exemptions: &exemptions,
         sweep: None,
+        is_history: true,
+        foreign_entry: None,
     };
     let decision = decide(&situation, policy, now);
     let judged = UserRecord {

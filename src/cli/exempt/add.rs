@@ -131,10 +131,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// Whether `exemption` covers `finding`, as far as the finding tells who made its keys active.
 fn hides(exemption: &Exemption, finding: &Finding, now: Timestamp) -> bool {
-    let opener = finding.opener.as_ref().map(|opener| opener.actor.label());
-    let unknown = finding.has_unknown_maker.then_some(None);
-    let makers: Vec<Option<&str>> = [opener].into_iter().chain(unknown).collect();
-    exemption_for([exemption], finding.user(), &makers, now).is_some()
+    exemption_for([exemption], finding.user(), &finding.makers(), now).is_some()
 }
 
 /// Whether `pattern` fits every name.

@@ -139,14 +139,14 @@ fn another_key_of_which_no_event_told_ends_the_hiding() {
 
 #[test]
 fn under_a_new_name_certain_actors_are_no_longer_known_to_have_made_the_keys() {
-    let former = hidden().finding().clone();
+    let former = hidden().as_former();
     for (actors, status) in [(BOB, FindingStatus::Open), ("*", FindingStatus::Suppressed)] {
         let mut story = Story::of(UserId::new("111122223333", "alina"));
         story.exemptions = vec![Exemption {
             user_pattern: "ali*".to_owned(),
             ..exempt(actors)
         }];
-        story.former = Some(former.clone());
+        story.former = vec![former.clone()];
         // Somebody may have put another key in the place of the first before renaming the user.
         let listed = listing(300, &["+K2", "+K3"]);
         let decision = story.step(at(301), &listed, &[renamed("alina", 200)]);

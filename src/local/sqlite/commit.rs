@@ -12,8 +12,7 @@ use crate::local::sqlite::{describe, integer, is_stale_snapshot};
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::stored::{
-    AuditV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR, Word, broken_trail, check_schema,
-    time_text,
+    AuditV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR, Word, check_schema, time_text,
 };
 
 /// Why a commit is not written.
@@ -116,7 +115,7 @@ fn write_rows(connection: &Connection, path: &Path, commit: &Commit) -> Result<C
         // INVARIANT (the audit trail only grows): an entry that stands is not written again.
         match written {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                return Err(broken_trail(user, entry.sequence).into());
+                return Ok(Committed::TrailTaken(entry.sequence));
             }
             written => written?,
         };

@@ -185,12 +185,12 @@ fn a_newer_database_is_refused() {
     let path = directory.path().join("findings.db");
     SqliteStore::open(&path)
         .unwrap()
-        .write(|connection| connection.execute("UPDATE meta SET value = 3", []))
+        .write(|connection| connection.execute("UPDATE meta SET value = 4", []))
         .unwrap();
-    check_refused(SqliteStore::open(&path), "newer release (schema 3;");
+    check_refused(SqliteStore::open(&path), "newer release (schema 4;");
     check_refused(
         SqliteStore::open_existing(&path),
-        "newer release (schema 3;",
+        "newer release (schema 4;",
     );
 }
 

@@ -202,6 +202,7 @@ impl AnyAlert {
             }),
             found_by: [FoundBy::Event, FoundBy::Sweep, FoundBy::Baseline]
                 [usize::from(self.uses) % 3],
+            joined: vec![],
             has_unknown_maker: false,
             told: true,
             exemption: texts.some().map(|reason| Exempted {

@@ -100,6 +100,7 @@ fn opened(text: &str) -> Standing {
         keys: vec![key("AKIA1", -1_000), key("AKIA2", 2)],
         continues: None,
         found_by: FoundBy::Event,
+        joined: vec![],
         has_unknown_maker: false,
         told: true,
         exemption: None,

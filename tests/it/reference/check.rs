@@ -28,13 +28,14 @@ fn is_event(kind: AuditKind) -> bool {
         | AuditKind::FindingUpdated
         | AuditKind::FindingClosed
         | AuditKind::FindingSuppressed
-        | AuditKind::ExemptionEnded => false,
+        | AuditKind::ExemptionEnded
+        | AuditKind::ForeignEntry => false,
     }
 }
 
 /// Whether an alert tells of such an entry.
 fn is_told(kind: AuditKind) -> bool {
-    !is_event(kind) && kind != AuditKind::FindingConfirmed
+    !is_event(kind) && !matches!(kind, AuditKind::FindingConfirmed | AuditKind::ForeignEntry)
 }
 
 fn told_as(kind: &AlertKind) -> AuditKind {

@@ -9,7 +9,7 @@ use secondkey::detect::actor::Actor;
 use secondkey::detect::alert::{Alert, AlertKind, OwedAlert, Update};
 use secondkey::detect::audit::{AuditDraft, AuditKind};
 use secondkey::detect::evidence::{
-    Activation, Evidence, KeyEvidence, Removal, Source, UserEvidence, UserState,
+    Before, Evidence, KeyEvidence, Source, UserEvidence, UserState, Word,
 };
 use secondkey::detect::exemption::Exemption;
 use secondkey::detect::finding::{
@@ -104,6 +104,14 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             episode: 9,
         }),
         found_by: FoundBy::Sweep,
+        joined: vec![Opener {
+            key: "AKIA#2%\n".to_owned(),
+            created: false,
+            at: at(1_500),
+            inactive_since: None,
+            actor: actor("eve"),
+            event_id: None,
+        }],
         has_unknown_maker: true,
         told: false,
         exemption: Some(Exempted {
@@ -123,32 +131,36 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
 }
 
 fn evidence() -> Evidence {
-    let key = |status, activation, end| KeyEvidence {
+    let word = |second, status, name| Word {
+        at: at(second),
         status,
-        at: at(4_000),
-        by: source("carol"),
-        activation,
-        end,
-    };
-    let activation = Activation {
-        at: at(4_000),
-        created: false,
-        by: source("mallory"),
-        inactive_since: Some(at(-7_000)),
-    };
-    let end = Removal {
-        at: at(4_500),
-        status: KeyStatus::Inactive,
-        by: source("alice"),
+        created: status == KeyStatus::Active,
+        by: source(name),
     };
     Evidence {
         keys: BTreeMap::from([
             (
                 "AKIA1".to_owned(),
-                key(Some(KeyStatus::Active), Some(activation), Some(end)),
+                KeyEvidence {
+                    words: vec![
+                        word(4_000, KeyStatus::Active, "mallory"),
+                        word(4_500, KeyStatus::Inactive, "alice"),
+                    ],
+                    before: Some(Before {
+                        at: at(-7_007),
+                        status: KeyStatus::Inactive,
+                    }),
+                    reported: Some(at(4_000)),
+                },
             ),
-            ("AKIA#2%\n".to_owned(), key(None, None, None)),
-            (String::new(), key(Some(KeyStatus::Gone), None, None)),
+            (
+                "AKIA#2%\n".to_owned(),
+                KeyEvidence {
+                    words: vec![word(4_600, KeyStatus::Gone, "carol")],
+                    ..KeyEvidence::default()
+                },
+            ),
+            (String::new(), KeyEvidence::default()),
         ]),
         user: Some(UserEvidence {
             state: Some(UserState::RenamedTo(bob())),

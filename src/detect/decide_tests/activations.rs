@@ -1,0 +1,371 @@
+//! Which activations count, and from when: whose key it is, and that each is announced.
+
+use super::*;
+use crate::detect::testing::exemption;
+
+fn exempting(name: &str) -> Exemption {
+    Exemption {
+        actor_pattern: format!("*:user/{name}"),
+        ..exemption(name)
+    }
+}
+
+/// `K1` was listed alone.
+fn one_key() -> Story {
+    let mut story = Story::new();
+    story.check(&listing(0, &["+K1"]), &[], "nothing open");
+    story
+}
+
+fn opener(story: &Story) -> Option<String> {
+    let opener = story.finding().opener.as_ref()?;
+    opener.actor.name.clone()
+}
+
+#[test]
+fn an_update_to_active_of_an_active_key_takes_no_blame() {
+    let makes = by("mallory", created("K2", 100));
+    let nothing = by("alice", updated("K1", KeyStatus::Active, 101));
+    let listed = || dated_listing(120, &[("+K1", -1_000), ("+K2", 100)]);
+    // The orders in which the two events may come; the last is one batch.
+    for (first, then) in [
+        (vec![makes.clone()], vec![nothing.clone()]),
+        (vec![nothing.clone()], vec![makes.clone()]),
+        (vec![makes.clone(), nothing.clone()], vec![]),
+    ] {
+        for mut story in [one_key(), Story::new()] {
+            story.exemptions = vec![exempting("alice")];
+            story.step(at(121), &listed(), &first);
+            story.step(
+                at(190),
+                &dated_listing(189, &[("+K1", -1_000), ("+K2", 100)]),
+                &then,
+            );
+            assert_eq!(opener(&story).as_deref(), Some("mallory"));
+            assert_eq!(story.finding().status, FindingStatus::Open);
+            assert_eq!(story.finding().opened_at, at(100));
+        }
+    }
+}
+
+#[test]
+fn an_update_to_active_long_after_a_sweep_changes_nothing() {
+    let mut story = Story::swept_open();
+    story.exemptions = vec![exempting("farm")];
+    let later = 20 * 3_600;
+    story.check(
+        &listing(later + 5, &["+K1", "+K2"]),
+        &[by("farm", updated("K1", KeyStatus::Active, later))],
+        "still open",
+    );
+}
+
+#[test]
+fn a_reactivation_of_which_nothing_was_known_is_shown_and_unlocks_nothing() {
+    let mut story = Story::new();
+    story.exemptions = vec![exempting("farm")];
+    story.check(
+        &listing(100, &["+K1", "+K2"]),
+        &[by("farm", updated("K2", KeyStatus::Active, 95))],
+        "opened: confirmed MEDIUM +K1 +K2 since 95 by farm",
+    );
+    assert_eq!(story.finding().makers().last(), Some(&None));
+    // The event that tells when the key was switched off comes late: now the activation is one.
+    story.step(
+        at(201),
+        &listing(200, &["+K1", "+K2"]),
+        &[by("farm", updated("K2", KeyStatus::Inactive, 50))],
+    );
+    assert_eq!(story.finding().status, FindingStatus::Suppressed);
+}
+
+#[test]
+fn an_exemption_covers_all_who_made_active_keys_active_in_any_order() {
+    let events = [
+        by("mallory", updated("K1", KeyStatus::Inactive, 99)),
+        by("mallory", created("K2", 100)),
+        by("farm", updated("K1", KeyStatus::Active, 101)),
+    ];
+    for order in [
+        [0, 1, 2],
+        [2, 1, 0],
+        [1, 2, 0],
+        [2, 0, 1],
+        [0, 2, 1],
+        [1, 0, 2],
+    ] {
+        let mut story = one_key();
+        story.exemptions = vec![exempting("farm")];
+        for (step, place) in (0..).zip(order) {
+            let second = 105 + 2 * step;
+            let listed = listing(second, &["+K1", "+K2"]);
+            story.step(at(second + 1), &listed, &[events[place].clone()]);
+        }
+        assert_eq!(story.finding().status, FindingStatus::Open, "{order:?}");
+        let makers = story.finding().makers();
+        for name in ["mallory", "farm"] {
+            let label = format!("arn:aws:iam::111122223333:user/{name}");
+            assert!(makers.contains(&Some(label.as_str())), "{order:?} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_second_key_made_in_blindness_is_told_at_once() {
+    let mut story = Story::new();
+    story.step(at(6), &refused(5), &[created("K1", 4)]);
+    let decision = story.step(
+        at(3_601),
+        &refused(3_600),
+        &[by("mallory", created("K2", 3_595))],
+    );
+    let alert = decision.alert.unwrap();
+    assert_eq!(alert.finding.active_keys().count(), 2);
+    assert_eq!(opener(&story).as_deref(), Some("mallory"));
+    assert_eq!(
+        story.finding().opened_at,
+        at(4),
+        "the window is not begun anew"
+    );
+    assert_eq!(
+        story.step(at(3_700), &refused(3_699), &[]).alert,
+        None,
+        "once"
+    );
+}
+
+#[test]
+fn events_that_contradict_each_other_hide_no_new_key() {
+    let mut story = Story::open();
+    let toggled = |second| {
+        [KeyStatus::Inactive, KeyStatus::Active].map(|status| updated("K3", status, second))
+    };
+    let mut alerts = 0;
+    for minute in 0..60 {
+        let second = 200 + 50 * minute;
+        let listed = listing(second, &["+K2", "+K3"]);
+        let decision = story.step(at(second + 1), &listed, &toggled(second - 5));
+        alerts += usize::from(decision.alert.is_some());
+    }
+    assert_eq!(alerts, 1);
+    assert!(story.finding().active_keys().any(|key| key == "K3"));
+}
+
+#[test]
+fn a_key_that_lived_shorter_than_its_event_took_is_told_and_closed() {
+    let make = by("mallory", created("K2", 100));
+    let delete = by("mallory", deleted("K2", 140));
+    let mut story = one_key();
+    story.check(
+        &listing(170, &["+K1"]),
+        std::slice::from_ref(&make),
+        "opened: unconfirmed MEDIUM +K1 -K2 since 100 by mallory; again 5 65",
+    );
+    story.check(
+        &listing(175, &["+K1"]),
+        std::slice::from_ref(&delete),
+        "closed: key deleted at 140 by mallory",
+    );
+    story.check(
+        &listing(300, &["+K1"]),
+        &[make.clone(), delete.clone()],
+        "nothing open",
+    );
+
+    let mut at_once = one_key();
+    at_once.check(
+        &listing(145, &["+K1"]),
+        &[make.clone(), delete.clone()],
+        "opened: unconfirmed MEDIUM +K1 -K2 since 100 by mallory; again 5 65",
+    );
+    let mut late_end = one_key();
+    late_end.check(&listing(400, &["-K1", "+K2"]), &[make], "nothing open");
+    late_end.check(
+        &listing(500, &["-K1", "+K2"]),
+        &[by("mallory", updated("K1", KeyStatus::Inactive, 130))],
+        "opened: unconfirmed MEDIUM -K1 +K2 since 100 by mallory; again 5 65",
+    );
+}
+
+#[test]
+fn a_rotation_that_never_had_two_active_keys_tells_nothing() {
+    let mut story = one_key();
+    story.check(
+        &listing(200, &["-K1", "+K2"]),
+        &[updated("K1", KeyStatus::Inactive, 99), created("K2", 100)],
+        "nothing open",
+    );
+    story.check(
+        &listing(400, &["+K2"]),
+        &[deleted("K1", 300)],
+        "nothing open",
+    );
+}
+
+#[test]
+fn what_cloudtrail_keeps_of_the_past_is_no_news() {
+    let story = one_key();
+    let changes = [created("K2", 100), deleted("K2", 140)];
+    let situation = Situation {
+        record: &story.record,
+        listing: &listing(300, &["+K1"]),
+        changes: &changes,
+        already_recorded: &BTreeSet::new(),
+        is_retry: false,
+        former: &[],
+        exemptions: &[],
+        sweep: None,
+        is_history: true,
+        foreign_entry: None,
+    };
+    let decision = decide(&situation, &Policy::default(), at(301));
+    assert_eq!(decision.outcome, Outcome::NothingOpen);
+    let next = Situation {
+        record: &decision.record,
+        listing: &listing(400, &["+K1"]),
+        changes: &[],
+        is_history: false,
+        ..situation
+    };
+    assert_eq!(
+        decide(&next, &Policy::default(), at(401)).outcome,
+        Outcome::NothingOpen,
+        "nor later"
+    );
+}
+
+#[test]
+fn what_a_renaming_hides_is_told_if_it_was_announced() {
+    let open = Story::open();
+    let mut new = alicia();
+    new.exemptions = vec![Exemption {
+        user_pattern: "alicia".to_owned(),
+        ..exemption("all")
+    }];
+    new.former = vec![open.as_former()];
+    let decision = new.step(
+        at(201),
+        &listing(200, &["+K1", "+K2"]),
+        &[renamed("Alicia", 195)],
+    );
+    assert_eq!(decision.outcome, Outcome::Suppressed);
+    let alert = decision.alert.unwrap();
+    assert_eq!(alert.kind, AlertKind::Updated(vec![Update::Exempted]));
+}
+
+#[test]
+fn a_renaming_that_is_told_late_is_taken_over_by_what_a_sweep_opened() {
+    let mut old = Story::open();
+    old.step(at(80_011), &no_such_user(80_010), &[]);
+    old.step(at(80_081), &no_such_user(80_080), &[]);
+    assert_eq!(old.finding().status, FindingStatus::Closed);
+    let mut new = alicia();
+    new.sweep = Some(Sweep::Routine);
+    new.step(at(80_100), &listing(80_099, &["+K1", "+K2"]), &[]);
+    new.sweep = None;
+    new.former = vec![old.as_former()];
+    let rename = [renamed("Alicia", 80_000)];
+    let decision = new.step(at(80_180), &listing(80_179, &["+K1", "+K2"]), &rename);
+    let finding = decision.record.finding.unwrap();
+    assert_eq!(finding.continues, Some(old.finding().id.clone()));
+    assert_eq!(finding.opened_at, at(95), "the window goes on");
+    let outlived = new.step(at(95 + DAY), &listing(94 + DAY, &["+K1", "+K2"]), &[]);
+    assert_eq!(outlived.record.finding.unwrap().severity, Severity::High);
+}
+
+#[test]
+fn a_name_that_is_used_again_continues_nothing() {
+    let mut old = Story::open();
+    old.step(at(201), &no_such_user(200), &[renamed("other", 195)]);
+    let mut new = alicia();
+    new.former = vec![old.as_former()];
+    let later = 90 * DAY;
+    let decision = new.step(
+        at(later + 1),
+        &listing(later, &["+K3", "+K4"]),
+        &[renamed("Alicia", later - 5)],
+    );
+    let finding = decision.record.finding.unwrap();
+    assert_eq!((finding.continues, finding.opener), (None, None));
+}
+
+#[test]
+fn what_events_said_of_a_key_goes_along_with_a_renaming() {
+    let mut old = one_key();
+    old.record.evidence = old
+        .record
+        .evidence
+        .with(&user(), &by("carol", created("K2", 100)));
+    let mut new = alicia();
+    new.former = vec![old.as_former()];
+    new.check(
+        &dated_listing(200, &[("+K1", -1_000), ("+K2", 100)]),
+        &[renamed("Alicia", 110)],
+        "opened: confirmed MEDIUM +K1 +K2 since 100 by carol",
+    );
+    old.check(
+        &no_such_user(200),
+        &[renamed("Alicia", 110)],
+        "nothing open; no such user, unexplained; again 5 65",
+    );
+}
+
+#[test]
+fn a_closing_as_renamed_after_blindness_leads_to_the_new_name() {
+    let mut story = Story::open();
+    story.step(at(201), &refused(200), &[renamed("Alicia", 195)]);
+    story.step(at(1_201), &no_such_user(1_200), &[]);
+    let decision = story.step(at(1_271), &no_such_user(1_270), &[]);
+    assert_eq!(decision.outcome, Outcome::Closed);
+    let alicia = UserId::new("111122223333", "alicia");
+    assert_eq!(decision.follow_up, Some(alicia));
+}
+
+#[test]
+fn an_entry_that_is_not_ours_is_passed_and_named() {
+    let story = Story::open();
+    let taken = story.record.audit.sequence + 3;
+    let situation = Situation {
+        record: &story.record,
+        listing: &listing(300, &["+K1"]),
+        changes: &[deleted("K2", 290)],
+        already_recorded: &BTreeSet::new(),
+        is_retry: false,
+        former: &[],
+        exemptions: &[],
+        sweep: None,
+        is_history: false,
+        foreign_entry: Some(taken),
+    };
+    let decision = decide(&situation, &Policy::default(), at(301));
+    let expected = [
+        AuditKind::ForeignEntry,
+        AuditKind::KeyDeleted,
+        AuditKind::FindingClosed,
+    ];
+    assert_eq!(kinds(&decision), expected);
+    assert_eq!(decision.audit[0].sequence, taken + 1);
+    let places = format!("{} to {taken}", taken - 2);
+    assert_eq!(decision.audit[0].draft.details["places"], places);
+    assert!(decision.alert.is_some());
+}
+
+#[test]
+fn roots_finding_closes_on_no_report_that_may_have_been_read_before_the_change() {
+    let mut story = root();
+    story.step(
+        at(5),
+        &report(-3_700, &["+access_key_1"]),
+        &[of_root(created("K2", 0))],
+    );
+    for generated in [70, 3_599] {
+        let decision = story.step(
+            at(generated + 60),
+            &report(generated, &["+access_key_1"]),
+            &[],
+        );
+        assert_eq!(decision.outcome, Outcome::StillOpen, "{generated}");
+    }
+    let decision = story.step(at(9_000), &report(8_000, &["+access_key_1"]), &[]);
+    assert_eq!(decision.outcome, Outcome::Closed);
+}

@@ -1,0 +1,314 @@
+//! Batches of events about users that are renamed, and services that are down, on the embedded store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use crate::detect::alert::{Alert, AlertKind};
+use crate::detect::audit::{AuditKind, verify_trail};
+use crate::detect::digest::Digest;
+use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::key_change::KeyChange;
+use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
+use crate::detect::policy::Policy;
+use crate::detect::retire::LastUses;
+use crate::detect::severity::Severity;
+use crate::detect::testing::{at, by, created, deleted, renamed};
+use crate::detect::user::UserId;
+use crate::local::sqlite::SqliteStore;
+use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::batch::{Received, recheck_users};
+use crate::pipeline::error::ServiceError;
+use crate::pipeline::finding_store::{FindingReader, FindingStore};
+use crate::pipeline::key_source::KeySource;
+use crate::pipeline::message::Message;
+use crate::pipeline::recheck::{Parts, Rechecked};
+
+const ACCOUNT: &str = "111122223333";
+
+/// The keys of each user, with the second of their creation; or IAM is throttled.
+#[derive(Clone, Default)]
+struct Iam(Arc<Mutex<IamState>>);
+
+#[derive(Default)]
+struct IamState {
+    now: i64,
+    users: BTreeMap<String, Vec<(String, i64)>>,
+    is_down: bool,
+}
+
+#[async_trait]
+impl KeySource for Iam {
+    async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
+        let state = self.0.lock().unwrap();
+        if state.is_down {
+            return Err(ServiceError::retryable("iam:ListAccessKeys is throttled"));
+        }
+        let now = at(state.now);
+        let Some(keys) = state.users.get(user.name()) else {
+            return Ok(KeyListing::no_such_user(now));
+        };
+        let keys = keys.iter().map(|(key, second)| {
+            let (status, created) = (KeyStatus::Active, Some(at(*second)));
+            (key.clone(), AccessKey { status, created })
+        });
+        match PartialListing::requested(now).page(Some(name.to_owned()), keys, false) {
+            AfterPage::Complete(listing) => Ok(listing),
+            AfterPage::More(_) => unreachable!("the last page completes a listing"),
+        }
+    }
+
+    async fn last_used(&self, _: &UserId, _: &[String]) -> LastUses {
+        LastUses::new()
+    }
+}
+
+#[derive(Clone, Default)]
+struct Alerts(Arc<Mutex<Vec<Alert>>>);
+
+#[async_trait]
+impl AlertSink for Alerts {
+    fn name(&self) -> &'static str {
+        "sns"
+    }
+
+    async fn send(&self, alert: &Alert, _: &LastUses) -> Result<(), ServiceError> {
+        self.0.lock().unwrap().push(alert.clone());
+        Ok(())
+    }
+
+    async fn send_digest(&self, _: &Digest) -> Result<(), ServiceError> {
+        Ok(())
+    }
+}
+
+struct World {
+    _folder: tempfile::TempDir,
+    store: Arc<SqliteStore>,
+    iam: Iam,
+    alerts: Alerts,
+    parts: Parts,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(&folder.path().join("findings.db")).unwrap());
+        let (iam, alerts) = (Iam::default(), Alerts::default());
+        let parts = Parts {
+            store: store.clone(),
+            keys: Arc::new(iam.clone()),
+            sinks: vec![Box::new(alerts.clone())],
+            policy: Policy::default(),
+        };
+        Self {
+            _folder: folder,
+            store,
+            iam,
+            alerts,
+            parts,
+        }
+    }
+
+    fn set(&self, second: i64, users: &[(&str, &[(&str, i64)])]) {
+        let mut state = self.iam.0.lock().unwrap();
+        state.now = second;
+        state.users = users
+            .iter()
+            .map(|(name, keys)| {
+                let keys = keys
+                    .iter()
+                    .map(|(key, second)| ((*key).to_owned(), *second));
+                ((*name).to_owned(), keys.collect())
+            })
+            .collect();
+    }
+
+    async fn batch(
+        &self,
+        second: i64,
+        is_retry: bool,
+        messages: Vec<Message>,
+    ) -> Vec<Result<Rechecked, ServiceError>> {
+        let received = messages.into_iter().zip(1..).map(|(message, id)| Received {
+            id: format!("{second}-{id}"),
+            is_retry,
+            message,
+        });
+        let done = recheck_users(&self.parts, received.collect(), at(second)).await;
+        done.into_iter().map(|done| done.result).collect()
+    }
+
+    async fn events(&self, second: i64, changes: &[KeyChange]) {
+        let messages = changes.iter().cloned().map(Box::new).map(Message::Change);
+        for result in self.batch(second, false, messages.collect()).await {
+            result.unwrap();
+        }
+    }
+
+    async fn look(&self, second: i64, name: &str) {
+        let messages = vec![Message::Recheck(user(name))];
+        for result in self.batch(second, false, messages).await {
+            result.unwrap();
+        }
+    }
+
+    async fn finding(&self, name: &str) -> Finding {
+        self.store
+            .record(&user(name))
+            .await
+            .unwrap()
+            .finding
+            .unwrap()
+    }
+
+    fn alerts(&self) -> Vec<Alert> {
+        self.alerts.0.lock().unwrap().clone()
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(ACCOUNT, name)
+}
+
+fn of(name: &str, change: KeyChange) -> KeyChange {
+    KeyChange {
+        id: format!("{name}: {}", change.id),
+        user: user(name),
+        user_name: name.to_owned(),
+        ..change
+    }
+}
+
+const PAIR: &[(&str, i64)] = &[("K1", -1_000), ("K2", 95)];
+
+/// Bob gave `a` a second key at second 95.
+async fn open_under_a() -> World {
+    let world = World::new();
+    world.set(100, &[("a", PAIR)]);
+    world.events(100, &[of("a", created("K2", 95))]).await;
+    world
+}
+
+#[tokio::test]
+async fn a_chain_of_renamings_takes_the_finding_along_in_any_batches() {
+    let first = || of("a", renamed("b", 79_990));
+    let second = || of("b", renamed("c", 79_992));
+    for batches in [
+        vec![vec![first(), second()]],
+        vec![vec![first()], vec![second()]],
+        vec![vec![second()], vec![first()]],
+    ] {
+        let world = open_under_a().await;
+        let mut now = 80_000;
+        for batch in batches {
+            world.set(now, &[("c", PAIR)]);
+            world.events(now, &batch).await;
+            now += 3;
+        }
+        for (name, pause) in [("a", 70), ("b", 1), ("c", 1), ("a", 70), ("b", 1), ("c", 1)] {
+            now += pause;
+            world.set(now, &[("c", PAIR)]);
+            world.look(now, name).await;
+        }
+        let finding = world.finding("c").await;
+        assert_eq!(finding.opened_at, at(95));
+        assert!(finding.opener.is_some() && finding.continues.is_some());
+        assert_eq!(world.finding("a").await.status, FindingStatus::Closed);
+        // The window goes on through all names.
+        world.set(95 + 24 * 3_600, &[("c", PAIR)]);
+        world.look(95 + 24 * 3_600, "c").await;
+        assert_eq!(world.finding("c").await.severity, Severity::High);
+    }
+}
+
+#[tokio::test]
+async fn a_look_before_the_renaming_is_told_does_not_lose_the_finding() {
+    let world = open_under_a().await;
+    for second in [80_010, 80_075] {
+        world.set(second, &[("b", PAIR)]);
+        world.look(second, "a").await;
+    }
+    assert_eq!(world.finding("a").await.status, FindingStatus::Closed);
+    world.set(80_180, &[("b", PAIR)]);
+    world.events(80_180, &[of("a", renamed("b", 80_000))]).await;
+    let finding = world.finding("b").await;
+    assert_eq!(finding.continues, Some(world.finding("a").await.id));
+    assert_eq!(finding.opened_at, at(95));
+}
+
+#[tokio::test]
+async fn a_name_that_is_used_again_blames_the_actor_of_now() {
+    let world = open_under_a().await;
+    world.set(1_000, &[("old", PAIR)]);
+    world.events(1_000, &[of("a", renamed("old", 990))]).await;
+    let later = 90 * 86_400;
+    let keys = [("K3", later - 80_000), ("K4", later - 20)];
+    world.set(later, &[("old", PAIR), ("b", &keys)]);
+    let events = [
+        by("carol", of("a", created("K4", later - 20))),
+        of("a", renamed("b", later - 10)),
+    ];
+    world.events(later, &events).await;
+    let finding = world.finding("b").await;
+    assert_eq!(finding.continues, None);
+    let opener = finding.opener.unwrap();
+    assert_eq!(opener.actor.name.as_deref(), Some("carol"));
+    let of_a = world.finding("a").await;
+    assert_eq!(of_a.id.episode, 1, "nothing new under the name it left");
+}
+
+#[tokio::test]
+async fn a_listing_that_fails_again_lets_events_decide() {
+    let world = World::new();
+    world.set(0, &[("a", &[("K1", -1_000)])]);
+    world.look(0, "a").await;
+    world.iam.0.lock().unwrap().is_down = true;
+    let event = by("mallory", of("a", created("K2", 95)));
+    let message = || vec![Message::Change(Box::new(event.clone()))];
+    let first = world.batch(100, false, message()).await;
+    assert!(first[0].is_err(), "the message comes again");
+    let second = world.batch(190, true, message()).await;
+    let rechecked = second[0].as_ref().unwrap();
+    assert!(!rechecked.rechecks.is_empty(), "until a listing decides");
+    let alerts = world.alerts();
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0].kind, AlertKind::Opened);
+    assert!(!alerts[0].finding.confirmed);
+    assert_eq!(
+        alerts[0].finding.could_not_list.as_deref(),
+        Some("iam:ListAccessKeys is throttled")
+    );
+    world.iam.0.lock().unwrap().is_down = false;
+    world.set(1_100, &[("a", PAIR)]);
+    world.look(1_100, "a").await;
+    assert!(world.finding("a").await.confirmed);
+}
+
+#[tokio::test]
+async fn a_forged_entry_stops_no_alert_and_is_named() {
+    let world = open_under_a().await;
+    let head = world.store.record(&user("a")).await.unwrap().audit;
+    for place in [1, 2, 4] {
+        let sequence = i64::try_from(head.sequence).unwrap() + place;
+        world
+            .store
+            .write(|connection| {
+                connection.execute(
+                    "INSERT INTO audit SELECT account, user, ?1, schema, body FROM audit LIMIT 1",
+                    [sequence],
+                )
+            })
+            .unwrap();
+    }
+    world.set(300, &[("a", &[("K1", -1_000)])]);
+    world.events(300, &[of("a", deleted("K2", 290))]).await;
+    let alerts = world.alerts();
+    assert_eq!(alerts.last().unwrap().kind, AlertKind::Closed);
+    let record = world.store.record(&user("a")).await.unwrap();
+    let trail = world.store.history(&user("a")).await.unwrap();
+    let passed = |kind| trail.iter().any(|entry| entry.draft.kind == kind);
+    assert!(passed(AuditKind::ForeignEntry) && passed(AuditKind::FindingClosed));
+    assert!(verify_trail(&user("a"), &trail, &record.audit).is_err());
+}
