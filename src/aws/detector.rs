@@ -68,7 +68,7 @@ async fn process(
             Ok(message) => {
                 if let Message::Incomplete(incomplete) = &message {
                     let failure = &incomplete.why;
-                    error!(message_id, %failure, "record is incomplete; its user is re-checked, and the message goes to the dead-letter queue");
+                    error!(message_id, %failure, "incomplete record; re-checking its user, keeping the message");
                     *metrics.events_by_outcome.entry("malformed").or_default() += 1;
                     failed.insert(message_id.clone());
                     // A retry comes late enough to be the later look itself.
@@ -122,7 +122,7 @@ async fn look_again(detector: &Deployment, message_id: &str, users: &[UserId]) {
     let delays = [Policy::FIRST_RECHECK, detector.parts.policy.late_recheck()];
     for user in users {
         if let Err(failure) = detector.rechecks.queue(user, delays).await {
-            error!(message_id, %failure, "later re-checks of an incomplete record's user were not queued");
+            error!(message_id, %failure, "later re-checks could not be queued");
         }
     }
 }

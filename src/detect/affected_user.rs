@@ -32,7 +32,8 @@ pub fn affected_user(record: &CloudTrailRecord) -> AffectedUser {
             event,
             Some("CreateAccessKey" | "UpdateAccessKey" | "DeleteAccessKey")
         );
-    // Root comes first: the `userName` in the answer to root's own CreateAccessKey is not an IAM user.
+    // Root comes first: the `userName` in the answer to root's own CreateAccessKey is not an
+    // IAM user's.
     if caller_may_be_meant && identity.is_root() {
         return AffectedUser::Root;
     }

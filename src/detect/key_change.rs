@@ -79,7 +79,8 @@ pub enum Reading {
     Ignored(Ignored),
 }
 
-/// A change that cannot serve as evidence, for its record is incomplete. It still says whose keys to look at.
+/// A change that cannot serve as evidence, because its record is incomplete. The record still says
+/// whose keys to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incomplete {
     /// The users to re-check, in this order.
@@ -306,8 +307,9 @@ fn change_kind(
     })
 }
 
-/// Reads an `eventTime`: RFC 3339, and what relays make of it: without the `Z` or the `T`, with `UTC` behind it, or with an
-/// offset that lacks its colon. CloudTrail times are UTC, in whole seconds.
+/// Reads an `eventTime`: RFC 3339, and the forms that relays write: without the `Z` or the `T`, with
+/// ` UTC` at the end, or with an offset that lacks its colon. CloudTrail times are UTC, in whole
+/// seconds.
 #[must_use]
 pub fn read_event_time(text: &str) -> Option<Timestamp> {
     let text = text.strip_suffix(" UTC").unwrap_or(text);

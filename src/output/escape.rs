@@ -43,7 +43,8 @@ impl Place {
         }
     }
 
-    /// The same for a text that its writer chose freely, such as a user agent: a bare host name becomes no link either.
+    /// The same for a text that its writer chose freely, such as a user agent: a bare host name does
+    /// not become a link either.
     #[must_use]
     pub fn escape_free_text(self, text: &str, longest: usize) -> String {
         match self {
@@ -52,10 +53,10 @@ impl Place {
         }
     }
 
-    /// `line`, a command that is ready for a shell, as it is shown in this place; none if it could not be pasted from
+    /// `line`, a command for a shell, as this place shows it; `None` if it could not be pasted from
     /// there.
     ///
-    /// A link does no harm to it, so a user name like `www.example.com` does not cost people the command.
+    /// Links are not broken in it: a user name like `www.example.com` must not cost people the command.
     #[must_use]
     pub fn command(self, line: &str) -> Option<String> {
         let shown = match self {
@@ -80,7 +81,7 @@ pub fn for_plain_text(text: &str, longest: usize) -> String {
     cut(visible(&without_links(text)), longest)
 }
 
-/// `text`, which its writer chose freely, for the same; `evil.example` becomes `evil[.]example`, too.
+/// The same for a text that its writer chose freely: `evil.example` becomes `evil[.]example` too.
 #[must_use]
 pub fn free_text_for_plain_text(text: &str, longest: usize) -> String {
     cut(visible(&without_hosts(text)), longest)

@@ -19,7 +19,7 @@ use crate::output::escape::for_json;
 pub enum Message {
     /// An event told of a change.
     Change(Box<KeyChange>),
-    /// An event told of a change and not all of it: its users are to be looked at, and the message is malformed.
+    /// An event reported a change incompletely: its users are re-checked, and it counts as malformed.
     Incomplete(Incomplete),
     /// A user is to be looked at again.
     Recheck(UserId),

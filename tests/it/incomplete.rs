@@ -1,4 +1,4 @@
-//! An event that does not say all of its change: through the detector, on a table, a queue and IAM in moto.
+//! An incomplete event, handled by the detector with a table, a queue and IAM in moto.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,22 +1,25 @@
-//! Text of which mail programs make no link.
+//! Text that mail programs do not turn into links.
 //!
-//! They make one of a scheme with `://`, of `www.`, of `mailto:` and its like, and of a Windows share. Many also take a bare
-//! `name.tld` for a link, with a path or without.
+//! They link a scheme with `://`, `www.`, `mailto:` and similar schemes, and Windows shares. Many also
+//! link a bare `name.tld`, with or without a path.
 
 /// Schemes that mail programs link without `//`.
 const SCHEMES: [&str; 6] = ["callto", "file", "mailto", "news", "sms", "tel"];
 
-/// `text` without links. A bare host name stays: user names, ARNs and finding ids look like one, and people copy them.
+/// `text` without links. Bare host names stay: user names, ARNs and finding ids look like them, and
+/// people copy those.
 pub(super) fn without_links(text: &str) -> String {
     each_word(text, false)
 }
 
-/// `text`, which its writer chose freely, without links and without host names. The names of AWS services stay.
+/// `text`, which its writer chose freely, without links and without bare host names, except those of
+/// AWS services.
 pub(super) fn without_hosts(text: &str) -> String {
     each_word(text, true)
 }
 
-/// A word is what a host name can be made of; what separates two words stays together, `://` among it.
+/// A word consists of the characters of a host name; all between two words is one separator, so `://`
+/// is never split.
 fn each_word(text: &str, hosts_too: bool) -> String {
     let is_in_word = |character: char| character.is_alphanumeric() || "-_.".contains(character);
     let mut safe = String::with_capacity(text.len());
@@ -55,7 +58,8 @@ fn push_word(safe: &mut String, word: &str, hosts_too: bool) {
     }
 }
 
-/// Whether the last part of `word` is `part`, in whatever case. To some mail programs a letter beyond ASCII parts words.
+/// Whether the last part of `word` is `part`, in any case. For some mail programs a non-ASCII letter
+/// separates words.
 fn ends_in(word: &str, part: &str) -> bool {
     let last = word
         .rsplit(|character: char| !character.is_ascii_alphanumeric())
@@ -70,8 +74,8 @@ fn begins_like_top_level(text: &str) -> bool {
     is_letter() && is_letter()
 }
 
-/// Whether `word` is the name by which an AWS service calls, `signin.amazonaws.com`. With a path or a port behind it, it
-/// would be an address in which others can have a page.
+/// Whether `word` is the name of a calling AWS service, such as `signin.amazonaws.com`. With a path or
+/// a port after it, it would be an address where others can host a page.
 fn is_aws_service(word: &str, separator: &str) -> bool {
     let word = word.to_ascii_lowercase();
     let service = word

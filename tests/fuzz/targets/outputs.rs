@@ -71,7 +71,10 @@ fn check_escapes(text: &str) {
     ] {
         assert!(!shown.contains("://"), "{shown}");
         let shown = shown.to_ascii_lowercase();
-        assert!(!shown.starts_with("www.") && !shown.contains(" www."), "{shown}");
+        assert!(
+            !shown.starts_with("www.") && !shown.contains(" www."),
+            "{shown}"
+        );
     }
 
     let chat = for_chat(text, LONGEST_TEXT);
