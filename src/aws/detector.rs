@@ -11,7 +11,10 @@ use tracing::{error, info};
 use crate::aws::deployment::Deployment;
 use crate::aws::invocation::answer;
 use crate::aws::metrics::Metrics;
+use crate::detect::policy::Policy;
+use crate::detect::user::UserId;
 use crate::pipeline::batch::{Received, UserResult, recheck_users};
+use crate::pipeline::error::ServiceError;
 use crate::pipeline::message::Message;
 use crate::pipeline::payload::{HandedOut, Payload, read_payload};
 use crate::pipeline::recheck::Rechecked;
@@ -62,11 +65,23 @@ async fn process(
                     failed.insert(message_id);
                 }
             }
-            Ok(message) => readable.push(Received {
-                id: message_id,
-                is_retry,
-                message,
-            }),
+            Ok(message) => {
+                if let Message::Incomplete(incomplete) = &message {
+                    let failure = &incomplete.why;
+                    error!(message_id, %failure, "incomplete record; re-checking its user, keeping the message");
+                    *metrics.events_by_outcome.entry("malformed").or_default() += 1;
+                    failed.insert(message_id.clone());
+                    // A retry comes late enough to be the later look itself.
+                    if !is_retry {
+                        look_again(detector, &message_id, &incomplete.users).await;
+                    }
+                }
+                readable.push(Received {
+                    id: message_id,
+                    is_retry,
+                    message,
+                });
+            }
             Err(failure) => {
                 error!(message_id, %failure, "message cannot be read and goes to the dead-letter queue");
                 *metrics.events_by_outcome.entry("malformed").or_default() += 1;
@@ -100,11 +115,23 @@ async fn process(
     failed
 }
 
+/// Queues later re-checks of the users of an incomplete record. The record is not evidence, so a
+/// listing that is behind the change looks settled. The message has failed already, so a re-check
+/// that cannot be queued is only logged.
+async fn look_again(detector: &Deployment, message_id: &str, users: &[UserId]) {
+    let delays = [Policy::FIRST_RECHECK, detector.parts.policy.late_recheck()];
+    for user in users {
+        if let Err(failure) = detector.rechecks.queue(user, delays).await {
+            error!(message_id, %failure, "later re-checks could not be queued");
+        }
+    }
+}
+
 /// Queues what a re-check wants to have looked at again; before that is done its messages are not given up.
 async fn settle<'a>(
     detector: &Deployment,
     result: &'a UserResult,
-) -> Result<&'a Rechecked, crate::pipeline::error::ServiceError> {
+) -> Result<&'a Rechecked, ServiceError> {
     let rechecked = result.result.as_ref().map_err(Clone::clone)?;
     detector
         .rechecks

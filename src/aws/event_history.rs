@@ -100,7 +100,7 @@ fn change(event: &Event, account: &str, key: &str) -> Option<KeyChange> {
             let is_of_key = change.key_status().is_some_and(|(id, _)| id == key);
             (is_of_key && change.user.account() == account).then_some(*change)
         }
-        Ok(Reading::Ignored(_)) | Err(_) => None,
+        Ok(Reading::Incomplete(_) | Reading::Ignored(_)) | Err(_) => None,
     }
 }
 

@@ -23,20 +23,26 @@ pub fn affected_user(record: &CloudTrailRecord) -> AffectedUser {
     let present = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
     let asked_for = present(&record.request_parameters.user_name);
     let identity = &record.user_identity;
+    let event = record.event_name.as_deref();
 
-    // Root is looked at first: what root's own CreateAccessKey answers as `userName` names no IAM user.
-    if identity.kind.as_deref() == Some("Root") && asked_for.is_none() {
+    // A name that CloudTrail left out of a large record is not a name that the caller left out.
+    let caller_may_be_meant = asked_for.is_none()
+        && record.request_parameters.omitted.as_deref() != Some("true")
+        && matches!(
+            event,
+            Some("CreateAccessKey" | "UpdateAccessKey" | "DeleteAccessKey")
+        );
+    // Root comes first: the `userName` in the answer to root's own CreateAccessKey is not an
+    // IAM user's.
+    if caller_may_be_meant && identity.is_root() {
         return AffectedUser::Root;
     }
-    let answered = match record.event_name.as_deref() {
+    let answered = match event {
         Some("CreateAccessKey") => present(&record.response_elements.access_key.user_name),
         _ => None,
     };
-    let caller_may_be_meant = matches!(
-        record.event_name.as_deref(),
-        Some("CreateAccessKey" | "UpdateAccessKey" | "DeleteAccessKey")
-    ) && identity.kind.as_deref() == Some("IAMUser");
-    let caller = || present(&identity.user_name).filter(|_| caller_may_be_meant);
+    let is_iam_user = identity.kind.as_deref() == Some("IAMUser");
+    let caller = || present(&identity.user_name).filter(|_| caller_may_be_meant && is_iam_user);
 
     answered
         .or(asked_for)

@@ -73,8 +73,20 @@ pub enum ChangeKind {
 pub enum Reading {
     /// A change to re-check a user for.
     Change(Box<KeyChange>),
+    /// A change of users that are known, in a record that does not say all of it.
+    Incomplete(Incomplete),
     /// Nothing to do, and why.
     Ignored(Ignored),
+}
+
+/// A change that cannot serve as evidence, because its record is incomplete. The record still says
+/// whose keys to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incomplete {
+    /// The users to re-check, in this order.
+    pub users: Vec<UserId>,
+    /// What the record lacks.
+    pub why: RecordError,
 }
 
 /// Why a record is knowingly ignored.
@@ -171,24 +183,37 @@ pub fn read_key_change(
     if record
         .event_source
         .as_deref()
-        .is_some_and(|source| !source.starts_with("iam."))
+        .is_some_and(|source| !source.is_empty() && !source.starts_with("iam."))
     {
         return Ok(Reading::Ignored(Ignored::OtherService));
     }
     if record.failure().is_some() {
         return Ok(Reading::Ignored(Ignored::FailedCall));
     }
-    let new_name = non_empty(record.request_parameters.new_user_name.as_deref());
-    if event == "UpdateUser" && new_name.is_none() {
+    let asked = &record.request_parameters;
+    // A request that names nobody was not kept: IAM takes no `UpdateUser` without a user name.
+    if event == "UpdateUser"
+        && non_empty(asked.new_user_name.as_deref()).is_none()
+        && non_empty(asked.user_name.as_deref()).is_some()
+    {
         return Ok(Reading::Ignored(Ignored::NoRename));
     }
 
+    let affected = affected_user(record);
+    // Root has no keys in another account than its own, so the caller's account is the right one.
+    let roots_account = match affected {
+        AffectedUser::Root if record.user_identity.kind.as_deref() == Some("Root") => {
+            non_empty(record.user_identity.account_id.as_deref())
+        }
+        _ => None,
+    };
     let account = non_empty(context.account)
         .or(non_empty(record.recipient_account_id.as_deref()))
+        .or(roots_account)
         .or(context.account_if_missing)
         .map(bounded)
         .ok_or_else(|| RecordError::NoAccount(event.to_owned()))?;
-    let (user, user_name) = match affected_user(record) {
+    let (user, user_name) = match affected {
         AffectedUser::Root => (UserId::root(&account), "root".to_owned()),
         AffectedUser::Named(name) => {
             let name = bounded(&name);
@@ -196,8 +221,17 @@ pub fn read_key_change(
         }
         AffectedUser::Unknown => return Err(RecordError::NoUser(event.to_owned())),
     };
-    let event_time = event_time(event, record.event_time.as_deref())?;
-    let kind = change_kind(event, record, &account)?;
+    // INVARIANT (nothing is dropped in silence): from here on the user is known, so what else is
+    // missing has the user looked at.
+    let incomplete = |users, why| Ok(Reading::Incomplete(Incomplete { users, why }));
+    let kind = match change_kind(event, record, &account) {
+        Ok(kind) => kind,
+        Err(why) => return incomplete(vec![user], why),
+    };
+    let event_time = match event_time(event, record.event_time.as_deref()) {
+        Ok(event_time) => event_time,
+        Err(why) => return incomplete(affected_users(&user, &kind), why),
+    };
 
     let event_id = non_empty(record.event_id.as_deref()).map(bounded);
     Ok(Reading::Change(Box::new(KeyChange {
@@ -220,12 +254,14 @@ impl KeyChange {
     /// never closed under the old name before it stands under the new one.
     #[must_use]
     pub fn affected_users(&self) -> Vec<UserId> {
-        match &self.kind {
-            ChangeKind::UserRenamed { to, .. } if *to != self.user => {
-                vec![to.clone(), self.user.clone()]
-            }
-            _ => vec![self.user.clone()],
-        }
+        affected_users(&self.user, &self.kind)
+    }
+}
+
+fn affected_users(user: &UserId, kind: &ChangeKind) -> Vec<UserId> {
+    match kind {
+        ChangeKind::UserRenamed { to, .. } if to != user => vec![to.clone(), user.clone()],
+        _ => vec![user.clone()],
     }
 }
 
@@ -251,10 +287,7 @@ fn change_kind(
         "CreateAccessKey" => ChangeKind::KeyCreated {
             key: key(&created.access_key_id)?,
             // A new key is active (IAM API reference, CreateAccessKey); the answer says so too, where it was kept.
-            status: created
-                .status
-                .as_deref()
-                .map_or(Ok(KeyStatus::Active), status)?,
+            status: non_empty(created.status.as_deref()).map_or(Ok(KeyStatus::Active), status)?,
         },
         "UpdateAccessKey" => ChangeKind::KeyUpdated {
             key: key(&asked.access_key_id)?,
@@ -274,16 +307,23 @@ fn change_kind(
     })
 }
 
-/// Reads an `eventTime`: RFC 3339, also without the `Z` or the `T`, which relays drop. CloudTrail times are UTC, in
-/// whole seconds.
+/// Reads an `eventTime`: RFC 3339, and the forms that relays write: without the `Z` or the `T`, with
+/// ` UTC` at the end, or with an offset that lacks its colon. CloudTrail times are UTC, in whole
+/// seconds.
 #[must_use]
 pub fn read_event_time(text: &str) -> Option<Timestamp> {
-    let with_zone = || chrono::DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    let without_zone =
-        NaiveDateTime::parse_from_str(&text.replacen(' ', "T", 1), "%Y-%m-%dT%H:%M:%S%.f");
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    let with_t = text.replacen(' ', "T", 1);
+    let without_zone = NaiveDateTime::parse_from_str(&with_t, "%Y-%m-%dT%H:%M:%S%.f");
+    let rfc_3339 = || chrono::DateTime::parse_from_rfc3339(text);
+    let with_offset = || chrono::DateTime::parse_from_str(&with_t, "%Y-%m-%dT%H:%M:%S%.f%z");
     without_zone
         .map(|time| time.and_utc())
-        .or_else(|_| with_zone())
+        .or_else(|_| {
+            rfc_3339()
+                .or_else(|_| with_offset())
+                .map(|time| time.to_utc())
+        })
         .ok()
         // A leap second is the one before it, which both stores can hold.
         .and_then(|time| chrono::DateTime::from_timestamp(time.timestamp(), 0))

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::detect::actor::Actor;
 use crate::detect::key_change::{
-    ChangeKind, KeyChange, ReadContext, Reading, RecordError, read_event_time, read_key_change,
+    ChangeKind, Incomplete, KeyChange, ReadContext, Reading, RecordError, read_event_time,
+    read_key_change,
 };
 use crate::detect::record::CloudTrailRecord;
 use crate::detect::testing::at;
@@ -115,6 +116,10 @@ fn words(reading: Result<Reading, RecordError>) -> String {
     match reading {
         Ok(Reading::Ignored(ignored)) => format!("ignored: {}", ignored.reason()),
         Err(error) => format!("error: {error}"),
+        Ok(Reading::Incomplete(Incomplete { users, why })) => {
+            let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+            format!("incomplete: {why}; re-check {}", users.join(", "))
+        }
         Ok(Reading::Change(change)) => {
             let kind = match &change.kind {
                 ChangeKind::KeyCreated { key, status } => format!("{key} created {status:?}"),
@@ -248,6 +253,7 @@ fn the_service_may_be_absent_or_that_of_another_partition() {
         &with(create(), json!({"eventSource": "iam.amazonaws.com.cn"})),
         CREATED,
     );
+    check(&with(create(), json!({"eventSource": ""})), CREATED);
 }
 
 #[test]
@@ -259,7 +265,7 @@ fn request_parameters_that_are_no_object_count_as_absent() {
         );
         check(
             &with(update(), json!({"requestParameters": value})),
-            "error: `UpdateAccessKey` names no access key",
+            "incomplete: `UpdateAccessKey` names no access key; re-check 111122223333/bob",
         );
     }
     check(&without(create(), &["requestParameters"]), CREATED);
@@ -274,11 +280,11 @@ fn response_elements_that_are_no_object_count_as_absent() {
         );
         check(
             &with(create(), json!({"responseElements": value})),
-            "error: `CreateAccessKey` names no access key",
+            "incomplete: `CreateAccessKey` names no access key; re-check 111122223333/alice",
         );
         check(
             &with(create(), json!({"responseElements": {"accessKey": value}})),
-            "error: `CreateAccessKey` names no access key",
+            "incomplete: `CreateAccessKey` names no access key; re-check 111122223333/alice",
         );
     }
     check(
@@ -398,42 +404,181 @@ fn errors_name_the_event_and_the_field() {
         ),
         "error: `DeleteAccessKey` names no user: `requestParameters.userName` is missing and the caller is no IAM user",
     );
-    for record in [
-        without(update(), &["eventTime"]),
-        with(update(), json!({"eventTime": ""})),
-        with(update(), json!({"eventTime": null})),
+}
+
+/// What is missing is named, and the user is looked at all the same.
+#[test]
+fn a_known_user_of_an_incomplete_record_is_rechecked() {
+    let asked = |fields: Value| json!({"requestParameters": fields});
+    let of_alice = |fields: Value| asked(with(json!({"userName": "Alice"}), fields));
+    for (record, why) in [
+        (
+            with(
+                create(),
+                json!({"responseElements": {"accessKey": {"userName": "Alice"}}}),
+            ),
+            "`CreateAccessKey` names no access key",
+        ),
+        (
+            with(create(), json!({"responseElements": {"omitted": true}})),
+            "`CreateAccessKey` names no access key",
+        ),
+        (
+            with(
+                create(),
+                json!({"responseElements": {"accessKey":
+                {"userName": "Alice", "accessKeyId": "AKIA1", "status": "Pending"}}}),
+            ),
+            "`CreateAccessKey` has the status `Pending`, which is neither Active nor Inactive",
+        ),
+        (
+            with(delete(), of_alice(json!({"accessKeyId": ""}))),
+            "`DeleteAccessKey` names no access key",
+        ),
+        (
+            with(delete(), of_alice(json!({"accessKeyId": ["AKIA1"]}))),
+            "`DeleteAccessKey` names no access key",
+        ),
+        (
+            with(
+                update(),
+                of_alice(json!({"accessKeyId": "AKIA1", "status": "Paused"})),
+            ),
+            "`UpdateAccessKey` has the status `Paused`, which is neither Active nor Inactive",
+        ),
+        (
+            with(update(), of_alice(json!({"accessKeyId": "AKIA1"}))),
+            "`UpdateAccessKey` has the status ``, which is neither Active nor Inactive",
+        ),
+        (
+            without(update(), &["eventTime"]),
+            "`UpdateAccessKey` has no `eventTime`",
+        ),
+        (
+            with(update(), json!({"eventTime": ""})),
+            "`UpdateAccessKey` has no `eventTime`",
+        ),
+        (
+            with(update(), json!({"eventTime": null})),
+            "`UpdateAccessKey` has no `eventTime`",
+        ),
+        (
+            with(update(), json!({"eventTime": "yesterday"})),
+            "`UpdateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time",
+        ),
+        (
+            with(update(), json!({"eventTime": 1_700_000_000})),
+            "`UpdateAccessKey` has the `eventTime` `1700000000`, which is not an RFC 3339 time",
+        ),
     ] {
-        check(&record, "error: `UpdateAccessKey` has no `eventTime`");
+        let expected = format!("incomplete: {why}; re-check 111122223333/alice");
+        check(&record, &expected);
+    }
+}
+
+#[test]
+fn both_names_of_an_incomplete_rename_are_rechecked_the_new_one_first() {
+    check(
+        &without(rename(), &["eventTime"]),
+        "incomplete: `UpdateUser` has no `eventTime`; re-check 111122223333/alicia, 111122223333/alice",
+    );
+}
+
+#[test]
+fn an_incomplete_record_without_account_or_user_stays_an_error() {
+    check(
+        &without(create(), &["eventTime", "recipientAccountId"]),
+        "error: `CreateAccessKey` names no account: neither the envelope's `account` nor `recipientAccountId` is there",
+    );
+    let nobody =
+        json!({"requestParameters": {"accessKeyId": ""}, "userIdentity": {"type": "AssumedRole"}});
+    check(&with(delete(), nobody), NO_USER);
+}
+
+const NO_USER: &str = "error: `DeleteAccessKey` names no user: `requestParameters.userName` is missing and the caller is no IAM user";
+
+#[test]
+fn parameters_that_were_left_out_for_their_size_do_not_mean_the_caller() {
+    let left_out =
+        json!({"omitted": true, "originalSize": 262_145, "reason": "record_size_limit_exceeded"});
+    for identity in [
+        json!({"type": "IAMUser", "userName": "bob"}),
+        json!({"type": "Root"}),
+        json!({"type": "AssumedRole", "sessionContext": {"assumedRoot": "true"}}),
+    ] {
+        let fields = json!({"requestParameters": left_out, "userIdentity": identity});
+        check(&with(delete(), fields.clone()), NO_USER);
+        // The answer names the user still.
+        check(&with(create(), fields), CREATED);
     }
     check(
-        &with(update(), json!({"eventTime": "yesterday"})),
-        "error: `UpdateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time",
+        &with(rename(), json!({"requestParameters": left_out})),
+        &NO_USER.replace("DeleteAccessKey", "UpdateUser"),
     );
-    check(
-        &with(update(), json!({"eventTime": 1_700_000_000})),
-        "error: `UpdateAccessKey` has the `eventTime` `1700000000`, which is not an RFC 3339 time",
-    );
-    check(
-        &with(
-            delete(),
-            json!({"requestParameters": {"userName": "Alice", "accessKeyId": ""}}),
-        ),
-        "error: `DeleteAccessKey` names no access key",
-    );
-    check(
-        &with(
-            update(),
-            json!({"requestParameters": {"userName": "Alice", "accessKeyId": "AKIA1", "status": "Paused"}}),
-        ),
-        "error: `UpdateAccessKey` has the status `Paused`, which is neither Active nor Inactive",
-    );
-    check(
-        &with(
-            update(),
-            json!({"requestParameters": {"userName": "Alice", "accessKeyId": "AKIA1"}}),
-        ),
-        "error: `UpdateAccessKey` has the status ``, which is neither Active nor Inactive",
-    );
+}
+
+#[test]
+fn the_user_calls_never_mean_root() {
+    for event in ["DeleteUser", "UpdateUser"] {
+        let fields = json!({"eventName": event, "requestParameters": null, "userIdentity": {"type": "Root"}});
+        check(
+            &with(delete(), fields),
+            &NO_USER.replace("DeleteAccessKey", event),
+        );
+    }
+}
+
+#[test]
+fn a_status_is_read_in_whatever_case_and_expired_is_inactive() {
+    for (status, expected) in [
+        ("Active", "Active"),
+        ("ACTIVE", "Active"),
+        ("active", "Active"),
+        ("Inactive", "Inactive"),
+        ("inActive", "Inactive"),
+        ("Expired", "Inactive"),
+        ("EXPIRED", "Inactive"),
+    ] {
+        let mut record = update();
+        record["requestParameters"]["status"] = json!(status);
+        check(
+            &record,
+            &format!("Alice = 111122223333/alice: AKIA1 set {expected}"),
+        );
+        let mut record = create();
+        record["responseElements"]["accessKey"]["status"] = json!(status);
+        check(
+            &record,
+            &format!("Alice = 111122223333/alice: AKIA1 created {expected}"),
+        );
+    }
+}
+
+#[test]
+fn a_new_key_without_a_status_is_active() {
+    for status in [Value::Null, json!(""), json!({}), json!([])] {
+        let mut record = create();
+        record["responseElements"]["accessKey"]["status"] = status;
+        check(&record, CREATED);
+    }
+}
+
+#[test]
+fn calls_that_are_not_known_yet_are_ignored() {
+    for event in [
+        "CreateAccessKeyV2",
+        "CreateAccessKey20260101",
+        "RotateAccessKey",
+        "BatchDeleteAccessKey",
+        "UpdateAccessKeyLastUsed",
+        "DeleteUserPolicy",
+        " CreateAccessKey",
+    ] {
+        check(
+            &with(create(), json!({"eventName": event})),
+            "ignored: not a key change",
+        );
+    }
 }
 
 fn check_time(text: &str, expected: Option<&str>) {
@@ -454,6 +599,10 @@ fn a_time_is_read_without_its_z_or_its_t_and_in_whole_seconds() {
         "2024-07-30 21:53:13.5",
         "2024-07-30T21:53:13+00:00",
         "2024-07-30T23:53:13+02:00",
+        "2024-07-30T21:53:13-00:00",
+        "2024-07-30t21:53:13z",
+        "2024-07-30T21:53:13+0000",
+        "2024-07-30 21:53:13.000 UTC",
     ] {
         check_time(text, expected);
     }
@@ -484,6 +633,9 @@ fn what_is_no_time_is_none() {
         "Jul 30, 2024 9:53:13 PM",
         "1722376393",
         "2024-07-30T21:53:13Z and more",
+        "2024-07-30T21:53:13 CET",
+        "2024-07-30 UTC",
+        " UTC",
     ] {
         check_time(text, None);
     }
@@ -688,6 +840,87 @@ fn roots_name_is_the_account_alias_and_names_nobody() {
         "root = 111122223333/<root_account>: AKIA1 created Active",
     );
     assert_eq!(change(&record).actor.name, None);
+}
+
+/// The caller of a session of `sts:AssumeRoot`, as the IAM user guide shows it.
+fn assumed_root() -> Value {
+    json!({
+        "type": "Root",
+        "principalId": "444455556666",
+        "arn": "arn:aws:iam::444455556666:root",
+        "accountId": "444455556666",
+        "accessKeyId": "ASIAOFROOT",
+        "sessionContext": {
+            "attributes": {"creationDate": "2024-07-30T21:50:00Z", "mfaAuthenticated": "false"},
+            "assumedRoot": "true"
+        }
+    })
+}
+
+#[test]
+fn an_assumed_root_session_acts_on_the_roots_keys_of_the_member() {
+    let member = |record: Value| {
+        let fields = json!({"recipientAccountId": "444455556666", "userIdentity": assumed_root()});
+        with(record, fields)
+    };
+    let made = member(with(create(), json!({"requestParameters": null})));
+    let deleted = member(with(
+        delete(),
+        json!({"requestParameters": {"accessKeyId": "AKIA1"}}),
+    ));
+    let is_made = "root = 444455556666/<root_account>: AKIA1 created Active";
+    let is_deleted = "root = 444455556666/<root_account>: AKIA1 deleted";
+    check(&made, is_made);
+    check(&deleted, is_deleted);
+
+    // A record may lack the type, or the account that the call acted on.
+    for kind in [Value::Null, json!("AssumedRole")] {
+        let mut record = made.clone();
+        record["userIdentity"]["type"] = kind.clone();
+        check(&record, is_made);
+        let mut record = deleted.clone();
+        record["userIdentity"]["type"] = kind;
+        check(&record, is_deleted);
+    }
+    check(&without(made, &["recipientAccountId"]), is_made);
+    check(&without(deleted, &["recipientAccountId"]), is_deleted);
+
+    // On an IAM user, it acts as anybody else.
+    check(
+        &member(delete()),
+        "Alice = 444455556666/alice: AKIA1 deleted",
+    );
+}
+
+#[test]
+fn only_true_makes_a_session_one_of_root() {
+    let role = |assumed: Value| {
+        json!({"requestParameters": {"accessKeyId": "AKIA1"}, "userIdentity":
+            {"type": "AssumedRole", "sessionContext": {"assumedRoot": assumed}}})
+    };
+    for assumed in [
+        Value::Null,
+        json!("false"),
+        json!(false),
+        json!(""),
+        json!({"a": "true"}),
+    ] {
+        check(&with(delete(), role(assumed)), NO_USER);
+    }
+    for assumed in [json!("true"), json!(true)] {
+        check(
+            &with(delete(), role(assumed)),
+            "root = 111122223333/<root_account>: AKIA1 deleted",
+        );
+    }
+}
+
+#[test]
+fn the_account_of_an_assumed_role_is_never_roots_account() {
+    let record = json!({"requestParameters": {"accessKeyId": "AKIA1"}, "userIdentity":
+        {"type": "AssumedRole", "accountId": "9", "sessionContext": {"assumedRoot": "true"}}});
+    let record = with(without(delete(), &["recipientAccountId"]), record);
+    assert!(matches!(read(&record), Err(RecordError::NoAccount(_))));
 }
 
 #[test]

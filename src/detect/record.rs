@@ -95,13 +95,30 @@ pub struct UserIdentity {
     pub session_context: SessionContext,
 }
 
-/// The part of `sessionContext` that an alert repeats.
+impl UserIdentity {
+    /// Whether root made the call, or a session of `sts:AssumeRoot`.
+    ///
+    /// Such a session acts as the member account's root (IAM user guide, "Track privileged tasks in
+    /// AWS `CloudTrail`"). `CloudTrail` marks it with `assumedRoot` (user guide, `userIdentity`
+    /// element). Its `type` is `Root` too, but a record may lack either of them.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.kind.as_deref() == Some("Root")
+            || self.session_context.assumed_root.as_deref() == Some("true")
+    }
+}
+
+/// The parts of `sessionContext` that say who acts.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SessionContext {
     /// Attributes of the session.
     #[serde(deserialize_with = "object")]
     pub attributes: SessionAttributes,
+    /// `"true"` for a session of `sts:AssumeRoot`: a management account or a delegated
+    /// administrator acts as the root of a member account.
+    #[serde(deserialize_with = "text")]
+    pub assumed_root: Option<String>,
 }
 
 /// Attributes of a session.
@@ -129,6 +146,10 @@ pub struct RequestParameters {
     /// The status asked for, in `UpdateAccessKey`.
     #[serde(deserialize_with = "text")]
     pub status: Option<String>,
+    /// `"true"` where `CloudTrail` left the parameters out because the record was too large
+    /// (user guide, record contents).
+    #[serde(deserialize_with = "text")]
+    pub omitted: Option<String>,
 }
 
 /// What the call answered.

@@ -136,6 +136,9 @@ impl LogReading {
                 self.change(*change);
             }
             Ok(Reading::Ignored(reason)) => self.ignore(reason.reason(), 1),
+            Ok(Reading::Incomplete(incomplete)) => {
+                self.malformed(name, Some(number), incomplete.why.to_string());
+            }
             Err(error) => self.malformed(name, Some(number), error.to_string()),
         }
     }
@@ -189,6 +192,21 @@ mod tests {
             let other = record.replace("CreateAccessKey", spelled);
             assert_eq!(read(&other), read(record), "{spelled}");
         }
+    }
+
+    #[test]
+    fn an_incomplete_record_is_malformed_and_has_its_place() {
+        let log = r#"{"eventName":"ListUsers"}{"eventName":"CreateAccessKey","eventTime":"2024-01-01T00:00:00Z",
+            "requestParameters":{"userName":"alice"},"responseElements":null}"#;
+        let mut reading = LogReading::default();
+        reading.read("log", log.as_bytes(), chrono::DateTime::UNIX_EPOCH);
+        let expected = MalformedRecord {
+            file: "log".to_owned(),
+            record: Some(2),
+            reason: "`CreateAccessKey` names no access key".to_owned(),
+        };
+        assert_eq!(reading.malformed_records, [expected]);
+        assert_eq!((reading.malformed, reading.changes.len()), (1, 0));
     }
 
     #[test]

@@ -10,8 +10,6 @@ use crate::output::facts::{Facts, tag, topic, user_name};
 
 mod to_do;
 
-pub(super) use self::to_do::unchanged;
-
 /// The longest user name and account id in a subject.
 const LONGEST_IN_SUBJECT: (usize, usize) = (32, 14);
 
@@ -98,8 +96,9 @@ pub fn subject(alert: &Alert) -> String {
         "[{}] {}: {} ({})",
         tag(alert),
         topic(alert),
-        Place::Terminal.escape(user_name(finding), longest_name),
-        Place::Terminal.escape(finding.user().account(), longest_account),
+        // It is also the text message, in which phones link what mail programs do.
+        Place::PlainText.escape(user_name(finding), longest_name),
+        Place::PlainText.escape(finding.user().account(), longest_account),
     ))
 }
 
@@ -175,7 +174,7 @@ fn details(facts: &Facts<'_>) -> Vec<String> {
     lines.push(row("audit entry", &sequence.to_string()));
     lines.push(row("audit hash", &facts.text(audit_hash)));
     let check = verify(finding, audit_hash)
-        .filter(|line| facts.place.escape(line, line.len()) == *line)
+        .filter(|line| facts.place.command(line).as_ref() == Some(line))
         .unwrap_or_else(|| "(no command: the name holds what cannot be pasted safely)".to_owned());
     lines.push(row("check it later", &check));
     lines

@@ -9,7 +9,6 @@ use crate::detect::alert::{Alert, AlertKind};
 use crate::detect::digest::Digest;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::retire::{LastUses, key_to_retire};
-use crate::output::alert_text::unchanged;
 use crate::output::commands::{Purpose, command, left_inactive, recommended};
 use crate::output::digest_text;
 use crate::output::escape::Place;
@@ -211,7 +210,7 @@ fn next_steps(facts: &Facts<'_>) -> Vec<String> {
     steps.extend(facts.rotation(key));
     let doubt = facts.key_in_doubt(key).map(|opener| {
         let line = command(finding, &opener.key, Purpose::Deactivate)
-            .and_then(|command| unchanged(&command, Place::Chat))
+            .and_then(|command| Place::Chat.command(&command.line))
             .map(|line| format!(": {line}"))
             .unwrap_or_default();
         format!("{}{line}", facts.doubt(opener))
@@ -241,7 +240,7 @@ fn commands(facts: &Facts<'_>) -> Vec<String> {
                 Purpose::RollBack => "Roll back if something fails",
                 Purpose::Delete => "Delete it once nothing has failed for some days",
             };
-            match unchanged(&command, Place::Chat) {
+            match Place::Chat.command(&command.line) {
                 Some(line) => format!("{purpose}: {line}"),
                 None => format!("{purpose}: the e-mail has the command"),
             }

@@ -32,7 +32,7 @@ pub(super) fn topic(digest: &Digest) -> String {
 /// The subject of a message with `digest`: printable ASCII, shorter than 100 characters.
 #[must_use]
 pub fn digest_subject(digest: &Digest) -> String {
-    let account = Place::Terminal.escape(&digest.account, LONGEST_IN_SUBJECT);
+    let account = Place::PlainText.escape(&digest.account, LONGEST_IN_SUBJECT);
     for_subject(&format!("[DIGEST] {} ({account})", topic(digest)))
 }
 
@@ -99,7 +99,7 @@ fn line(finding: &Finding, digest: &Digest, place: Place) -> String {
 mod tests {
     use super::*;
     use crate::detect::testing::at;
-    use crate::output::hostile::first_unseen;
+    use crate::output::hostile::{first_link, first_unseen};
     use crate::output::testing::{HOSTILE, digest_of, filled_with, opened, updated};
 
     #[test]
@@ -142,7 +142,11 @@ mod tests {
                 let shown = digest_text(&digest, place);
                 assert_eq!(shown.lines().count(), 6, "{shown}");
                 assert_eq!(first_unseen(&shown), None, "{shown}");
+                if place == Place::PlainText {
+                    assert_eq!(first_link(&shown), None, "{shown}");
+                }
             }
+            assert_eq!(first_link(&digest_subject(&digest)), None);
             let subject = digest_subject(&digest);
             assert!(subject.len() < 100 && subject.is_ascii(), "{subject}");
         }

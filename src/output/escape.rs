@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+mod links;
+
+use self::links::{without_hosts, without_links};
+
 /// The longest that a text of no fixed form is shown, in characters: a user agent, an error message.
 pub const LONGEST_TEXT: usize = 200;
 
@@ -38,6 +42,30 @@ impl Place {
             Self::Chat => for_chat(text, longest),
         }
     }
+
+    /// The same for a text that its writer chose freely, such as a user agent: a bare host name does
+    /// not become a link either.
+    #[must_use]
+    pub fn escape_free_text(self, text: &str, longest: usize) -> String {
+        match self {
+            Self::PlainText => free_text_for_plain_text(text, longest),
+            Self::Terminal | Self::Chat => self.escape(text, longest),
+        }
+    }
+
+    /// `line`, a command for a shell, as this place shows it; `None` if it could not be pasted from
+    /// there.
+    ///
+    /// Links are not broken in it: a user name like `www.example.com` must not cost people the command.
+    #[must_use]
+    pub fn command(self, line: &str) -> Option<String> {
+        let shown = match self {
+            Self::Terminal | Self::PlainText => for_terminal(line, line.len()),
+            Self::Chat => for_chat(line, line.len()),
+        };
+        let is_pasteable = shown.trim_matches('`') == line && !line.contains("://");
+        is_pasteable.then_some(shown)
+    }
 }
 
 /// `text` for a terminal, cut to `longest` characters.
@@ -47,10 +75,16 @@ pub fn for_terminal(text: &str, longest: usize) -> String {
 }
 
 /// `text` for an e-mail or another plain text, cut to `longest` characters. Mail programs make links of addresses, so
-/// `://` becomes `[:]//`.
+/// `://` becomes `[:]//`, and `www.` becomes `www[.]`.
 #[must_use]
 pub fn for_plain_text(text: &str, longest: usize) -> String {
     cut(visible(&without_links(text)), longest)
+}
+
+/// The same for a text that its writer chose freely: `evil.example` becomes `evil[.]example` too.
+#[must_use]
+pub fn free_text_for_plain_text(text: &str, longest: usize) -> String {
+    cut(visible(&without_hosts(text)), longest)
 }
 
 /// `text` for a chat message that Amazon Q shows in the client's own markdown, cut to `longest` characters.
@@ -62,7 +96,8 @@ pub fn for_plain_text(text: &str, longest: usize) -> String {
 #[must_use]
 pub fn for_chat(text: &str, longest: usize) -> String {
     let mut is_in_word = false;
-    let inert: String = without_links(text)
+    let inert: String = text
+        .replace("://", "[:]//")
         .chars()
         .map(|character| {
             let begins_mention = character == '@' && !is_in_word;
@@ -237,10 +272,6 @@ fn is_hidden(character: char) -> bool {
         || (!character.is_ascii() && (is_blank || is_escaped_by_rust()))
 }
 
-fn without_links(text: &str) -> String {
-    text.replace("://", "[:]//")
-}
-
 fn cut(pieces: impl Iterator<Item = String>, longest: usize) -> String {
     cut_with(pieces, longest, "…")
 }
@@ -267,7 +298,7 @@ fn cut_with(pieces: impl Iterator<Item = String>, longest: usize, ending: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::hostile::first_unseen;
+    use crate::output::hostile::{first_link, first_unseen};
     use crate::output::testing::HOSTILE;
 
     #[test]
@@ -283,6 +314,36 @@ mod tests {
             ] {
                 assert_eq!(first_unseen(&shown), None, "{text:?} became {shown:?}");
                 assert!(!shown.contains('\n'), "{text:?} became {shown:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_text_holds_no_link() {
+        for text in HOSTILE.iter() {
+            for shown in [
+                for_plain_text(text, LONGEST_TEXT),
+                free_text_for_plain_text(text, LONGEST_TEXT),
+            ] {
+                assert_eq!(first_link(&shown), None, "{text:?}");
+            }
+            let shown = free_text_for_plain_text(text, LONGEST_TEXT);
+            assert!(!shown.contains("evil.example"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_the_same_in_every_place_or_not_there() {
+        for user in ["alice", "first.last", "bob@example.com", "www.example.com"] {
+            let line = format!("aws iam delete-access-key --user-name {user}");
+            for place in [Place::Terminal, Place::PlainText] {
+                assert_eq!(place.command(&line).as_ref(), Some(&line));
+            }
+            assert_eq!(Place::Chat.command(&line), Some(format!("`{line}`")));
+        }
+        for line in ["a\u{200b}b", "a  b", "see https://x"] {
+            for place in [Place::Terminal, Place::PlainText, Place::Chat] {
+                assert_eq!(place.command(line), None, "{line}");
             }
         }
     }
@@ -366,6 +427,7 @@ mod tests {
         ] {
             assert_eq!(for_terminal(text, LONGEST_TEXT), text);
             assert_eq!(for_plain_text(text, LONGEST_TEXT), text);
+            assert_eq!(Place::PlainText.escape(text, LONGEST_TEXT), text);
             assert_eq!(for_chat(text, LONGEST_TEXT), format!("`{text}`"));
             assert_eq!(for_html(text), text);
             assert_eq!(for_csv(text), text);

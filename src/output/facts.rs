@@ -60,6 +60,11 @@ impl Facts<'_> {
         self.place.escape(text, LONGEST_TEXT)
     }
 
+    /// A text that its writer chose freely.
+    pub(super) fn free_text(&self, text: &str) -> String {
+        self.place.escape_free_text(text, LONGEST_TEXT)
+    }
+
     fn finding(&self) -> &Finding {
         &self.alert.finding
     }

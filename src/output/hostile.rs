@@ -26,6 +26,36 @@ pub(crate) static HOSTILE_TEXTS: LazyLock<Vec<HostileText>> = LazyLock::new(|| {
         .collect()
 });
 
+/// What begins a link in every mail program, where no letter or digit stands before it.
+const BEGINS_LINK: [&str; 7] = [
+    "www.", "mailto:", "file:", "tel:", "sms:", "news:", "callto:",
+];
+
+/// The first text in `shown` of which every mail program makes a link, and what follows it.
+pub(crate) fn first_link(shown: &str) -> Option<&str> {
+    let at = shown
+        .char_indices()
+        .map(|(at, _)| at)
+        .find(|at| is_link(shown.split_at(*at)))?;
+    shown.get(at..)
+}
+
+fn is_link((before, rest): (&str, &str)) -> bool {
+    let is_apart = !before.ends_with(|last: char| last.is_ascii_alphanumeric());
+    let is_address = BEGINS_LINK.iter().any(|begin| {
+        let begins = rest
+            .get(..begin.len())
+            .is_some_and(|text| text.eq_ignore_ascii_case(begin));
+        let next = rest.get(begin.len()..).and_then(|rest| rest.chars().next());
+        begins && next.is_some_and(|next| !next.is_whitespace())
+    });
+    let is_share = rest.strip_prefix(r"\\").is_some_and(|name| {
+        // Ours is a backslash that shows a character that cannot be seen.
+        name.starts_with(char::is_alphanumeric) && !name.starts_with("u{")
+    });
+    rest.starts_with("://") || is_share || (is_apart && is_address)
+}
+
 /// Letters that nobody sees.
 const BLANK_LETTERS: &str = "\u{115f}\u{1160}\u{17b4}\u{17b5}\u{3164}\u{ffa0}";
 

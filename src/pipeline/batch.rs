@@ -69,6 +69,12 @@ pub async fn recheck_users(
     {
         match message {
             Message::Recheck(user) => by_user.entry(user).or_default().add(&id, is_retry, None),
+            Message::Incomplete(incomplete) => {
+                former_names.extend(incomplete.users.iter().skip(1).cloned());
+                for user in incomplete.users {
+                    by_user.entry(user).or_default().add(&id, is_retry, None);
+                }
+            }
             Message::Change(change) => {
                 if let ChangeKind::UserRenamed { to, .. } = &change.kind
                     && *to != change.user

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::detect::Timestamp;
 use crate::detect::key_change::{
-    Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
+    Ignored, Incomplete, KeyChange, ReadContext, Reading, RecordError, read_key_change,
 };
 use crate::detect::record::CloudTrailRecord;
 use crate::detect::text::bounded;
@@ -19,6 +19,8 @@ use crate::output::escape::for_json;
 pub enum Message {
     /// An event told of a change.
     Change(Box<KeyChange>),
+    /// An event reported a change incompletely: its users are re-checked, and it counts as malformed.
+    Incomplete(Incomplete),
     /// A user is to be looked at again.
     Recheck(UserId),
     /// Somebody wants to know whether messages are read.
@@ -115,6 +117,7 @@ pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, Me
     Ok(
         match read_key_change(&CloudTrailRecord::from_json(&event.detail), context)? {
             Reading::Change(change) => Message::Change(change),
+            Reading::Incomplete(incomplete) => Message::Incomplete(incomplete),
             Reading::Ignored(reason) => Message::Ignored(reason),
         },
     )

@@ -36,10 +36,18 @@ fn names_in(folder: &str, ending: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The decision that `body` leads to, on a user that had one active key before.
+/// The decision that `body` leads to: of a change, on a user that had one active key before.
 async fn decision(body: &str) -> String {
     let change = match read_message(body, None) {
         Ok(Message::Change(change)) => *change,
+        Ok(Message::Incomplete(incomplete)) => {
+            let users: Vec<String> = incomplete.users.iter().map(ToString::to_string).collect();
+            return format!(
+                "malformed: {}; re-check {}",
+                incomplete.why,
+                users.join(", ")
+            );
+        }
         Ok(Message::Ignored(reason)) => return format!("ignored: {}", reason.reason()),
         Ok(Message::Recheck(_)) => return "re-check".to_owned(),
         Ok(Message::Probe(_)) => return "probe".to_owned(),

@@ -21,6 +21,7 @@ mod gate;
 mod hostile;
 #[path = "../../src/output/hostile.rs"]
 mod hostile_texts;
+mod incomplete;
 mod interleaving;
 mod manners;
 mod outputs;

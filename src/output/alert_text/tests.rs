@@ -12,6 +12,7 @@ use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::testing::{at, user};
 use crate::detect::user::UserId;
 use crate::output::commands::{Purpose, command};
+use crate::output::hostile::first_link;
 use crate::output::testing::{
     HOSTILE, closed, filled_with, last_uses, last_uses_with, opened, root, updated,
 };
@@ -439,6 +440,60 @@ fn every_command_that_is_shown_is_the_command_that_was_made() {
             assert!(made, "{line}");
         }
     }
+}
+
+#[test]
+fn an_email_holds_no_link_but_in_a_command() {
+    for text in HOSTILE.iter() {
+        for alert in [opened(), updated(), closed()] {
+            let alert = filled_with(text, alert);
+            let shown = alert_text(&alert, &last_uses_with(text), Place::PlainText).whole();
+            let is_command =
+                |line: &&str| line.contains("aws iam ") || line.contains("secondkey verify ");
+            for line in shown.lines().filter(|line| !is_command(line)) {
+                assert_eq!(first_link(line), None, "{line}");
+            }
+            assert_eq!(first_link(&subject(&alert)), None);
+        }
+    }
+}
+
+#[test]
+fn names_and_arns_stay_as_they_are_and_a_user_agent_has_no_host_name() {
+    let mut alert = opened();
+    alert.finding.display_name = "first.last".to_owned();
+    alert.finding.id.user = UserId::new("111122223333", "first.last");
+    let actor = &mut alert.finding.opener.as_mut().unwrap().actor;
+    actor.arn = Some("arn:aws:sts::111122223333:assumed-role/Admin/bob@example.com".to_owned());
+    actor.source_ip = Some("cloudformation.amazonaws.com".to_owned());
+    actor.user_agent =
+        Some("curl/8.0 (www.evil.example; evil.example/x; a@evil.example)".to_owned());
+    let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+    for line in [
+        "[MEDIUM] Second active access key: first.last (111122223333)",
+        "  actor           arn:aws:sts::111122223333:assumed-role/Admin/bob@example.com",
+        "  source IP       cloudformation.amazonaws.com",
+        "  user agent      curl/8.0 (www[.]evil[.]example; evil[.]example/x; a@evil[.]example)",
+        "  finding         111122223333/first.last/1",
+        "    aws iam update-access-key --user-name first.last --access-key-id AKIANEW --status Inactive",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    let actor = &mut alert.finding.opener.as_mut().unwrap().actor;
+    actor.user_agent = Some("signin.amazonaws.com".to_owned());
+    let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+    let line = "  user agent      signin.amazonaws.com";
+    assert!(shown.lines().any(|shown| shown == line), "{shown}");
+}
+
+#[test]
+fn a_name_that_looks_like_a_link_has_its_commands() {
+    let mut alert = opened();
+    alert.finding.display_name = "www.example.com".to_owned();
+    let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+    assert!(shown.contains("key: www[.]example.com ("), "{shown}");
+    let command = "aws iam update-access-key --user-name www.example.com --access-key-id AKIANEW";
+    assert!(shown.contains(command), "{shown}");
 }
 
 #[test]

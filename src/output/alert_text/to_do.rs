@@ -1,12 +1,8 @@
 //! What is to be done, with the exact commands.
 
 use crate::detect::retire::key_to_retire;
-use crate::output::commands::{Command, Purpose, command, left_inactive};
-use crate::output::escape::Place;
+use crate::output::commands::{Purpose, command, left_inactive};
 use crate::output::facts::Facts;
-
-/// The longest command that is shown, in characters; longer than any that is made.
-const LONGEST_COMMAND: usize = 4_000;
 
 /// What to do about an open finding: one key to deactivate, never both.
 pub(super) fn to_do(facts: &Facts<'_>) -> Vec<String> {
@@ -108,15 +104,9 @@ fn as_root(facts: &Facts<'_>) -> Vec<String> {
 /// The command under its heading, or why there is none.
 fn shown(facts: &Facts<'_>, key: &str, purpose: Purpose, heading: String) -> Vec<String> {
     let line = command(&facts.alert.finding, key, purpose)
-        .and_then(|command| unchanged(&command, facts.place));
+        .and_then(|command| facts.place.command(&command.line));
     let line = line.unwrap_or_else(|| {
         "(no command: the user name or the key id holds what cannot be pasted safely)".to_owned()
     });
     vec![heading, format!("    {line}")]
-}
-
-/// The command as it is shown in `place`; none if escaping would change what it does.
-pub(in crate::output) fn unchanged(command: &Command, place: Place) -> Option<String> {
-    let shown = place.escape(&command.line, LONGEST_COMMAND);
-    (shown.trim_matches('`') == command.line).then_some(shown)
 }

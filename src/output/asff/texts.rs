@@ -3,7 +3,7 @@
 
 use crate::output::asff::alert::{Actor, Alert, Finding};
 use crate::output::asff::wire::Recommendation;
-use crate::output::escape::for_plain_text;
+use crate::output::escape::{Place, for_plain_text, free_text_for_plain_text};
 use crate::output::time::readable;
 
 /// The longest name, id or account that is shown, in characters.
@@ -24,7 +24,10 @@ const ABOUT_ROTATION: &str =
 
 /// `text` made safe, cut to `longest` characters, and never blank, which Security Hub refuses.
 pub(super) fn shown(text: &str, longest: usize) -> String {
-    let shown = for_plain_text(text, longest);
+    never_blank(for_plain_text(text, longest))
+}
+
+fn never_blank(shown: String) -> String {
     if shown.trim().is_empty() {
         return "(empty)".to_owned();
     }
@@ -153,12 +156,16 @@ fn who(actor: &Actor) -> String {
     let name = name.map_or("somebody unknown".to_owned(), |name| {
         shown(name, LONGEST_TEXT)
     });
-    let with = |word: &str, text: &Option<String>, longest: usize| {
-        let text = text.as_deref().map(|text| shown(text, longest));
-        text.map_or_else(String::new, |text| format!(" {word} {text}"))
-    };
-    let from = with("from", &actor.source_ip, LONGEST_NAME);
-    let agent = with("with", &actor.user_agent, LONGEST_TEXT);
+    let from = actor.source_ip.as_deref().map_or_else(String::new, |ip| {
+        format!(" from {}", shown(ip, LONGEST_NAME))
+    });
+    let agent = actor
+        .user_agent
+        .as_deref()
+        .map_or_else(String::new, |agent| {
+            let shown = never_blank(free_text_for_plain_text(agent, LONGEST_TEXT));
+            format!(" with {shown}")
+        });
     format!("{name}{from}{agent}")
 }
 
@@ -189,7 +196,8 @@ pub(super) fn remediation(alert: &Alert) -> Recommendation {
             "delete" => "Once nothing has failed for some days",
             _ => continue,
         };
-        if shown(&command.command, LONGEST_COMMAND) == command.command {
+        let is_short = command.command.chars().count() <= LONGEST_COMMAND;
+        if is_short && Place::PlainText.command(&command.command).is_some() {
             sentences.push(format!("{purpose}: `{}`.", command.command));
         }
     }

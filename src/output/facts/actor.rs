@@ -69,10 +69,9 @@ impl Facts<'_> {
 
     /// What is known of `actor`, by name.
     fn actor_rows(&self, actor: &Actor) -> Vec<(&'static str, String)> {
-        let known = |text: &Option<String>| {
-            text.as_deref()
-                .map_or("not known".to_owned(), |text| self.text(text))
-        };
+        let known = |text: Option<String>| text.unwrap_or_else(|| "not known".to_owned());
+        let source_ip = actor.source_ip.as_deref().map(|text| self.text(text));
+        let user_agent = actor.user_agent.as_deref().map(|text| self.free_text(text));
         let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let itself = if is_the_user(actor, self.finding()) {
             " (the user itself)"
@@ -90,8 +89,8 @@ impl Facts<'_> {
                 .map(|key| ("signed with", self.id(key))),
         );
         rows.extend([
-            ("source IP", known(&actor.source_ip)),
-            ("user agent", known(&actor.user_agent)),
+            ("source IP", known(source_ip)),
+            ("user agent", known(user_agent)),
             ("MFA", actor.mfa.map_or("not known".to_owned(), yes_or_no)),
             ("console", yes_or_no(actor.console)),
         ]);

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::output::hostile::first_unseen;
+use crate::output::hostile::{first_link, first_unseen};
 use crate::output::testing::{HOSTILE, last_uses, opened, standings, standings_with};
 
 fn results(standings: &[Standing]) -> Vec<Value> {
@@ -87,6 +87,10 @@ fn hostile_text_makes_no_link_no_placeholder_and_no_path_of_its_own() {
                 let shown = result["message"][format].as_str().unwrap();
                 assert_eq!(first_unseen(shown), None, "{shown}");
                 assert!(!shown.contains("](") && !shown.contains("://"), "{shown}");
+                let words = shown.lines().filter(|line| !line.contains("aws iam "));
+                for line in words.filter(|_| format == "text") {
+                    assert_eq!(first_link(line), None, "{line}");
+                }
                 let outside = shown.replace("{{", "").replace("}}", "");
                 assert!(!outside.contains(['{', '}']), "{shown}");
             }

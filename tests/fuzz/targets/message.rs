@@ -25,6 +25,10 @@ fuzz_target!(|data: &[u8]| {
             assert!(Some(found.at) <= sent_at);
             found.affected_users().iter().for_each(check_recheck);
         }
+        Ok(Message::Incomplete(incomplete)) => {
+            assert!(!incomplete.users.is_empty());
+            incomplete.users.iter().for_each(check_recheck);
+        }
         Ok(Message::Recheck(user)) => check_recheck(&user),
         Ok(Message::Probe(_) | Message::Ignored(_)) => {}
         Err(error) => assert!(!error.to_string().is_empty()),

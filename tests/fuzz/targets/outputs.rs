@@ -13,7 +13,7 @@ use secondkey::output::chat::chat_notification;
 use secondkey::output::commands::recommended;
 use secondkey::output::escape::{
     LONGEST_TEXT, Place, for_chat, for_csv, for_html, for_json, for_plain_text, for_subject,
-    for_terminal,
+    for_terminal, free_text_for_plain_text,
 };
 use secondkey::output::standing::Standing;
 use secondkey::output::{asff, csv, json_v1, ocsf, sarif};
@@ -58,13 +58,24 @@ fn check_escapes(text: &str) {
     for shown in [
         for_terminal(text, LONGEST_TEXT),
         for_plain_text(text, LONGEST_TEXT),
+        free_text_for_plain_text(text, LONGEST_TEXT),
         for_chat(text, LONGEST_TEXT),
     ] {
         check_shown(&shown);
         // A code span adds two.
         assert!(shown.chars().count() <= LONGEST_TEXT + 2, "{shown}");
     }
-    assert!(!for_plain_text(text, LONGEST_TEXT).contains("://"));
+    for shown in [
+        for_plain_text(text, LONGEST_TEXT),
+        free_text_for_plain_text(text, LONGEST_TEXT),
+    ] {
+        assert!(!shown.contains("://"), "{shown}");
+        let shown = shown.to_ascii_lowercase();
+        assert!(
+            !shown.starts_with("www.") && !shown.contains(" www."),
+            "{shown}"
+        );
+    }
 
     let chat = for_chat(text, LONGEST_TEXT);
     if text.is_empty() {

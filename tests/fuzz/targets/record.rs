@@ -46,6 +46,11 @@ fuzz_target!(|data: &[u8]| {
     }
     match result {
         Ok(Reading::Change(found)) => check_change(&json, &found),
+        Ok(Reading::Incomplete(incomplete)) => {
+            assert!(!incomplete.users.is_empty());
+            let why = incomplete.why.to_string();
+            assert!(why.len() <= LONGEST_ERROR, "{why}");
+        }
         Ok(Reading::Ignored(_)) => {}
         Err(error) => assert!(error.to_string().len() <= LONGEST_ERROR, "{error}"),
     }

@@ -17,6 +17,7 @@ use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
 use serde_json::{Value, json};
 
 use super::{Outputs, record, story};
+use crate::hostile_texts::first_link;
 use crate::stack::clients::{REGION, config};
 use crate::stack::proxy::Proxy;
 use crate::stack::stack;
@@ -189,6 +190,13 @@ pub(super) fn check(outputs: &mut Outputs, sent: &Sent, harmless: &Sent) {
             &text(expected, "email"),
         );
         outputs.check("SNS text message", &text(message, "sms"));
+        let email = text(message, "email");
+        let is_command =
+            |line: &&str| line.contains("aws iam ") || line.contains("secondkey verify ");
+        let words = email.lines().filter(|line| !is_command(line));
+        for line in words.chain([text(message, "sms").as_str()]) {
+            assert_eq!(first_link(line), None, "{line}");
+        }
         for protocol in ["default", "https"] {
             let line = text(message, protocol);
             outputs.check(&format!("SNS {protocol}"), &line);
