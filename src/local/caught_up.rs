@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{SubsecRound, TimeDelta};
 
 use crate::detect::Timestamp;
+use crate::detect::finding::Finding;
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{AccessKey, KeyListing, KeyStatus};
 use crate::detect::user_record::UserRecord;
@@ -141,7 +142,7 @@ fn knows_open_keys(user: &LedgerUser, record: &UserRecord) -> bool {
     let mut open_keys = record
         .open_finding()
         .into_iter()
-        .flat_map(|finding| finding.active_keys());
+        .flat_map(Finding::active_keys);
     match user {
         LedgerUser::Listed { keys, .. } => open_keys.all(|key| keys.contains_key(key)),
         LedgerUser::Unlisted => true,

@@ -173,9 +173,8 @@ fn renamed(source: Option<LedgerUser>, target: Option<&LedgerUser>, name: &str) 
             keys,
             as_of,
         },
-        (Some(LedgerUser::Unlisted), _) => LedgerUser::Unlisted,
+        (Some(LedgerUser::Unlisted), _) | (_, Some(LedgerUser::Unlisted)) => LedgerUser::Unlisted,
         // The name was taken as far as the ledger knew, so the logs do not tell all that happened.
-        (_, Some(LedgerUser::Unlisted)) => LedgerUser::Unlisted,
         (_, Some(LedgerUser::Listed { keys, .. })) if !keys.is_empty() => LedgerUser::Unlisted,
         (_, _) => LedgerUser::without_keys(name),
     }

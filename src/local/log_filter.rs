@@ -103,18 +103,18 @@ impl Newest {
         };
         let usual = <&[u8; USUAL.len()]>::try_from(text)
             .ok()
-            .filter(|text| is_usual(text));
+            .copied()
+            .filter(is_usual);
         let latest = self.latest.entry(account_in(record)).or_default();
         // Parsing a time takes as long as all the rest of a record that is passed over.
-        let is_parsed = usual
-            .is_none_or(|text| *text > latest.text || text.as_slice() > self.clock_text.as_bytes());
-        if !is_parsed {
+        if let Some(text) = usual.filter(|text| *text <= latest.text) {
+            self.after_clock += u64::from(text.as_slice() > self.clock_text.as_bytes());
             return;
         }
         if let Some(time) = std::str::from_utf8(text).ok().and_then(read_event_time) {
             latest.time = latest.time.max(Some(time));
             if let Some(text) = usual {
-                latest.text = latest.text.max(*text);
+                latest.text = text;
             }
             self.after_clock += u64::from(time > self.clock);
         }

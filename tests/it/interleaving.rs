@@ -186,7 +186,11 @@ impl Busy {
             return;
         }
         self.writes_left.store(left - 1, Ordering::Relaxed);
-        let status = if left % 2 == 0 { "Active" } else { "Inactive" };
+        let status = if left.is_multiple_of(2) {
+            "Active"
+        } else {
+            "Inactive"
+        };
         let changed = change("UpdateAccessKey", "AKIA1", status, 1_000 - i64::from(left));
         self.ledger.apply(&changed);
         let occasion = because_of(&changed);

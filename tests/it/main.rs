@@ -23,6 +23,7 @@ mod hostile;
 mod hostile_texts;
 mod interleaving;
 mod manners;
+mod mixed;
 mod outputs;
 mod reference;
 mod releases;

@@ -1,7 +1,6 @@
 //! A file of findings, logs of IAM calls to replay into it, and another command that lists keys into it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -108,8 +107,9 @@ pub fn log(calls: &[(i64, Call)]) -> Vec<Value> {
 
 /// A file of findings.
 pub struct File {
-    pub folder: TempDir,
     pub store: Arc<SqliteStore>,
+    // Removed after the store in it is closed.
+    _folder: TempDir,
 }
 
 impl File {
@@ -118,12 +118,8 @@ impl File {
         let store = SqliteStore::open(&folder.path().join("findings.db"));
         Self {
             store: Arc::new(store.expect("it can be made")),
-            folder,
+            _folder: folder,
         }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.folder.path().join("findings.db")
     }
 
     /// Replays `records` on a machine whose clock shows `clock`.
