@@ -20,8 +20,9 @@ pub struct CheckedTrail {
 
 /// Reads and checks the trail of `user`.
 ///
-/// A commit between two reads makes record and entries differ. So a trail counts as broken only if the record is the same
-/// version before and after its entries were read; otherwise it is read again. Fails if every try met another version.
+/// A commit between two reads makes record and entries differ. So a trail counts as broken only if
+/// the record is the same version before and after its entries were read; otherwise it is read
+/// again. Fails if every try met another version.
 pub async fn checked_trail(
     store: &dyn FindingReader,
     user: &UserId,

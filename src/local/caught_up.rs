@@ -1,5 +1,5 @@
-//! What other commands wrote into the embedded store's file since the last replay, so that a replay draws no conclusion
-//! from what it alone does not know.
+//! What other commands wrote into the embedded store's file since the last replay, so that a replay
+//! draws no conclusion from what it alone does not know.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,9 @@ use crate::local::ledger_table::Replayed;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
 
-/// The users to replay `changes` on: those of the replays before, and those that `changes` touch, each caught up with what
-/// another command wrote since. IAM may show a change to that command only after `settle`.
+/// The users to replay `changes` on: those of the replays before, and those that `changes` touch,
+/// each caught up with what another command wrote since. IAM may show a change to that command only
+/// after `settle`.
 pub(super) async fn caught_up(
     store: &dyn FindingStore,
     before: &Replayed,
@@ -39,7 +40,8 @@ pub(super) async fn caught_up(
     Ok(users)
 }
 
-/// An error if a change in `changes` is older than what another command listed: that listing has been decided on.
+/// An error if a change in `changes` is older than what another command listed: that listing has
+/// been decided on.
 pub(super) fn refuse_older_than_listing<'a>(
     changes: impl Iterator<Item = &'a KeyChange>,
     users: &LedgerUsers,
@@ -77,12 +79,14 @@ fn listed_at(user: Option<&LedgerUser>) -> Option<Timestamp> {
     }
 }
 
-/// A change of the very second of a listing may have come after it: CloudTrail times have whole seconds.
+/// A change of the very second of a listing may have come after it: CloudTrail times have whole
+/// seconds.
 fn is_older(change: &KeyChange, listed_at: Timestamp) -> bool {
     change.at < listed_at.trunc_subsecs(0)
 }
 
-/// The user of `record`, `known` to the ledger as it was when records had been replayed until `replayed_until`.
+/// The user of `record`, `known` to the ledger as it was when records had been replayed until
+/// `replayed_until`.
 fn user_now(
     known: Option<&LedgerUser>,
     record: &UserRecord,

@@ -24,10 +24,12 @@ pub enum LedgerUser {
         display_name: String,
         /// The user's keys by id.
         keys: BTreeMap<String, AccessKey>,
-        /// When another command listed the keys that the ledger goes on from; none where records alone told.
+        /// When another command listed the keys that the ledger goes on from; none where records
+        /// alone told.
         as_of: Option<Timestamp>,
     },
-    /// The user has keys that only another source knows, so records of changes do not tell all of them.
+    /// The user has keys that only another source knows, so records of changes do not tell all of
+    /// them.
     Unlisted,
     /// The user was deleted, or was given another name.
     Gone,
@@ -90,7 +92,8 @@ impl Ledger {
         legal_order(changes, &self.state().users)
     }
 
-    /// Applies `change`. Returns the id of a key that no earlier record told of, though it was there before.
+    /// Applies `change`. Returns the id of a key that no earlier record told of, though it was
+    /// there before.
     pub fn apply(&self, change: &KeyChange) -> Option<String> {
         let mut state = self.state();
         state.now = change.at;

@@ -96,8 +96,8 @@ fn load_newest(
         .query_row("SELECT newest FROM ledger_newest", [], |row| row.get(0))
         .optional()?;
     let of_any = of_any.map(|text| time(0, &text)).transpose()?;
-    // Earlier releases kept one time for all accounts. Where it is later than those of the accounts such a release wrote
-    // it, so it bounds every account known then.
+    // Earlier releases kept one time for all accounts. Where it is later than those of the accounts
+    // such a release wrote it, so it bounds every account known then.
     if let Some(of_any) = of_any.filter(|of_any| Some(of_any) > newest.values().max()) {
         let accounts = known_accounts(connection, users)?;
         newest.extend(accounts.into_iter().map(|account| (account, of_any)));

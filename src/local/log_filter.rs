@@ -52,7 +52,8 @@ fn spells_letters(record: &[u8]) -> bool {
     })
 }
 
-/// The newest `eventTime` of the records that it was shown, by account, and how many are later than a clock.
+/// The newest `eventTime` of the records that it was shown, by account, and how many are later than
+/// a clock.
 #[derive(Debug)]
 pub(super) struct Newest {
     clock: Timestamp,

@@ -51,8 +51,8 @@ pub struct MalformedRecord {
 }
 
 impl LogReading {
-    /// Reads all of `log`. Records that are later than `clock`, this machine's, are read as they are and counted: what is
-    /// found must not depend on the machine.
+    /// Reads all of `log`. Records that are later than `clock`, this machine's, are read as they
+    /// are and counted: what is found must not depend on the machine.
     pub fn read(&mut self, name: &str, log: impl std::io::Read, clock: Timestamp) {
         let mut number = 0;
         let mut other_calls = 0;

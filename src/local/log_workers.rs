@@ -10,8 +10,8 @@ use crate::detect::Timestamp;
 use crate::local::log_files::LogFile;
 use crate::local::log_reading::LogReading;
 
-/// Reads `logs`, as many at a time as this machine has cores. What is read passes through `watch` before it is unpacked;
-/// records later than `clock` are counted.
+/// Reads `logs`, as many at a time as this machine has cores. What is read passes through `watch`
+/// before it is unpacked; records later than `clock` are counted.
 pub fn read_logs(
     logs: &[LogFile],
     watch: impl Fn(Box<dyn Read>) -> Box<dyn Read> + Sync,

@@ -109,7 +109,8 @@ pub async fn replay(
     Ok(replay)
 }
 
-/// The time of the newest record of each account that had a key change, now or in an earlier replay.
+/// The time of the newest record of each account that had a key change, now or in an earlier
+/// replay.
 fn newest(
     before: BTreeMap<String, Timestamp>,
     changes: &BTreeMap<String, KeyChange>,
@@ -130,7 +131,8 @@ fn newest(
     newest
 }
 
-/// A file that has been told of later records of an account has decided on them; an older one cannot be slipped in beneath.
+/// A file that has been told of later records of an account has decided on them; an older one
+/// cannot be slipped in beneath.
 fn refuse_older(
     changes: &BTreeMap<String, KeyChange>,
     newest: &BTreeMap<String, Timestamp>,

@@ -1,4 +1,5 @@
-//! The order of changes that share a second: CloudTrail times have whole seconds, and logs come in no order.
+//! The order of changes that share a second: CloudTrail times have whole seconds, and logs come in
+//! no order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +17,12 @@ const MAX_SEARCHED: usize = 64;
 /// How many steps a search of one group may try.
 const MAX_STEPS: usize = 20_000;
 
-/// The `changes` of one second in an order that IAM allows from `users` on, the same for whatever order they come in.
+/// The `changes` of one second in an order that IAM allows from `users` on, the same for whatever
+/// order they come in.
 ///
-/// Changes that touch different users do not depend on each other, so each connected group is ordered by itself. Of the
-/// orders of a group those that assume the least beyond the records are taken, and of these the first by `rank`. Where
-/// none is found the greedy order stands.
+/// Changes that touch different users do not depend on each other, so each connected group is
+/// ordered by itself. Of the orders of a group those that assume the least beyond the records are
+/// taken, and of these the first by `rank`. Where none is found the greedy order stands.
 #[must_use]
 pub(super) fn legal_order(mut changes: Vec<KeyChange>, users: &LedgerUsers) -> Vec<KeyChange> {
     changes.sort_by_cached_key(|change| {
@@ -41,8 +43,8 @@ pub(super) fn legal_order(mut changes: Vec<KeyChange>, users: &LedgerUsers) -> V
         .collect()
 }
 
-/// The order in which changes are tried: a key is created before it is updated and updated before it is deleted; what
-/// leaves more keys active goes last, for nothing tells which came last.
+/// The order in which changes are tried: a key is created before it is updated and updated before
+/// it is deleted; what leaves more keys active goes last, for nothing tells which came last.
 fn rank(kind: &ChangeKind) -> u8 {
     match kind {
         ChangeKind::KeyCreated { .. } => 0,
@@ -142,7 +144,8 @@ fn greedy<'a>(group: &'a [KeyChange], mut names: Names<'a>) -> Vec<usize> {
 struct Search<'a> {
     group: &'a [KeyChange],
     steps_left: usize,
-    /// What leads nowhere: which changes were made, how many assumptions were left, and where that led.
+    /// What leads nowhere: which changes were made, how many assumptions were left, and where that
+    /// led.
     dead: BTreeSet<(u64, usize, Names<'a>)>,
 }
 
@@ -227,7 +230,8 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// How much `change` assumes that no record told of if it comes next; none if IAM would refuse it.
+    /// How much `change` assumes that no record told of if it comes next; none if IAM would refuse
+    /// it.
     fn cost(&self, change: &KeyChange) -> Option<usize> {
         let bearer = self.users.get(&change.user);
         match (&change.kind, bearer) {

@@ -170,7 +170,8 @@ fn change(event: &str, key: &str, status: &str, seconds: i64) -> KeyChange {
     }
 }
 
-/// A store in which a detector re-checks the user each time after the record or the trail was read, so many times.
+/// A store in which a detector re-checks the user each time after the record or the trail was read,
+/// so many times.
 struct Busy {
     store: Arc<SqliteStore>,
     detector: Parts,

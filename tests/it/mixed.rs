@@ -1,5 +1,5 @@
-//! One file, all commands that write findings into it, in several orders: none opens or closes a finding of a user that its
-//! source does not know.
+//! One file, all commands that write findings into it, in several orders: none opens or closes a
+//! finding of a user that its source does not know.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,8 @@ enum Step {
     Scan,
     /// Of the rotated user.
     Check,
-    /// Of a log of another user, and of one change that leaves the rotated user's second key active.
+    /// Of a log of another user, and of one change that leaves the rotated user's second key
+    /// active.
     Replay,
     /// Deactivates the rotated user's first key.
     Rotate,

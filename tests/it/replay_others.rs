@@ -1,5 +1,5 @@
-//! Replays into a file that another command wrote, or an earlier release, or on a machine whose clock is wrong: a replay
-//! draws no conclusion from what it does not know.
+//! Replays into a file that another command wrote, or an earlier release, or on a machine whose
+//! clock is wrong: a replay draws no conclusion from what it does not know.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -235,7 +235,8 @@ async fn a_file_of_an_earlier_release_is_bounded_in_every_account_it_knows() {
     assert_eq!(file.open().await, open(&["alice: K1 K2"]));
 }
 
-/// What the logs of a machine ahead of this one come to: a second key that was off, on, and off again.
+/// What the logs of a machine ahead of this one come to: a second key that was off, on, and off
+/// again.
 fn ahead() -> Vec<Value> {
     log(&[
         (0, create("alice", "K1")),

@@ -1,4 +1,5 @@
-//! Replays of changes that share a second: CloudTrail does not tell their order, and IAM allows few.
+//! Replays of changes that share a second: CloudTrail does not tell their order, and IAM allows
+//! few.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,12 +115,14 @@ async fn a_second_of_more_changes_than_can_be_searched_is_replayed() {
     assert_eq!(open, [""; 0]);
 }
 
-// ------------------------------------------------------------------------------------------------------ the histories
+// ------------------------------------------------------------------------------------------------------
+// the histories
 
 /// The keys of each user there is, and which of them are active.
 type Iam = BTreeMap<String, BTreeMap<String, bool>>;
 
-/// What IAM makes of `call`; none if it refuses it. Users are created where a key is created for one that is not there.
+/// What IAM makes of `call`; none if it refuses it. Users are created where a key is created for
+/// one that is not there.
 fn called(iam: &Iam, call: &Call) -> Option<Iam> {
     let mut after = iam.clone();
     match call {

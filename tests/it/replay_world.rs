@@ -1,4 +1,5 @@
-//! A file of findings, logs of IAM calls to replay into it, and another command that lists keys into it.
+//! A file of findings, logs of IAM calls to replay into it, and another command that lists keys
+//! into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
