@@ -27,6 +27,7 @@ pub mod rotate;
 pub mod scan;
 pub mod source;
 pub mod table;
+pub mod trail_reading;
 pub mod verify;
 
 use std::process::ExitCode;

@@ -76,6 +76,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let mut reading = read(&logs);
     report_malformed(&reading)?;
+    report_future(&reading)?;
     if reading.records == 0 {
         writeln!(
             anstream::stderr(),
@@ -234,6 +235,22 @@ fn print_summary(
             out,
             "{known} of the keys were there before the logs begin: each counts from its first change in them, and what \
              was before is not known."
+        )?;
+    }
+    Ok(())
+}
+
+fn report_future(reading: &LogReading) -> anyhow::Result<()> {
+    if reading.after_clock > 0 {
+        writeln!(
+            anstream::stderr(),
+            "secondkey: warning: {} in the future of this machine's clock; their times are used as they are; set the \
+             clock if it is behind",
+            if reading.after_clock == 1 {
+                "1 record lies".to_owned()
+            } else {
+                format!("{} records lie", reading.after_clock)
+            }
         )?;
     }
     Ok(())

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use futures::future::try_join;
-
 use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::history::find_user;
 use crate::cli::source::Source;
-use crate::detect::audit::{ChainHead, place_of, verify_trail};
+use crate::cli::trail_reading::{CheckedTrail, checked_trail};
+use crate::detect::audit::{ChainHead, place_of};
 use crate::output::escape::for_terminal;
 use crate::output::number::{count, entry_count};
 
@@ -51,8 +50,12 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut missing: BTreeSet<&str> = args.heads.iter().map(String::as_str).collect();
     for user in &users {
         let shown = for_terminal(&user.to_string(), LONGEST);
-        let (head, entries) = match try_join(store.record(user), store.history(user)).await {
-            Ok((record, entries)) => (record.audit, entries),
+        let CheckedTrail {
+            entries,
+            head,
+            checked,
+        } = match checked_trail(store.as_ref(), user).await {
+            Ok(trail) => trail,
             Err(error) => {
                 trails += 1;
                 broken += 1;
@@ -67,7 +70,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         trails += 1;
         entries_checked += entries.len();
-        match verify_trail(user, &entries, &head) {
+        match checked {
             Ok(()) => writeln!(out, "whole   {shown}: {}", entry_count(entries.len()))?,
             Err(chain_break) => {
                 broken += 1;

@@ -1,5 +1,5 @@
 //! The keys of every user as replayed records tell them. It is never behind its events, so a listing of it needs no time
-//! to settle.
+//! to settle. Of users that it does not know it says so: another command may have listed them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,22 +8,34 @@ use async_trait::async_trait;
 
 use crate::detect::Timestamp;
 use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
+use crate::detect::listing::{AccessKey, AfterPage, KeyListing, PartialListing};
 use crate::detect::retire::LastUses;
 use crate::detect::user::UserId;
+use crate::local::second::legal_order;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::key_source::KeySource;
 
-/// A user as the records tell of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LedgerUser {
-    /// The name as the latest record spelled it.
-    pub display_name: String,
-    /// The user's keys by id.
-    pub keys: BTreeMap<String, AccessKey>,
+/// A user as far as the ledger knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerUser {
+    /// The user has these keys, as far as records told.
+    Listed {
+        /// The name as the latest record spelled it.
+        display_name: String,
+        /// The user's keys by id.
+        keys: BTreeMap<String, AccessKey>,
+        /// When another command listed the keys that the ledger goes on from; none where records
+        /// alone told.
+        as_of: Option<Timestamp>,
+    },
+    /// The user has keys that only another source knows, so records of changes do not tell all of
+    /// them.
+    Unlisted,
+    /// The user was deleted, or was given another name.
+    Gone,
 }
 
-/// The users that records told of and that are not gone.
+/// The users that the ledger knows.
 pub type LedgerUsers = BTreeMap<UserId, LedgerUser>;
 
 /// The keys of every user, at one moment.
@@ -38,8 +50,8 @@ struct State {
     now: Timestamp,
 }
 
-/// How many keys a user may have. Source: IAM and STS quotas.
-const KEYS_PER_USER: usize = 2;
+/// Why the ledger does not list the keys of a user.
+const NOT_IN_THE_LOGS: &str = "the replayed logs do not tell all keys of this user";
 
 impl Ledger {
     /// A ledger that goes on from `users`.
@@ -64,58 +76,42 @@ impl Ledger {
         self.state().now = now;
     }
 
-    /// Whether IAM could have done `change` next. Records of one second come in no order; this tells which may be first.
+    /// Whether the ledger knows what became of `user` until `now`.
     #[must_use]
-    pub fn is_legal(&self, change: &KeyChange) -> bool {
-        let state = self.state();
-        let keys = state.users.get(&change.user).map(|user| &user.keys);
-        match &change.kind {
-            ChangeKind::KeyCreated { .. } => keys.is_none_or(|keys| keys.len() < KEYS_PER_USER),
-            ChangeKind::UserDeleted => keys.is_none_or(BTreeMap::is_empty),
-            ChangeKind::KeyUpdated { key, .. } | ChangeKind::KeyDeleted { key } => {
-                keys.is_some_and(|keys| keys.contains_key(key))
-            }
-            ChangeKind::UserRenamed { .. } => true,
+    pub fn knows(&self, user: &UserId, now: Timestamp) -> bool {
+        match self.state().users.get(user) {
+            Some(LedgerUser::Listed { as_of, .. }) => *as_of <= Some(now),
+            Some(LedgerUser::Gone) => true,
+            Some(LedgerUser::Unlisted) | None => false,
         }
     }
 
-    /// Writes `change` down. Gives back the id of a key that no earlier record told of, though it was there before.
+    /// The `changes` of one second in an order that IAM allows from now on.
+    #[must_use]
+    pub fn legal_order(&self, changes: Vec<KeyChange>) -> Vec<KeyChange> {
+        legal_order(changes, &self.state().users)
+    }
+
+    /// Applies `change`. Returns the id of a key that no earlier record told of, though it was
+    /// there before.
     pub fn apply(&self, change: &KeyChange) -> Option<String> {
         let mut state = self.state();
         state.now = change.at;
         match &change.kind {
             ChangeKind::UserDeleted => {
-                state.users.remove(&change.user);
-                return None;
+                state.users.insert(change.user.clone(), LedgerUser::Gone);
+                None
             }
             ChangeKind::UserRenamed { to, to_name } => {
-                let mut user = state.users.remove(&change.user).unwrap_or_default();
-                user.display_name.clone_from(to_name);
-                state.users.insert(to.clone(), user);
-                return None;
+                let source = state.users.insert(change.user.clone(), LedgerUser::Gone);
+                let target = state.users.get(to).filter(|_| *to != change.user);
+                let renamed = renamed(source, target, to_name);
+                state.users.insert(to.clone(), renamed);
+                None
             }
             ChangeKind::KeyCreated { .. }
             | ChangeKind::KeyUpdated { .. }
-            | ChangeKind::KeyDeleted { .. } => {}
-        }
-        let user = state.users.entry(change.user.clone()).or_default();
-        user.display_name.clone_from(&change.user_name);
-        match &change.kind {
-            ChangeKind::KeyCreated { key, status } => {
-                let created = Some(change.at);
-                let status = *status;
-                user.keys.insert(key.clone(), AccessKey { status, created });
-                None
-            }
-            ChangeKind::KeyUpdated { key, status } => {
-                let status = *status;
-                let known = user.keys.remove(key);
-                let created = known.as_ref().and_then(|known| known.created);
-                user.keys.insert(key.clone(), AccessKey { status, created });
-                known.is_none().then(|| key.clone())
-            }
-            ChangeKind::KeyDeleted { key } => user.keys.remove(key).is_none().then(|| key.clone()),
-            ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. } => None,
+            | ChangeKind::KeyDeleted { .. } => state.apply_to_key(change),
         }
     }
 
@@ -125,16 +121,88 @@ impl Ledger {
     }
 }
 
+impl State {
+    fn apply_to_key(&mut self, change: &KeyChange) -> Option<String> {
+        let user = self
+            .users
+            .entry(change.user.clone())
+            .or_insert(LedgerUser::Gone);
+        if *user == LedgerUser::Gone {
+            // That a user is created is in no record that is read.
+            *user = LedgerUser::without_keys(&change.user_name);
+        }
+        let LedgerUser::Listed {
+            display_name, keys, ..
+        } = user
+        else {
+            return None;
+        };
+        display_name.clone_from(&change.user_name);
+        match &change.kind {
+            ChangeKind::KeyCreated { key, status } => {
+                let created = Some(change.at);
+                let status = *status;
+                keys.insert(key.clone(), AccessKey { status, created });
+                None
+            }
+            ChangeKind::KeyUpdated { key, status } => {
+                let status = *status;
+                let known = keys.remove(key);
+                let created = known.as_ref().and_then(|known| known.created);
+                keys.insert(key.clone(), AccessKey { status, created });
+                known.is_none().then(|| key.clone())
+            }
+            ChangeKind::KeyDeleted { key } => keys.remove(key).is_none().then(|| key.clone()),
+            ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. } => None,
+        }
+    }
+}
+
+impl LedgerUser {
+    fn without_keys(name: &str) -> Self {
+        Self::Listed {
+            display_name: name.to_owned(),
+            keys: BTreeMap::new(),
+            as_of: None,
+        }
+    }
+}
+
+/// The user that bears the name of `target` after `source` was given it, spelled `name`.
+fn renamed(source: Option<LedgerUser>, target: Option<&LedgerUser>, name: &str) -> LedgerUser {
+    match (source, target) {
+        (Some(LedgerUser::Listed { keys, as_of, .. }), _) => LedgerUser::Listed {
+            display_name: name.to_owned(),
+            keys,
+            as_of,
+        },
+        (Some(LedgerUser::Unlisted), _) | (_, Some(LedgerUser::Unlisted)) => LedgerUser::Unlisted,
+        // The name was taken as far as the ledger knew, so the logs do not tell all that happened.
+        (_, Some(LedgerUser::Listed { keys, .. })) if !keys.is_empty() => LedgerUser::Unlisted,
+        (_, _) => LedgerUser::without_keys(name),
+    }
+}
+
 #[async_trait]
 impl KeySource for Ledger {
     async fn list(&self, user: &UserId, _name: &str) -> Result<KeyListing, ServiceError> {
         let state = self.state();
-        let Some(known) = state.users.get(user) else {
-            return Ok(KeyListing::no_such_user(state.now));
+        let (display_name, keys, as_of) = match state.users.get(user) {
+            Some(LedgerUser::Listed {
+                display_name,
+                keys,
+                as_of,
+            }) => (display_name, keys, as_of),
+            Some(LedgerUser::Gone) => return Ok(KeyListing::no_such_user(state.now)),
+            Some(LedgerUser::Unlisted) | None => {
+                return Ok(KeyListing::refused(state.now, NOT_IN_THE_LOGS));
+            }
         };
-        let page = PartialListing::requested(state.now).page(
-            Some(known.display_name.clone()),
-            known.keys.clone(),
+        // A change of the very second of the other command's listing is no older than that.
+        let listed_at = as_of.map_or(state.now, |as_of| state.now.max(as_of));
+        let page = PartialListing::requested(listed_at).page(
+            Some(display_name.clone()),
+            keys.clone(),
             false,
         );
         match page {
@@ -146,22 +214,5 @@ impl KeySource for Ledger {
     async fn last_used(&self, _user: &UserId, _keys: &[String]) -> LastUses {
         // Records of key changes do not tell of use.
         LastUses::new()
-    }
-}
-
-/// The order in which changes of one second are tried: a key is created before it is updated and updated before it is
-/// deleted; what leaves more keys active goes last, for nothing tells which came last.
-#[must_use]
-pub fn rank(kind: &ChangeKind) -> u8 {
-    match kind {
-        ChangeKind::KeyCreated { .. } => 0,
-        ChangeKind::KeyUpdated {
-            status: KeyStatus::Active,
-            ..
-        } => 2,
-        ChangeKind::KeyUpdated { .. } => 1,
-        ChangeKind::KeyDeleted { .. } => 3,
-        ChangeKind::UserRenamed { .. } => 4,
-        ChangeKind::UserDeleted => 5,
     }
 }

@@ -1,5 +1,6 @@
 //! What can be told of a record's bytes without parsing them, for all but one in a thousand are passed over.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -18,6 +19,9 @@ const CHANGES: [&[u8]; 5] = [
 
 static EVENT_NAME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"eventName\""));
 static EVENT_TIME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"eventTime\""));
+static RECIPIENT_ACCOUNT: LazyLock<Finder<'_>> =
+    LazyLock::new(|| Finder::new(b"\"recipientAccountId\""));
+static ENVELOPE_ACCOUNT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"account\""));
 static ESCAPED_ASCII: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(br"\u00"));
 
 /// Whether a record has to be parsed: one of its `eventName`s, wherever it stands, is or may be a key change's. What else
@@ -48,9 +52,32 @@ fn spells_letters(record: &[u8]) -> bool {
     })
 }
 
-/// The newest `eventTime` of the records that it was shown.
-#[derive(Debug, Default)]
+/// The newest `eventTime` of the records that it was shown, by account, and how many are later than
+/// a clock.
+#[derive(Debug)]
 pub(super) struct Newest {
+    clock: Timestamp,
+    clock_text: String,
+    latest: BTreeMap<Account, Latest>,
+    after_clock: u64,
+}
+
+/// An account, as far as that can be told without parsing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Account {
+    /// Its twelve digits.
+    Id([u8; ACCOUNT_DIGITS]),
+    /// The record names none.
+    Missing,
+    /// The record names none in the form of an account id.
+    Odd,
+}
+
+/// How many digits an account id has.
+const ACCOUNT_DIGITS: usize = 12;
+
+#[derive(Debug, Default)]
+struct Latest {
     time: Option<Timestamp>,
     /// The same as a record wrote it, if that was in the usual form.
     text: [u8; USUAL.len()],
@@ -60,6 +87,16 @@ pub(super) struct Newest {
 const USUAL: &[u8; 20] = b"0000-00-00T00:00:00Z";
 
 impl Newest {
+    /// Has seen no record; `clock` is what this machine's clock shows.
+    pub(super) fn by_clock(clock: Timestamp) -> Self {
+        Self {
+            clock,
+            clock_text: clock.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            latest: BTreeMap::new(),
+            after_clock: 0,
+        }
+    }
+
     /// Looks at the first `eventTime` in `record`.
     pub(super) fn see(&mut self, record: &[u8]) {
         let Some(text) = event_time_in(record) else {
@@ -67,21 +104,64 @@ impl Newest {
         };
         let usual = <&[u8; USUAL.len()]>::try_from(text)
             .ok()
-            .filter(|text| is_usual(text));
+            .copied()
+            .filter(is_usual);
+        let latest = self.latest.entry(account_in(record)).or_default();
         // Parsing a time takes as long as all the rest of a record that is passed over.
-        if usual.is_some_and(|text| *text <= self.text) {
+        if let Some(text) = usual.filter(|text| *text <= latest.text) {
+            self.after_clock += u64::from(text.as_slice() > self.clock_text.as_bytes());
             return;
         }
         if let Some(time) = std::str::from_utf8(text).ok().and_then(read_event_time) {
-            self.time = self.time.max(Some(time));
+            latest.time = latest.time.max(Some(time));
             if let Some(text) = usual {
-                self.text = *text;
+                latest.text = text;
             }
+            self.after_clock += u64::from(time > self.clock);
         }
     }
 
-    pub(super) fn time(&self) -> Option<Timestamp> {
-        self.time
+    /// The newest time of each account.
+    pub(super) fn times(&self) -> impl Iterator<Item = (Account, Timestamp)> {
+        self.latest
+            .iter()
+            .filter_map(|(account, latest)| Some((*account, latest.time?)))
+    }
+
+    /// How many records are later than the clock.
+    pub(super) fn after_clock(&self) -> u64 {
+        self.after_clock
+    }
+}
+
+/// The account that `record` names: `recipientAccountId`, else the one of the envelope around it.
+fn account_in(record: &[u8]) -> Account {
+    let found = RECIPIENT_ACCOUNT
+        .find(record)
+        .map(|at| at + RECIPIENT_ACCOUNT.needle().len())
+        .or_else(|| Some(ENVELOPE_ACCOUNT.find(record)? + ENVELOPE_ACCOUNT.needle().len()));
+    let Some(after) = found.and_then(|at| record.get(at..)) else {
+        return Account::Missing;
+    };
+    let value = after.trim_ascii_start().strip_prefix(b":");
+    let value = value.map(<[u8]>::trim_ascii_start).unwrap_or_default();
+    let value = value.strip_prefix(b"\"").unwrap_or(value);
+    let digits = value
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    // A relay that made a number of it lost the leading zeros.
+    let mut id = [b'0'; ACCOUNT_DIGITS];
+    let room = ACCOUNT_DIGITS.checked_sub(digits).filter(|_| digits > 0);
+    match (
+        room.and_then(|room| id.get_mut(room..)),
+        value.get(..digits),
+    ) {
+        (Some(place), Some(digits)) => {
+            place.copy_from_slice(digits);
+            Account::Id(id)
+        }
+        _ => Account::Odd,
     }
 }
 
@@ -156,11 +236,11 @@ mod tests {
     #[test]
     fn the_newest_time_is_known_in_whatever_form_and_order_it_comes() {
         let newest = |times: &[&str]| {
-            let mut newest = Newest::default();
+            let mut newest = Newest::by_clock(Timestamp::MAX_UTC);
             for time in times {
                 newest.see(format!(r#"{{"eventTime" : {time}}}"#).as_bytes());
             }
-            newest.time().map(|time| time.to_rfc3339())
+            newest.times().map(|(_, time)| time.to_rfc3339()).next()
         };
         let usual = |second: u32| format!(r#""2024-01-01T00:00:{second:02}Z""#);
         let at = |second: u32| Some(format!("2024-01-01T00:00:{second:02}+00:00"));
@@ -171,5 +251,45 @@ mod tests {
         let no_time = r#""2024-99-01T00:00:00Z""#;
         assert_eq!(newest(&[no_time, &usual(1), "7", "null", no_time]), at(1));
         assert_eq!(newest(&[no_time, "{}"]), None);
+    }
+
+    #[test]
+    fn each_account_has_its_newest_time_in_whatever_form_it_is_named() {
+        let mut newest = Newest::by_clock(Timestamp::MAX_UTC);
+        for (second, account) in [
+            (1, r#""recipientAccountId":"012345678901""#),
+            (3, r#""recipientAccountId" : 12345678901"#),
+            (5, r#""account":"111122223333""#),
+            (7, r#""a":1"#),
+            (9, r#""recipientAccountId":"somebody""#),
+        ] {
+            let time = format!("2024-01-01T00:00:0{second}Z");
+            newest.see(format!(r#"{{"eventTime":"{time}",{account}}}"#).as_bytes());
+        }
+        let seconds = newest
+            .times()
+            .map(|(account, time)| (account, time.timestamp() % 60));
+        let expected = [
+            (Account::Id(*b"012345678901"), 3),
+            (Account::Id(*b"111122223333"), 5),
+            (Account::Missing, 7),
+            (Account::Odd, 9),
+        ];
+        assert_eq!(seconds.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn records_later_than_the_clock_are_counted_in_whatever_form_and_order() {
+        let mut newest = Newest::by_clock(read_event_time("2024-01-01T00:00:05Z").unwrap());
+        for time in [
+            "00:00:09Z",
+            "00:00:07Z",
+            "00:00:05Z",
+            "00:00:06",
+            "00:00:01Z",
+        ] {
+            newest.see(format!(r#"{{"eventTime":"2024-01-01T{time}"}}"#).as_bytes());
+        }
+        assert_eq!(newest.after_clock(), 3);
     }
 }

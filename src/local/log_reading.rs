@@ -9,7 +9,7 @@ use crate::detect::key_change::{
     Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
 };
 use crate::detect::record::CloudTrailRecord;
-use crate::local::log_filter::{Newest, may_be_key_change};
+use crate::local::log_filter::{Account, Newest, may_be_key_change};
 use crate::local::log_records::{LogError, for_each_record};
 
 /// The account under which a record that names none is kept.
@@ -33,6 +33,10 @@ pub struct LogReading {
     pub malformed_records: Vec<MalformedRecord>,
     /// The time of the newest record.
     pub newest: Option<Timestamp>,
+    /// The same of each account.
+    pub newest_of: BTreeMap<String, Timestamp>,
+    /// How many records are later than this machine's clock.
+    pub after_clock: u64,
 }
 
 /// A record that could not be read.
@@ -47,11 +51,12 @@ pub struct MalformedRecord {
 }
 
 impl LogReading {
-    /// Reads all of `log`. `read_until` is the moment of reading: no record can be newer.
-    pub fn read(&mut self, name: &str, log: impl std::io::Read, read_until: Timestamp) {
+    /// Reads all of `log`. Records that are later than `clock`, this machine's, are read as they
+    /// are and counted: what is found must not depend on the machine.
+    pub fn read(&mut self, name: &str, log: impl std::io::Read, clock: Timestamp) {
         let mut number = 0;
         let mut other_calls = 0;
-        let mut newest = Newest::default();
+        let mut newest = Newest::by_clock(clock);
         for_each_record(log, |record| {
             if let Err(LogError::Io(error)) = &record {
                 self.malformed(name, Some(number + 1), unreadable(error));
@@ -62,7 +67,7 @@ impl LogReading {
                 Ok(bytes) => {
                     newest.see(bytes);
                     if may_be_key_change(bytes) {
-                        self.parse(name, number, bytes, read_until);
+                        self.parse(name, number, bytes);
                     } else {
                         other_calls += 1;
                     }
@@ -71,7 +76,14 @@ impl LogReading {
             }
         });
         self.records += number;
-        self.newest = self.newest.max(newest.time().min(Some(read_until)));
+        for (account, time) in newest.times() {
+            match account {
+                Account::Id(id) => self.saw(&String::from_utf8_lossy(&id), time),
+                Account::Missing => self.saw(UNKNOWN_ACCOUNT, time),
+                Account::Odd => self.newest = self.newest.max(Some(time)),
+            }
+        }
+        self.after_clock += newest.after_clock();
         if other_calls > 0 {
             self.ignore(Ignored::OtherCall.reason(), other_calls);
         }
@@ -98,6 +110,10 @@ impl LogReading {
         self.malformed_records.extend(later.malformed_records);
         self.malformed_records.truncate(MAX_MALFORMED_KEPT);
         self.newest = self.newest.max(later.newest);
+        for (account, time) in &later.newest_of {
+            self.saw(account, *time);
+        }
+        self.after_clock += later.after_clock;
     }
 
     /// Notes that the log called `name` cannot be read, or not on from `record`.
@@ -112,6 +128,17 @@ impl LogReading {
         }
     }
 
+    /// Notes that a record of `account` is of `time`.
+    fn saw(&mut self, account: &str, time: Timestamp) {
+        self.newest = self.newest.max(Some(time));
+        match self.newest_of.get_mut(account) {
+            Some(newest) => *newest = time.max(*newest),
+            None => {
+                self.newest_of.insert(account.to_owned(), time);
+            }
+        }
+    }
+
     fn ignore(&mut self, reason: &'static str, count: u64) {
         *self.ignored.entry(reason).or_default() += count;
     }
@@ -122,7 +149,7 @@ impl LogReading {
         }
     }
 
-    fn parse(&mut self, name: &str, number: u64, bytes: &[u8], read_until: Timestamp) {
+    fn parse(&mut self, name: &str, number: u64, bytes: &[u8]) {
         let json: Value = match serde_json::from_slice(bytes) {
             Ok(json) => json,
             Err(error) => {
@@ -130,9 +157,9 @@ impl LogReading {
                 return;
             }
         };
-        match read(&json, read_until) {
+        match read(&json) {
             Ok(Reading::Change(change)) => {
-                self.newest = self.newest.max(Some(change.at));
+                self.saw(change.user.account(), change.at);
                 self.change(*change);
             }
             Ok(Reading::Ignored(reason)) => self.ignore(reason.reason(), 1),
@@ -153,7 +180,7 @@ fn unreadable(error: &std::io::Error) -> String {
 }
 
 /// Reads a record, or the record in an EventBridge envelope.
-fn read(json: &Value, read_until: Timestamp) -> Result<Reading, RecordError> {
+fn read(json: &Value) -> Result<Reading, RecordError> {
     let envelope = json.get("detail").filter(|detail| detail.is_object());
     let text = |name| json.get(name).and_then(Value::as_str);
     if envelope.is_some() && text("source").is_some_and(|source| source != "aws.iam") {
@@ -162,7 +189,7 @@ fn read(json: &Value, read_until: Timestamp) -> Result<Reading, RecordError> {
     let context = ReadContext {
         account: envelope.and(text("account")),
         account_if_missing: Some(UNKNOWN_ACCOUNT),
-        sent_at: Some(read_until),
+        sent_at: None,
     };
     read_key_change(
         &CloudTrailRecord::from_json(envelope.unwrap_or(json)),

@@ -10,11 +10,12 @@ use crate::detect::Timestamp;
 use crate::local::log_files::LogFile;
 use crate::local::log_reading::LogReading;
 
-/// Reads `logs`, as many at a time as this machine has cores. What is read passes through `watch` before it is unpacked.
+/// Reads `logs`, as many at a time as this machine has cores. What is read passes through `watch`
+/// before it is unpacked; records later than `clock` are counted.
 pub fn read_logs(
     logs: &[LogFile],
     watch: impl Fn(Box<dyn Read>) -> Box<dyn Read> + Sync,
-    read_until: Timestamp,
+    clock: Timestamp,
 ) -> LogReading {
     let next = AtomicUsize::new(0);
     let runs = Mutex::new(Runs::default());
@@ -25,7 +26,7 @@ pub fn read_logs(
             let mut reading = LogReading::default();
             let name = log.name();
             match log.open(&watch) {
-                Ok(opened) => reading.read(&name, opened, read_until),
+                Ok(opened) => reading.read(&name, opened, clock),
                 Err(error) => reading.malformed(&name, None, error.to_string()),
             }
             let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);

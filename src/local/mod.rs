@@ -1,6 +1,8 @@
 //! What runs on one machine with nothing deployed: the embedded store, the ledger of replayed records, the terminal, the
 //! rule on Terraform plans.
 
+#[cfg(feature = "cli")]
+mod caught_up;
 pub mod ledger;
 #[cfg(feature = "cli")]
 pub mod ledger_table;
@@ -22,6 +24,7 @@ pub mod log_workers;
 pub mod replay;
 #[cfg(feature = "cli")]
 pub mod scan_log;
+mod second;
 #[cfg(feature = "cli")]
 pub mod sqlite;
 #[cfg(feature = "cli")]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
-use crate::detect::finding::FindingStatus;
+use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::key_change::KeyChange;
 use crate::detect::policy::Policy;
 use crate::detect::user::UserId;
-use crate::local::ledger::{Ledger, rank};
+use crate::local::caught_up::{caught_up, is_in_listing, refuse_older_than_listing};
+use crate::local::ledger::Ledger;
 use crate::local::ledger_table::{self, Replayed};
 use crate::local::log_reading::LogReading;
 use crate::local::sqlite::SqliteStore;
@@ -37,13 +38,23 @@ pub async fn replay(
 ) -> Result<Replay, ServiceError> {
     store.begin()?;
     let before = store.write(ledger_table::load)?;
-    let known =
+    let users = caught_up(store.as_ref(), &before, &reading.changes, policy.settle).await?;
+    let recorded =
         store.read(|connection| ledger_table::already_recorded(connection, &reading.changes))?;
     let mut changes = reading.changes.clone();
-    changes.retain(|id, _| known.binary_search(id).is_err());
-    refuse_older(&changes, before.newest)?;
+    changes.retain(|id, change| {
+        let replayed_until = before.newest.get(change.user.account());
+        let is_known = Some(&change.at) <= replayed_until || is_in_listing(change, &users);
+        // What another command recorded later than that the ledger has not heard of yet.
+        !(is_known && recorded.binary_search(id).is_ok())
+    });
+    let already_replayed = reading.changes.len() - changes.len();
+    refuse_older(&changes, &before.newest)?;
+    let is_recorded = |id: &String| recorded.binary_search(id).is_ok();
+    let news = changes.iter().filter(|(id, _)| !is_recorded(id));
+    refuse_older_than_listing(news.map(|(_, change)| change), &users)?;
 
-    let ledger = Arc::new(Ledger::new(before.users));
+    let ledger = Arc::new(Ledger::new(users));
     let parts = Parts {
         store: store.clone(),
         keys: ledger.clone(),
@@ -55,11 +66,12 @@ pub async fn replay(
         },
     };
     let mut replay = Replay {
-        already_replayed: known.len(),
+        already_replayed,
         ..Replay::default()
     };
-    for change in in_order(changes) {
-        for change in legal_order(change, &ledger) {
+    let newest = newest(before.newest, &changes, reading);
+    for second in in_order(changes) {
+        for change in ledger.legal_order(second) {
             if let Some(key) = ledger.apply(&change) {
                 replay
                     .known_only_from_then
@@ -75,11 +87,17 @@ pub async fn replay(
         }
     }
 
-    let newest = reading.newest.max(before.newest);
-    if let Some(now) = newest {
-        ledger.advance(now);
-        for finding in store.findings(FindingStatus::Open).await? {
-            recheck(&parts, finding.user(), &Occasion::default(), now).await?;
+    let mut findings = store.findings(FindingStatus::Open).await?;
+    // An exemption may have ended since.
+    findings.extend(store.findings(FindingStatus::Suppressed).await?);
+    for user in findings.iter().map(Finding::user) {
+        match newest.get(user.account()) {
+            Some(now) if ledger.knows(user, *now) => {
+                ledger.advance(*now);
+                recheck(&parts, user, &Occasion::default(), *now).await?;
+            }
+            // Another command's finding is left to those that know the user.
+            _ => {}
         }
     }
     let after = Replayed {
@@ -91,23 +109,48 @@ pub async fn replay(
     Ok(replay)
 }
 
-/// A file that has seen later records has decided on them; an older one cannot be slipped in beneath.
+/// The time of the newest record of each account that had a key change, now or in an earlier
+/// replay.
+fn newest(
+    before: BTreeMap<String, Timestamp>,
+    changes: &BTreeMap<String, KeyChange>,
+    reading: &LogReading,
+) -> BTreeMap<String, Timestamp> {
+    let mut newest = before;
+    for change in changes.values() {
+        let of_account = newest.entry(change.user.account().to_owned());
+        let known = of_account.or_insert(change.at);
+        *known = change.at.max(*known);
+    }
+    for (account, known) in &mut newest {
+        *known = reading
+            .newest_of
+            .get(account)
+            .map_or(*known, |read| (*known).max(*read));
+    }
+    newest
+}
+
+/// A file that has been told of later records of an account has decided on them; an older one
+/// cannot be slipped in beneath.
 fn refuse_older(
     changes: &BTreeMap<String, KeyChange>,
-    newest: Option<Timestamp>,
+    newest: &BTreeMap<String, Timestamp>,
 ) -> Result<(), ServiceError> {
-    let oldest = changes.values().min_by_key(|change| change.at);
-    match (oldest, newest) {
-        (Some(oldest), Some(newest)) if oldest.at < newest => {
-            Err(ServiceError::permanent(format!(
-                "the logs hold a change of {} that the file does not know, and the file has already been told of records \
-             up to {}; replay all logs together into a new file",
-                oldest.at.format("%Y-%m-%d %H:%M:%S UTC"),
+    let mut by_time: Vec<&KeyChange> = changes.values().collect();
+    by_time.sort_by_key(|change| change.at);
+    for change in by_time {
+        let account = change.user.account();
+        if let Some(newest) = newest.get(account).filter(|newest| change.at < **newest) {
+            return Err(ServiceError::permanent(format!(
+                "the logs hold a change of {} in account {account} that the file does not know, and the file has already \
+                 been told of records of that account up to {}; replay all logs together into a new file",
+                change.at.format("%Y-%m-%d %H:%M:%S UTC"),
                 newest.format("%Y-%m-%d %H:%M:%S UTC"),
-            )))
+            )));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// The changes by time; those of one second stand together.
@@ -117,17 +160,4 @@ fn in_order(changes: BTreeMap<String, KeyChange>) -> Vec<Vec<KeyChange>> {
         by_time.entry(change.at).or_default().push(change);
     }
     by_time.into_values().collect()
-}
-
-/// The changes of one second in an order that IAM allows, the same for whatever order the logs have them in.
-fn legal_order(mut changes: Vec<KeyChange>, ledger: &Ledger) -> impl Iterator<Item = KeyChange> {
-    changes.sort_by_cached_key(|change| {
-        let key = change.key_status().map(|(key, _)| key.to_owned());
-        (rank(&change.kind), key, change.id.clone())
-    });
-    std::iter::from_fn(move || {
-        // Each is applied before the next is asked for, so the ledger knows what is legal now.
-        let legal = changes.iter().position(|change| ledger.is_legal(change));
-        (!changes.is_empty()).then(|| changes.remove(legal.unwrap_or(0)))
-    })
 }

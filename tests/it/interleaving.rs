@@ -1,14 +1,20 @@
 //! What one worker does between two steps of another.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
+use secondkey::cli::trail_reading::checked_trail;
 use secondkey::detect::Timestamp;
 use secondkey::detect::alert::{Alert, OwedAlert};
+use secondkey::detect::audit::AuditEntry;
 use secondkey::detect::digest::Digest;
 use secondkey::detect::exemption::Exemption;
+use secondkey::detect::finding::{Finding, FindingStatus};
 use secondkey::detect::key_change::{KeyChange, ReadContext, Reading, read_key_change};
 use secondkey::detect::policy::Policy;
 use secondkey::detect::record::CloudTrailRecord;
@@ -22,7 +28,7 @@ use secondkey::local::terminal::TerminalSink;
 use secondkey::pipeline::alert_sink::AlertSink;
 use secondkey::pipeline::commit::{Commit, Committed};
 use secondkey::pipeline::error::ServiceError;
-use secondkey::pipeline::finding_store::FindingStore;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
 use serde_json::json;
 
@@ -162,4 +168,150 @@ fn change(event: &str, key: &str, status: &str, seconds: i64) -> KeyChange {
         Ok(Reading::Change(change)) => *change,
         other => panic!("{other:?} is no change"),
     }
+}
+
+/// A store in which a detector re-checks the user each time after the record or the trail was read,
+/// so many times.
+struct Busy {
+    store: Arc<SqliteStore>,
+    detector: Parts,
+    ledger: Arc<Ledger>,
+    user: UserId,
+    writes_left: AtomicU32,
+}
+
+impl Busy {
+    async fn written(&self) {
+        let left = self.writes_left.load(Ordering::Relaxed);
+        if left == 0 {
+            return;
+        }
+        self.writes_left.store(left - 1, Ordering::Relaxed);
+        let status = if left.is_multiple_of(2) {
+            "Active"
+        } else {
+            "Inactive"
+        };
+        let changed = change("UpdateAccessKey", "AKIA1", status, 1_000 - i64::from(left));
+        self.ledger.apply(&changed);
+        let occasion = because_of(&changed);
+        let rechecked = recheck(&self.detector, &self.user, &occasion, changed.at).await;
+        rechecked.expect("it goes through");
+    }
+}
+
+#[async_trait]
+impl FindingStore for Busy {
+    async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError> {
+        let record = self.store.record(user).await?;
+        self.written().await;
+        Ok(record)
+    }
+
+    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError> {
+        self.store.owed(user).await
+    }
+
+    async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
+        self.store.exemptions(account).await
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
+        self.store.commit(commit).await
+    }
+
+    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
+        self.store.postpone(owed, until).await
+    }
+
+    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
+        self.store.tick_off(owed).await
+    }
+}
+
+#[async_trait]
+impl FindingReader for Busy {
+    async fn findings(&self, status: FindingStatus) -> Result<Vec<Finding>, ServiceError> {
+        self.store.findings(status).await
+    }
+
+    async fn history(&self, user: &UserId) -> Result<Vec<AuditEntry>, ServiceError> {
+        self.store.history(user).await
+    }
+
+    async fn put_exemption(&self, exemption: &Exemption) -> Result<(), ServiceError> {
+        self.store.put_exemption(exemption).await
+    }
+
+    async fn remove_exemption(&self, account: &str, id: &str) -> Result<bool, ServiceError> {
+        self.store.remove_exemption(account, id).await
+    }
+
+    async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError> {
+        self.store.account_ids().await
+    }
+
+    async fn users(&self) -> Result<Vec<UserId>, ServiceError> {
+        self.store.users().await
+    }
+}
+
+/// A file with an audit trail of one user, in which a detector is to write so many times.
+async fn busy(path: &Path, writes: u32) -> Busy {
+    let store = Arc::new(SqliteStore::open(path).expect("it can be made"));
+    let ledger = Arc::new(Ledger::new(LedgerUsers::default()));
+    let busy = Busy {
+        store: store.clone(),
+        detector: Parts {
+            store,
+            keys: ledger.clone(),
+            sinks: vec![],
+            policy: Policy {
+                settle: TimeDelta::zero(),
+                ..Policy::default()
+            },
+        },
+        ledger,
+        user: UserId::new(ACCOUNT, "dave"),
+        writes_left: AtomicU32::new(1),
+    };
+    busy.written().await;
+    busy.writes_left.store(writes, Ordering::Relaxed);
+    busy
+}
+
+#[tokio::test]
+async fn a_commit_while_a_trail_is_read_does_not_make_it_broken() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for writes in [0, 1, 2, 3] {
+        let path = folder.path().join(format!("{writes}.db"));
+        let busy = busy(&path, writes).await;
+        let trail = checked_trail(&busy, &busy.user).await;
+        let trail = trail.expect("it can be read");
+        assert_eq!(trail.checked, Ok(()), "{writes} writes");
+        assert_eq!(busy.writes_left.into_inner(), 0, "{writes} writes");
+    }
+}
+
+#[tokio::test]
+async fn a_trail_that_is_never_read_at_rest_is_not_called_broken() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let busy = busy(&folder.path().join("findings.db"), 100).await;
+    let Err(failure) = checked_trail(&busy, &busy.user).await else {
+        panic!("every read meets another version");
+    };
+    let said = failure.to_string();
+    assert!(said.contains("was written each of the 5 times"), "{said}");
+}
+
+#[tokio::test]
+async fn a_trail_that_was_changed_by_hand_is_broken_beside_a_detector_too() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("findings.db");
+    let busy = busy(&path, 2).await;
+    let file = rusqlite::Connection::open(&path).expect("it is a file");
+    file.execute_batch("DROP TRIGGER audit_is_never_deleted; DELETE FROM audit")
+        .expect("whoever has the file can change it");
+    let trail = checked_trail(&busy, &busy.user).await;
+    assert!(trail.expect("it can be read").checked.is_err());
 }

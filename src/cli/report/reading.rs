@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use futures::future::{ready, try_join};
+use futures::future::ready;
 use futures::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::detect::audit::{AuditEntry, ChainHead, verify_trail};
+use crate::cli::trail_reading::{CheckedTrail, checked_trail};
 use crate::detect::exemption::Exemption;
 use crate::detect::finding::{Finding, FindingId, FindingStatus};
 use crate::detect::user::UserId;
@@ -18,9 +18,6 @@ use crate::pipeline::finding_store::FindingReader;
 
 /// How many users are read at a time.
 const AT_A_TIME: usize = 8;
-
-/// How often a trail is read that seems to be broken: a detector may have written between its record and its entries.
-const TRIES: usize = 3;
 
 /// What a store holds.
 pub(super) struct Contents {
@@ -104,33 +101,20 @@ async fn trails(store: &dyn FindingReader, users: BTreeSet<UserId>) -> BTreeMap<
 }
 
 async fn trail(store: &dyn FindingReader, user: &UserId) -> Trail {
-    let mut trail = once(store, user).await;
-    for _ in 1..TRIES {
-        if !matches!(trail.state, TrailState::Broken(_)) {
-            break;
-        }
-        trail = once(store, user).await;
-    }
-    trail
-}
-
-async fn once(store: &dyn FindingReader, user: &UserId) -> Trail {
-    match try_join(store.record(user), store.history(user)).await {
-        Ok((record, entries)) => Trail {
-            state: state(user, &entries, &record.audit),
+    match checked_trail(store, user).await {
+        Ok(CheckedTrail {
+            entries, checked, ..
+        }) => Trail {
             entries,
+            state: match checked {
+                Ok(()) => TrailState::Whole,
+                Err(chain_break) => TrailState::Broken(chain_break),
+            },
         },
         Err(error) => Trail {
             entries: vec![],
             state: TrailState::Unread(error.to_string()),
         },
-    }
-}
-
-fn state(user: &UserId, entries: &[AuditEntry], head: &ChainHead) -> TrailState {
-    match verify_trail(user, entries, head) {
-        Ok(()) => TrailState::Whole,
-        Err(chain_break) => TrailState::Broken(chain_break),
     }
 }
 

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use anyhow::ensure;
 use chrono::TimeDelta;
-use futures::future::try_join;
 
 use crate::aws::event_history::{History, changes_of_key};
 use crate::cli::Exit;
@@ -16,8 +15,8 @@ use crate::cli::rotate::work::Work;
 use crate::cli::rotate::writing::{Writer, undone};
 use crate::cli::rotate::{Common, confirm, show, window};
 use crate::cli::source::Store;
+use crate::cli::trail_reading::checked_trail;
 use crate::detect::Timestamp;
-use crate::detect::audit::verify_trail;
 use crate::detect::inactivity::{
     Kept, Word, inactive_since, may_delete, words_of_changes, words_of_trail,
 };
@@ -157,14 +156,14 @@ async fn trail(work: &Work<'_>, store: Option<&Store>, key: &str) -> Result<Vec<
     let Some(store) = store else {
         return Err("there is no such file".to_owned());
     };
-    let (store, user) = (store.reader(), &work.user);
-    let (record, entries) = try_join(store.record(user), store.history(user))
+    let trail = checked_trail(store.reader(), &work.user)
         .await
         .map_err(|failure| failure.to_string())?;
     // What somebody changed by hand is no ground to delete a key on.
-    verify_trail(user, &entries, &record.audit)
+    trail
+        .checked
         .map_err(|broken| format!("it is broken: {broken}"))?;
-    Ok(words_of_trail(&entries, key))
+    Ok(words_of_trail(&trail.entries, key))
 }
 
 fn refusal(work: &Work<'_>, key: &RotationKey, kept: Kept) -> Refusal {

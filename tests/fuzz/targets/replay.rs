@@ -72,8 +72,8 @@ fn split(log: impl Read) -> Vec<Result<Vec<u8>, String>> {
 
 fn read(log: impl Read) -> LogReading {
     let mut reading = LogReading::default();
-    let read_until = DateTime::from_timestamp(1_720_000_000, 0).unwrap();
-    reading.read("log", log, read_until);
+    let clock = DateTime::from_timestamp(1_720_000_000, 0).unwrap();
+    reading.read("log", log, clock);
     reading
 }
 
