@@ -9,7 +9,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::aws::errors::refusal;
+use crate::aws::accounts::AccountError;
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, KeyStatus};
 use crate::pipeline::error::ServiceError;
@@ -54,34 +54,27 @@ pub enum Report {
     },
     /// IAM is still making it.
     NotYet,
-    /// IAM refuses it, for good.
-    Refused(String),
 }
 
 /// Asks for the credential report of the account of `client`, up to `tries` times, a second apart.
-pub async fn fetch(client: &Client, tries: u32) -> Result<Report, ServiceError> {
+pub async fn fetch(client: &Client, tries: u32) -> Result<Report, AccountError> {
     for tried in 1..=tries {
         // A report that is younger than four hours is given again (IAM API reference, GenerateCredentialReport).
-        let state = match client.generate_credential_report().send().await {
-            Ok(answer) => answer.state,
-            Err(error) => {
-                return refusal("iam:GenerateCredentialReport", &error).map(Report::Refused);
-            }
-        };
+        let answer = client.generate_credential_report().send().await;
+        let state = answer
+            .map_err(|error| AccountError::of_call("iam:GenerateCredentialReport", &error))?
+            .state;
         if state == Some(ReportStateType::Complete) {
-            let report = match client.get_credential_report().send().await {
-                Ok(report) => report,
-                Err(error) => {
-                    return refusal("iam:GetCredentialReport", &error).map(Report::Refused);
-                }
-            };
+            let report = client.get_credential_report().send().await;
+            let report =
+                report.map_err(|error| AccountError::of_call("iam:GetCredentialReport", &error))?;
             let generated_at = report
                 .generated_time
                 .and_then(|time| DateTime::from_timestamp(time.secs(), 0));
             let (Some(content), Some(generated_at)) = (report.content, generated_at) else {
-                return Err(ServiceError::retryable(
+                return Err(AccountError::Failed(ServiceError::retryable(
                     "the credential report came without content",
-                ));
+                )));
             };
             return Ok(Report::Ready {
                 generated_at,

@@ -6,7 +6,7 @@ use chrono::{SubsecRound, Utc};
 use futures::stream::{self, StreamExt};
 use tracing::{error, info, warn};
 
-use crate::aws::account_users::{AccountUsers, Suspects, suspects};
+use crate::aws::account_users::{Suspects, suspects};
 use crate::aws::accounts::AccountError;
 use crate::aws::metrics::Metrics;
 use crate::aws::sweeper::Sweeper;
@@ -70,23 +70,25 @@ async fn sweep(
     } else {
         Sweep::Routine
     };
-    let told = account_users(sweeper, account).await;
-    let suspects = match &told {
-        Ok(AccountUsers::Told(suspects)) => suspects.clone(),
-        Ok(AccountUsers::Refused(_)) | Err(_) => Suspects::default(),
+    let accounts = &sweeper.deployment.accounts;
+    let list = async |client| suspects(&client, sweeper.mode).await;
+    let (suspects, unlisted) = match accounts.call(account, list).await {
+        Ok(suspects) => (suspects, None),
+        Err(error) => (Suspects::default(), Some(error)),
     };
     metrics.iam_calls += suspects.calls;
     let seen = look(sweeper, account, &suspects, users, kind, metrics).await;
 
-    // Whoever is asked in vain says nothing of the rest; the next try looks at all of them again.
-    let told = told?;
+    // A failed listing does not stop the known users; the next try looks at all of them again.
+    let refused = match unlisted {
+        None => None,
+        Some(AccountError::Refused(reason)) => Some(reason),
+        Some(AccountError::Failed(failure)) => return Err(failure),
+    };
+    let refused = refused.as_deref();
     if let (Some(failure), false) = (&seen.failure, is_retry) {
         return Err(failure.clone());
     }
-    let refused = match &told {
-        AccountUsers::Told(_) => None,
-        AccountUsers::Refused(reason) => Some(reason.as_str()),
-    };
     if let Some(reason) = refused {
         error!(account, reason, "the account cannot be looked into");
     }
@@ -129,14 +131,6 @@ async fn note(
     Err(ServiceError::retryable(format!(
         "the record of account `{account}` was written by others {MAX_ATTEMPTS} times in a row"
     )))
-}
-
-async fn account_users(sweeper: &Sweeper, account: &str) -> Result<AccountUsers, ServiceError> {
-    match sweeper.deployment.accounts.client(account).await {
-        Ok(client) => suspects(&client, sweeper.mode).await,
-        Err(AccountError::Refused(reason)) => Ok(AccountUsers::Refused(reason)),
-        Err(AccountError::Failed(failure)) => Err(failure),
-    }
 }
 
 /// What the re-checks of a sweep came to.
