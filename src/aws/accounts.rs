@@ -48,9 +48,14 @@ impl MemberRole {
     /// The role's ARN in `account`; none for what is no account id. The id comes from an event, and whatever else it
     /// holds could make another ARN of it.
     fn arn_in(&self, account: &str) -> Option<String> {
-        let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
-        is_account.then(|| self.arn.replace(ACCOUNT_PLACEHOLDER, account))
+        is_account_id(account).then(|| self.arn.replace(ACCOUNT_PLACEHOLDER, account))
     }
+}
+
+/// Whether `text` is an account's id: 12 digits.
+#[must_use]
+pub fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Why there is no client for an account.
