@@ -59,6 +59,8 @@ pub struct Suspects {
     pub names: Vec<String>,
     /// Whether root has to be looked at.
     pub root: bool,
+    /// How many users were seen not to have two active keys. Root is not counted.
+    pub cleared: usize,
     /// How many calls that took.
     pub calls: u64,
 }
@@ -131,12 +133,14 @@ async fn listed(client: &Client, most: Option<usize>) -> Result<Suspects, Accoun
     if let Some(reason) = refused.first().filter(|_| refused.len() == users) {
         return Err(AccountError::Refused((*reason).clone()));
     }
+    let names: Vec<String> = looked_at
+        .into_iter()
+        .filter(|(_, looked, _)| !matches!(looked, Looked::Fine))
+        .map(|(name, _, _)| name)
+        .collect();
     Ok(Suspects {
-        names: looked_at
-            .into_iter()
-            .filter(|(_, looked, _)| !matches!(looked, Looked::Fine))
-            .map(|(name, _, _)| name)
-            .collect(),
+        cleared: users - names.len(),
+        names,
         // Only the report tells of root, so root is looked at each time.
         root: true,
         calls,
@@ -190,12 +194,11 @@ async fn look(client: &Client, name: String) -> (String, Looked, u64) {
 pub async fn reported(client: &Client, calls: u64) -> Result<Suspects, AccountError> {
     match fetch(client, REPORT_TRIES).await? {
         Report::Ready { content, tries, .. } => {
-            let (names, root) = suspects_of(&content)
+            let suspects = suspects_of(&content)
                 .map_err(|error| ServiceError::permanent(error.to_string()))?;
             Ok(Suspects {
-                names,
-                root,
                 calls: calls + u64::from(tries) + 1,
+                ..suspects
             })
         }
         Report::NotYet => Err(AccountError::Failed(ServiceError::retryable(

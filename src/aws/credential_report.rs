@@ -9,6 +9,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::aws::account_users::Suspects;
 use crate::aws::accounts::AccountError;
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, KeyStatus};
@@ -88,21 +89,22 @@ pub async fn fetch(client: &Client, tries: u32) -> Result<Report, AccountError> 
 }
 
 /// The users whose keys are both active, and whether root's are.
-pub fn suspects_of(report: &[u8]) -> Result<(Vec<String>, bool), ReportError> {
+pub fn suspects_of(report: &[u8]) -> Result<Suspects, ReportError> {
     let mut reader = csv::Reader::from_reader(report);
-    let (mut names, mut root) = (Vec::new(), false);
+    let mut suspects = Suspects::default();
     for row in reader.deserialize() {
         let row: Row = row?;
         let is_active = |text: &str| text.eq_ignore_ascii_case("true");
-        if is_active(&row.access_key_1_active) && is_active(&row.access_key_2_active) {
-            if row.user == ROOT_ROW {
-                root = true;
-            } else {
-                names.push(row.user);
-            }
+        let has_two = is_active(&row.access_key_1_active) && is_active(&row.access_key_2_active);
+        if row.user == ROOT_ROW {
+            suspects.root = has_two;
+        } else if has_two {
+            suspects.names.push(row.user);
+        } else {
+            suspects.cleared += 1;
         }
     }
-    Ok((names, root))
+    Ok(suspects)
 }
 
 /// Root's used key slots. A report names no key ids; a slot that was never used has no date.
@@ -200,9 +202,9 @@ mod tests {
             report.split_once('\n').unwrap().1.to_owned()
         })
         .concat();
-        let (names, root) = suspects_of(format!("{HEADER}\n{rows}").as_bytes()).unwrap();
-        assert_eq!(names, ["Alice", "eve, the \"second\""]);
-        assert!(root);
+        let suspects = suspects_of(format!("{HEADER}\n{rows}").as_bytes()).unwrap();
+        assert_eq!(suspects.names, ["Alice", "eve, the \"second\""]);
+        assert_eq!((suspects.root, suspects.cleared), (true, 3));
     }
 
     #[test]
