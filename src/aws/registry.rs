@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn a_registry_does_not_grow_without_bound() {
         let registry = Registry::default();
-        for number in 0..MOST_REMEMBERED * 2 + 1 {
+        for number in 0..=MOST_REMEMBERED * 2 {
             registry.remember(&format!("{number:012}"));
         }
         assert_eq!(registry.known.lock().unwrap().len(), 1);

@@ -150,7 +150,7 @@ async fn alerts_owed_about_an_account_that_left_are_left_to_the_detector() {
             .all(|turn| turn["account"] != account.as_str()),
         "it cannot be entered, so it has no turn: {queued:?}"
     );
-    assert_eq!(world.queued_rechecks(), [gone.clone()]);
+    assert_eq!(world.queued_rechecks(), std::slice::from_ref(&gone));
     assert!(
         world
             .table

@@ -96,6 +96,10 @@ impl<E> Debug for Places<E> {
 mod tests {
     use super::*;
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "places show what they hold by reference"
+    )]
     fn is_usable(content: &u32) -> bool {
         *content > 0
     }
