@@ -10,8 +10,8 @@ use aws_sdk_iam::error::ProvideErrorMetadata;
 use aws_sdk_iam::types::StatusType;
 use futures::stream::{self, StreamExt};
 
+use crate::aws::accounts::AccountError;
 use crate::aws::credential_report::{Report, fetch, suspects_of};
-use crate::aws::errors::refusal;
 use crate::pipeline::error::ServiceError;
 
 /// How many users' keys are listed side by side. IAM throttles an account's calls, so more would not be faster.
@@ -59,40 +59,19 @@ pub struct Suspects {
     pub names: Vec<String>,
     /// Whether root has to be looked at.
     pub root: bool,
+    /// How many users were seen not to have two active keys. Root is not counted.
+    pub cleared: usize,
     /// How many calls that took.
     pub calls: u64,
 }
 
-/// What an account tells of its users.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountUsers {
-    /// Who has to be looked at.
-    Told(Suspects),
-    /// IAM refuses to tell, for good.
-    Refused(String),
-}
-
 /// The users of the account of `client` that may have two active keys.
-pub async fn suspects(client: &Client, mode: SweepMode) -> Result<AccountUsers, ServiceError> {
-    let found = match mode {
+pub async fn suspects(client: &Client, mode: SweepMode) -> Result<Suspects, AccountError> {
+    match mode {
         SweepMode::Report => reported(client, 0).await,
         SweepMode::List => listed(client, None).await,
         SweepMode::Auto => listed(client, Some(MOST_LISTED)).await,
-    };
-    match found {
-        Ok(suspects) => Ok(AccountUsers::Told(suspects)),
-        Err(Unheard::Refused(reason)) => Ok(AccountUsers::Refused(reason)),
-        Err(Unheard::Failed(failure)) => Err(failure),
     }
-}
-
-/// Why nothing was told.
-#[derive(Debug)]
-pub enum Unheard {
-    /// IAM refuses to tell, for good.
-    Refused(String),
-    /// IAM or the way to it let us down.
-    Failed(ServiceError),
 }
 
 /// One page of an account's users.
@@ -105,21 +84,24 @@ pub struct UsersPage {
 }
 
 /// The users of the account of `client` from `marker` on. A page may be short though more follow.
-pub async fn users_page(client: &Client, marker: Option<String>) -> Result<UsersPage, Unheard> {
+pub async fn users_page(
+    client: &Client,
+    marker: Option<String>,
+) -> Result<UsersPage, AccountError> {
     let page = client
         .list_users()
         .max_items(PAGE)
         .set_marker(marker)
         .send()
         .await
-        .map_err(|error| unheard(&error, "iam:ListUsers"))?;
+        .map_err(|error| AccountError::of_call("iam:ListUsers", &error))?;
     Ok(UsersPage {
         names: page.users.into_iter().map(|user| user.user_name).collect(),
         next: page.marker.filter(|_| page.is_truncated),
     })
 }
 
-async fn listed(client: &Client, most: Option<usize>) -> Result<Suspects, Unheard> {
+async fn listed(client: &Client, most: Option<usize>) -> Result<Suspects, AccountError> {
     let mut names = Vec::new();
     let (mut marker, mut calls) = (None, 0);
     loop {
@@ -144,19 +126,21 @@ async fn listed(client: &Client, most: Option<usize>) -> Result<Suspects, Unhear
     let refused: Vec<&String> = looked_at
         .iter()
         .filter_map(|(_, looked, _)| match looked {
-            Looked::Unheard(Unheard::Refused(reason)) => Some(reason),
+            Looked::Unheard(AccountError::Refused(reason)) => Some(reason),
             _ => None,
         })
         .collect();
     if let Some(reason) = refused.first().filter(|_| refused.len() == users) {
-        return Err(Unheard::Refused((*reason).clone()));
+        return Err(AccountError::Refused((*reason).clone()));
     }
+    let names: Vec<String> = looked_at
+        .into_iter()
+        .filter(|(_, looked, _)| !matches!(looked, Looked::Fine))
+        .map(|(name, _, _)| name)
+        .collect();
     Ok(Suspects {
-        names: looked_at
-            .into_iter()
-            .filter(|(_, looked, _)| !matches!(looked, Looked::Fine))
-            .map(|(name, _, _)| name)
-            .collect(),
+        cleared: users - names.len(),
+        names,
         // Only the report tells of root, so root is looked at each time.
         root: true,
         calls,
@@ -168,7 +152,7 @@ enum Looked {
     Fine,
     TwoActive,
     /// Its re-check says why. The others are looked at all the same.
-    Unheard(Unheard),
+    Unheard(AccountError),
 }
 
 /// Looks at the keys of the user `name`; and the calls that took.
@@ -188,7 +172,7 @@ async fn look(client: &Client, name: String) -> (String, Looked, u64) {
                 return (name, Looked::Fine, calls);
             }
             Err(error) => {
-                let why = unheard(&error, "iam:ListAccessKeys");
+                let why = AccountError::of_call("iam:ListAccessKeys", &error);
                 return (name, Looked::Unheard(why), calls);
             }
         };
@@ -207,30 +191,18 @@ async fn look(client: &Client, name: String) -> (String, Looked, u64) {
 }
 
 /// The users of the account of `client` that have two active keys in its credential report, after so many `calls`.
-pub async fn reported(client: &Client, calls: u64) -> Result<Suspects, Unheard> {
-    match fetch(client, REPORT_TRIES).await.map_err(Unheard::Failed)? {
+pub async fn reported(client: &Client, calls: u64) -> Result<Suspects, AccountError> {
+    match fetch(client, REPORT_TRIES).await? {
         Report::Ready { content, tries, .. } => {
-            let (names, root) = suspects_of(&content)
-                .map_err(|error| Unheard::Failed(ServiceError::permanent(error.to_string())))?;
+            let suspects = suspects_of(&content)
+                .map_err(|error| ServiceError::permanent(error.to_string()))?;
             Ok(Suspects {
-                names,
-                root,
                 calls: calls + u64::from(tries) + 1,
+                ..suspects
             })
         }
-        Report::NotYet => Err(Unheard::Failed(ServiceError::retryable(
+        Report::NotYet => Err(AccountError::Failed(ServiceError::retryable(
             "IAM is still making the credential report",
         ))),
-        Report::Refused(reason) => Err(Unheard::Refused(reason)),
-    }
-}
-
-fn unheard<E>(error: &aws_sdk_iam::error::SdkError<E>, action: &str) -> Unheard
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    match refusal(action, error) {
-        Ok(reason) => Unheard::Refused(reason),
-        Err(failure) => Unheard::Failed(failure),
     }
 }

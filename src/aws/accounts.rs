@@ -1,19 +1,20 @@
 //! Clients for the accounts of an organisation: the own account's by the own credentials, another's by the role that the
 //! member stack put there.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+mod places;
+
 use std::time::SystemTime;
 
 use aws_config::SdkConfig;
 use aws_sdk_sts::Client;
+use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
-use tokio::sync::Mutex;
 
+use crate::aws::accounts::places::{Place, Places};
 use crate::aws::errors::{is_refusal, service_error};
 use crate::detect::Timestamp;
 use crate::pipeline::error::ServiceError;
@@ -26,6 +27,10 @@ const SESSION_NAME: &str = "secondkey";
 
 /// How long before their end credentials are no longer handed out: longer than any function may run.
 const RENEWED_BEFORE_END: TimeDelta = TimeDelta::minutes(15);
+
+/// How old a session must be for a denial to be its own fault. The session of a role that was deleted and made again is
+/// denied what the new role may do; a session this young is of the role that stands there now.
+const MAY_BE_OF_A_FORMER_ROLE: TimeDelta = TimeDelta::minutes(1);
 
 /// Codes other than a denial by which STS says that the member itself has to be mended.
 const NOT_TO_BE_ENTERED: [&str; 2] = ["NoSuchEntity", "RegionDisabledException"];
@@ -43,20 +48,54 @@ impl MemberRole {
     /// The role's ARN in `account`; none for what is no account id. The id comes from an event, and whatever else it
     /// holds could make another ARN of it.
     fn arn_in(&self, account: &str) -> Option<String> {
-        let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
-        is_account.then(|| self.arn.replace(ACCOUNT_PLACEHOLDER, account))
+        is_account_id(account).then(|| self.arn.replace(ACCOUNT_PLACEHOLDER, account))
     }
+}
+
+/// Whether `text` is an account's id: 12 digits.
+#[must_use]
+pub fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Why there is no client for an account.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AccountError {
-    /// It cannot be entered until somebody mends its role or the settings; says why.
+    /// It cannot be entered, or denies the call, until somebody mends its role or the settings; says why.
     #[error("{0}")]
     Refused(String),
-    /// STS or the way to it let us down, or our own credentials did.
+    /// AWS or the way to it let us down, or our own credentials did.
     #[error(transparent)]
     Failed(ServiceError),
+}
+
+impl AccountError {
+    /// What the error of the call `what` in an account means.
+    pub(crate) fn of_call<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let failure = service_error(what, error);
+        if is_refusal(error) {
+            Self::Refused(failure.to_string())
+        } else {
+            Self::Failed(failure)
+        }
+    }
+
+    /// Whether other credentials than those entered at `since` may do better.
+    fn may_be_of_a_former_role(&self, since: Timestamp) -> bool {
+        match self {
+            Self::Failed(failure) => failure.is_unauthenticated(),
+            Self::Refused(_) => Utc::now() - since > MAY_BE_OF_A_FORMER_ROLE,
+        }
+    }
+}
+
+impl From<ServiceError> for AccountError {
+    fn from(failure: ServiceError) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 /// The accounts that can be worked in, each by a client of the service that is worked with.
@@ -68,17 +107,29 @@ pub struct Accounts<C> {
     new_client: fn(&SdkConfig) -> C,
     /// Making a client takes a quarter of the work of a call, so it is made once.
     own_client: C,
-    /// One place per account: whoever comes while it is being entered waits for that.
-    entered: StdMutex<BTreeMap<String, Place<C>>>,
+    entered: Places<Entered<C>>,
 }
 
-type Place<C> = Arc<Mutex<Option<Entered<C>>>>;
-
 /// An account with credentials at hand.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entered<C> {
     client: C,
+    since: Timestamp,
     until: Timestamp,
+}
+
+impl<C> Entered<C> {
+    fn is_usable(&self) -> bool {
+        Utc::now() < self.until
+    }
+}
+
+/// An account other than the own one, and how it is entered.
+struct Member<'a, C> {
+    role: &'a MemberRole,
+    arn: String,
+    account: String,
+    place: Place<Entered<C>>,
 }
 
 impl<C: Clone> Accounts<C> {
@@ -96,16 +147,75 @@ impl<C: Clone> Accounts<C> {
             own,
             role,
             new_client,
-            entered: StdMutex::default(),
+            entered: Places::default(),
         }
     }
 
+    /// The own account's id.
+    #[must_use]
+    pub fn own(&self) -> &str {
+        &self.own
+    }
+
     /// A client that acts in `account`, with the region, the timeouts and the endpoints of the own one. Ask again for each
-    /// piece of work: the credentials of a member's end within the hour.
+    /// piece of work: the credentials of a member's end within the hour. [`Accounts::call`] also notices when they end before.
     pub async fn client(&self, account: &str) -> Result<C, AccountError> {
         if account == self.own {
             return Ok(self.own_client.clone());
         }
+        let member = self.member(account)?;
+        let entered = self
+            .entered(&mut *member.place.lock().await, &member)
+            .await?;
+        Ok(entered.client)
+    }
+
+    /// The answer to `call`, made with a client that acts in `account`.
+    ///
+    /// A member's credentials outlive the role that they are of. If AWS rejects them, or denies the call to them, the role
+    /// is assumed again and the call repeated, once. So a role that is gone is a refusal, which is news, and not a failure.
+    pub async fn call<T, F>(&self, account: &str, call: impl Fn(C) -> F) -> Result<T, AccountError>
+    where
+        F: Future<Output = Result<T, AccountError>>,
+    {
+        if account == self.own {
+            return call(self.own_client.clone()).await;
+        }
+        let member = self.member(account)?;
+        let before = self
+            .entered(&mut *member.place.lock().await, &member)
+            .await?;
+        let first = match call(before.client).await {
+            Err(error) if error.may_be_of_a_former_role(before.since) => error,
+            answered => return answered,
+        };
+        let again = {
+            let mut place = member.place.lock().await;
+            // Another caller may have entered it in the meantime.
+            place.take_if(|entered| entered.since == before.since);
+            self.entered(&mut place, &member).await
+        };
+        let again = match (again, first) {
+            (Ok(entered), _) => entered,
+            // What is known already is news whether or not STS answers.
+            (Err(AccountError::Failed(_)), refused @ AccountError::Refused(_)) => {
+                return Err(refused);
+            }
+            (Err(error), _) => return Err(error),
+        };
+        match call(again.client).await {
+            Err(AccountError::Failed(failure)) if failure.is_unauthenticated() => {
+                Err(AccountError::Refused(format!(
+                    "account `{account}` cannot be looked into: it rejects the credentials that role `{}` gives: {failure}",
+                    member.arn
+                )))
+            }
+            answered => answered,
+        }
+    }
+
+    /// How `account`, which is not the own one, is entered.
+    fn member(&self, account: &str) -> Result<Member<'_, C>, AccountError> {
         let Some(role) = &self.role else {
             return Err(AccountError::Refused(format!(
                 "account `{account}` cannot be entered from account `{}`: no member role is set; set `MEMBER_ROLE_ARN`",
@@ -117,18 +227,28 @@ impl<C: Clone> Accounts<C> {
                 "account `{account}` cannot be entered: an account id is 12 digits"
             )));
         };
-        let place = self.place(account);
-        let mut place = place.lock().await;
-        if let Some(entered) = place.as_ref().filter(|entered| Utc::now() < entered.until) {
-            return Ok(entered.client.clone());
-        }
-        let entered = self.enter(account, &arn, role).await?;
-        Ok(place.insert(entered).client.clone())
+        Ok(Member {
+            role,
+            arn,
+            account: account.to_owned(),
+            place: self.entered.of(account, Entered::is_usable),
+        })
     }
 
-    fn place(&self, account: &str) -> Place<C> {
-        let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
-        entered.entry(account.to_owned()).or_default().clone()
+    /// The member in its `place`, entered if it is not.
+    async fn entered(
+        &self,
+        place: &mut Option<Entered<C>>,
+        member: &Member<'_, C>,
+    ) -> Result<Entered<C>, AccountError> {
+        if let Some(entered) = place.as_ref().filter(|entered| entered.is_usable()) {
+            return Ok(entered.clone());
+        }
+        let Member {
+            role, arn, account, ..
+        } = member;
+        let entered = self.enter(account, arn, role).await?;
+        Ok(place.insert(entered).clone())
     }
 
     async fn enter(
@@ -137,6 +257,7 @@ impl<C: Clone> Accounts<C> {
         arn: &str,
         role: &MemberRole,
     ) -> Result<Entered<C>, AccountError> {
+        let since = Utc::now();
         let answer = Client::new(&self.config)
             .assume_role()
             .role_arn(arn)
@@ -154,6 +275,7 @@ impl<C: Clone> Accounts<C> {
         let config = builder.credentials_provider(provider).build();
         Ok(Entered {
             client: (self.new_client)(&config),
+            since,
             until: ends_at - RENEWED_BEFORE_END,
         })
     }
@@ -195,6 +317,7 @@ mod tests {
     use super::*;
 
     const OWN: &str = "111122223333";
+    const MEMBER: &str = "444455556666";
 
     /// Accounts whose clients show the configuration that they were made of.
     fn accounts(role: Option<&str>) -> Accounts<SdkConfig> {
@@ -247,6 +370,55 @@ mod tests {
             let reason = refusal(&accounts, account).await;
             assert!(reason.contains("an account id is 12 digits"), "{reason}");
         }
+    }
+
+    /// Accounts with a session of [`MEMBER`] that was entered so long ago. Without credentials STS does not answer.
+    fn entered(ago: TimeDelta) -> Accounts<SdkConfig> {
+        let accounts = accounts(Some("arn:aws:iam::{account}:role/audit"));
+        let now = Utc::now();
+        let session = Entered {
+            client: accounts.config.clone(),
+            since: now - ago,
+            until: now + TimeDelta::hours(1),
+        };
+        let place = accounts.entered.of(MEMBER, Entered::is_usable);
+        *place.try_lock().unwrap() = Some(session);
+        accounts
+    }
+
+    fn is_entered(accounts: &Accounts<SdkConfig>) -> bool {
+        let place = accounts.entered.of(MEMBER, Entered::is_usable);
+        place.try_lock().unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn a_denial_of_an_old_session_enters_the_account_again() {
+        for (ago, stays) in [(0, true), (2, false)] {
+            let accounts = entered(TimeDelta::minutes(ago));
+            let denied = AccountError::Refused("denied".to_owned());
+            let answer: Result<(), _> = accounts.call(MEMBER, async |_| Err(denied.clone())).await;
+            // STS does not answer, and the denial is news nevertheless.
+            assert_eq!(answer, Err(denied));
+            assert_eq!(is_entered(&accounts), stays, "{ago} minutes");
+        }
+    }
+
+    #[tokio::test]
+    async fn rejected_credentials_are_not_kept() {
+        let accounts = entered(TimeDelta::zero());
+        let rejected = AccountError::Failed(ServiceError::unauthenticated("rejected"));
+        let answer: Result<(), _> = accounts.call(MEMBER, async |_| Err(rejected.clone())).await;
+        assert!(matches!(answer, Err(AccountError::Failed(_))), "{answer:?}");
+        assert!(!is_entered(&accounts));
+    }
+
+    #[tokio::test]
+    async fn another_failure_leaves_the_session_alone() {
+        let accounts = entered(TimeDelta::minutes(2));
+        let failed = AccountError::Failed(ServiceError::retryable("throttled"));
+        let answer: Result<(), _> = accounts.call(MEMBER, async |_| Err(failed.clone())).await;
+        assert_eq!(answer, Err(failed));
+        assert!(is_entered(&accounts));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use chrono::DateTime;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::aws::errors::refusal;
+use crate::aws::account_users::Suspects;
+use crate::aws::accounts::AccountError;
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, KeyStatus};
 use crate::pipeline::error::ServiceError;
@@ -54,34 +55,27 @@ pub enum Report {
     },
     /// IAM is still making it.
     NotYet,
-    /// IAM refuses it, for good.
-    Refused(String),
 }
 
 /// Asks for the credential report of the account of `client`, up to `tries` times, a second apart.
-pub async fn fetch(client: &Client, tries: u32) -> Result<Report, ServiceError> {
+pub async fn fetch(client: &Client, tries: u32) -> Result<Report, AccountError> {
     for tried in 1..=tries {
         // A report that is younger than four hours is given again (IAM API reference, GenerateCredentialReport).
-        let state = match client.generate_credential_report().send().await {
-            Ok(answer) => answer.state,
-            Err(error) => {
-                return refusal("iam:GenerateCredentialReport", &error).map(Report::Refused);
-            }
-        };
+        let answer = client.generate_credential_report().send().await;
+        let state = answer
+            .map_err(|error| AccountError::of_call("iam:GenerateCredentialReport", &error))?
+            .state;
         if state == Some(ReportStateType::Complete) {
-            let report = match client.get_credential_report().send().await {
-                Ok(report) => report,
-                Err(error) => {
-                    return refusal("iam:GetCredentialReport", &error).map(Report::Refused);
-                }
-            };
+            let report = client.get_credential_report().send().await;
+            let report =
+                report.map_err(|error| AccountError::of_call("iam:GetCredentialReport", &error))?;
             let generated_at = report
                 .generated_time
                 .and_then(|time| DateTime::from_timestamp(time.secs(), 0));
             let (Some(content), Some(generated_at)) = (report.content, generated_at) else {
-                return Err(ServiceError::retryable(
+                return Err(AccountError::Failed(ServiceError::retryable(
                     "the credential report came without content",
-                ));
+                )));
             };
             return Ok(Report::Ready {
                 generated_at,
@@ -95,21 +89,22 @@ pub async fn fetch(client: &Client, tries: u32) -> Result<Report, ServiceError> 
 }
 
 /// The users whose keys are both active, and whether root's are.
-pub fn suspects_of(report: &[u8]) -> Result<(Vec<String>, bool), ReportError> {
+pub fn suspects_of(report: &[u8]) -> Result<Suspects, ReportError> {
     let mut reader = csv::Reader::from_reader(report);
-    let (mut names, mut root) = (Vec::new(), false);
+    let mut suspects = Suspects::default();
     for row in reader.deserialize() {
         let row: Row = row?;
         let is_active = |text: &str| text.eq_ignore_ascii_case("true");
-        if is_active(&row.access_key_1_active) && is_active(&row.access_key_2_active) {
-            if row.user == ROOT_ROW {
-                root = true;
-            } else {
-                names.push(row.user);
-            }
+        let has_two = is_active(&row.access_key_1_active) && is_active(&row.access_key_2_active);
+        if row.user == ROOT_ROW {
+            suspects.root = has_two;
+        } else if has_two {
+            suspects.names.push(row.user);
+        } else {
+            suspects.cleared += 1;
         }
     }
-    Ok((names, root))
+    Ok(suspects)
 }
 
 /// Root's used key slots. A report names no key ids; a slot that was never used has no date.
@@ -207,9 +202,9 @@ mod tests {
             report.split_once('\n').unwrap().1.to_owned()
         })
         .concat();
-        let (names, root) = suspects_of(format!("{HEADER}\n{rows}").as_bytes()).unwrap();
-        assert_eq!(names, ["Alice", "eve, the \"second\""]);
-        assert!(root);
+        let suspects = suspects_of(format!("{HEADER}\n{rows}").as_bytes()).unwrap();
+        assert_eq!(suspects.names, ["Alice", "eve, the \"second\""]);
+        assert_eq!((suspects.root, suspects.cleared), (true, 3));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::aws::dynamodb::DynamoDbStore;
 use crate::aws::eventbridge::EventBridgeSink;
 use crate::aws::iam::IamKeySource;
 use crate::aws::recheck_queue::RecheckQueue;
+use crate::aws::registry::Registry;
 use crate::aws::settings::Settings;
 use crate::aws::sns::SnsSink;
 use crate::pipeline::alert_sink::AlertSink;
@@ -24,6 +25,8 @@ pub struct Deployment {
     pub accounts: Arc<Accounts<aws_sdk_iam::Client>>,
     /// Where re-checks are queued.
     pub rechecks: RecheckQueue,
+    /// The accounts that are written down for the sweeper.
+    pub registry: Registry,
 }
 
 impl Deployment {
@@ -59,6 +62,7 @@ impl Deployment {
                 aws_sdk_sqs::Client::new(config),
                 settings.changes_queue_url,
             ),
+            registry: Registry::default(),
         }
     }
 }

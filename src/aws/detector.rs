@@ -89,9 +89,10 @@ async fn process(
             }
         }
     }
-    for result in recheck_users(&detector.parts, readable, Utc::now()).await {
+    let results = recheck_users(&detector.parts, readable, Utc::now()).await;
+    for result in &results {
         let count = result.message_ids.len() as u64;
-        let outcome = match settle(detector, &result).await {
+        let outcome = match settle(detector, result).await {
             Ok(rechecked) => {
                 metrics.count_rechecked(rechecked);
                 rechecked
@@ -112,6 +113,15 @@ async fn process(
         };
         *metrics.events_by_outcome.entry(outcome).or_default() += count;
     }
+    // After the alerts, which must not wait for it.
+    let own = detector.accounts.own();
+    let others = results.iter().map(|result| result.user.account());
+    let others = others.filter(|account| *account != own).collect();
+    let now = Utc::now();
+    detector
+        .registry
+        .register(&detector.table, others, now)
+        .await;
     failed
 }
 

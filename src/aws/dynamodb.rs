@@ -11,7 +11,7 @@
 //! | account | `ACCOUNT` | `<account>` |
 //!
 //! Two sparse indexes: `findings` (`finding_status`, `opened_at`) and `due` (`due`, `due_at`: records to look at again
-//! and alerts owed).
+//! and alerts owed). `due` is one of sixteen values by the user, so that not all writes go to one partition of the index.
 
 mod items;
 mod keys;

@@ -2,22 +2,14 @@
 
 use std::error::Error;
 
+use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::pipeline::error::ServiceError;
 
-/// Codes by which services say that the caller is too fast.
-const THROTTLED: [&str; 8] = [
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "SlowDown",
-    "Throttled",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-];
+/// SNS's code for its `ThrottledException`, which the SDK's list does not have. Source: SNS API reference, errors.
+const THROTTLED_BY_SNS: &str = "Throttled";
 
 /// Codes by which services say that the caller may not.
 const DENIED: [&str; 5] = [
@@ -94,7 +86,7 @@ fn refused(what: &str, error: &impl ProvideErrorMetadata, status: Option<u16>) -
         ));
     }
     if NOT_AUTHENTICATED.contains(&code) {
-        return ServiceError::permanent(format!(
+        return ServiceError::unauthenticated(format!(
             "{what} failed: the AWS credentials are invalid or have expired ({code}: {message}); sign in again, or name others with --profile"
         ));
     }
@@ -102,7 +94,6 @@ fn refused(what: &str, error: &impl ProvideErrorMetadata, status: Option<u16>) -
         || code.starts_with("InternalFailure")
         || code.starts_with("InternalError")
         || code.starts_with("ServiceUnavailable")
-        || code == "TransactionInProgressException"
         || code == "RequestTimeout"
         // A proxy or a broken service answers without a code.
         || error.code().is_none();
@@ -111,20 +102,6 @@ fn refused(what: &str, error: &impl ProvideErrorMetadata, status: Option<u16>) -
         ServiceError::retryable(text)
     } else {
         ServiceError::permanent(text)
-    }
-}
-
-/// Why the service refused `what` for good, where it did; else the failure, which may pass.
-#[cfg(any(feature = "lambda", feature = "live"))]
-pub fn refusal<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Result<String, ServiceError>
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    let failure = service_error(what, error);
-    if is_refusal(error) {
-        Ok(failure.to_string())
-    } else {
-        Err(failure)
     }
 }
 
@@ -149,7 +126,7 @@ fn is_denied(code: Option<&str>, status: Option<u16>) -> bool {
 /// Whether a service means by `code` that the caller is too fast.
 #[must_use]
 pub fn is_throttling(code: &str) -> bool {
-    THROTTLED.contains(&code)
+    THROTTLING_ERRORS.contains(&code) || code == THROTTLED_BY_SNS
 }
 
 /// A request that never left: credentials or region are missing, or a request was built wrongly.
@@ -266,6 +243,23 @@ mod tests {
             ErrorKind::Retryable,
             "unknown error",
         );
+    }
+
+    #[test]
+    fn every_throttling_code_of_the_sdk_can_be_retried() {
+        for code in THROTTLING_ERRORS.iter().chain(["Throttled"].iter()) {
+            check(&answer(code), ErrorKind::Retryable, "throttles");
+        }
+    }
+
+    #[test]
+    fn only_rejected_credentials_are_unauthenticated() {
+        for code in NOT_AUTHENTICATED {
+            assert!(answer(code).is_unauthenticated(), "{code}");
+        }
+        for code in ["AccessDenied", "ThrottlingException", "ValidationError"] {
+            assert!(!answer(code).is_unauthenticated(), "{code}");
+        }
     }
 
     /// The error of a call with a client that `configure` leaves incomplete; it never leaves the machine.

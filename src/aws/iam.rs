@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::aws::accounts::{AccountError, Accounts};
 use crate::aws::credential_report::{Report, fetch, parse_root};
-use crate::aws::errors::{refusal, service_error};
+use crate::aws::errors::service_error;
 use crate::detect::Timestamp;
 use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
 use crate::detect::retire::{LastUsed, LastUses};
@@ -46,7 +46,7 @@ impl IamKeySource {
         Self::new(Arc::new(accounts))
     }
 
-    async fn list_user(client: &Client, name: &str) -> Result<KeyListing, ServiceError> {
+    async fn list_user(client: Client, name: &str) -> Result<KeyListing, AccountError> {
         let requested_at = Utc::now();
         let mut partial = PartialListing::requested(requested_at);
         let mut marker: Option<String> = None;
@@ -70,9 +70,9 @@ impl IamKeySource {
         }
     }
 
-    async fn list_root(client: &Client) -> Result<KeyListing, ServiceError> {
+    async fn list_root(client: Client) -> Result<KeyListing, AccountError> {
         let asked_at = Utc::now();
-        Ok(match fetch(client, REPORT_TRIES).await? {
+        Ok(match fetch(&client, REPORT_TRIES).await? {
             Report::Ready {
                 generated_at,
                 content,
@@ -86,7 +86,6 @@ impl IamKeySource {
                 asked_at,
                 "IAM is still making the credential report that tells of root's keys",
             ),
-            Report::Refused(reason) => KeyListing::refused(asked_at, reason),
         })
     }
 
@@ -118,18 +117,20 @@ impl IamKeySource {
 #[async_trait]
 impl KeySource for IamKeySource {
     async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
-        // Our own user of that name would be somebody else.
-        let client = match self.accounts.client(user.account()).await {
-            Ok(client) => client,
-            Err(AccountError::Refused(reason)) => {
-                return Ok(KeyListing::refused(Utc::now(), reason));
-            }
-            Err(AccountError::Failed(failure)) => return Err(failure),
-        };
-        if user.is_root() {
-            Self::list_root(&client).await
+        let asked_at = Utc::now();
+        // Always in the user's account: a user of that name in another account is another user.
+        let account = user.account();
+        let listed = if user.is_root() {
+            self.accounts.call(account, Self::list_root).await
         } else {
-            Self::list_user(&client, name).await
+            let list = |client| Self::list_user(client, name);
+            self.accounts.call(account, list).await
+        };
+        match listed {
+            // INVARIANT (blindness is news): what trying again does not change is an answer.
+            Err(AccountError::Refused(reason)) => Ok(KeyListing::refused(asked_at, reason)),
+            Err(AccountError::Failed(failure)) => Err(failure),
+            Ok(listing) => Ok(listing),
         }
     }
 
@@ -179,16 +180,14 @@ fn access_key(key: AccessKeyMetadata) -> Option<(String, AccessKey)> {
 fn unlisted(
     error: &SdkError<ListAccessKeysError>,
     requested_at: Timestamp,
-) -> Result<KeyListing, ServiceError> {
+) -> Result<KeyListing, AccountError> {
     if error
         .as_service_error()
         .is_some_and(ListAccessKeysError::is_no_such_entity_exception)
     {
         return Ok(KeyListing::no_such_user(requested_at));
     }
-    // Where trying again will not help, that is news.
-    let reason = refusal("iam:ListAccessKeys", error)?;
-    Ok(KeyListing::refused(requested_at, reason))
+    Err(AccountError::of_call("iam:ListAccessKeys", error))
 }
 
 /// A time of IAM, in whole seconds like the events that it is compared with.

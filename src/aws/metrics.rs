@@ -19,7 +19,7 @@ const NAMESPACE: &str = "secondkey";
 const MAX_VALUES: usize = 100;
 
 /// The names of all metrics: alarms and the dashboard show these.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 15] = [
     "AlertsDelivered",
     "Conflicts",
     "Duplicates",
@@ -28,10 +28,12 @@ pub const NAMES: [&str; 13] = [
     "IamCalls",
     "Ignored",
     "OpenFindings",
+    "OverdueAccounts",
     "RefusedListings",
     "SecondsToAlert",
     "StaleListings",
     "Sweeps",
+    "UncheckedUsers",
     "UnreachableAccounts",
 ];
 
@@ -60,6 +62,10 @@ pub struct Metrics {
     pub found_by_sweep: u64,
     /// Calls to IAM that sweeps took to find their suspects.
     pub iam_calls: u64,
+    /// Users whom a sweep could not re-check, and left to the detector.
+    pub unchecked_users: u64,
+    /// How many accounts have not been swept for longer than a sweep may take, where they were counted.
+    pub overdue_accounts: Option<u64>,
     /// How many findings are open, where they were counted.
     pub open_findings: Option<u64>,
     /// How many of the accounts that were to be swept could not be looked into, where any was.
@@ -128,6 +134,7 @@ impl Metrics {
             ("Sweeps", self.sweeps),
             ("FoundBySweep", self.found_by_sweep),
             ("IamCalls", self.iam_calls),
+            ("UncheckedUsers", self.unchecked_users),
         ] {
             if count > 0 {
                 line(out, now, &[], name, "Count", &json!(count))?;
@@ -136,6 +143,7 @@ impl Metrics {
         // That there is none is worth knowing of these.
         for (name, count) in [
             ("OpenFindings", self.open_findings),
+            ("OverdueAccounts", self.overdue_accounts),
             ("UnreachableAccounts", self.unreachable_accounts),
         ] {
             if let Some(count) = count {
@@ -243,6 +251,8 @@ mod tests {
             sweeps: 1,
             found_by_sweep: 1,
             iam_calls: 1,
+            unchecked_users: 1,
+            overdue_accounts: Some(0),
             open_findings: Some(0),
             unreachable_accounts: Some(0),
         };

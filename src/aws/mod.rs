@@ -35,6 +35,8 @@ pub mod organization;
 #[cfg(feature = "lambda")]
 pub mod recheck_queue;
 #[cfg(feature = "lambda")]
+pub mod registry;
+#[cfg(feature = "lambda")]
 pub mod securityhub;
 #[cfg(feature = "lambda")]
 pub mod settings;

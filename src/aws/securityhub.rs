@@ -11,7 +11,7 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::aws::accounts::{AccountError, Accounts};
-use crate::aws::errors::{is_throttling, service_error};
+use crate::aws::errors::is_throttling;
 use crate::output::asff::wire::AsffFinding;
 use crate::output::asff::{Hub, finding};
 use crate::output::escape::for_terminal;
@@ -117,17 +117,19 @@ impl Forwarder {
     }
 
     async fn forward(&self, finding: &AsffFinding, hub: &Hub) -> Result<(), AccountError> {
-        let client = self.accounts.client(&hub.account).await?;
         let what = format!(
             "securityhub:BatchImportFindings in account `{}`, region `{}`,",
             hub.account, hub.region
         );
-        let answer = client
-            .batch_import_findings()
-            .findings(to_sdk(finding))
-            .send()
-            .await
-            .map_err(|error| AccountError::Failed(service_error(&what, &error)))?;
+        let import = async |client: Client| {
+            client
+                .batch_import_findings()
+                .findings(to_sdk(finding))
+                .send()
+                .await
+                .map_err(|error| AccountError::of_call(&what, &error))
+        };
+        let answer = self.accounts.call(&hub.account, import).await?;
         taken(&what, &answer).map_err(AccountError::Failed)
     }
 }

@@ -11,6 +11,8 @@ use std::io::Write;
 use anyhow::Context;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use chrono::{TimeDelta, Utc};
+use futures::future::try_join3;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 use tracing::{error, info, warn};
 
@@ -22,6 +24,7 @@ use crate::aws::metrics::Metrics;
 use crate::aws::organization::active_accounts;
 use crate::aws::sweeper::turn::Turn;
 use crate::detect::Timestamp;
+use crate::detect::account_record::AccountRecord;
 use crate::detect::finding::FindingStatus;
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
@@ -30,6 +33,12 @@ use crate::pipeline::sweep_message::{SweepMessage, account_body, read_sweep};
 
 /// The most messages that SQS takes at once. Source: SQS API reference, `SendMessageBatch`.
 const MESSAGES_AT_ONCE: usize = 10;
+
+/// How many calls to SQS are made side by side.
+const CALLS_AT_ONCE: usize = 8;
+
+/// The most accounts that a line of the log names.
+const MOST_NAMED: usize = 10;
 
 /// What the function keeps from one invocation to the next.
 pub struct Sweeper {
@@ -62,12 +71,7 @@ pub async fn handle(
         read_payload_by(payload, Utc::now(), read).context("the batch is not one of SQS")?;
     let mut metrics = Metrics::default();
     let mut failed = BTreeSet::new();
-    for HandedOut {
-        id,
-        is_retry,
-        message,
-    } in messages
-    {
+    for HandedOut { id, message, .. } in messages {
         let swept = match message {
             Ok((SweepMessage::All, _)) => fan_out(sweeper, Utc::now(), &mut metrics).await,
             Ok((SweepMessage::Account { account, users }, sent_at)) => {
@@ -75,7 +79,6 @@ pub async fn handle(
                     account,
                     users,
                     sent_at,
-                    is_retry,
                 };
                 turn.sweep(sweeper, &mut metrics).await
             }
@@ -99,44 +102,95 @@ async fn fan_out(
     metrics: &mut Metrics,
 ) -> Result<(), ServiceError> {
     let table = &sweeper.deployment.table;
-    let open = table.holders(FindingStatus::Open).await?;
+    let (open, hidden, due) = try_join3(
+        table.holders(FindingStatus::Open),
+        table.holders(FindingStatus::Suppressed),
+        table.due(now),
+    )
+    .await?;
     metrics.open_findings = Some(open.len() as u64);
-    let hidden = table.holders(FindingStatus::Suppressed).await?;
     let mut users: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
-    for user in open.into_iter().chain(hidden).chain(table.due(now).await?) {
-        let account = user.account().to_owned();
-        users.entry(account).or_default().insert(user);
+    for user in open.iter().chain(&hidden).chain(&due) {
+        let of_account = users.entry(user.account().to_owned()).or_default();
+        of_account.insert(user.clone());
     }
-    if let Some(members) = members(sweeper, metrics).await {
-        users.retain(|account, _| {
-            let is_here = members.contains(account) || *account == sweeper.account;
-            if !is_here {
-                // Nobody can enter it any more, so nothing about it changes.
-                warn!(
-                    account,
-                    "an account with open findings has left the organisation"
-                );
-            }
-            is_here
-        });
+    let known = table.accounts().await;
+    if let Some(mut members) = members(sweeper, metrics).await {
+        members.insert(sweeper.account.clone());
+        let left: BTreeMap<_, _> = users
+            .extract_if(.., |account, _| !members.contains(account))
+            .collect();
+        leave_to_detector(sweeper, left, &due).await?;
         for account in members {
             users.entry(account).or_default();
         }
     } else {
-        for known in table.accounts().await? {
+        for known in known.clone()? {
             users.entry(known.account).or_default();
         }
     }
     users.entry(sweeper.account.clone()).or_default();
-    info!(accounts = users.len(), "every account's turn is queued");
+    match known {
+        Ok(known) => note_overdue(&known, &users, now, metrics),
+        Err(failure) => error!(%failure, "which accounts are overdue is not known"),
+    }
+    let accounts = users.len();
     let bodies: Vec<String> = users
         .into_iter()
         .flat_map(|(account, users)| account_bodies(&account, users.into_iter().collect()))
         .collect();
-    for bodies in bodies.chunks(MESSAGES_AT_ONCE) {
-        send(sweeper, bodies).await?;
-    }
+    stream::iter(bodies.chunks(MESSAGES_AT_ONCE))
+        .map(Ok)
+        .try_for_each_concurrent(CALLS_AT_ONCE, |bodies| send(sweeper, bodies))
+        .await?;
+    let messages = bodies.len();
+    info!(accounts, messages, "every account's turn is queued");
     Ok(())
+}
+
+/// Has the detector look at the users of accounts that `left` the organization as far as something is `due`, or the alerts
+/// owed about them would never be delivered. Such an account has no turn: it cannot be entered.
+async fn leave_to_detector(
+    sweeper: &Sweeper,
+    left: BTreeMap<String, BTreeSet<UserId>>,
+    due: &BTreeSet<UserId>,
+) -> Result<(), ServiceError> {
+    for (account, users) in &left {
+        let users = users.len();
+        warn!(
+            account,
+            users, "an account with open findings or pending alerts has left the organization"
+        );
+    }
+    stream::iter(left.values().flatten().filter(|user| due.contains(user)))
+        .map(Ok)
+        .try_for_each_concurrent(CALLS_AT_ONCE, |user| {
+            let rechecks = &sweeper.deployment.rechecks;
+            rechecks.queue(user, [TimeDelta::zero()])
+        })
+        .await
+}
+
+/// Counts and names the accounts that are to be swept and were not in time.
+fn note_overdue(
+    known: &[AccountRecord],
+    to_sweep: &BTreeMap<String, BTreeSet<UserId>>,
+    now: Timestamp,
+    metrics: &mut Metrics,
+) {
+    let overdue: Vec<&str> = known
+        .iter()
+        .filter(|record| record.is_overdue(now) && to_sweep.contains_key(&record.account))
+        .map(|record| record.account.as_str())
+        .collect();
+    metrics.overdue_accounts = Some(overdue.len() as u64);
+    if !overdue.is_empty() {
+        let first = overdue.get(..MOST_NAMED).unwrap_or(&overdue).join(", ");
+        warn!(
+            accounts = overdue.len(),
+            first, "accounts have not been swept for two hours; see the sweeper's log for why"
+        );
+    }
 }
 
 /// The organisation's accounts; none where Organizations is not to be asked, or does not answer. Then those that are known are

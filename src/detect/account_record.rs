@@ -9,13 +9,18 @@ use crate::detect::digest::DigestKind;
 use crate::detect::finding::{Finding, FindingStatus, FoundBy};
 use crate::detect::policy::Policy;
 
-/// What is kept of one account. Written by sweeps, on the condition that nobody else did in between.
+/// How long ago an account's last sweep may be. One is queued every hour.
+pub const SWEPT_WITHIN: TimeDelta = TimeDelta::hours(2);
+
+/// What is kept of one account. Each write is on the condition that there was no other in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRecord {
     /// The account's id.
     pub account: String,
     /// Counts the writes; 0 for a record that is not stored yet.
     pub version: u64,
+    /// When an event first told of the account, if that was before its first sweep.
+    pub registered_at: Option<Timestamp>,
     /// When the first sweep was through.
     pub baseline_at: Option<Timestamp>,
     /// When the latest sweep was through.
@@ -53,12 +58,30 @@ impl AccountRecord {
         Self {
             account: account.to_owned(),
             version: 0,
+            registered_at: None,
             baseline_at: None,
             swept_at: None,
             digest_at: None,
             digests_owed: BTreeMap::new(),
             unreachable: None,
         }
+    }
+
+    /// The first record of an account that an event told of at `now`.
+    #[must_use]
+    pub fn registered(account: &str, now: Timestamp) -> Self {
+        Self {
+            version: 1,
+            registered_at: Some(now),
+            ..Self::new(account)
+        }
+    }
+
+    /// Whether the account is not swept in time. One that cannot be entered is known as such and not counted here.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        let since = self.swept_at.or(self.registered_at);
+        self.unreachable.is_none() && since.is_some_and(|since| now - since > SWEPT_WITHIN)
     }
 
     /// The record after a sweep that was through at `now`. A digest is owed to each of `sinks`, where there is one to tell:
@@ -179,6 +202,36 @@ mod tests {
             record = record.ticked_off(sink);
         }
         record
+    }
+
+    #[test]
+    fn a_registered_account_gets_its_first_sweep_like_any_other() {
+        let registered = AccountRecord::registered("1", at(0));
+        assert_eq!(registered.version, 1);
+        assert!(!registered.is_swept_since(Some(at(0))));
+        let first = after(&registered, &[finding(FoundBy::Baseline, 5)], 10);
+        assert_eq!(first.baseline_at, Some(at(10)));
+        assert_eq!(first.digests_owed["sns"], DigestKind::Baseline);
+    }
+
+    #[test]
+    fn an_account_is_overdue_two_hours_after_its_last_sweep_or_first_event() {
+        const LIMIT: i64 = 7_200;
+        let registered = AccountRecord::registered("1", at(0));
+        let swept = after(&registered, &[], 100);
+        for (record, since) in [(&registered, 0), (&swept, 100)] {
+            assert!(!record.is_overdue(at(since + LIMIT)));
+            assert!(record.is_overdue(at(since + LIMIT + 1)));
+        }
+        let unreachable = AccountRecord {
+            unreachable: Some(Unreachable {
+                since: at(0),
+                reason: "AccessDenied".to_owned(),
+            }),
+            ..swept
+        };
+        assert!(!unreachable.is_overdue(at(9 * DAY)));
+        assert!(!AccountRecord::new("1").is_overdue(at(9 * DAY)));
     }
 
     #[test]

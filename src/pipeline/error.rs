@@ -8,6 +8,7 @@ use thiserror::Error;
 pub struct ServiceError {
     kind: ErrorKind,
     text: String,
+    is_unauthenticated: bool,
 }
 
 /// Whether trying again can help.
@@ -26,6 +27,7 @@ impl ServiceError {
         Self {
             kind: ErrorKind::Retryable,
             text: text.into(),
+            is_unauthenticated: false,
         }
     }
 
@@ -35,7 +37,23 @@ impl ServiceError {
         Self {
             kind: ErrorKind::Permanent,
             text: text.into(),
+            is_unauthenticated: false,
         }
+    }
+
+    /// The service does not accept the credentials of the call; only other credentials help.
+    #[must_use]
+    pub fn unauthenticated(text: impl Into<String>) -> Self {
+        Self {
+            is_unauthenticated: true,
+            ..Self::permanent(text)
+        }
+    }
+
+    /// Whether the service did not accept the credentials of the call.
+    #[must_use]
+    pub fn is_unauthenticated(&self) -> bool {
+        self.is_unauthenticated
     }
 
     /// Whether trying again can help.

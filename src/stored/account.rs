@@ -14,6 +14,8 @@ pub(crate) struct AccountV1 {
     account: String,
     version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    registered_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     baseline_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     swept_at: Option<Time>,
@@ -35,6 +37,7 @@ impl From<&AccountRecord> for AccountV1 {
         Self {
             account: record.account.clone(),
             version: record.version,
+            registered_at: record.registered_at.map(Time),
             baseline_at: record.baseline_at.map(Time),
             swept_at: record.swept_at.map(Time),
             digest_at: record.digest_at.map(Time),
@@ -59,6 +62,7 @@ impl From<AccountV1> for AccountRecord {
         Self {
             account: stored.account,
             version: stored.version,
+            registered_at: stored.registered_at.map(|at| at.0),
             baseline_at: stored.baseline_at.map(|at| at.0),
             swept_at: stored.swept_at.map(|at| at.0),
             digest_at: stored.digest_at.map(|at| at.0),

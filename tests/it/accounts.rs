@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use secondkey::aws::accounts::{AccountError, Accounts, MemberRole};
-use secondkey::pipeline::error::ErrorKind;
+use secondkey::aws::iam::IamKeySource;
+use secondkey::detect::listing::{Answer, KeyListing};
+use secondkey::detect::user::UserId;
+use secondkey::pipeline::error::{ErrorKind, ServiceError};
+use secondkey::pipeline::key_source::KeySource;
 
-use crate::stack::clients::config;
+use crate::stack::clients::{config, iam_of};
 use crate::stack::proxy::{Fault, Proxy};
 use crate::stack::stack;
 use crate::stack::wiring::ACCOUNT;
@@ -17,6 +21,10 @@ const MEMBER: &str = "444455556666";
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: \
     sts:AssumeRole</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
+/// What IAM answers to the credentials of a role that is gone.
+const GONE: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code><Message>The security token \
+    included in the request is invalid.</Message></Error><RequestId>1</RequestId></ErrorResponse>";
+
 /// Credentials that end too soon to be handed out twice.
 const ALMOST_OVER: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAOLD</AccessKeyId>\
     <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2024-01-01T00:00:00Z</Expiration>\
@@ -25,13 +33,151 @@ const ALMOST_OVER: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><A
 /// Accounts whose clients show the configuration that they were made of.
 async fn behind_proxy() -> (Accounts<SdkConfig>, Proxy) {
     let proxy = Proxy::start(&stack().await.moto_url);
-    let role = MemberRole {
+    let config = config(&proxy.url).await;
+    let accounts = Accounts::new(
+        config,
+        ACCOUNT.to_owned(),
+        Some(member_role()),
+        SdkConfig::clone,
+    );
+    (accounts, proxy)
+}
+
+fn member_role() -> MemberRole {
+    MemberRole {
         arn: "arn:aws:iam::{account}:role/secondkey-audit".to_owned(),
         external_id: Some("the external id".to_owned()),
-    };
-    let config = config(&proxy.url).await;
-    let accounts = Accounts::new(config, ACCOUNT.to_owned(), Some(role), SdkConfig::clone);
-    (accounts, proxy)
+    }
+}
+
+/// IAM rejects the credentials of a listing.
+fn rejected(times: u32) -> Fault {
+    Fault {
+        part: "Action=ListAccessKeys",
+        times,
+        ..fault(403, GONE)
+    }
+}
+
+/// IAM of `account` with one user, whose keys were listed once, and what lists them again.
+struct Entered {
+    keys: IamKeySource,
+    proxy: Proxy,
+    user: UserId,
+}
+
+impl Entered {
+    async fn new(account: &str, name: &str) -> Self {
+        let moto = &stack().await.moto_url;
+        let iam = if account == ACCOUNT {
+            aws_sdk_iam::Client::new(&config(moto).await)
+        } else {
+            iam_of(&config(moto).await, account, "secondkey-audit").await
+        };
+        let made = iam.create_user().user_name(name).send().await;
+        made.expect("a user can be made");
+        let proxy = Proxy::start(moto);
+        let config = config(&proxy.url).await;
+        let own = ACCOUNT.to_owned();
+        let role = Some(member_role());
+        let accounts = Accounts::new(config, own, role, aws_sdk_iam::Client::new);
+        let entered = Self {
+            keys: IamKeySource::new(Arc::new(accounts)),
+            proxy,
+            user: UserId::new(account, name),
+        };
+        assert!(is_listed(&entered.list().await));
+        entered.proxy.take_bodies();
+        entered
+    }
+
+    async fn list(&self) -> Result<KeyListing, ServiceError> {
+        self.keys.list(&self.user, self.user.name()).await
+    }
+
+    /// IAM rejects the credentials of the next `times` listings.
+    fn reject(&self, times: u32) {
+        self.proxy.set(rejected(times));
+    }
+
+    /// The actions that moto was asked for since the last look.
+    fn asked(&self) -> Vec<String> {
+        let bodies = self.proxy.take_bodies();
+        let action = |body: &String| {
+            let fields = body.split('&');
+            let action = fields.filter_map(|field| field.strip_prefix("Action="));
+            action.map(str::to_owned).collect::<String>()
+        };
+        bodies.iter().map(action).collect()
+    }
+}
+
+fn is_listed(listing: &Result<KeyListing, ServiceError>) -> bool {
+    let answer = listing.as_ref().map(KeyListing::answer);
+    matches!(answer, Ok(Answer::Keys { .. }))
+}
+
+#[track_caller]
+fn refused(listing: Result<KeyListing, ServiceError>) -> String {
+    match listing.unwrap().answer() {
+        Answer::Refused { reason } => reason.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_member_whose_role_was_made_again_is_entered_again() {
+    let entered = Entered::new(MEMBER, "made-again").await;
+    entered.reject(1);
+    assert!(is_listed(&entered.list().await));
+    assert_eq!(entered.asked(), ["AssumeRole", "ListAccessKeys"]);
+    // The new session is kept.
+    assert!(is_listed(&entered.list().await));
+    assert_eq!(entered.asked(), ["ListAccessKeys"]);
+}
+
+#[tokio::test]
+async fn many_callers_of_a_member_whose_role_was_made_again_enter_it_once() {
+    const CALLERS: u32 = 8;
+    let entered = Entered::new(MEMBER, "many-callers").await;
+    entered.reject(CALLERS);
+    let listed = futures::future::join_all((0..CALLERS).map(|_| entered.list())).await;
+    assert!(listed.iter().all(is_listed), "{listed:?}");
+    let asked = entered.asked();
+    let times = |action: &str| asked.iter().filter(|asked| *asked == action).count();
+    assert_eq!(times("AssumeRole"), 1, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_member_whose_role_was_deleted_is_a_refusal() {
+    let entered = Entered::new(MEMBER, "deleted").await;
+    entered
+        .proxy
+        .set_all(vec![rejected(u32::MAX), fault(403, DENIED)]);
+    let reason = refused(entered.list().await);
+    assert!(reason.contains("deploy the member stack there"), "{reason}");
+    assert_eq!(entered.proxy.refused(), 2);
+}
+
+#[tokio::test]
+async fn a_member_that_rejects_fresh_credentials_too_is_a_refusal() {
+    let entered = Entered::new(MEMBER, "rejected").await;
+    entered.reject(u32::MAX);
+    let reason = refused(entered.list().await);
+    assert!(
+        reason.contains("it rejects the credentials that role"),
+        "{reason}"
+    );
+    assert_eq!(entered.proxy.refused(), 2, "no third try");
+}
+
+#[tokio::test]
+async fn rejected_credentials_of_the_own_account_are_a_failure() {
+    let entered = Entered::new(ACCOUNT, "own-credentials").await;
+    entered.reject(u32::MAX);
+    let failure = entered.list().await.unwrap_err();
+    assert!(failure.is_unauthenticated(), "{failure}");
+    assert_eq!(entered.proxy.refused(), 1);
 }
 
 fn fault(status: u16, body: &'static str) -> Fault {

@@ -40,5 +40,6 @@ mod scan;
 mod stack;
 mod store_contract;
 mod story;
+mod sweeper;
 mod table;
 mod tamper;

@@ -5,8 +5,11 @@ mod rich;
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
 
+use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::detect::account_record::AccountRecord;
 use secondkey::detect::alert::{AlertKind, OwedAlert};
 use secondkey::detect::audit::{ChainHead, verify_trail};
 use secondkey::detect::exemption::Exemption;
@@ -16,6 +19,7 @@ use secondkey::detect::user::UserId;
 use secondkey::detect::user_record::UserRecord;
 use secondkey::pipeline::commit::{Committed, MAX_EVENTS};
 use secondkey::pipeline::error::ErrorKind;
+use secondkey::pipeline::finding_store::FindingStore;
 
 use fresh::Fresh;
 use rich::{add_entries, alice, at, bob, commit_on, exemption, finding, owed, rich_commit};
@@ -473,6 +477,54 @@ async fn the_index_of_what_is_due_holds_alerts_owed_and_rechecks() {
     next.record.recheck_at = None;
     assert_eq!(fresh.store.commit(&next).await, Ok(Committed::Written));
     assert_eq!(fresh.due().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_due_is_found_in_every_partition_and_where_it_was_before() {
+    let (client, table) = crate::table::new_table().await;
+    let store = DynamoDbStore::new(client.clone(), table.clone());
+    let users: BTreeSet<UserId> = (0..40)
+        .map(|number| UserId::new("111122223333", &format!("user-{number}")))
+        .collect();
+    for user in &users {
+        let mut commit = commit_on(&UserRecord::new(user.clone()));
+        commit.record.recheck_at = Some(at(30));
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    }
+    // An older release wrote them all into one partition.
+    let moved = users.iter().next().unwrap();
+    let key = format!("USER#111122223333#{}", moved.name());
+    client
+        .update_item()
+        .table_name(&table)
+        .key("PK", AttributeValue::S(key))
+        .key("SK", AttributeValue::S("RECORD".to_owned()))
+        .update_expression("SET due = :due")
+        .expression_attribute_values(":due", AttributeValue::S("due".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(store.due(at(30)).await, Ok(users));
+    assert_eq!(store.due(at(29)).await, Ok(BTreeSet::new()));
+}
+
+#[tokio::test]
+async fn a_registered_account_is_known_and_a_swept_one_stays_as_it_is() {
+    let (client, table) = crate::table::new_table().await;
+    let store = DynamoDbStore::new(client, table);
+    store.register_account("444455556666", at(5)).await.unwrap();
+    let registered = AccountRecord::registered("444455556666", at(5));
+    assert_eq!(store.accounts().await, Ok(vec![registered.clone()]));
+    let mut swept = registered;
+    swept.version += 1;
+    swept.baseline_at = Some(at(10));
+    swept.swept_at = Some(at(10));
+    assert_eq!(store.put_account(&swept).await, Ok(true));
+    store
+        .register_account("444455556666", at(20))
+        .await
+        .unwrap();
+    assert_eq!(store.account("444455556666").await, Ok(swept));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
 use crate::detect::exemption::Exemption;
 use crate::detect::finding::Finding;
+use crate::detect::text::sha256_hex;
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::pipeline::error::ServiceError;
@@ -25,14 +26,30 @@ use crate::stored::{
 /// An item of the table.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The partition of the index `due`, which holds what has to be looked at by time: a constant, for the index is sparse
-/// and small.
-pub(super) const DUE: &str = "due";
+/// The partition of the index `due` into which an older release wrote everything.
+const ONLY_DUE: &str = "due";
+
+/// The hexadecimal digits, one for each partition of the index `due`.
+const SHARDS: &str = "0123456789abcdef";
+
+/// The partition of the index `due` for what has to be done about `user`. One partition of an index takes a thousand writes
+/// a second, which a sweep of ten thousand accounts can exceed. Source: `DynamoDB` developer guide, partition keys.
+fn due(user: &UserId) -> String {
+    let hash = sha256_hex(keys::record(user).partition.as_bytes());
+    let shard = hash.chars().next().unwrap_or_default();
+    format!("{ONLY_DUE}#{shard}")
+}
+
+/// Every partition of the index `due`.
+pub(super) fn all_due() -> impl Iterator<Item = String> {
+    let sharded = SHARDS.chars().map(|shard| format!("{ONLY_DUE}#{shard}"));
+    std::iter::once(ONLY_DUE.to_owned()).chain(sharded)
+}
 
 pub(super) fn record(record: &UserRecord) -> Result<Item, ServiceError> {
     let mut item = item(&keys::record(&record.user), &RecordV1::from(record))?;
     if let Some(recheck_at) = record.recheck_at {
-        item.insert("due".to_owned(), text(DUE));
+        item.insert("due".to_owned(), text(&due(&record.user)));
         item.insert("due_at".to_owned(), text(&time_text(recheck_at)));
     }
     Ok(item)
@@ -55,7 +72,7 @@ pub(super) fn audit(entry: &AuditEntry) -> Result<Item, ServiceError> {
 pub(super) fn owed(user: &UserId, owed: &OwedAlert) -> Result<Item, ServiceError> {
     let key = keys::owed(user, owed.alert.sequence, &owed.sink);
     let mut item = item(&key, &OwedV1::from(owed))?;
-    item.insert("due".to_owned(), text(DUE));
+    item.insert("due".to_owned(), text(&due(user)));
     Ok(item)
 }
 
@@ -184,4 +201,23 @@ fn item(key: &Key, stored: &impl Serialize) -> Result<Item, ServiceError> {
     item.extend(key_attributes(key));
     item.insert("schema".to_owned(), number(SCHEMA));
     Ok(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_keeps_one_partition_of_what_is_due_and_users_share_them_all() {
+        let used: BTreeSet<String> = (0..1_000)
+            .map(|number| due(&UserId::new("111122223333", &format!("user-{number}"))))
+            .collect();
+        let all: BTreeSet<String> = all_due()
+            .filter(|partition| partition != ONLY_DUE)
+            .collect();
+        assert_eq!(used, all);
+        let alice = UserId::new("111122223333", "alice");
+        // What is stored stays where it is looked for.
+        assert_eq!(due(&alice), "due#b");
+    }
 }

@@ -1,7 +1,10 @@
 //! What only sweeps and probes keep in the table: how far each account came, and that a marked message was seen.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use chrono::TimeDelta;
+use futures::future::try_join_all;
 
 use crate::aws::dynamodb::{DynamoDbStore, FINDINGS_INDEX, items, keys};
 use crate::detect::Timestamp;
@@ -27,7 +30,7 @@ impl DynamoDbStore {
         }
     }
 
-    /// The records of all accounts that were ever swept.
+    /// The records of all accounts that were swept or told of by an event.
     pub async fn accounts(&self) -> Result<Vec<AccountRecord>, ServiceError> {
         let items = self.partition(keys::ACCOUNT).await?;
         items
@@ -82,8 +85,23 @@ impl DynamoDbStore {
         Ok(items::owners(&self.query(query).await?))
     }
 
+    /// Writes down at `now` that there is `account`, if nothing is kept of it yet.
+    pub async fn register_account(
+        &self,
+        account: &str,
+        now: Timestamp,
+    ) -> Result<(), ServiceError> {
+        let record = AccountRecord::registered(account, now);
+        self.put_account(&record).await.map(drop)
+    }
+
     /// The users whom somebody promised to look at by `now`, and those to whom alerts are owed that are due.
-    pub async fn due(&self, now: Timestamp) -> Result<Vec<UserId>, ServiceError> {
+    pub async fn due(&self, now: Timestamp) -> Result<BTreeSet<UserId>, ServiceError> {
+        let of_each = items::all_due().map(|partition| self.due_in(partition, now));
+        Ok(try_join_all(of_each).await?.into_iter().flatten().collect())
+    }
+
+    async fn due_in(&self, partition: String, now: Timestamp) -> Result<Vec<UserId>, ServiceError> {
         let query = self
             .client
             .query()
@@ -94,7 +112,7 @@ impl DynamoDbStore {
             .expression_attribute_names("#due", "due")
             .expression_attribute_names("#account", "account")
             .expression_attribute_names("#user", "user")
-            .expression_attribute_values(":due", items::text(items::DUE))
+            .expression_attribute_values(":due", items::text(&partition))
             .expression_attribute_values(":now", items::text(&time_text(now)));
         let due = self.query(query).await?;
         Ok(items::owners(&due))

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{SubsecRound, Utc};
-use futures::stream::{self, StreamExt};
+use chrono::{SubsecRound, TimeDelta, Utc};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use tracing::{error, info, warn};
 
-use crate::aws::account_users::{AccountUsers, Suspects, suspects};
+use crate::aws::account_users::{Suspects, suspects};
 use crate::aws::accounts::AccountError;
 use crate::aws::metrics::Metrics;
 use crate::aws::sweeper::Sweeper;
@@ -26,6 +26,10 @@ const MAX_ATTEMPTS: u32 = 5;
 /// How many users' re-checks are queued side by side.
 const QUEUED_AT_ONCE: usize = 8;
 
+/// After how long the detector looks at a user whom a sweep could not re-check, in seconds. Each further user comes a second
+/// later, for IAM may have throttled the sweep.
+const UNCHECKED_RECHECK_SECONDS: i64 = 60;
+
 /// One account's turn, as it was queued.
 pub(super) struct Turn {
     pub(super) account: String,
@@ -33,8 +37,6 @@ pub(super) struct Turn {
     pub(super) users: Vec<UserId>,
     /// When it was queued.
     pub(super) sent_at: Option<Timestamp>,
-    /// Whether somebody may have begun it before.
-    pub(super) is_retry: bool,
 }
 
 impl Turn {
@@ -53,7 +55,7 @@ impl Turn {
             );
             return Ok(());
         }
-        sweep(sweeper, &record, self.users, self.is_retry, metrics).await
+        sweep(sweeper, &record, self.users, metrics).await
     }
 }
 
@@ -61,7 +63,6 @@ async fn sweep(
     sweeper: &Sweeper,
     record: &AccountRecord,
     users: Vec<UserId>,
-    is_retry: bool,
     metrics: &mut Metrics,
 ) -> Result<(), ServiceError> {
     let account = record.account.as_str();
@@ -70,23 +71,29 @@ async fn sweep(
     } else {
         Sweep::Routine
     };
-    let told = account_users(sweeper, account).await;
-    let suspects = match &told {
-        Ok(AccountUsers::Told(suspects)) => suspects.clone(),
-        Ok(AccountUsers::Refused(_)) | Err(_) => Suspects::default(),
+    let accounts = &sweeper.deployment.accounts;
+    let list = async |client| suspects(&client, sweeper.mode).await;
+    let (suspects, unlisted) = match accounts.call(account, list).await {
+        Ok(suspects) => (suspects, None),
+        Err(error) => (Suspects::default(), Some(error)),
     };
     metrics.iam_calls += suspects.calls;
     let seen = look(sweeper, account, &suspects, users, kind, metrics).await;
 
-    // Whoever is asked in vain says nothing of the rest; the next try looks at all of them again.
-    let told = told?;
-    if let (Some(failure), false) = (&seen.failure, is_retry) {
+    // A failed listing does not stop the known users; the next try looks at all of them again.
+    let refused = match unlisted {
+        None => None,
+        Some(AccountError::Refused(reason)) => Some(reason),
+        Some(AccountError::Failed(failure)) => return Err(failure),
+    };
+    let refused = refused.as_deref();
+    let is_in_vain = seen.unchecked.len() == seen.looked_at && suspects.cleared == 0;
+    if let Some(failure) = seen.failure.as_ref().filter(|_| is_in_vain) {
         return Err(failure.clone());
     }
-    let refused = match &told {
-        AccountUsers::Told(_) => None,
-        AccountUsers::Refused(reason) => Some(reason.as_str()),
-    };
+    // One user who always fails must not keep the account from being swept. The detector's queue tries that user again.
+    leave_to_detector(sweeper, &seen.unchecked).await?;
+    metrics.unchecked_users += seen.unchecked.len() as u64;
     if let Some(reason) = refused {
         error!(account, reason, "the account cannot be looked into");
     }
@@ -103,11 +110,11 @@ async fn sweep(
         account,
         looked_at = seen.looked_at,
         open = seen.open.len(),
-        unchecked = seen.unchecked,
+        unchecked = seen.unchecked.len(),
         "account swept"
     );
     metrics.sweeps += u64::from(refused.is_none());
-    told.and(seen.failure.map_or(Ok(()), Err))
+    told
 }
 
 /// Writes down how far the account came. Another sweep of it may do the same at the time.
@@ -131,22 +138,15 @@ async fn note(
     )))
 }
 
-async fn account_users(sweeper: &Sweeper, account: &str) -> Result<AccountUsers, ServiceError> {
-    match sweeper.deployment.accounts.client(account).await {
-        Ok(client) => suspects(&client, sweeper.mode).await,
-        Err(AccountError::Refused(reason)) => Ok(AccountUsers::Refused(reason)),
-        Err(AccountError::Failed(failure)) => Err(failure),
-    }
-}
-
 /// What the re-checks of a sweep came to.
 #[derive(Default)]
 struct Seen {
     /// The findings that are open, hidden or not.
     open: Vec<Finding>,
     looked_at: usize,
-    unchecked: usize,
-    /// Why one of them failed, if one did.
+    /// The users whose re-checks failed.
+    unchecked: Vec<UserId>,
+    /// Why the last of them failed.
     failure: Option<ServiceError>,
 }
 
@@ -196,7 +196,7 @@ async fn look(
             }
             Err(failure) => {
                 error!(account, user = user.name(), %failure, "a user could not be re-checked in a sweep");
-                seen.unchecked += 1;
+                seen.unchecked.push(user);
                 seen.failure = Some(failure);
             }
         }
@@ -219,6 +219,17 @@ async fn settle(
     let delays = rechecked.rechecks.iter().copied();
     let queued = sweeper.deployment.rechecks.queue(&user, delays).await;
     (user, queued.map(|()| rechecked))
+}
+
+/// Queues a re-check for each of `users`, for the detector.
+async fn leave_to_detector(sweeper: &Sweeper, users: &[UserId]) -> Result<(), ServiceError> {
+    stream::iter((UNCHECKED_RECHECK_SECONDS..).zip(users))
+        .map(Ok)
+        .try_for_each_concurrent(QUEUED_AT_ONCE, |(seconds, user)| {
+            let rechecks = &sweeper.deployment.rechecks;
+            rechecks.queue(user, [TimeDelta::seconds(seconds)])
+        })
+        .await
 }
 
 /// Tells the digests that are owed, each ticked off when its sink has it: a crash repeats one at worst.
@@ -249,7 +260,7 @@ async fn tell(
             kind,
             at: now,
             findings: findings.clone(),
-            unchecked: seen.unchecked,
+            unchecked: seen.unchecked.len(),
         };
         // What was cleaned up in the meantime needs no digest any more. What could not be looked at may still be open.
         let is_needed = !digest.findings.is_empty() || digest.unchecked > 0;

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
-
 use crate::cli::doctor::check::{Asked, Check, judged, shell_word};
 use crate::cli::doctor::stack::Deployed;
 use crate::detect::Timestamp;
 use crate::detect::account_record::AccountRecord;
+pub(super) use crate::detect::account_record::SWEPT_WITHIN;
 use crate::output::time::{duration, readable};
-
-/// How long ago the last sweep may be; they come every hour.
-pub(super) const SWEPT_WITHIN: TimeDelta = TimeDelta::hours(2);
 
 /// Judges the sweeps of the own account, and of those that cannot be entered.
 pub(super) fn check(

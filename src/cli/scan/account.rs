@@ -8,9 +8,7 @@ use chrono::Utc;
 use futures::future::{join_all, ready};
 use futures::stream::{self, StreamExt};
 
-use crate::aws::account_users::{
-    MOST_LISTED, SweepMode, USERS_AT_ONCE, Unheard, reported, users_page,
-};
+use crate::aws::account_users::{MOST_LISTED, SweepMode, USERS_AT_ONCE, reported, users_page};
 use crate::aws::accounts::AccountError;
 use crate::aws::iam::IamKeySource;
 use crate::cli::scan::progress::Progress;
@@ -91,11 +89,11 @@ impl Scanning {
         }
         match self.list(target, &log, scan.clone()).await {
             Ok(by_report) => scanned.by_report = by_report,
-            Err(Unheard::Refused(reason)) => {
+            Err(AccountError::Refused(reason)) => {
                 scanned.refused = Some(reason);
                 return Ok(scanned);
             }
-            Err(Unheard::Failed(failure)) => {
+            Err(AccountError::Failed(failure)) => {
                 self.stop
                     .give_up_without_credentials(&self.config, &failure)
                     .await;
@@ -133,12 +131,8 @@ impl Scanning {
     }
 
     /// Lists whom to look at, as far as that is not known yet; tells whether the credential report did.
-    async fn list(&self, target: &Target, log: &ScanLog, scan: Scan) -> Result<bool, Unheard> {
-        let client = match target.accounts.client(&target.account).await {
-            Ok(client) => client,
-            Err(AccountError::Refused(reason)) => return Err(Unheard::Refused(reason)),
-            Err(AccountError::Failed(failure)) => return Err(Unheard::Failed(failure)),
-        };
+    async fn list(&self, target: &Target, log: &ScanLog, scan: Scan) -> Result<bool, AccountError> {
+        let client = target.accounts.client(&target.account).await?;
         let Scan {
             mut by_report,
             mut marker,
@@ -299,12 +293,6 @@ impl Scanning {
             .await;
         }
         Ok(())
-    }
-}
-
-impl From<ServiceError> for Unheard {
-    fn from(failure: ServiceError) -> Self {
-        Self::Failed(failure)
     }
 }
 

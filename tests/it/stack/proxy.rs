@@ -41,7 +41,7 @@ pub struct Proxy {
 
 #[derive(Debug, Default)]
 struct State {
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
     refused: u32,
     bodies: Vec<String>,
     delay: Duration,
@@ -67,12 +67,17 @@ impl Proxy {
         Self { url, state }
     }
 
-    /// Sets the fault, in place of the one before.
+    /// Sets the fault, in place of those before.
     pub fn set(&self, fault: Fault) {
+        self.set_all(vec![fault]);
+    }
+
+    /// Sets the faults, in place of those before. Of two that fit a request the first one answers.
+    pub fn set_all(&self, faults: Vec<Fault>) {
         self.state
             .lock()
             .expect("nobody panics with the lock")
-            .fault = Some(fault);
+            .faults = faults;
     }
 
     /// Takes the bodies of the requests so far.
@@ -191,10 +196,10 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 fn fault(state: &Mutex<State>, request: &str) -> Option<String> {
     let mut state = state.lock().expect("nobody panics with the lock");
-    let fault = state.fault.as_mut()?;
-    if fault.times == 0 || !request.contains(fault.part) {
-        return None;
-    }
+    let fault = state
+        .faults
+        .iter_mut()
+        .find(|fault| fault.times > 0 && request.contains(fault.part))?;
     fault.times -= 1;
     let answer = format!(
         "HTTP/1.1 {} Fault\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",

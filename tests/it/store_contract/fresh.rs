@@ -153,19 +153,20 @@ impl Fresh {
             panic!("only the DynamoDB table has an index `due`");
         };
         let answer = client
-            .query()
+            .scan()
             .table_name(table)
             .index_name("due")
-            .key_condition_expression("due = :due")
-            .expression_attribute_values(":due", text("due"))
             .send()
             .await
             .unwrap();
-        answer
+        let mut due: Vec<(String, String)> = answer
             .items()
             .iter()
-            .map(|item| item["SK"].as_s().unwrap().clone())
-            .collect()
+            .map(|item| ["due_at", "SK"].map(|name| item[name].as_s().unwrap().clone()))
+            .map(|[due_at, sort]| (due_at, sort))
+            .collect();
+        due.sort();
+        due.into_iter().map(|(_, sort)| sort).collect()
     }
 
     fn sqlite_connection(&self) -> Connection {

@@ -104,6 +104,10 @@ pub async fn member_user(world: &World) -> Held {
     let keys = world.user(MEMBER, USER, 2).await;
     world.detect(&created(MEMBER, USER, &keys[1])).await?;
     confirmed(&open_finding(world, &UserId::new(MEMBER, USER)).await?)?;
+    let account = world.table().account(MEMBER).await.unwrap();
+    held(account.registered_at.is_some(), || {
+        format!("not registered: {account:?}")
+    })?;
     told(world, "opened").await
 }
 

@@ -1,0 +1,163 @@
+//! The sweeper's and the detector's own code on moto and DynamoDB Local: which accounts have a turn, and how one ends.
+
+mod calls;
+mod world;
+
+use chrono::{TimeDelta, Utc};
+use secondkey::aws::account_users::SweepMode;
+use secondkey::detect::account_record::AccountRecord;
+use secondkey::detect::finding::{FindingStatus, FoundBy};
+use secondkey::detect::user::UserId;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
+use serde_json::json;
+
+use self::world::{World, new_account};
+use crate::stack::proxy::Fault;
+
+/// What a service answers that is down for good.
+fn down(part: &'static str) -> Fault {
+    Fault {
+        part,
+        status: 503,
+        body: "",
+        times: u32::MAX,
+    }
+}
+
+#[tokio::test]
+async fn one_user_who_always_fails_does_not_stop_the_accounts_sweep() {
+    let world = World::new("one-bad", SweepMode::List).await;
+    let account = new_account();
+    world.user(&account, "fine", 1).await;
+    world.user(&account, "has-two", 2).await;
+    world.user(&account, "always-fails", 1).await;
+    world.aws.set(down("UserName=always-fails"));
+    world.aws.take_bodies();
+    let swept = world.sweep(&json!({"account": account})).await;
+    assert!(swept.failed.is_empty(), "{swept:?}");
+    assert_eq!(swept.metric("UncheckedUsers"), Some(1));
+    assert_eq!(swept.metric("Sweeps"), Some(1));
+    let record = world.table.account(&account).await.unwrap();
+    assert!(record.swept_at.is_some() && record.baseline_at.is_some());
+    assert_eq!(world.open_users().await, ["has-two"]);
+    // The detector's queue tries that user again.
+    assert_eq!(
+        world.queued_rechecks(),
+        [UserId::new(&account, "always-fails")]
+    );
+}
+
+#[tokio::test]
+async fn an_account_of_which_every_user_fails_is_not_swept() {
+    let world = World::new("all-bad", SweepMode::Report).await;
+    let account = new_account();
+    world.user(&account, "has-two", 2).await;
+    world.aws.set(down("Action=ListAccessKeys"));
+    let swept = world.sweep(&json!({"account": account})).await;
+    assert_eq!(swept.failed, ["1"]);
+    assert_eq!(swept.metric("UncheckedUsers"), None);
+    assert_eq!(world.table.account(&account).await.unwrap().swept_at, None);
+}
+
+#[tokio::test]
+async fn a_member_is_swept_from_its_first_event_on_without_a_list_of_accounts() {
+    let world = World::new("registered", SweepMode::List).await;
+    let account = new_account();
+    let key = world.user(&account, "erin", 1).await.remove(0);
+    world.user(&account, "mallory", 2).await;
+    // What fails to be written must not fail the event.
+    world.dynamodb.set(Fault {
+        times: 3,
+        ..down("\"PK\":{\"S\":\"ACCOUNT\"}")
+    });
+    assert!(world.detect(&account, "erin", &key).await.failed.is_empty());
+    assert_eq!(world.table.accounts().await, Ok(vec![]));
+    assert!(world.detect(&account, "erin", &key).await.failed.is_empty());
+    let known = world.table.accounts().await.unwrap();
+    assert_eq!(known.len(), 1);
+    assert_eq!(known[0].account, account);
+    // The third event finds it written down.
+    world.dynamodb.take_bodies();
+    world.detect(&account, "erin", &key).await;
+    let written = world.dynamodb.take_bodies();
+    let of_account = |body: &&String| body.contains("\"ACCOUNT\"");
+    assert_eq!(written.iter().filter(of_account).count(), 0);
+
+    let queued = world.fan_out().await;
+    assert!(queued.contains(&json!({"version": 1, "account": account})));
+    world.sweep(&json!({"account": account})).await;
+    let finding = world
+        .table
+        .findings(FindingStatus::Open)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(finding.display_name, "mallory");
+    assert_eq!(finding.found_by, FoundBy::Baseline);
+}
+
+#[tokio::test]
+async fn the_own_account_is_not_registered_for_it_is_always_swept() {
+    let world = World::new("own-account", SweepMode::List).await;
+    let own = world.own();
+    world.detect(&own, "nobody-of-this-name", "AKIANONE").await;
+    assert_eq!(world.table.accounts().await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn accounts_that_are_not_swept_in_time_are_counted() {
+    let world = World::new("overdue", SweepMode::List).await;
+    let now = Utc::now();
+    for (account, hours_ago) in [("100000000001", 1), ("100000000002", 3)] {
+        let swept_at = now - TimeDelta::hours(hours_ago);
+        let record = AccountRecord {
+            version: 1,
+            baseline_at: Some(swept_at),
+            swept_at: Some(swept_at),
+            ..AccountRecord::new(account)
+        };
+        assert_eq!(world.table.put_account(&record).await, Ok(true));
+    }
+    let fanned_out = world.sweep(&json!({})).await;
+    assert_eq!(fanned_out.metric("OverdueAccounts"), Some(1));
+}
+
+#[tokio::test]
+async fn alerts_owed_about_an_account_that_left_are_left_to_the_detector() {
+    let mut world = World::new("left", SweepMode::List).await;
+    let account = new_account();
+    let keys = world.user(&account, "gone", 2).await;
+    world.user(&account, "quiet", 2).await;
+    for name in ["gone", "quiet"] {
+        world.detect(&account, name, &keys[1]).await;
+    }
+    let gone = UserId::new(&account, "gone");
+    world
+        .promise_recheck(&gone, Utc::now() - TimeDelta::hours(1))
+        .await;
+    world
+        .promise_recheck(
+            &UserId::new(&account, "quiet"),
+            Utc::now() + TimeDelta::hours(1),
+        )
+        .await;
+    world.lists_accounts().await;
+    world.aws.take_bodies();
+    let queued = world.fan_out().await;
+    assert!(
+        queued
+            .iter()
+            .all(|turn| turn["account"] != account.as_str()),
+        "it cannot be entered, so it has no turn: {queued:?}"
+    );
+    assert_eq!(world.queued_rechecks(), std::slice::from_ref(&gone));
+    assert!(
+        world
+            .table
+            .record(&gone)
+            .await
+            .unwrap()
+            .open_finding()
+            .is_some()
+    );
+}

@@ -1,0 +1,81 @@
+//! The calls that an account's turn takes, which are held, and its seconds where each call takes as long as on AWS, which
+//! are only told. `SWEEP_USERS` says for how many users, such as `10,100,500`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, StreamExt};
+use secondkey::aws::account_users::SweepMode;
+use serde_json::json;
+
+use super::world::{World, new_account};
+use crate::stack::proxy::Exchange;
+
+/// How long a call takes.
+const CALL: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn a_turn_without_findings_takes_a_call_per_user_and_a_dozen_more() {
+    let counts = std::env::var("SWEEP_USERS").unwrap_or_else(|_| "10,100".to_owned());
+    for users in counts.split(',') {
+        let users = users.parse().expect("SWEEP_USERS holds numbers");
+        let world = World::new(&format!("calls-{users}"), SweepMode::Auto).await;
+        let account = new_account();
+        stream::iter(0..users)
+            .for_each_concurrent(8, async |number| {
+                world.user(&account, &format!("user-{number}"), 1).await;
+            })
+            .await;
+        let turn = json!({"account": account});
+        // The first turn is another: it has no record, and IAM makes its report.
+        assert!(world.sweep(&turn).await.failed.is_empty());
+        for proxy in [&world.aws, &world.dynamodb] {
+            proxy.delay(CALL);
+            proxy.take_exchanges();
+        }
+        let began = Instant::now();
+        assert!(world.sweep(&turn).await.failed.is_empty());
+        let seconds = began.elapsed().as_secs_f64();
+        let aws = counted(&world.aws.take_exchanges());
+        let dynamodb = counted(&world.dynamodb.take_exchanges());
+        assert_eq!(
+            aws.iter()
+                .map(|(call, times)| (call.as_str(), *times))
+                .collect::<Vec<_>>(),
+            [
+                ("GenerateCredentialReport", 1),
+                ("GetCredentialReport", 1),
+                ("ListAccessKeys", users),
+                ("ListUsers", 1),
+            ]
+        );
+        assert_eq!(
+            dynamodb
+                .iter()
+                .map(|(call, times)| (call.as_str(), *times))
+                .collect::<Vec<_>>(),
+            [
+                ("GetItem", 3),
+                ("PutItem", 1),
+                ("Query", 2),
+                ("TransactWriteItems", 1),
+            ]
+        );
+        let of_iam: usize = aws.values().sum();
+        let of_dynamodb: usize = dynamodb.values().sum();
+        writeln!(
+            std::io::stdout(),
+            "turn: {users} users; {of_iam} calls to IAM, {of_dynamodb} to DynamoDB; {seconds:.2} s at {CALL:?} a call"
+        )
+        .expect("stdout can be written to");
+    }
+}
+
+fn counted(exchanges: &[Exchange]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for exchange in exchanges {
+        *counts.entry(exchange.action.clone()).or_default() += 1;
+    }
+    counts
+}
