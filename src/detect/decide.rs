@@ -12,7 +12,7 @@ use crate::detect::episode;
 use crate::detect::evidence::{Evidence, UserState};
 use crate::detect::exemption::{Exemption, exemption_for};
 use crate::detect::finding::{CloseReason, Finding, FindingStatus};
-use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::key_change::ChangeKind;
 use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::policy::Policy;
 use crate::detect::rechecks::next_recheck;

@@ -70,7 +70,9 @@ pub async fn recheck_users(
         match message {
             Message::Recheck(user) => by_user.entry(user).or_default().add(&id, is_retry, None),
             Message::Incomplete(incomplete) => {
-                former_names.extend(incomplete.users.iter().skip(1).cloned());
+                if let [to, former] = incomplete.users.as_slice() {
+                    renamed.insert(to.clone(), former.clone());
+                }
                 for user in incomplete.users {
                     by_user.entry(user).or_default().add(&id, is_retry, None);
                 }

@@ -145,6 +145,7 @@ impl World {
                 Committed::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
                     already_recorded.extend(ids);
                 }
+                Committed::TrailTaken(_) => unreachable!("nobody else writes into the trail"),
                 Committed::VersionConflict | Committed::AlreadyRecorded(_) => {
                     if self.protocol == Protocol::AlertBeforeCommit {
                         self.send(state, &alerts);
