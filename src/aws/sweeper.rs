@@ -27,8 +27,10 @@ use crate::detect::Timestamp;
 use crate::detect::account_record::AccountRecord;
 use crate::detect::finding::FindingStatus;
 use crate::detect::user::UserId;
+use crate::pipeline::batch::recheck_each;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::payload::{HandedOut, Payload, read_payload_by};
+use crate::pipeline::recheck::Occasion;
 use crate::pipeline::sweep_message::{SweepMessage, account_body, read_sweep};
 
 /// The most messages that SQS takes at once. Source: SQS API reference, `SendMessageBatch`.
@@ -120,7 +122,7 @@ async fn fan_out(
         let left: BTreeMap<_, _> = users
             .extract_if(.., |account, _| !members.contains(account))
             .collect();
-        leave_to_detector(sweeper, left, &due).await?;
+        close_left(sweeper, left, &due, now, metrics).await?;
         for account in members {
             users.entry(account).or_default();
         }
@@ -148,27 +150,58 @@ async fn fan_out(
     Ok(())
 }
 
-/// Has the detector look at the users of accounts that `left` the organization as far as something is `due`, or the alerts
-/// owed about them would never be delivered. Such an account has no turn: it cannot be entered.
-async fn leave_to_detector(
+/// Closes the findings of accounts that `left` the organization or were closed, once that is certain. Until then the detector
+/// looks at their users as far as something is `due`, or the alerts owed about them would wait.
+async fn close_left(
     sweeper: &Sweeper,
     left: BTreeMap<String, BTreeSet<UserId>>,
     due: &BTreeSet<UserId>,
+    now: Timestamp,
+    metrics: &mut Metrics,
 ) -> Result<(), ServiceError> {
-    for (account, users) in &left {
-        let users = users.len();
-        warn!(
-            account,
-            users, "an account with open findings or pending alerts has left the organization"
-        );
+    let table = &sweeper.deployment.table;
+    for (account, users) in left {
+        let record = table.account(&account).await?;
+        if !record.has_left(now) {
+            warn!(
+                account,
+                users = users.len(),
+                "the organization does not list an account with open findings or pending alerts"
+            );
+            if let Some(missed) = record.missed(now) {
+                // Where another sweep wrote in between, the next one sees to it.
+                table.put_account(&missed).await?;
+            }
+            let due: Vec<UserId> = users.intersection(due).cloned().collect();
+            stream::iter(&due)
+                .map(Ok)
+                .try_for_each_concurrent(CALLS_AT_ONCE, |user| {
+                    let rechecks = &sweeper.deployment.rechecks;
+                    rechecks.queue(user, [TimeDelta::zero()])
+                })
+                .await?;
+            continue;
+        }
+        let occasion = Occasion {
+            has_left: true,
+            is_retry: true,
+            ..Occasion::default()
+        };
+        let occasions = users.into_iter().map(|user| (user, occasion.clone()));
+        let parts = &sweeper.deployment.parts;
+        for (user, result) in recheck_each(parts, occasions.collect(), now).await {
+            let rechecked = result?;
+            metrics.count_rechecked(&rechecked);
+            let delays = rechecked.rechecks.iter().copied();
+            sweeper.deployment.rechecks.queue(&user, delays).await?;
+            info!(
+                account,
+                user = user.name(),
+                "an account left, and its finding is closed"
+            );
+        }
     }
-    stream::iter(left.values().flatten().filter(|user| due.contains(user)))
-        .map(Ok)
-        .try_for_each_concurrent(CALLS_AT_ONCE, |user| {
-            let rechecks = &sweeper.deployment.rechecks;
-            rechecks.queue(user, [TimeDelta::zero()])
-        })
-        .await
+    Ok(())
 }
 
 /// Counts and names the accounts that are to be swept and were not in time.

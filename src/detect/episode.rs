@@ -308,7 +308,7 @@ pub(super) fn former_finding<'a>(seen: &Seen<'a>) -> Option<&'a Finding> {
         Some(closing) => match closing.reason {
             CloseReason::Renamed => true,
             CloseReason::UserDeleted | CloseReason::NeverConfirmed => closing.event_id.is_none(),
-            CloseReason::Deactivated | CloseReason::Deleted => false,
+            CloseReason::Deactivated | CloseReason::Deleted | CloseReason::AccountLeft => false,
         },
     };
     let has_same_keys = |former: &&Finding| {
@@ -349,6 +349,14 @@ struct Ending {
 }
 
 fn closing(open: &Finding, seen: &Seen<'_>) -> Closing {
+    if seen.situation.has_left {
+        return Closing {
+            reason: CloseReason::AccountLeft,
+            at: seen.now.max(open.opened_at),
+            actor: None,
+            event_id: None,
+        };
+    }
     let listing = seen.situation.listing;
     let ended = seen.evidence.user.as_ref().filter(|user| user.is_gone());
     let has_keys = || {

@@ -286,6 +286,7 @@ pub(super) fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::UserDeleted => "user_deleted",
         CloseReason::Renamed => "renamed",
         CloseReason::NeverConfirmed => "never_confirmed",
+        CloseReason::AccountLeft => "account_left",
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Occasion {
     pub former_names: Vec<(UserId, Vec<KeyChange>)>,
     /// Whether `changes` are what CloudTrail keeps of the past, and no news.
     pub is_history: bool,
+    /// Whether the user's account has left the organization or was closed.
+    pub has_left: bool,
 }
 
 /// Re-checks `user` on `occasion`. `now` is the moment at which it began.
@@ -179,6 +181,7 @@ async fn recheck_part(
                 former: &former,
                 exemptions: &exemptions,
                 sweep: occasion.sweep,
+                has_left: occasion.has_left,
                 is_history: occasion.is_history,
                 foreign_entry,
             };
@@ -267,6 +270,10 @@ async fn listing(
     occasion: &Occasion,
     now: Timestamp,
 ) -> Result<KeyListing, ServiceError> {
+    if occasion.has_left {
+        let reason = "the account left the organization or was closed";
+        return Ok(KeyListing::refused(now, reason));
+    }
     let listed = parts.keys.list(user, spelling(record, occasion)).await;
     // INVARIANT (blindness is news): a service that is down for long must not silence the detector.
     listed.or_else(|failure| {

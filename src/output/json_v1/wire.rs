@@ -11,7 +11,7 @@ pub struct AlertV1 {
     pub version: &'static str,
     /// `opened`, `updated` or `closed`.
     pub kind: &'static str,
-    /// What changed: `keys`, `opener`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
+    /// What changed: `keys`, `opener`, `continues`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
     pub updates: Vec<&'static str>,
     /// Whether people read of it in a digest, and only programs get this.
     pub in_digest: bool,
@@ -75,7 +75,7 @@ pub struct FindingV1 {
     pub detected_at: String,
     /// When fewer than two were active again.
     pub closed_at: Option<String>,
-    /// `deactivated`, `deleted`, `user_deleted`, `renamed` or `never_confirmed`.
+    /// `deactivated`, `deleted`, `user_deleted`, `renamed`, `never_confirmed` or `account_left`.
     pub close_reason: Option<&'static str>,
     /// Who ended it, if an event told.
     pub closed_by: Option<ActorV1>,

@@ -26,7 +26,7 @@ pub(super) fn evidences(finding: &Finding) -> Vec<Evidence> {
             CloseReason::Deleted => "DeleteAccessKey",
             CloseReason::UserDeleted => "DeleteUser",
             CloseReason::Renamed => "UpdateUser",
-            CloseReason::NeverConfirmed => return None,
+            CloseReason::NeverConfirmed | CloseReason::AccountLeft => return None,
         };
         Some(evidence("closing", operation, closing.actor.as_ref()?))
     });
