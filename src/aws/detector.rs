@@ -5,6 +5,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use chrono::Utc;
+use futures::future::{join, join_all};
 use serde_json::Value;
 use tracing::{error, info};
 
@@ -41,9 +42,11 @@ async fn process(
 ) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
     let mut readable = Vec::new();
+    let mut unreadable = Vec::new();
     for HandedOut {
         id: message_id,
         is_retry,
+        body,
         message,
     } in messages
     {
@@ -67,18 +70,36 @@ async fn process(
                 is_retry,
                 message,
             }),
+            Err(failure) if failure.is_of_newer_release() => {
+                error!(message_id, %failure, "message cannot be read yet and comes again");
+                *metrics
+                    .events_by_outcome
+                    .entry("newer release")
+                    .or_default() += 1;
+                failed.insert(message_id);
+            }
             Err(failure) => {
                 error!(message_id, %failure, "message cannot be read and goes to the dead-letter queue");
                 *metrics.events_by_outcome.entry("malformed").or_default() += 1;
-                failed.insert(message_id);
+                unreadable.push((message_id, body, failure.to_string()));
             }
         }
     }
-    for result in recheck_users(&detector.parts, readable, Utc::now()).await {
+    // Side by side, so that a dead-letter queue that does not answer holds up no change.
+    let (results, kept) = join(
+        recheck_users(&detector.parts, readable, Utc::now()),
+        join_all(unreadable.into_iter().map(|(id, body, why)| async move {
+            let is_given_up = give_up(detector, &id, body.as_deref(), &why).await;
+            (!is_given_up).then_some(id)
+        })),
+    )
+    .await;
+    failed.extend(kept.into_iter().flatten());
+    for result in results {
         let count = result.message_ids.len() as u64;
         let outcome = match settle(detector, &result).await {
             Ok(rechecked) => {
-                metrics.count_rechecked(rechecked);
+                metrics.count_rechecked(rechecked, Utc::now());
                 rechecked
                     .outcomes
                     .last()
@@ -97,7 +118,23 @@ async fn process(
         };
         *metrics.events_by_outcome.entry(outcome).or_default() += count;
     }
+    metrics.failed_rechecks += failed.len() as u64;
     failed
+}
+
+/// Sends a message that cannot be read to the dead-letter queue; tells whether it is there, so that the message can be given up.
+async fn give_up(detector: &Deployment, message_id: &str, body: Option<&str>, why: &str) -> bool {
+    // A bare event has no queue of ours; Lambda tries it again and then leaves it to the event's own destination.
+    let (Some(queue), Some(body)) = (&detector.dead_letters, body) else {
+        return false;
+    };
+    match queue.send(message_id, body, why).await {
+        Ok(()) => true,
+        Err(failure) => {
+            error!(message_id, %failure, "the message stays and comes again");
+            false
+        }
+    }
 }
 
 /// Queues what a re-check wants to have looked at again; before that is done its messages are not given up.

@@ -66,6 +66,7 @@ pub async fn handle(
         id,
         is_retry,
         message,
+        ..
     } in messages
     {
         let swept = match message {
@@ -101,6 +102,7 @@ async fn fan_out(
     let table = &sweeper.deployment.table;
     let open = table.holders(FindingStatus::Open).await?;
     metrics.open_findings = Some(open.len() as u64);
+    note_pending_alerts(sweeper, now, metrics).await;
     let hidden = table.holders(FindingStatus::Suppressed).await?;
     let mut users: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
     for user in open.into_iter().chain(hidden).chain(table.due(now).await?) {
@@ -137,6 +139,20 @@ async fn fan_out(
         send(sweeper, bodies).await?;
     }
     Ok(())
+}
+
+/// Notes for how long the oldest pending alert has been owed. A failure of it stops no sweep.
+async fn note_pending_alerts(sweeper: &Sweeper, now: Timestamp, metrics: &mut Metrics) {
+    match sweeper.deployment.table.pending_alerts().await {
+        Ok(pending) => {
+            // That nothing is pending ends the alarm, so it is told too.
+            metrics.note_pending_alert(now, now);
+            for alert in pending {
+                metrics.note_pending_alert(alert.owed_since, now);
+            }
+        }
+        Err(failure) => error!(%failure, "the alerts that are pending could not be read"),
+    }
 }
 
 /// The organisation's accounts; none where Organizations is not to be asked, or does not answer. Then those that are known are
