@@ -45,7 +45,7 @@ pub struct Alarm {
     is_sum: bool,
     period: TimeDelta,
     periods: i32,
-    to_alarm: usize,
+    needed: usize,
     threshold: f64,
 }
 
@@ -60,7 +60,7 @@ impl Alarm {
         assert_eq!(alarm["TreatMissingData"], "notBreaching", "{logical}");
         let periods = alarm["EvaluationPeriods"].as_i64().unwrap();
         // All of them, unless it says how many.
-        let to_alarm = alarm["DatapointsToAlarm"].as_i64().unwrap_or(periods);
+        let needed = alarm["DatapointsToAlarm"].as_i64().unwrap_or(periods);
         Self {
             metric: alarm["MetricName"].as_str().unwrap().to_owned(),
             action: alarm["AlarmActions"].clone(),
@@ -71,7 +71,7 @@ impl Alarm {
             },
             period: TimeDelta::seconds(alarm["Period"].as_i64().unwrap()),
             periods: i32::try_from(periods).unwrap(),
-            to_alarm: usize::try_from(to_alarm).unwrap(),
+            needed: usize::try_from(needed).unwrap(),
             threshold: alarm["Threshold"].as_f64().unwrap(),
         }
     }
@@ -92,7 +92,7 @@ impl Alarm {
             };
             statistic.is_some_and(|value| value > self.threshold)
         });
-        breaching.count() >= self.to_alarm
+        breaching.count() >= self.needed
     }
 
     /// The minutes from `start` to `end` at which it is in ALARM; it is evaluated every minute.
@@ -146,7 +146,7 @@ fn an_alarm_needs_m_of_the_last_n_periods() {
         is_sum: true,
         period: TimeDelta::seconds(60),
         periods: 3,
-        to_alarm: 2,
+        needed: 2,
         threshold: 1.0,
     };
     // Two points in a period make the sum breach.
