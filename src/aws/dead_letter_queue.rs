@@ -1,7 +1,8 @@
 //! The dead-letter queue of the changes queue, as far as the detector sends to it.
 //!
-//! SQS moves a message there after many receives, for it cannot tell poison from an outage. The detector can: a message that
-//! cannot be read never will be, so it leaves at once and takes its error along.
+//! SQS moves a message there after many receives, for it cannot tell poison from an outage. The
+//! detector can: a message that cannot be read never will be, so it leaves at once and takes its
+//! error along.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::BuildError;
@@ -14,7 +15,8 @@ use crate::pipeline::error::ServiceError;
 /// The attribute that says why the message was given up.
 const ERROR_ATTRIBUTE: &str = "error";
 
-/// The attribute with the id that the message had in the changes queue, by which the log is searched.
+/// The attribute with the id that the message had in the changes queue, by which the log is
+/// searched.
 const ID_ATTRIBUTE: &str = "message_id";
 
 /// The longest error that goes along, in characters. Attributes count toward the size of a message.
@@ -34,8 +36,8 @@ impl DeadLetterQueue {
         Self { client, queue_url }
     }
 
-    /// Sends `body`, which came as the message `message_id` and cannot be read because of `error`. Once this succeeds the
-    /// message may be deleted from its own queue.
+    /// Sends `body`, which came as the message `message_id` and cannot be read because of `error`.
+    /// Once this succeeds the message may be deleted from its own queue.
     pub async fn send(
         &self,
         message_id: &str,
@@ -45,7 +47,8 @@ impl DeadLetterQueue {
         let what = "sqs:SendMessage on the dead-letter queue";
         let unsendable =
             |error: BuildError| ServiceError::permanent(format!("{what} failed: {error}"));
-        // The error may quote the message, and SQS takes no attribute with characters that XML does not know.
+        // The error may quote the message, and SQS takes no attribute with characters that XML does
+        // not know.
         let error = for_terminal(error, LONGEST_ERROR);
         let mut request = self
             .client

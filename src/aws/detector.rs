@@ -122,9 +122,11 @@ async fn process(
     failed
 }
 
-/// Sends a message that cannot be read to the dead-letter queue; tells whether it is there, so that the message can be given up.
+/// Sends a message that cannot be read to the dead-letter queue; tells whether it is there, so that
+/// the message can be given up.
 async fn give_up(detector: &Deployment, message_id: &str, body: Option<&str>, why: &str) -> bool {
-    // A bare event has no queue of ours; Lambda tries it again and then leaves it to the event's own destination.
+    // A bare event has no queue of ours; Lambda tries it again and then leaves it to the event's
+    // own destination.
     let (Some(queue), Some(body)) = (&detector.dead_letters, body) else {
         return false;
     };

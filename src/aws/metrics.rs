@@ -55,7 +55,8 @@ pub struct Metrics {
     pub deliveries_failed: BTreeMap<String, u64>,
     /// For how long the oldest alert that was read has been owed, in seconds.
     pub oldest_pending_alert_seconds: Option<f64>,
-    /// Messages that were not given up: their re-check failed, or they can neither be read yet nor be set aside.
+    /// Messages that were not given up: their re-check failed, or they can neither be read yet nor
+    /// be set aside.
     pub failed_rechecks: u64,
     /// How often somebody else had written a record.
     pub conflicts: u64,

@@ -25,8 +25,8 @@ pub struct Settings {
     pub table: String,
     /// `CHANGES_QUEUE_URL`: where re-checks are queued.
     pub changes_queue_url: String,
-    /// `DEAD_LETTER_QUEUE_URL`: where the detector sends a message that cannot be read; empty or absent for nowhere, so that
-    /// such a message comes again until SQS gives it up.
+    /// `DEAD_LETTER_QUEUE_URL`: where the detector sends a message that cannot be read; empty or
+    /// absent for nowhere, so that such a message comes again until SQS gives it up.
     pub dead_letter_queue_url: Option<String>,
     /// `ALERT_TOPIC_ARN`: the SNS topic for alerts; empty or absent for none.
     pub alert_topic_arn: Option<String>,

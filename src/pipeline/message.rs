@@ -127,8 +127,8 @@ pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, Me
     )
 }
 
-/// Fails if `queued` has another version. It is read before the fields, which a newer version may name otherwise. A version
-/// that is missing is left to the reading of the fields, which says so.
+/// Fails if `queued` has another version. It is read before the fields, which a newer version may
+/// name otherwise. A version that is missing is left to the reading of the fields, which says so.
 fn check_version(queued: &Value) -> Result<(), MessageError> {
     match queued.get("version").and_then(Value::as_u64) {
         None => Ok(()),

@@ -246,8 +246,9 @@ fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
     }
 }
 
-/// Alarms cannot publish to a topic under the key that AWS manages, and no emulator checks it. Source: SNS developer guide,
-/// *Enable compatibility between event sources from AWS services and encrypted topics*.
+/// Alarms cannot publish to a topic under the key that AWS manages, and no emulator checks it.
+/// Source: SNS developer guide, *Enable compatibility between event sources from AWS services and
+/// encrypted topics*.
 #[test]
 fn alarms_have_a_topic_without_a_key_for_this_accounts_alarms_only() {
     let resources = Template::read("infra/template.yaml").0["Resources"].take();
@@ -298,9 +299,10 @@ fn alarms_go_to_their_own_address_or_to_that_of_the_alerts() {
     assert_eq!(subscriber("", ""), Value::Null);
 }
 
-/// SQS takes 1 to 1,000 receives, and a message whose retention ends before its tries do is deleted without a dead letter. No
-/// emulator checks either. Sources: SQS API reference, `SetQueueAttributes`; SQS developer guide, dead-letter queues, which
-/// also asks for a dead-letter queue that keeps messages for longer. Lambda developer guide, using SQS: 5 receives at least.
+/// SQS takes 1 to 1,000 receives, and a message whose retention ends before its tries do is deleted
+/// without a dead letter. No emulator checks either. Sources: SQS API reference,
+/// `SetQueueAttributes`; SQS developer guide, dead-letter queues, which also asks for a dead-letter
+/// queue that keeps messages for longer. Lambda developer guide, using SQS: 5 receives at least.
 #[test]
 fn what_fails_comes_again_for_hours_and_then_is_a_dead_letter() {
     let resources = Template::read("infra/template.yaml").0["Resources"].take();

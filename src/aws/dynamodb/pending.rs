@@ -17,8 +17,9 @@ pub struct PendingAlert {
 }
 
 impl DynamoDbStore {
-    /// All alerts that are pending, whether they are due or were postponed. Eventually consistent, as every index is: an
-    /// alert of the last seconds may be missing, or be listed although it was just delivered.
+    /// All alerts that are pending, whether they are due or were postponed. Eventually consistent,
+    /// as every index is: an alert of the last seconds may be missing, or be listed although it was
+    /// just delivered.
     pub async fn pending_alerts(&self) -> Result<Vec<PendingAlert>, ServiceError> {
         let query = self
             .client
@@ -39,7 +40,8 @@ impl DynamoDbStore {
     }
 }
 
-/// The alert in `item`. One that cannot be read is left out, and logged: it must not hide the others.
+/// The alert in `item`. One that cannot be read is left out, and logged: it must not hide the
+/// others.
 fn pending(item: &Item) -> Option<PendingAlert> {
     let attribute = |name: &str| item.get(name)?.as_s().ok();
     let read = || {

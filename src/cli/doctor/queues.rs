@@ -24,8 +24,8 @@ const READ: [(&str, &str, TimeDelta); 2] = [
     ("SweepQueue", "Sweeper", TimeDelta::hours(1)),
 ];
 
-/// The queues of what was given up, and the queue into which SQS can move their messages back. The destination is named, for
-/// what the detector itself sent there has no queue of origin.
+/// The queues of what was given up, and the queue into which SQS can move their messages back. The
+/// destination is named, for what the detector itself sent there has no queue of origin.
 const DEAD_LETTERS: [(&str, Option<&str>); 4] = [
     ("RuleDeadLetters", None),
     ("ChangesDeadLetters", Some("ChangesQueue")),
@@ -172,8 +172,8 @@ pub(super) fn judge_queue(
     Check::ok(queue, found)
 }
 
-/// Whether no message was given up. `way_back` holds the ARNs of the queue and of the one that its messages belong in, if SQS
-/// can move them back.
+/// Whether no message was given up. `way_back` holds the ARNs of the queue and of the one that its
+/// messages belong in, if SQS can move them back.
 #[must_use]
 pub(super) fn judge_dead_letters(
     queue: &str,

@@ -1,4 +1,5 @@
-//! The topics: people get the alerts, and by a second way the alarms about what keeps alerts from them.
+//! The topics: people get the alerts, and by a second way the alarms about what keeps alerts from
+//! them.
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
@@ -110,8 +111,8 @@ async fn subscriptions(client: &Client, arn: &str) -> Asked<Vec<SubscriptionFact
     Ok(listed.into_iter().filter_map(facts).collect())
 }
 
-/// Whether alarms can publish to the topic: not under the key that AWS manages. Source: CloudWatch user guide, alarms, and SNS
-/// developer guide, key management.
+/// Whether alarms can publish to the topic: not under the key that AWS manages. Source: CloudWatch
+/// user guide, alarms, and SNS developer guide, key management.
 #[must_use]
 pub(super) fn judge_key(topic: Topic, arn: &str, key: Option<&str>) -> Check {
     let what = format!("{}: encryption", topic.logical());

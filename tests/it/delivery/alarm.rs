@@ -1,7 +1,8 @@
 //! An alarm of the template, evaluated on metrics in CloudWatch's embedded format.
 //!
-//! Source: CloudWatch user guide, *Alarm evaluation* and *Alarm evaluation window*: an alarm looks at the last N periods, which
-//! end at the moment of the evaluation unless it says otherwise, and is in ALARM if M of them breach.
+//! Source: CloudWatch user guide, *Alarm evaluation* and *Alarm evaluation window*: an alarm looks
+//! at the last N periods, which end at the moment of the evaluation unless it says otherwise, and
+//! is in ALARM if M of them breach.
 
 use chrono::{DateTime, TimeDelta};
 use secondkey::detect::Timestamp;
@@ -16,8 +17,8 @@ pub struct Point {
     pub value: f64,
 }
 
-/// The points of the metric `name` in lines of the embedded format, but for those by dimension: each set of dimensions is a
-/// metric of its own.
+/// The points of the metric `name` in lines of the embedded format, but for those by dimension:
+/// each set of dimensions is a metric of its own.
 pub fn points(lines: &str, name: &str) -> Vec<Point> {
     let lines = lines.lines().map(|line| -> Value {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))

@@ -1,4 +1,5 @@
-//! Messages that cannot be read, and alerts that a sink refuses, in the detector itself, on queues and a table in moto.
+//! Messages that cannot be read, and alerts that a sink refuses, in the detector itself, on queues
+//! and a table in moto.
 
 use aws_config::SdkConfig;
 use chrono::{TimeDelta, Utc};

@@ -1,4 +1,5 @@
-//! Every sink refuses for three days, in virtual time: the pipeline on SQLite, its metrics, the template's alarms.
+//! Every sink refuses for three days, in virtual time: the pipeline on SQLite, its metrics, the
+//! template's alarms.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
