@@ -29,6 +29,11 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// and small.
 pub(super) const DUE: &str = "due";
 
+/// Every partition of the index `due`.
+pub(super) fn all_due() -> impl Iterator<Item = String> {
+    std::iter::once(DUE.to_owned())
+}
+
 pub(super) fn record(record: &UserRecord) -> Result<Item, ServiceError> {
     let mut item = item(&keys::record(&record.user), &RecordV1::from(record))?;
     if let Some(recheck_at) = record.recheck_at {

@@ -1,5 +1,6 @@
 //! The alerts that are pending, read from the index `due`.
 
+use futures::future::try_join_all;
 use tracing::error;
 
 use crate::aws::dynamodb::items::Item;
@@ -21,6 +22,11 @@ impl DynamoDbStore {
     /// as every index is: an alert of the last seconds may be missing, or be listed although it was
     /// just delivered.
     pub async fn pending_alerts(&self) -> Result<Vec<PendingAlert>, ServiceError> {
+        let of_each = items::all_due().map(|partition| self.pending_in(partition));
+        Ok(try_join_all(of_each).await?.concat())
+    }
+
+    async fn pending_in(&self, partition: String) -> Result<Vec<PendingAlert>, ServiceError> {
         let query = self
             .client
             .query()
@@ -33,7 +39,7 @@ impl DynamoDbStore {
             .expression_attribute_names("#due", "due")
             .expression_attribute_names("#sink", "sink")
             .expression_attribute_names("#at", "at")
-            .expression_attribute_values(":due", items::text(items::DUE))
+            .expression_attribute_values(":due", items::text(&partition))
             .expression_attribute_values(":owed", items::text(keys::OWED));
         let found = self.query(query).await?;
         Ok(found.iter().filter_map(pending).collect())
