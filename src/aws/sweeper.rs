@@ -111,6 +111,7 @@ async fn fan_out(
     )
     .await?;
     metrics.open_findings = Some(open.len() as u64);
+    note_pending_alerts(sweeper, now, metrics).await;
     let mut users: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
     for user in open.iter().chain(&hidden).chain(&due) {
         let of_account = users.entry(user.account().to_owned()).or_default();
@@ -191,9 +192,9 @@ async fn close_left(
         let parts = &sweeper.deployment.parts;
         for (user, result) in recheck_each(parts, occasions.collect(), now).await {
             let rechecked = result?;
-            metrics.count_rechecked(&rechecked);
-            let delays = rechecked.rechecks.iter().copied();
-            sweeper.deployment.rechecks.queue(&user, delays).await?;
+            metrics.count_rechecked(&rechecked, now);
+            let rechecks = &sweeper.deployment.rechecks;
+            rechecks.queue_all(&user, &rechecked).await?;
             info!(
                 account,
                 user = user.name(),
@@ -223,6 +224,20 @@ fn note_overdue(
             accounts = overdue.len(),
             first, "accounts have not been swept for two hours; see the sweeper's log for why"
         );
+    }
+}
+
+/// Notes for how long the oldest pending alert has been owed. A failure of it stops no sweep.
+async fn note_pending_alerts(sweeper: &Sweeper, now: Timestamp, metrics: &mut Metrics) {
+    match sweeper.deployment.table.pending_alerts().await {
+        Ok(pending) => {
+            // That nothing is pending ends the alarm, so it is told too.
+            metrics.note_pending_alert(now, now);
+            for alert in pending {
+                metrics.note_pending_alert(alert.owed_since, now);
+            }
+        }
+        Err(failure) => error!(%failure, "the alerts that are pending could not be read"),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::detect::user_record::UserRecord;
 use crate::detect::view::Unsettled;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::commit::{Commit, Committed, MAX_EVENTS};
-use crate::pipeline::deliver::deliver;
+use crate::pipeline::deliver::{Undelivered, deliver};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
 use crate::pipeline::key_source::KeySource;
@@ -64,6 +64,8 @@ pub struct Rechecked {
     pub outcomes: Vec<Outcome>,
     /// The alerts that a sink took, and the sink's name.
     pub told: Vec<(Alert, &'static str)>,
+    /// The alerts that their sink did not take.
+    pub failed_deliveries: Vec<Undelivered>,
     /// After how long the user is to be looked at again. Whoever called must see to it before the events that led here
     /// are given up.
     pub rechecks: BTreeSet<TimeDelta>,
@@ -214,6 +216,7 @@ async fn recheck_part(
                     )
                     .await;
                     rechecked.told.extend(delivered.told);
+                    rechecked.failed_deliveries.extend(delivered.failed);
                     rechecked.rechecks.extend(delivered.retries);
                     return Ok(());
                 }

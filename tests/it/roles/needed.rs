@@ -33,6 +33,11 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         DETECTOR,
+        "SetAsideWhatCannotBeRead",
+        &[("sqs:SendMessage", Case::SetAside)],
+    ),
+    (
+        DETECTOR,
         "ReadRecordsExemptionsAndWhatIsOwed",
         &[
             ("dynamodb:GetItem", Case::Opened),
