@@ -75,7 +75,9 @@ pub async fn handle(
     let mut failed = BTreeSet::new();
     for HandedOut { id, message, .. } in messages {
         let swept = match message {
-            Ok((SweepMessage::All, _)) => fan_out(sweeper, Utc::now(), &mut metrics).await,
+            Ok((SweepMessage::All, _)) => {
+                Box::pin(fan_out(sweeper, Utc::now(), &mut metrics)).await
+            }
             Ok((SweepMessage::Account { account, users }, sent_at)) => {
                 let turn = Turn {
                     account,
