@@ -221,6 +221,7 @@ pub const PARTITIONS: &[Needed] = &[
             ("OWED#*", Case::Opened),
             ("EVENT#*", Case::Opened),
             ("PROBE#*", Case::Probed),
+            ("ACCOUNT", Case::MemberUser),
         ],
     ),
     (
