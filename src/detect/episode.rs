@@ -116,7 +116,7 @@ pub(super) fn has_news(before: &Finding, seen: &Seen<'_>) -> bool {
     let is_news = |key: &str| {
         let is_new = before.active_keys().all(|former| former != key);
         let known = seen.evidence.keys.get(key);
-        let activation = known.and_then(|known| known.unreported_activation());
+        let activation = known.and_then(KeyEvidence::unreported_activation);
         is_new
             || activation.is_some_and(|activation| {
                 let is_certain = known.and_then(KeyEvidence::status) == Some(KeyStatus::Active);

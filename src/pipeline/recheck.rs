@@ -85,6 +85,10 @@ pub struct Rechecked {
 
 /// Why a user is re-checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of its own about why a user is looked at"
+)]
 pub struct Occasion {
     /// What events told; nothing where the re-check was due.
     pub changes: Vec<KeyChange>,
