@@ -14,7 +14,7 @@ use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, Partia
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
 use crate::detect::severity::Severity;
-use crate::detect::testing::{at, by, created, deleted, renamed};
+use crate::detect::testing::{at, by, created, deleted, renamed, updated};
 use crate::detect::user::UserId;
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::alert_sink::AlertSink;
@@ -311,4 +311,27 @@ async fn a_forged_entry_stops_no_alert_and_is_named() {
     let passed = |kind| trail.iter().any(|entry| entry.draft.kind == kind);
     assert!(passed(AuditKind::ForeignEntry) && passed(AuditKind::FindingClosed));
     assert!(verify_trail(&user("a"), &trail, &record.audit).is_err());
+}
+
+#[tokio::test]
+async fn a_lost_record_before_a_long_trail_stops_no_alert() {
+    let world = open_under_a().await;
+    for round in 0..60 {
+        let second = 300 + 10 * round;
+        world.set(second, &[("a", PAIR)]);
+        let changes: Vec<KeyChange> = (0..9)
+            .map(|place| of("a", updated("K2", KeyStatus::Active, second - 9 + place)))
+            .collect();
+        world.events(second, &changes).await;
+    }
+    let trail = world.store.history(&user("a")).await.unwrap();
+    assert!(trail.len() > 500);
+    world
+        .store
+        .write(|connection| connection.execute("DELETE FROM records", []))
+        .unwrap();
+    let before = world.alerts().len();
+    world.set(2_000, &[("a", PAIR)]);
+    world.look(2_000, "a").await;
+    assert_eq!(world.alerts().len(), before + 1);
 }

@@ -30,8 +30,8 @@ use crate::pipeline::key_source::KeySource;
 use crate::pipeline::turn::{in_turn, wait_for};
 use crate::stored::broken_trail;
 
-/// How many entries of somebody else in an audit trail the next entries are put behind.
-const MAX_FOREIGN: u64 = 256;
+/// How many entries that the record does not know the next ones are put behind: a whole trail, where the record is lost.
+const MAX_FOREIGN: u64 = 1 << 20;
 
 /// How often a re-check starts anew because somebody else wrote the record.
 const MAX_ATTEMPTS: u32 = 8;

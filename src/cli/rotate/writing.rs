@@ -144,6 +144,8 @@ impl<'a> Writer<'a> {
                 let occasion = Occasion {
                     changes: changes.clone(),
                     name: Some(self.work.name.clone()),
+                    // A key that a step made and took back was in nobody's hands.
+                    is_history: true,
                     ..Occasion::default()
                 };
                 match recheck(&parts, &self.work.user, &occasion, Utc::now()).await {

@@ -51,8 +51,8 @@ impl Fresh {
             user,
             "SET #name = :value",
             "schema",
-            AttributeValue::N("3".to_owned()),
-            "UPDATE records SET schema = 3",
+            AttributeValue::N("4".to_owned()),
+            "UPDATE records SET schema = 4",
         )
         .await;
     }
@@ -110,7 +110,7 @@ impl Fresh {
                     ))
                     .update_expression("SET #schema = :newer")
                     .expression_attribute_names("#schema", "schema")
-                    .expression_attribute_values(":newer", AttributeValue::N("3".to_owned()))
+                    .expression_attribute_values(":newer", AttributeValue::N("4".to_owned()))
                     .send()
                     .await
                     .unwrap();
@@ -118,7 +118,7 @@ impl Fresh {
             Storage::Sqlite(_) => {
                 let updated = self
                     .sqlite_connection()
-                    .execute("UPDATE findings SET schema = 3", []);
+                    .execute("UPDATE findings SET schema = 4", []);
                 assert_eq!(updated, Ok(1));
             }
         }
