@@ -88,7 +88,12 @@ pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
         .view
         .active_keys()
         .chain(brief)
-        .filter_map(|key| Some((key, activation_of(key, seen)?)))
+        .flat_map(|key| {
+            let known = seen.evidence.keys.get(key);
+            let activities = known.map_or_else(Vec::new, KeyEvidence::activities);
+            activities.into_iter().map(move |activity| (key, activity))
+        })
+        .filter_map(|(key, activity)| Some((key, activity.began?)))
         .filter(|(key, activation)| activation.at >= since && !was_alone(key, activation.at))
         .map(|(key, activation)| opener_of(key, activation))
         .chain(finding.joined.iter().cloned())
@@ -156,7 +161,7 @@ pub(super) fn keys_added(open: &Finding, seen: &Seen<'_>) -> Vec<FindingKey> {
 /// `keys`, and those that were active beside another one for a while.
 pub(super) fn keys_with_overlaps(mut keys: Vec<FindingKey>, seen: &Seen<'_>) -> Vec<FindingKey> {
     for overlap in &seen.overlaps {
-        for id in [&overlap.key, &overlap.beside] {
+        for id in [&overlap.key].into_iter().chain(&overlap.beside) {
             if keys.iter().all(|key| key.id != *id) {
                 keys.push(FindingKey {
                     id: id.clone(),
@@ -226,7 +231,8 @@ pub(super) fn opener(seen: &Seen<'_>) -> Option<Opener> {
     let created_at = |key: &str| seen.view.keys.get(key).and_then(|key| key.created);
     let active = || -> Vec<(&str, Option<Activation>)> {
         let brief = seen.overlaps.iter();
-        let brief = brief.flat_map(|overlap| [overlap.key.as_str(), overlap.beside.as_str()]);
+        let brief = brief.flat_map(|overlap| [&overlap.key].into_iter().chain(&overlap.beside));
+        let brief = brief.map(String::as_str);
         let active: BTreeSet<&str> = if seen.has_two_active() {
             seen.view.active_keys().collect()
         } else {
@@ -283,7 +289,7 @@ fn activation_of(key: &str, seen: &Seen<'_>) -> Option<Activation> {
     let is_brief = seen
         .overlaps
         .iter()
-        .any(|overlap| overlap.key == key || overlap.beside == key);
+        .any(|overlap| overlap.key == key || overlap.beside.as_deref() == Some(key));
     let is_active = known.status() == Some(KeyStatus::Active)
         || (known.status().is_none() && seen.view.status(key) == KeyStatus::Active);
     known.activation().filter(|_| is_active || is_brief)

@@ -96,6 +96,25 @@ pub struct Removal {
     pub by: Source,
 }
 
+/// A time for which a key was active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// What began it, if an event told.
+    pub began: Option<Activation>,
+    /// What ended it, if it did.
+    pub ended: Option<Removal>,
+}
+
+impl Word {
+    fn removal(&self) -> Removal {
+        Removal {
+            at: self.at,
+            status: self.status,
+            by: self.by.clone(),
+        }
+    }
+}
+
 /// Where a word of evidence comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
@@ -242,60 +261,81 @@ impl KeyEvidence {
     /// active already is none: whoever sends it would take the place of the one who made the key active.
     #[must_use]
     pub fn activation(&self) -> Option<Activation> {
-        self.activity().0
+        self.activities().pop()?.began
     }
 
     /// The earliest event after that which ended it.
     #[must_use]
     pub fn end(&self) -> Option<Removal> {
-        self.activity().1
+        match self.activities().pop() {
+            Some(activity) => activity.ended,
+            // Whatever was before, it was over then.
+            None => self.in_order().first().map(|word| word.removal()),
+        }
     }
 
-    /// The activation, if no finding has named it yet.
+    /// Each time for which the key was active, the latest last, as far as events told.
+    #[must_use]
+    pub fn activities(&self) -> Vec<Activity> {
+        let before = self.known_before();
+        let mut status = before.map(|before| before.status);
+        let mut inactive_since = before
+            .filter(|before| before.status != KeyStatus::Active)
+            .map(|before| before.at);
+        let mut activities = Vec::new();
+        if status == Some(KeyStatus::Active) {
+            activities.push(Activity::default());
+        }
+        for word in self.in_order() {
+            let is_active = word.status == KeyStatus::Active;
+            if is_active && (status != Some(KeyStatus::Active) || word.created) {
+                activities.push(Activity {
+                    began: Some(Activation {
+                        at: word.at,
+                        created: word.created,
+                        by: word.by.clone(),
+                        // Of one second nothing tells which word came first.
+                        inactive_since: inactive_since
+                            .filter(|since| !word.created && *since < word.at),
+                    }),
+                    ended: None,
+                });
+                inactive_since = None;
+            } else if !is_active {
+                inactive_since = inactive_since.or(Some(word.at));
+                match activities.last_mut() {
+                    Some(activity) if activity.ended.is_none() => {
+                        activity.ended = Some(word.removal());
+                    }
+                    None if status.is_none() => activities.push(Activity {
+                        began: None,
+                        ended: Some(word.removal()),
+                    }),
+                    _ => {}
+                }
+            }
+            status = Some(word.status);
+        }
+        activities
+    }
+
+    /// Whether no finding has named `activation`, or a later one, yet.
+    #[must_use]
+    pub fn is_unreported(&self, activation: &Activation) -> bool {
+        self.reported.is_none_or(|named| named < activation.at)
+    }
+
+    /// The latest activation, if no finding has named it yet.
     #[must_use]
     pub fn unreported_activation(&self) -> Option<Activation> {
         self.activation()
-            .filter(|activation| self.reported.is_none_or(|named| named < activation.at))
+            .filter(|activation| self.is_unreported(activation))
     }
 
     /// Notes that a finding names the key as it is.
     pub fn note_reported(&mut self) {
         let activation = self.activation().map(|activation| activation.at);
         self.reported = self.reported.max(activation);
-    }
-
-    fn activity(&self) -> (Option<Activation>, Option<Removal>) {
-        let mut status = self.known_before().map(|before| before.status);
-        let mut inactive_since = self
-            .known_before()
-            .filter(|before| before.status != KeyStatus::Active)
-            .map(|before| before.at);
-        let (mut activation, mut end) = (None, None);
-        for word in self.in_order() {
-            let is_active = word.status == KeyStatus::Active;
-            if is_active && (status != Some(KeyStatus::Active) || word.created) {
-                activation = Some(Activation {
-                    at: word.at,
-                    created: word.created,
-                    by: word.by.clone(),
-                    // Of one second nothing tells which word came first.
-                    inactive_since: inactive_since
-                        .filter(|since| !word.created && *since < word.at),
-                });
-                (inactive_since, end) = (None, None);
-            } else if !is_active {
-                inactive_since = inactive_since.or(Some(word.at));
-                end = end.or_else(|| {
-                    Some(Removal {
-                        at: word.at,
-                        status: word.status,
-                        by: word.by.clone(),
-                    })
-                });
-            }
-            status = Some(word.status);
-        }
-        (activation, end)
     }
 
     /// What is known of the time before the first word; an earlier word may have come since.

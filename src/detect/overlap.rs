@@ -1,21 +1,22 @@
 //! Which keys were active beside another one without a finding to name them: a key may be made and deleted before anybody
 //! has looked, and what it signed meanwhile may outlive it.
 
+use std::collections::BTreeSet;
+
 use crate::detect::Timestamp;
-use crate::detect::evidence::{Activation, KeyEvidence, UserState};
+use crate::detect::evidence::{Activity, KeyEvidence, UserState};
+use crate::detect::finding::Finding;
 use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::situation::Seen;
 use crate::detect::view::is_in_a_slot;
 
-/// A key that became active beside another one, where both are not active any more.
+/// A key that became active, and is not any more or was beside one that is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overlap {
     /// The key.
     pub(super) key: String,
-    /// What made it active.
-    pub(super) activation: Activation,
-    /// The other key, which was active then.
-    pub(super) beside: String,
+    /// The other key, which was active then; none where the keys could not be listed, and any may have been.
+    pub(super) beside: Option<String>,
 }
 
 /// From when until when a key is known to have been active without interruption.
@@ -32,34 +33,99 @@ impl Seen<'_> {
         if self.situation.is_history {
             return vec![];
         }
+        let others: BTreeSet<&String> = self
+            .view
+            .keys
+            .keys()
+            .chain(self.evidence.keys.keys())
+            .collect();
+        // What an open finding says of a key that is still active has been told.
+        let open = self.situation.record.open_finding();
+        let is_told = |key: &str| {
+            let is_named = |open: &Finding| open.active_keys().any(|named| named == key);
+            self.view.status(key) == KeyStatus::Active && open.is_some_and(is_named)
+        };
         let keys = self.evidence.keys.iter();
-        let is_active = |key: &String| self.view.status(key) == KeyStatus::Active;
+        let keys = keys.filter(|(key, _)| !is_told(key));
         keys.filter_map(|(key, known)| {
-            let activation = known.unreported_activation()?;
-            // One that may have changed nothing shows nothing new; and a report names slots, so only events tell
-            // that a key is no longer active.
-            let is_over = !self.is_of_report() || (known.end().is_some() && !self.has_slot(known));
-            let is_elsewhere = known.end().is_none() && self.is_renamed();
-            (activation.is_proven() && is_over && !is_elsewhere).then_some(())?;
-            let own = self.span(key)?;
-            let mut others = self.view.keys.keys().chain(self.evidence.keys.keys());
-            let beside = others.find(|other| {
-                *other != key
-                        // Two that are active are seen without this.
-                        && !(is_active(key) && is_active(other))
-                        && self.span(other).is_some_and(|other| own.meets(other))
-            })?;
-            Some(Overlap {
+            let own: Vec<Span> = self.unreported_spans(key, known);
+            let meets = |other: &Span| {
+                // Two that are active are seen without this.
+                let is_over = |one: &Span| one.until.is_some() || other.until.is_some();
+                own.iter().any(|one| is_over(one) && one.meets(*other))
+            };
+            let mut others = others.iter().filter(|other| **other != key);
+            let beside = others.find(|other| self.spans(other).iter().any(meets));
+            let is_blind_news = || self.is_blind() && own.iter().any(|one| self.is_unseen(*one));
+            (beside.is_some() || is_blind_news()).then(|| Overlap {
                 key: key.clone(),
-                beside: beside.clone(),
-                activation,
+                beside: beside.map(|beside| (*beside).clone()),
             })
         })
         .collect()
     }
 
-    fn is_of_report(&self) -> bool {
-        matches!(self.situation.listing.answer(), Answer::Report { .. })
+    /// When `key` was active by activations that no finding has named. One that may have changed nothing shows nothing new.
+    fn unreported_spans(&self, key: &str, known: &KeyEvidence) -> Vec<Span> {
+        let is_elsewhere = self.is_renamed();
+        // A report names slots, so only events tell that a key is no longer active.
+        let is_report = matches!(self.situation.listing.answer(), Answer::Report { .. });
+        let in_slot = is_report && is_in_a_slot(known, self.situation.listing);
+        let news = known.activities().into_iter().filter(|activity| {
+            let is_over = activity.ended.is_some();
+            let is_open = !is_over && (is_elsewhere || is_report);
+            let began = activity.began.as_ref();
+            !is_open
+                && !in_slot
+                && began.is_some_and(|began| began.is_proven() && known.is_unreported(began))
+        });
+        news.map(|activity| self.span(key, &activity)).collect()
+    }
+
+    /// Whether the last listing cannot have shown whether the key was alone: it is over, and began after that.
+    fn is_unseen(&self, span: Span) -> bool {
+        let last = self.situation.record.last_listing.as_ref();
+        span.until.is_some()
+            && last.is_none_or(|last| span.from > last.requested_at - self.policy.settle)
+    }
+
+    /// Each time for which `key` was active, as far as events and listings show.
+    fn spans(&self, key: &str) -> Vec<Span> {
+        let is_active = self.view.status(key) == KeyStatus::Active;
+        let known = self.evidence.keys.get(key);
+        let activities = known.map_or_else(Vec::new, KeyEvidence::activities);
+        let is_told = activities.last().is_some_and(|last| last.ended.is_none());
+        let mut spans: Vec<Span> = activities
+            .iter()
+            .map(|activity| self.span(key, activity))
+            .collect();
+        if is_active && !is_told {
+            // No event told that it became so: active from the beginning, unless an event says that it was not.
+            let seen_at = self.situation.listing.requested_at();
+            let since = self.active_since(key).filter(|_| activities.is_empty());
+            spans.push(Span {
+                from: since.unwrap_or(seen_at),
+                until: None,
+            });
+        }
+        spans
+    }
+
+    fn span(&self, key: &str, activity: &Activity) -> Span {
+        let is_active = self.view.status(key) == KeyStatus::Active;
+        let end = activity.ended.as_ref().map(|end| end.at);
+        let began = activity.began.as_ref().map(|began| began.at);
+        let seen_at = self.situation.listing.requested_at();
+        let from = began
+            .or_else(|| self.active_since(key))
+            .or(end)
+            .unwrap_or(seen_at);
+        // Where its end is not known it was active when it was last seen.
+        let last_seen = self.last_listed_active(key).map_or(from, |at| at.max(from));
+        Span {
+            from,
+            until: end.or((!is_active).then_some(last_seen)),
+        }
     }
 
     /// Whether the user has another name now. Its keys went along, and are looked at there.
@@ -68,47 +134,22 @@ impl Seen<'_> {
         user.is_some_and(|user| matches!(user.state, Some(UserState::RenamedTo(_))))
     }
 
-    fn has_slot(&self, known: &KeyEvidence) -> bool {
-        is_in_a_slot(known, self.situation.listing)
-    }
-
-    /// When `key` was active for the last time, as far as events and listings show.
-    fn span(&self, key: &str) -> Option<Span> {
-        let known = self.evidence.keys.get(key);
-        let is_active = self.view.status(key) == KeyStatus::Active;
-        let end = known.and_then(KeyEvidence::end).map(|end| end.at);
-        let listed = self.listed_active(key);
-        if let Some(activation) = known.and_then(KeyEvidence::activation) {
-            let from = activation.at;
-            let last_seen = listed.into_iter().chain([from]).max();
-            let until = end.or(last_seen.filter(|_| !is_active));
-            return Some(Span { from, until });
-        }
-        // Active from the beginning, as far as is known: no event told that it became so.
-        let until = end.filter(|_| !is_active);
-        if until.is_none() && !is_active {
-            return None;
-        }
+    /// The earliest time at which `key` is known to have been active without an event: it is born active, and listings show it.
+    fn active_since(&self, key: &str) -> Option<Timestamp> {
         let created = self.view.keys.get(key).and_then(|key| key.created);
-        let from = created.into_iter().chain(listed).min();
-        let seen_at = self.situation.listing.requested_at();
-        Some(Span {
-            from: from.or(until).unwrap_or(seen_at),
-            until,
-        })
-    }
-
-    /// When the last listing, or what is known from before the events, showed `key` as active.
-    fn listed_active(&self, key: &str) -> Option<Timestamp> {
-        let last = self.situation.record.last_listing.as_ref();
-        let listed = last
-            .filter(|last| last.keys.get(key) == Some(&KeyStatus::Active))
-            .map(|last| last.requested_at);
         let before = self.evidence.keys.get(key).and_then(|known| known.before);
         let before = before
             .filter(|before| before.status == KeyStatus::Active)
             .map(|before| before.at);
-        listed.into_iter().chain(before).min()
+        let listed = self.last_listed_active(key);
+        created.into_iter().chain(before).chain(listed).min()
+    }
+
+    /// When the last listing showed `key` as active.
+    fn last_listed_active(&self, key: &str) -> Option<Timestamp> {
+        let last = self.situation.record.last_listing.as_ref()?;
+        let is_active = last.keys.get(key) == Some(&KeyStatus::Active);
+        is_active.then_some(last.requested_at)
     }
 }
 

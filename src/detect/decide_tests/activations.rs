@@ -403,3 +403,65 @@ fn the_finding_of_an_account_that_left_is_closed_and_told() {
     assert_eq!(decision.outcome, Outcome::NothingOpen);
     assert_eq!(decision.rechecks, []);
 }
+
+#[test]
+fn a_reactivation_by_an_exempt_actor_hides_no_earlier_maker_in_any_order() {
+    let events = [
+        by("mallory", created("K2", 100)),
+        by("mallory", updated("K2", KeyStatus::Inactive, 110)),
+        by("farm", updated("K2", KeyStatus::Active, 120)),
+    ];
+    let listed = |second| dated_listing(second, &[("+K1", -1_000), ("+K2", 100)]);
+    let batches: [Vec<Vec<usize>>; 4] = [
+        vec![vec![0, 1, 2]],
+        vec![vec![2], vec![1], vec![0]],
+        vec![vec![0], vec![1], vec![2]],
+        vec![vec![2, 0], vec![1]],
+    ];
+    for batches in batches {
+        let mut story = one_key();
+        story.exemptions = vec![exempting("farm")];
+        let mut alerts = 0;
+        for (batch, second) in batches.iter().zip((130..).step_by(2)) {
+            let changes: Vec<KeyChange> =
+                batch.iter().map(|place| events[*place].clone()).collect();
+            let decision = story.step(at(second + 1), &listed(second), &changes);
+            alerts += usize::from(decision.alert.is_some());
+        }
+        assert!(alerts > 0, "{batches:?}");
+        assert_eq!(story.finding().status, FindingStatus::Open, "{batches:?}");
+        let mallory = Some("arn:aws:iam::111122223333:user/mallory");
+        assert!(story.finding().makers().contains(&mallory), "{batches:?}");
+    }
+}
+
+#[test]
+fn a_brief_key_is_told_in_blindness_in_any_batches() {
+    let make = by("mallory", created("K2", 100));
+    let delete = by("mallory", deleted("K2", 140));
+    for batches in [
+        vec![vec![make.clone(), delete.clone()]],
+        vec![vec![make.clone()], vec![delete.clone()]],
+        vec![vec![delete.clone()], vec![make.clone()]],
+    ] {
+        let mut story = Story::new();
+        let mut opened = 0;
+        for (batch, second) in batches.iter().zip((170..).step_by(5)) {
+            let decision = story.step(at(second + 1), &refused(second), batch);
+            opened += usize::from(decision.outcome == Outcome::Opened);
+        }
+        assert_eq!(opened, 1, "{batches:?}");
+        assert_eq!(opener(&story).as_deref(), Some("mallory"));
+        let closed = story.step(at(2_001), &listing(2_000, &["+K1"]), &[]);
+        assert_eq!(closed.outcome, Outcome::Closed);
+    }
+}
+
+#[test]
+fn a_key_that_lived_alone_is_no_news_in_a_later_blindness() {
+    let mut story = Story::new();
+    story.step(at(101), &listing(100, &["+K2"]), &[created("K2", 95)]);
+    story.check(&listing(200, &[]), &[deleted("K2", 150)], "nothing open");
+    let decision = story.step(at(1_001), &refused(1_000), &[]);
+    assert_eq!(decision.outcome, Outcome::NothingOpen);
+}
