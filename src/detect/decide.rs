@@ -191,7 +191,8 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
             let status = if was_alone {
                 KeyStatus::Active
             } else {
-                KeyStatus::Inactive
+                // Not active; whether it was there is not kept.
+                KeyStatus::Gone
             };
             known.note_listed(below_two_at, status);
         }

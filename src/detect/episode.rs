@@ -244,24 +244,27 @@ pub(super) fn opener(seen: &Seen<'_>) -> Option<Opener> {
             .collect()
     };
     let active = active();
+    let record = seen.situation.record;
+    let is_too_old = |key: &str, activation: &Activation| {
+        // What was over before anybody looked lies before the time at which fewer than two were active.
+        let is_brief = seen.overlaps.iter().any(|overlap| overlap.key == key);
+        let was_active_alone = record.below_two_key.as_deref() == Some(key);
+        record.below_two_at.is_some_and(|below_two_at| {
+            activation.at < below_two_at - seen.policy.settle
+                || (was_active_alone && activation.at <= below_two_at)
+        }) && !is_brief
+    };
     let (key, activation) = active
         .iter()
         .filter_map(|(key, activation)| Some((*key, activation.as_ref()?)))
+        .filter(|(key, activation)| !is_too_old(key, activation))
         .max_by_key(|(key, known)| (known.is_proven(), known.at, created_at(key), *key))?;
 
     let another_is_younger = active.iter().any(|(other, known)| {
         let is_proven = known.as_ref().is_some_and(Activation::is_proven);
         *other != key && !is_proven && created_at(other) > Some(activation.at)
     });
-    let record = seen.situation.record;
-    let is_too_old = record.below_two_at.is_some_and(|below_two_at| {
-        let was_active_alone = record.below_two_key.as_deref() == Some(key);
-        activation.at < below_two_at - seen.policy.settle
-            || (was_active_alone && activation.at <= below_two_at)
-    });
-    // What was over before anybody looked lies before the time at which fewer than two were active.
-    let is_brief = seen.overlaps.iter().any(|overlap| overlap.key == key);
-    if another_is_younger || (is_too_old && !is_brief) {
+    if another_is_younger {
         return None;
     }
     Some(opener_of(key, activation.clone()))

@@ -279,8 +279,9 @@ impl KeyEvidence {
     pub fn activities(&self) -> Vec<Activity> {
         let before = self.known_before();
         let mut status = before.map(|before| before.status);
+        // An update makes no key: one that was gone before was created since, by an event that is missing.
         let mut inactive_since = before
-            .filter(|before| before.status != KeyStatus::Active)
+            .filter(|before| before.status == KeyStatus::Inactive)
             .map(|before| before.at);
         let mut activities = Vec::new();
         if status == Some(KeyStatus::Active) {
