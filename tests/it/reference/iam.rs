@@ -29,7 +29,17 @@ struct State {
     /// By how many hundredths of the settling time one listing after the other lags.
     lags: Vec<u8>,
     listings: usize,
-    refuses: bool,
+    mood: Mood,
+}
+
+/// How IAM answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Answers,
+    /// Access is denied.
+    Refuses,
+    /// The caller is to try again later.
+    Throttles,
 }
 
 impl Iam {
@@ -40,7 +50,7 @@ impl Iam {
             moments: vec![(Timestamp::MIN_UTC, users)],
             lags,
             listings: 0,
-            refuses: false,
+            mood: Mood::Answers,
         })))
     }
 
@@ -54,13 +64,19 @@ impl Iam {
         state.now = state.now.max(then);
     }
 
-    pub fn refuse(&self, refuses: bool) {
-        self.0.lock().unwrap().refuses = refuses;
+    pub fn set_mood(&self, mood: Mood) {
+        self.0.lock().unwrap().mood = mood;
     }
 
     /// The users as they are.
     pub fn users(&self) -> Users {
         self.0.lock().unwrap().moments.last().unwrap().1.clone()
+    }
+
+    /// The users as they were at `at`.
+    pub fn users_at(&self, at: Timestamp) -> Users {
+        let state = self.0.lock().unwrap();
+        state.moments[state.latest_at(at)].1.clone()
     }
 
     /// The users from now on.
@@ -81,6 +97,23 @@ impl Iam {
         state
             .between(from, until)
             .all(|users| active_keys(users, user).len() >= 2)
+    }
+
+    /// Since when one user, under whatever name, has had all of `keys` active.
+    pub fn active_together_since(&self, keys: &[&str]) -> Timestamp {
+        let state = self.0.lock().unwrap();
+        let are_active = |users: &Users| {
+            let mut names = users.keys();
+            names.any(|user| {
+                let active = active_keys(users, user);
+                keys.iter().all(|key| active.contains(key))
+            })
+        };
+        let latest_first = state.moments.iter().rev();
+        latest_first
+            .take_while(|(_, users)| are_active(users))
+            .last()
+            .map_or(state.now, |(since, _)| *since)
     }
 
     /// Whether the active keys of `user` were just `keys` at a moment from `from` to `until`.
@@ -149,8 +182,10 @@ impl KeySource for Iam {
     async fn list(&self, user: &UserId, _: &str) -> Result<KeyListing, ServiceError> {
         let mut state = self.0.lock().unwrap();
         let now = state.now;
-        if state.refuses {
-            return Ok(KeyListing::refused(now, "AccessDenied"));
+        match state.mood {
+            Mood::Answers => {}
+            Mood::Refuses => return Ok(KeyListing::refused(now, "AccessDenied")),
+            Mood::Throttles => return Err(ServiceError::retryable("Throttling")),
         }
         let Some(keys) = state.shown().get(user) else {
             return Ok(KeyListing::no_such_user(now));
