@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::Context;
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use serde_json::Value;
 use tracing::{error, info};
 
@@ -147,8 +147,5 @@ async fn settle<'a>(
         .rechecks
         .queue(&result.user, rechecked.rechecks.iter().copied())
         .await?;
-    for user in &rechecked.follow_ups {
-        detector.rechecks.queue(user, [TimeDelta::zero()]).await?;
-    }
     Ok(rechecked)
 }

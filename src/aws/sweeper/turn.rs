@@ -216,23 +216,9 @@ async fn settle(
         Ok(rechecked) => rechecked,
         Err(failure) => return (user, Err(failure)),
     };
-    let queued = queue_rechecks(sweeper, &user, &rechecked).await;
+    let delays = rechecked.rechecks.iter().copied();
+    let queued = sweeper.deployment.rechecks.queue(&user, delays).await;
     (user, queued.map(|()| rechecked))
-}
-
-async fn queue_rechecks(
-    sweeper: &Sweeper,
-    user: &UserId,
-    rechecked: &Rechecked,
-) -> Result<(), ServiceError> {
-    let queue = &sweeper.deployment.rechecks;
-    queue
-        .queue(user, rechecked.rechecks.iter().copied())
-        .await?;
-    for next in &rechecked.follow_ups {
-        queue.queue(next, [TimeDelta::zero()]).await?;
-    }
-    Ok(())
 }
 
 /// Queues a re-check for each of `users`, for the detector.
