@@ -104,6 +104,7 @@ fn situation<'a>(
         former: &[],
         exemptions: &[],
         sweep: None,
+        has_left: false,
         is_history: false,
         foreign_entry: None,
     }

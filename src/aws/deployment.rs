@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use crate::aws::accounts::Accounts;
+use crate::aws::dead_letter_queue::DeadLetterQueue;
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::aws::eventbridge::EventBridgeSink;
 use crate::aws::iam::IamKeySource;
@@ -27,6 +28,8 @@ pub struct Deployment {
     pub rechecks: RecheckQueue,
     /// The accounts that are written down for the sweeper.
     pub registry: Registry,
+    /// Where messages go that cannot be read, if anywhere.
+    pub dead_letters: Option<DeadLetterQueue>,
 }
 
 impl Deployment {
@@ -42,6 +45,7 @@ impl Deployment {
             let client = aws_sdk_eventbridge::Client::new(config);
             sinks.push(Box::new(EventBridgeSink::new(client, bus_name)));
         }
+        let sqs = aws_sdk_sqs::Client::new(config);
         let table = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(config), settings.table);
         let accounts = Arc::new(Accounts::new(
             config.clone(),
@@ -58,10 +62,10 @@ impl Deployment {
             },
             table,
             accounts,
-            rechecks: RecheckQueue::new(
-                aws_sdk_sqs::Client::new(config),
-                settings.changes_queue_url,
-            ),
+            dead_letters: settings
+                .dead_letter_queue_url
+                .map(|queue_url| DeadLetterQueue::new(sqs.clone(), queue_url)),
+            rechecks: RecheckQueue::new(sqs, settings.changes_queue_url),
             registry: Registry::default(),
         }
     }

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use chrono::Utc;
+use futures::future::{join, join_all};
 use serde_json::Value;
 use tracing::{error, info};
 
@@ -44,9 +45,11 @@ async fn process(
 ) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
     let mut readable = Vec::new();
+    let mut unreadable = Vec::new();
     for HandedOut {
         id: message_id,
         is_retry,
+        body,
         message,
     } in messages
     {
@@ -68,9 +71,9 @@ async fn process(
             Ok(message) => {
                 if let Message::Incomplete(incomplete) = &message {
                     let failure = &incomplete.why;
-                    error!(message_id, %failure, "incomplete record; re-checking its user, keeping the message");
+                    error!(message_id, %failure, "incomplete record; re-checking its user, and setting the message aside");
                     *metrics.events_by_outcome.entry("malformed").or_default() += 1;
-                    failed.insert(message_id.clone());
+                    unreadable.push((message_id.clone(), body, failure.to_string()));
                     // A retry comes late enough to be the later look itself.
                     if !is_retry {
                         look_again(detector, &message_id, &incomplete.users).await;
@@ -82,19 +85,36 @@ async fn process(
                     message,
                 });
             }
+            Err(failure) if failure.is_of_newer_release() => {
+                error!(message_id, %failure, "message cannot be read yet and comes again");
+                *metrics
+                    .events_by_outcome
+                    .entry("newer release")
+                    .or_default() += 1;
+                failed.insert(message_id);
+            }
             Err(failure) => {
                 error!(message_id, %failure, "message cannot be read and goes to the dead-letter queue");
                 *metrics.events_by_outcome.entry("malformed").or_default() += 1;
-                failed.insert(message_id);
+                unreadable.push((message_id, body, failure.to_string()));
             }
         }
     }
-    let results = recheck_users(&detector.parts, readable, Utc::now()).await;
+    // Side by side, so that a dead-letter queue that does not answer holds up no change.
+    let (results, kept) = join(
+        recheck_users(&detector.parts, readable, Utc::now()),
+        join_all(unreadable.into_iter().map(|(id, body, why)| async move {
+            let is_given_up = give_up(detector, &id, body.as_deref(), &why).await;
+            (!is_given_up).then_some(id)
+        })),
+    )
+    .await;
+    failed.extend(kept.into_iter().flatten());
     for result in &results {
         let count = result.message_ids.len() as u64;
         let outcome = match settle(detector, result).await {
             Ok(rechecked) => {
-                metrics.count_rechecked(rechecked);
+                metrics.count_rechecked(rechecked, Utc::now());
                 rechecked
                     .outcomes
                     .last()
@@ -113,6 +133,7 @@ async fn process(
         };
         *metrics.events_by_outcome.entry(outcome).or_default() += count;
     }
+    metrics.failed_rechecks += failed.len() as u64;
     // After the alerts, which must not wait for it.
     let own = detector.accounts.own();
     let others = results.iter().map(|result| result.user.account());
@@ -137,15 +158,29 @@ async fn look_again(detector: &Deployment, message_id: &str, users: &[UserId]) {
     }
 }
 
+/// Sends a message that cannot be read to the dead-letter queue; tells whether it is there, so that
+/// the message can be given up.
+async fn give_up(detector: &Deployment, message_id: &str, body: Option<&str>, why: &str) -> bool {
+    // A bare event has no queue of ours; Lambda tries it again and then leaves it to the event's
+    // own destination.
+    let (Some(queue), Some(body)) = (&detector.dead_letters, body) else {
+        return false;
+    };
+    match queue.send(message_id, body, why).await {
+        Ok(()) => true,
+        Err(failure) => {
+            error!(message_id, %failure, "the message stays and comes again");
+            false
+        }
+    }
+}
+
 /// Queues what a re-check wants to have looked at again; before that is done its messages are not given up.
 async fn settle<'a>(
     detector: &Deployment,
     result: &'a UserResult,
 ) -> Result<&'a Rechecked, ServiceError> {
     let rechecked = result.result.as_ref().map_err(Clone::clone)?;
-    detector
-        .rechecks
-        .queue(&result.user, rechecked.rechecks.iter().copied())
-        .await?;
+    detector.rechecks.queue_all(&result.user, rechecked).await?;
     Ok(rechecked)
 }

@@ -15,6 +15,7 @@
 
 mod items;
 mod keys;
+mod pending;
 mod sweeps;
 mod transaction;
 
@@ -34,6 +35,7 @@ use tracing::error;
 
 use crate::aws::dynamodb::items::Item;
 use crate::aws::dynamodb::keys::Key;
+pub use crate::aws::dynamodb::pending::PendingAlert;
 use crate::aws::dynamodb::transaction::Transaction;
 use crate::aws::errors::service_error;
 use crate::detect::Timestamp;

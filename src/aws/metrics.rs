@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::detect::Timestamp;
@@ -15,18 +14,24 @@ use crate::pipeline::recheck::Rechecked;
 /// The namespace of all metrics.
 const NAMESPACE: &str = "secondkey";
 
+/// The one metric that is written twice: by sink, and for all of them together.
+const DELIVERIES_FAILED: &str = "DeliveriesFailed";
+
 /// The most values of one metric in one line, by the specification.
 const MAX_VALUES: usize = 100;
 
 /// The names of all metrics: alarms and the dashboard show these.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 18] = [
     "AlertsDelivered",
     "Conflicts",
+    "DeliveriesFailed",
     "Duplicates",
     "Events",
+    "FailedRechecks",
     "FoundBySweep",
     "IamCalls",
     "Ignored",
+    "OldestPendingAlertSeconds",
     "OpenFindings",
     "OverdueAccounts",
     "RefusedListings",
@@ -48,6 +53,13 @@ pub struct Metrics {
     pub seconds_to_alert: Vec<f64>,
     /// Alerts that a sink took.
     pub alerts_delivered: u64,
+    /// How often a sink did not take an alert or a digest, by sink.
+    pub deliveries_failed: BTreeMap<String, u64>,
+    /// For how long the oldest alert that was read has been owed, in seconds.
+    pub oldest_pending_alert_seconds: Option<f64>,
+    /// Messages that were not given up: their re-check failed, or they can neither be read yet nor
+    /// be set aside.
+    pub failed_rechecks: u64,
     /// How often somebody else had written a record.
     pub conflicts: u64,
     /// Events that stood in the audit trail already.
@@ -73,12 +85,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counts what a re-check came to.
-    pub fn count_rechecked(&mut self, rechecked: &Rechecked) {
-        let now = Utc::now();
+    /// Counts what a re-check came to that ended at `now`.
+    pub fn count_rechecked(&mut self, rechecked: &Rechecked, now: Timestamp) {
         self.conflicts += u64::from(rechecked.conflicts);
         self.duplicates += rechecked.duplicates as u64;
         self.alerts_delivered += rechecked.told.len() as u64;
+        for failed in &rechecked.failed_deliveries {
+            self.count_failed_delivery(&failed.sink);
+            self.note_pending_alert(failed.owed_since, now);
+        }
         self.seconds_to_alert.extend(
             rechecked
                 .told
@@ -95,6 +110,18 @@ impl Metrics {
         self.stale_listings += u64::from(rechecked.unsettled.iter().any(is_stale));
         self.refused_listings +=
             u64::from(rechecked.unsettled.contains(&Unsettled::ListingRefused));
+    }
+
+    /// Counts that `sink` did not take an alert or a digest.
+    pub fn count_failed_delivery(&mut self, sink: &str) {
+        *self.deliveries_failed.entry(sink.to_owned()).or_default() += 1;
+    }
+
+    /// Notes that an alert is pending at `now` that has been owed since `owed_since`.
+    pub fn note_pending_alert(&mut self, owed_since: Timestamp, now: Timestamp) {
+        let age = (now - owed_since).as_seconds_f64().max(0.0);
+        let oldest = self.oldest_pending_alert_seconds.unwrap_or_default();
+        self.oldest_pending_alert_seconds = Some(oldest.max(age));
     }
 
     /// Writes the metrics at `now`, all at once, so that nothing comes between their lines.
@@ -129,6 +156,7 @@ impl Metrics {
             ("AlertsDelivered", self.alerts_delivered),
             ("Conflicts", self.conflicts),
             ("Duplicates", self.duplicates),
+            ("FailedRechecks", self.failed_rechecks),
             ("StaleListings", self.stale_listings),
             ("RefusedListings", self.refused_listings),
             ("Sweeps", self.sweeps),
@@ -149,6 +177,26 @@ impl Metrics {
             if let Some(count) = count {
                 line(out, now, &[], name, "Count", &json!(count))?;
             }
+        }
+        let failed: u64 = self.deliveries_failed.values().sum();
+        if failed > 0 {
+            // The alarm watches all sinks by one metric; the dashboard shows which sink it is.
+            line(out, now, &[], DELIVERIES_FAILED, "Count", &json!(failed))?;
+        }
+        for (sink, count) in &self.deliveries_failed {
+            let dimensions = [("Sink", sink.as_str())];
+            line(
+                out,
+                now,
+                &dimensions,
+                DELIVERIES_FAILED,
+                "Count",
+                &json!(count),
+            )?;
+        }
+        if let Some(age) = self.oldest_pending_alert_seconds {
+            let name = "OldestPendingAlertSeconds";
+            line(out, now, &[], name, "Seconds", &json!(age))?;
         }
         for values in self.seconds_to_alert.chunks(MAX_VALUES) {
             line(out, now, &[], "SecondsToAlert", "Seconds", &json!(values))?;
@@ -203,6 +251,7 @@ fn line(
 mod tests {
     use super::*;
     use crate::detect::testing::at;
+    use crate::pipeline::deliver::Undelivered;
 
     fn lines(metrics: &Metrics) -> Vec<Value> {
         let mut out = Vec::new();
@@ -255,6 +304,9 @@ mod tests {
             overdue_accounts: Some(0),
             open_findings: Some(0),
             unreachable_accounts: Some(0),
+            deliveries_failed: BTreeMap::from([("sns".to_owned(), 1)]),
+            oldest_pending_alert_seconds: Some(0.0),
+            failed_rechecks: 1,
         };
         let mut written: Vec<String> = lines(&metrics)
             .iter()
@@ -262,7 +314,41 @@ mod tests {
             .filter_map(|name| name.as_str().map(ToOwned::to_owned))
             .collect();
         written.sort();
+        written.dedup();
         assert_eq!(written, NAMES);
+    }
+
+    #[test]
+    fn a_delivery_that_failed_counts_for_its_sink_and_for_all() {
+        let undelivered = |sink: &str, second| Undelivered {
+            sink: sink.to_owned(),
+            owed_since: at(second),
+        };
+        let rechecked = Rechecked {
+            failed_deliveries: vec![
+                undelivered("sns", 40),
+                undelivered("eventbridge", 10),
+                undelivered("sns", 90),
+            ],
+            ..Rechecked::default()
+        };
+        let mut metrics = Metrics::default();
+        metrics.count_rechecked(&rechecked, at(100));
+        let lines = lines(&metrics);
+        let counts: Vec<(&Value, &Value)> = lines
+            .iter()
+            .map(|line| (&line["Sink"], &line["DeliveriesFailed"]))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                (&Value::Null, &json!(3)),
+                (&json!("eventbridge"), &json!(1)),
+                (&json!("sns"), &json!(2)),
+                (&Value::Null, &Value::Null),
+            ]
+        );
+        assert_eq!(lines[3]["OldestPendingAlertSeconds"], 90.0);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub mod connections;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub mod credential_report;
 #[cfg(feature = "lambda")]
+pub mod dead_letter_queue;
+#[cfg(feature = "lambda")]
 pub mod deployment;
 #[cfg(feature = "lambda")]
 pub mod detector;

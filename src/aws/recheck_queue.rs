@@ -8,6 +8,7 @@ use crate::aws::errors::service_error;
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::message::recheck_body;
+use crate::pipeline::recheck::Rechecked;
 
 /// The longest delay of an SQS message, in seconds. Source: SQS API reference, `SendMessage`.
 const MAX_DELAY_SECONDS: i64 = 900;
@@ -24,6 +25,18 @@ impl RecheckQueue {
     #[must_use]
     pub fn new(client: Client, queue_url: String) -> Self {
         Self { client, queue_url }
+    }
+
+    /// Has the users looked at that a re-check of `user` wants to have looked at.
+    pub async fn queue_all(
+        &self,
+        user: &UserId,
+        rechecked: &Rechecked,
+    ) -> Result<(), ServiceError> {
+        for next in &rechecked.follow_ups {
+            self.queue(next, [TimeDelta::zero()]).await?;
+        }
+        self.queue(user, rechecked.rechecks.iter().copied()).await
     }
 
     /// Has `user` looked at again after each of `delays`.

@@ -25,6 +25,9 @@ pub struct Settings {
     pub table: String,
     /// `CHANGES_QUEUE_URL`: where re-checks are queued.
     pub changes_queue_url: String,
+    /// `DEAD_LETTER_QUEUE_URL`: where the detector sends a message that cannot be read; empty or
+    /// absent for nowhere, so that such a message comes again until SQS gives it up.
+    pub dead_letter_queue_url: Option<String>,
     /// `ALERT_TOPIC_ARN`: the SNS topic for alerts; empty or absent for none.
     pub alert_topic_arn: Option<String>,
     /// `EVENT_BUS_NAME`: the event bus for alerts; empty or absent for none.
@@ -49,6 +52,7 @@ impl Settings {
         let account = required("ACCOUNT_ID");
         let table = required("TABLE_NAME");
         let changes_queue_url = required("CHANGES_QUEUE_URL");
+        let dead_letter_queue_url = lookup("DEAD_LETTER_QUEUE_URL");
         let alert_topic_arn = lookup("ALERT_TOPIC_ARN");
         let event_bus_name = lookup("EVENT_BUS_NAME");
         if alert_topic_arn.is_none() && event_bus_name.is_none() {
@@ -90,6 +94,7 @@ impl Settings {
             log_level,
             table,
             changes_queue_url,
+            dead_letter_queue_url,
             alert_topic_arn,
             event_bus_name,
             member_role,

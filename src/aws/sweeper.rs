@@ -27,8 +27,10 @@ use crate::detect::Timestamp;
 use crate::detect::account_record::AccountRecord;
 use crate::detect::finding::FindingStatus;
 use crate::detect::user::UserId;
+use crate::pipeline::batch::recheck_each;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::payload::{HandedOut, Payload, read_payload_by};
+use crate::pipeline::recheck::Occasion;
 use crate::pipeline::sweep_message::{SweepMessage, account_body, read_sweep};
 
 /// The most messages that SQS takes at once. Source: SQS API reference, `SendMessageBatch`.
@@ -73,7 +75,9 @@ pub async fn handle(
     let mut failed = BTreeSet::new();
     for HandedOut { id, message, .. } in messages {
         let swept = match message {
-            Ok((SweepMessage::All, _)) => fan_out(sweeper, Utc::now(), &mut metrics).await,
+            Ok((SweepMessage::All, _)) => {
+                Box::pin(fan_out(sweeper, Utc::now(), &mut metrics)).await
+            }
             Ok((SweepMessage::Account { account, users }, sent_at)) => {
                 let turn = Turn {
                     account,
@@ -109,6 +113,7 @@ async fn fan_out(
     )
     .await?;
     metrics.open_findings = Some(open.len() as u64);
+    note_pending_alerts(sweeper, now, metrics).await;
     let mut users: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
     for user in open.iter().chain(&hidden).chain(&due) {
         let of_account = users.entry(user.account().to_owned()).or_default();
@@ -120,7 +125,7 @@ async fn fan_out(
         let left: BTreeMap<_, _> = users
             .extract_if(.., |account, _| !members.contains(account))
             .collect();
-        leave_to_detector(sweeper, left, &due).await?;
+        close_left(sweeper, left, &due, now, metrics).await?;
         for account in members {
             users.entry(account).or_default();
         }
@@ -148,27 +153,58 @@ async fn fan_out(
     Ok(())
 }
 
-/// Has the detector look at the users of accounts that `left` the organization as far as something is `due`, or the alerts
-/// owed about them would never be delivered. Such an account has no turn: it cannot be entered.
-async fn leave_to_detector(
+/// Closes the findings of accounts that `left` the organization or were closed, once that is certain. Until then the detector
+/// looks at their users as far as something is `due`, or the alerts owed about them would wait.
+async fn close_left(
     sweeper: &Sweeper,
     left: BTreeMap<String, BTreeSet<UserId>>,
     due: &BTreeSet<UserId>,
+    now: Timestamp,
+    metrics: &mut Metrics,
 ) -> Result<(), ServiceError> {
-    for (account, users) in &left {
-        let users = users.len();
-        warn!(
-            account,
-            users, "an account with open findings or pending alerts has left the organization"
-        );
-    }
-    stream::iter(left.values().flatten().filter(|user| due.contains(user)))
-        .map(Ok)
-        .try_for_each_concurrent(CALLS_AT_ONCE, |user| {
+    let table = &sweeper.deployment.table;
+    for (account, users) in left {
+        let record = table.account(&account).await?;
+        if !record.has_left(now) {
+            warn!(
+                account,
+                users = users.len(),
+                "the organization does not list an account with open findings or pending alerts"
+            );
+            if let Some(missed) = record.missed(now) {
+                // Where another sweep wrote in between, the next one sees to it.
+                table.put_account(&missed).await?;
+            }
+            let due: Vec<UserId> = users.intersection(due).cloned().collect();
+            stream::iter(&due)
+                .map(Ok)
+                .try_for_each_concurrent(CALLS_AT_ONCE, |user| {
+                    let rechecks = &sweeper.deployment.rechecks;
+                    rechecks.queue(user, [TimeDelta::zero()])
+                })
+                .await?;
+            continue;
+        }
+        let occasion = Occasion {
+            has_left: true,
+            is_retry: true,
+            ..Occasion::default()
+        };
+        let occasions = users.into_iter().map(|user| (user, occasion.clone()));
+        let parts = &sweeper.deployment.parts;
+        for (user, result) in recheck_each(parts, occasions.collect(), now).await {
+            let rechecked = result?;
+            metrics.count_rechecked(&rechecked, now);
             let rechecks = &sweeper.deployment.rechecks;
-            rechecks.queue(user, [TimeDelta::zero()])
-        })
-        .await
+            rechecks.queue_all(&user, &rechecked).await?;
+            info!(
+                account,
+                user = user.name(),
+                "an account left, and its finding is closed"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Counts and names the accounts that are to be swept and were not in time.
@@ -190,6 +226,20 @@ fn note_overdue(
             accounts = overdue.len(),
             first, "accounts have not been swept for two hours; see the sweeper's log for why"
         );
+    }
+}
+
+/// Notes for how long the oldest pending alert has been owed. A failure of it stops no sweep.
+async fn note_pending_alerts(sweeper: &Sweeper, now: Timestamp, metrics: &mut Metrics) {
+    match sweeper.deployment.table.pending_alerts().await {
+        Ok(pending) => {
+            // That nothing is pending ends the alarm, so it is told too.
+            metrics.note_pending_alert(now, now);
+            for alert in pending {
+                metrics.note_pending_alert(alert.owed_since, now);
+            }
+        }
+        Err(failure) => error!(%failure, "the alerts that are pending could not be read"),
     }
 }
 

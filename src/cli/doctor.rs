@@ -5,6 +5,7 @@ mod functions;
 mod live_probe;
 mod metrics;
 mod organization;
+mod pending;
 mod policy;
 mod print;
 mod probe;
@@ -161,16 +162,20 @@ async fn walk(config: &SdkConfig, name: &str, now: Timestamp) -> (Vec<Check>, Op
     };
     checks.extend([stack::judge_stack(&stack), trail]);
     let records = account_records(config, &stack).await;
-    let (rules, queues, functions, table, topic, organization) = futures::join!(
+    let store = store(config, &stack);
+    let (rules, queues, functions, table, topics, pending, organization) = futures::join!(
         rules::check(config, &stack),
         queues::check(config, &stack, now),
         functions::check(config, &stack, now),
         table::check(config, &stack),
         topic::check(config, &stack),
+        pending::check(&stack, &store, now),
         organization::check(config, &stack, &records, now),
     );
     let sweeps = sweeps::check(&stack, &records, now);
-    checks.extend([rules, queues, functions, table, topic, sweeps, organization].concat());
+    checks.extend([rules, queues, functions, table, topics].concat());
+    checks.push(pending);
+    checks.extend([sweeps, organization].concat());
     (checks, Some(stack))
 }
 

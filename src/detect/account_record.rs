@@ -12,6 +12,9 @@ use crate::detect::policy::Policy;
 /// How long ago an account's last sweep may be. One is queued every hour.
 pub const SWEPT_WITHIN: TimeDelta = TimeDelta::hours(2);
 
+/// For how long the organization must have left an account out. Sweeps are an hour apart, by a clock that is not exact.
+pub const LEFT_AFTER: TimeDelta = TimeDelta::minutes(50);
+
 /// What is kept of one account. Each write is on the condition that there was no other in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRecord {
@@ -31,6 +34,8 @@ pub struct AccountRecord {
     pub digests_owed: BTreeMap<String, DigestKind>,
     /// Why nobody can look into the account, if nobody can.
     pub unreachable: Option<Unreachable>,
+    /// Since when the organization has not listed the account any more.
+    pub left_at: Option<Timestamp>,
 }
 
 /// Why nobody can look into an account.
@@ -64,7 +69,25 @@ impl AccountRecord {
             digest_at: None,
             digests_owed: BTreeMap::new(),
             unreachable: None,
+            left_at: None,
         }
+    }
+
+    /// The record of an account that the organization does not list at `now`; none if that is known already.
+    #[must_use]
+    pub fn missed(&self, now: Timestamp) -> Option<Self> {
+        self.left_at.is_none().then(|| Self {
+            version: self.version + 1,
+            left_at: Some(now),
+            ..self.clone()
+        })
+    }
+
+    /// Whether the organization did not list the account at `now` nor an hour before: one answer may be behind.
+    #[must_use]
+    pub fn has_left(&self, now: Timestamp) -> bool {
+        self.left_at
+            .is_some_and(|left_at| now - left_at >= LEFT_AFTER)
     }
 
     /// The first record of an account that an event told of at `now`.
@@ -97,6 +120,7 @@ impl AccountRecord {
     ) -> Self {
         let mut next = self.clone();
         next.version += 1;
+        next.left_at = None;
         if let Some(reason) = swept.refused {
             let since = self.unreachable.as_ref().map_or(now, |known| known.since);
             next.unreachable = Some(Unreachable {

@@ -92,6 +92,9 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
             }
         }
         None => (Outcome::NothingOpen, None, vec![]),
+        Some(open) if situation.has_left => {
+            (Outcome::Closed, Some(episode::closed(open, &seen)), vec![])
+        }
         Some(open) if seen.has_two_active() || seen.is_blind() || !seen.overlaps.is_empty() => {
             seen.gone_on(open)
         }

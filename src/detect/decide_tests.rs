@@ -133,6 +133,7 @@ impl Story {
             former: &self.former,
             exemptions: &self.exemptions,
             sweep: self.sweep,
+            has_left: false,
             is_history: false,
             foreign_entry: None,
         };
@@ -1217,6 +1218,7 @@ fn a_retry_queues_again_what_a_worker_may_have_died_before_queueing() {
         former: &[],
         exemptions: &[],
         sweep: None,
+        has_left: false,
         is_history: false,
         foreign_entry: None,
     };

@@ -116,7 +116,7 @@ pub(super) fn has_news(before: &Finding, seen: &Seen<'_>) -> bool {
     let is_news = |key: &str| {
         let is_new = before.active_keys().all(|former| former != key);
         let known = seen.evidence.keys.get(key);
-        let activation = known.and_then(|known| known.unreported_activation());
+        let activation = known.and_then(KeyEvidence::unreported_activation);
         is_new
             || activation.is_some_and(|activation| {
                 let is_certain = known.and_then(KeyEvidence::status) == Some(KeyStatus::Active);
@@ -308,7 +308,7 @@ pub(super) fn former_finding<'a>(seen: &Seen<'a>) -> Option<&'a Finding> {
         Some(closing) => match closing.reason {
             CloseReason::Renamed => true,
             CloseReason::UserDeleted | CloseReason::NeverConfirmed => closing.event_id.is_none(),
-            CloseReason::Deactivated | CloseReason::Deleted => false,
+            CloseReason::Deactivated | CloseReason::Deleted | CloseReason::AccountLeft => false,
         },
     };
     let has_same_keys = |former: &&Finding| {
@@ -349,6 +349,14 @@ struct Ending {
 }
 
 fn closing(open: &Finding, seen: &Seen<'_>) -> Closing {
+    if seen.situation.has_left {
+        return Closing {
+            reason: CloseReason::AccountLeft,
+            at: seen.now.max(open.opened_at),
+            actor: None,
+            event_id: None,
+        };
+    }
     let listing = seen.situation.listing;
     let ended = seen.evidence.user.as_ref().filter(|user| user.is_gone());
     let has_keys = || {

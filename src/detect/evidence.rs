@@ -327,10 +327,7 @@ impl KeyEvidence {
     /// Keeps `word` in its place; once, however often it comes.
     pub(crate) fn add(&mut self, word: Word) {
         let order = |word: &Word| (word.at, !word.created, word.status, word.by.clone());
-        if let Err(place) = self
-            .words
-            .binary_search_by_key(&order(&word), |known| order(known))
-        {
+        if let Err(place) = self.words.binary_search_by_key(&order(&word), order) {
             self.words.insert(place, word);
         }
     }

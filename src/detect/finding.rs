@@ -175,6 +175,8 @@ pub enum CloseReason {
     Renamed,
     /// No listing ever showed two active keys.
     NeverConfirmed,
+    /// The account left the organization or was closed, so nothing about the keys can be learned any more.
+    AccountLeft,
 }
 
 impl CloseReason {
@@ -187,6 +189,7 @@ impl CloseReason {
             Self::UserDeleted => "user deleted",
             Self::Renamed => "user renamed",
             Self::NeverConfirmed => "never confirmed",
+            Self::AccountLeft => "account left the organization",
         }
     }
 }

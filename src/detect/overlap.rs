@@ -76,9 +76,9 @@ impl Seen<'_> {
     fn span(&self, key: &str) -> Option<Span> {
         let known = self.evidence.keys.get(key);
         let is_active = self.view.status(key) == KeyStatus::Active;
-        let end = known.and_then(|known| known.end()).map(|end| end.at);
+        let end = known.and_then(KeyEvidence::end).map(|end| end.at);
         let listed = self.listed_active(key);
-        if let Some(activation) = known.and_then(|known| known.activation()) {
+        if let Some(activation) = known.and_then(KeyEvidence::activation) {
             let from = activation.at;
             let last_seen = listed.into_iter().chain([from]).max();
             let until = end.or(last_seen.filter(|_| !is_active));

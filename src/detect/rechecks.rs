@@ -19,6 +19,9 @@ impl Seen<'_> {
             changes,
             ..
         } = *self.situation;
+        if self.situation.has_left {
+            return vec![];
+        }
         let has_events = !changes.is_empty();
         let is_open = match outcome {
             Outcome::Opened

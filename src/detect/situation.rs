@@ -33,6 +33,8 @@ pub struct Situation<'a> {
     pub exemptions: &'a [Exemption],
     /// The sweep that asks, where no event does.
     pub sweep: Option<Sweep>,
+    /// Whether the account has left the organization or was closed.
+    pub has_left: bool,
     /// Whether `changes` are what CloudTrail keeps of the past, and no news. What they show to be over is not announced.
     pub is_history: bool,
     /// The place of an entry in the audit trail that stands there though the record does not know it. The next entries come
@@ -121,6 +123,9 @@ impl Seen<'_> {
     // INVARIANT (blindness is news): where the keys cannot be listed, any key made active is news.
     // INVARIANT (every activation is announced): however brief it was.
     pub(super) fn is_to_open(&self) -> bool {
+        if self.situation.has_left {
+            return false;
+        }
         // One that the last listing showed as active already is no news.
         let was_active = |key: &str| {
             let last = self.situation.record.last_listing.as_ref();

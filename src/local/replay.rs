@@ -80,6 +80,8 @@ pub async fn replay(
             for user in change.affected_users() {
                 let occasion = Occasion {
                     changes: vec![change.clone()],
+                    // The ledger shows each pair itself: a second's order is its own, and events add none to it.
+                    is_history: true,
                     ..Occasion::default()
                 };
                 recheck(&parts, &user, &occasion, change.at).await?;

@@ -142,9 +142,13 @@ fn opener(facts: &Facts<'_>) -> Vec<String> {
         }];
     };
     let rows = facts.opener_rows(opener);
+    let joined = facts.joined();
+    let others = (!joined.is_empty()).then(|| "Other keys made active".to_owned());
     [facts.opener_heading(opener)]
         .into_iter()
         .chain(rows.iter().map(|(name, value)| row(name, value)))
+        .chain(others)
+        .chain(joined.into_iter().map(|sentence| format!("  {sentence}")))
         .collect()
 }
 

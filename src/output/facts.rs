@@ -12,7 +12,7 @@ mod actor;
 mod advice;
 mod closing;
 
-pub(super) use self::actor::user_arn;
+pub(super) use self::actor::{did, user_arn};
 
 /// An alert, about to be told in a place.
 #[derive(Clone, Copy)]

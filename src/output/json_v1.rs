@@ -8,15 +8,15 @@ use crate::detect::actor::Actor;
 use crate::detect::alert::{Alert, AlertKind, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::digest::Digest;
-use crate::detect::finding::{CloseReason, Finding, FindingStatus, FoundBy};
+use crate::detect::finding::{CloseReason, Finding, FindingStatus, FoundBy, Opener};
 use crate::detect::retire::LastUses;
 use crate::detect::severity::SeverityReason;
 use crate::output::escape::for_json;
 use crate::output::facts;
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
-    ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, KeyV1,
-    OpenerV1, StandingV1,
+    ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, JoinedV1,
+    KeyV1, OpenerV1, StandingV1,
 };
 use crate::output::standing::Standing;
 use crate::output::time::rfc3339;
@@ -62,17 +62,15 @@ pub fn finding(finding: &Finding) -> FindingV1 {
             })
             .collect(),
         actor: finding.opener.as_ref().map(|opener| actor(&opener.actor)),
-        opener: finding.opener.as_ref().map(|opener| OpenerV1 {
-            key: opener.key.clone(),
-            how: if opener.created {
-                "created"
-            } else {
-                "reactivated"
-            },
-            at: rfc3339(opener.at),
-            inactive_since: opener.inactive_since.map(rfc3339),
-            event_id: opener.event_id.clone(),
-        }),
+        opener: finding.opener.as_ref().map(opener),
+        joined: finding
+            .joined
+            .iter()
+            .map(|event| JoinedV1 {
+                opener: opener(event),
+                actor: actor(&event.actor),
+            })
+            .collect(),
         continues: finding.continues.as_ref().map(ToString::to_string),
         found_by: match finding.found_by {
             FoundBy::Event => "event",
@@ -85,6 +83,20 @@ pub fn finding(finding: &Finding) -> FindingV1 {
             reason: exemption.reason.clone(),
             until: rfc3339(exemption.until),
         }),
+    }
+}
+
+fn opener(event: &Opener) -> OpenerV1 {
+    OpenerV1 {
+        key: event.key.clone(),
+        how: match event {
+            Opener { created: true, .. } => "created",
+            _ if event.is_proven() => "reactivated",
+            _ => "set_active",
+        },
+        at: rfc3339(event.at),
+        inactive_since: event.inactive_since.map(rfc3339),
+        event_id: event.event_id.clone(),
     }
 }
 
@@ -286,6 +298,7 @@ pub(super) fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::UserDeleted => "user_deleted",
         CloseReason::Renamed => "renamed",
         CloseReason::NeverConfirmed => "never_confirmed",
+        CloseReason::AccountLeft => "account_left",
     }
 }
 

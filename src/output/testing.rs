@@ -119,6 +119,7 @@ pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
         actor: actor.clone(),
         event_id: Some(text()),
     });
+    finding.joined = finding.opener.clone().into_iter().collect();
     if let Some(closing) = &mut finding.closing {
         closing.actor = Some(actor);
         closing.event_id = Some(text());

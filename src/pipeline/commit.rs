@@ -135,6 +135,7 @@ mod tests {
             former: &[],
             exemptions: &[],
             sweep: None,
+            has_left: false,
             is_history: false,
             foreign_entry: None,
         };

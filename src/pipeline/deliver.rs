@@ -21,6 +21,26 @@ pub struct Delivered {
     pub told: Vec<(Alert, &'static str)>,
     /// After how long the user is to be looked at again, because an alert is still owed.
     pub retries: Vec<TimeDelta>,
+    /// The alerts that their sink did not take.
+    pub failed: Vec<Undelivered>,
+}
+
+/// An alert that its sink did not take. It stays owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The sink's name.
+    pub sink: String,
+    /// The moment that the alert speaks of as now; since then it is owed.
+    pub owed_since: Timestamp,
+}
+
+impl From<&OwedAlert> for Undelivered {
+    fn from(owed: &OwedAlert) -> Self {
+        Self {
+            sink: owed.sink.clone(),
+            owed_since: owed.alert.at,
+        }
+    }
 }
 
 /// Hands `owed` to `sinks`: side by side from sink to sink, and for each sink in order of sequence, so that one that is
@@ -38,26 +58,27 @@ pub async fn deliver(
     for alert in owed {
         by_sink.entry(alert.sink.clone()).or_default().push(alert);
     }
-    let deliveries = by_sink.into_iter().filter_map(|(name, mut owed)| {
+    let mut all = Delivered::default();
+    let mut deliveries = vec![];
+    for (name, mut owed) in by_sink {
         owed.sort_by_key(|owed| owed.alert.sequence);
-        let sink = sinks.iter().find(|sink| sink.name() == name);
-        if sink.is_none() {
+        if let Some(sink) = sinks.iter().find(|sink| sink.name() == name) {
+            deliveries.push(deliver_to(store, sink.as_ref(), owed, last_uses, now));
+        } else {
             // Another release, or another configuration, may know the sink: the alert stays owed.
             warn!(
                 sink = name,
                 "an alert is owed to a sink that is not configured"
             );
+            all.failed.extend(owed.iter().map(Undelivered::from));
         }
-        Some(deliver_to(store, sink?.as_ref(), owed, last_uses, now))
-    });
-    join_all(deliveries)
-        .await
-        .into_iter()
-        .fold(Delivered::default(), |mut all, one| {
-            all.told.extend(one.told);
-            all.retries.extend(one.retries);
-            all
-        })
+    }
+    for one in join_all(deliveries).await {
+        all.told.extend(one.told);
+        all.retries.extend(one.retries);
+        all.failed.extend(one.failed);
+    }
+    all
 }
 
 async fn deliver_to(
@@ -73,6 +94,7 @@ async fn deliver_to(
         let sequence = owed.alert.sequence;
         if let Err(failure) = sink.send(&owed.alert, last_uses).await {
             error!(sink = sink.name(), finding_id, sequence, %failure, "an alert could not be delivered and stays owed");
+            delivered.failed.push(Undelivered::from(&owed));
             delivered.retries.extend(postponed(store, &owed, now).await);
             match failure.kind() {
                 // The next one would fare no better, and would come out of order.

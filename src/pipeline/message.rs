@@ -14,6 +14,9 @@ use crate::detect::text::bounded;
 use crate::detect::user::UserId;
 use crate::output::escape::for_json;
 
+/// The version of the queued messages that this release writes and reads.
+const VERSION: u32 = 1;
+
 /// A message that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -51,6 +54,14 @@ pub enum MessageError {
     Record(#[from] RecordError),
 }
 
+impl MessageError {
+    /// Whether a newer release queued the message. That release can read it, so it is not poison.
+    #[must_use]
+    pub fn is_of_newer_release(&self) -> bool {
+        matches!(self, Self::UnknownVersion(version) if *version > VERSION)
+    }
+}
+
 /// A queued re-check, as it stands in the queue.
 #[derive(Debug, Serialize, Deserialize)]
 struct QueuedRecheck {
@@ -83,24 +94,20 @@ pub fn read_message(body: &str, sent_at: Option<Timestamp>) -> Result<Message, M
 
 /// Reads a message that is JSON already.
 pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, MessageError> {
-    if json.get("secondkey_recheck").is_some() {
+    if let Some(queued) = json.get("secondkey_recheck") {
+        check_version(queued)?;
         let queued: QueuedRecheck =
             serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
         let recheck = queued.secondkey_recheck;
-        if recheck.version != 1 {
-            return Err(MessageError::UnknownVersion(recheck.version));
-        }
         return Ok(Message::Recheck(UserId::new(
             &recheck.account,
             &recheck.user,
         )));
     }
-    if json.get("secondkey_probe").is_some() {
+    if let Some(queued) = json.get("secondkey_probe") {
+        check_version(queued)?;
         let queued: QueuedProbe = serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
         let probe = queued.secondkey_probe;
-        if probe.version != 1 {
-            return Err(MessageError::UnknownVersion(probe.version));
-        }
         return Ok(Message::Probe(bounded(&probe.id)));
     }
     let event: EventBridgeEvent<Value> =
@@ -123,12 +130,24 @@ pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, Me
     )
 }
 
+/// Fails if `queued` has another version. It is read before the fields, which a newer version may
+/// name otherwise. A version that is missing is left to the reading of the fields, which says so.
+fn check_version(queued: &Value) -> Result<(), MessageError> {
+    match queued.get("version").and_then(Value::as_u64) {
+        None => Ok(()),
+        Some(version) if version == u64::from(VERSION) => Ok(()),
+        Some(other) => Err(MessageError::UnknownVersion(
+            u32::try_from(other).unwrap_or(u32::MAX),
+        )),
+    }
+}
+
 /// The body of a message that has `user` looked at again.
 #[must_use]
 pub fn recheck_body(user: &UserId) -> String {
     let queued = QueuedRecheck {
         secondkey_recheck: RecheckV1 {
-            version: 1,
+            version: VERSION,
             account: user.account().to_owned(),
             user: user.name().to_owned(),
         },
@@ -142,7 +161,7 @@ pub fn recheck_body(user: &UserId) -> String {
 pub fn probe_body(id: &str) -> String {
     let queued = QueuedProbe {
         secondkey_probe: ProbeV1 {
-            version: 1,
+            version: VERSION,
             id: id.to_owned(),
         },
     };
@@ -164,6 +183,30 @@ mod tests {
             assert!(body.len() < 256 * 1024, "{} bytes", body.len());
             let read = read_message(&body, None).unwrap();
             assert_eq!(read, Message::Recheck(user));
+        }
+    }
+
+    #[test]
+    fn a_message_of_a_newer_release_is_told_apart_from_poison() {
+        for (body, is_newer) in [
+            // Version 2 may name its fields otherwise.
+            (r#"{"secondkey_recheck":{"version":2,"users":["a"]}}"#, true),
+            (r#"{"secondkey_probe":{"version":2}}"#, true),
+            (
+                r#"{"secondkey_recheck":{"version":99999999999,"account":"1"}}"#,
+                true,
+            ),
+            (
+                r#"{"secondkey_recheck":{"version":0,"account":"1","user":"a"}}"#,
+                false,
+            ),
+            (r#"{"secondkey_recheck":{"account":"1","user":"a"}}"#, false),
+            (r#"{"secondkey_probe":{"version":1}}"#, false),
+            ("not JSON", false),
+            ("[]", false),
+        ] {
+            let error = read_message(body, None).unwrap_err();
+            assert_eq!(error.is_of_newer_release(), is_newer, "{body}: {error}");
         }
     }
 

@@ -26,6 +26,8 @@ pub struct HandedOut<M> {
     pub id: String,
     /// Whether it was, or may have been, handed out before.
     pub is_retry: bool,
+    /// Its body, as it stands in its queue; `None` for a bare event, which came from no queue.
+    pub body: Option<String>,
     /// What it says.
     pub message: Result<M, MessageError>,
 }
@@ -47,7 +49,7 @@ pub fn read_payload_by<M>(
         let batch: SqsEvent = serde_json::from_value(payload)?;
         batch
             .records
-            .iter()
+            .into_iter()
             .map(|message| read_sqs(message, &read))
             .collect()
     } else {
@@ -55,6 +57,7 @@ pub fn read_payload_by<M>(
             id: BARE_EVENT.to_owned(),
             // Lambda does not tell whether it tries a bare event again.
             is_retry: true,
+            body: None,
             message: read(payload, Some(now)),
         }]
     };
@@ -62,17 +65,19 @@ pub fn read_payload_by<M>(
 }
 
 fn read_sqs<M>(
-    message: &SqsMessage,
+    message: SqsMessage,
     read: impl Fn(Value, Option<Timestamp>) -> Result<M, MessageError>,
 ) -> HandedOut<M> {
     let attribute = |name: &str| message.attributes.get(name)?.parse::<i64>().ok();
     let sent_at = attribute("SentTimestamp").and_then(DateTime::from_timestamp_millis);
-    let body = message.body.as_deref().unwrap_or_default();
+    let is_retry = attribute("ApproximateReceiveCount") > Some(1);
+    let body = message.body.unwrap_or_default();
     HandedOut {
-        id: message.message_id.clone().unwrap_or_default(),
-        is_retry: attribute("ApproximateReceiveCount") > Some(1),
-        message: serde_json::from_str(body)
+        id: message.message_id.unwrap_or_default(),
+        is_retry,
+        message: serde_json::from_str(&body)
             .map_err(MessageError::NotJson)
             .and_then(|json| read(json, sent_at)),
+        body: Some(body),
     }
 }

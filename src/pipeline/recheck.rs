@@ -23,7 +23,7 @@ use crate::detect::user_record::UserRecord;
 use crate::detect::view::Unsettled;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::commit::{Commit, Committed, MAX_EVENTS};
-use crate::pipeline::deliver::deliver;
+use crate::pipeline::deliver::{Undelivered, deliver};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
 use crate::pipeline::key_source::KeySource;
@@ -64,6 +64,8 @@ pub struct Rechecked {
     pub outcomes: Vec<Outcome>,
     /// The alerts that a sink took, and the sink's name.
     pub told: Vec<(Alert, &'static str)>,
+    /// The alerts that their sink did not take.
+    pub failed_deliveries: Vec<Undelivered>,
     /// After how long the user is to be looked at again. Whoever called must see to it before the events that led here
     /// are given up.
     pub rechecks: BTreeSet<TimeDelta>,
@@ -83,6 +85,10 @@ pub struct Rechecked {
 
 /// Why a user is re-checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of its own about why a user is looked at"
+)]
 pub struct Occasion {
     /// What events told; nothing where the re-check was due.
     pub changes: Vec<KeyChange>,
@@ -99,6 +105,8 @@ pub struct Occasion {
     pub former_names: Vec<(UserId, Vec<KeyChange>)>,
     /// Whether `changes` are what CloudTrail keeps of the past, and no news.
     pub is_history: bool,
+    /// Whether the user's account has left the organization or was closed.
+    pub has_left: bool,
 }
 
 /// Re-checks `user` on `occasion`. `now` is the moment at which it began.
@@ -179,6 +187,7 @@ async fn recheck_part(
                 former: &former,
                 exemptions: &exemptions,
                 sweep: occasion.sweep,
+                has_left: occasion.has_left,
                 is_history: occasion.is_history,
                 foreign_entry,
             };
@@ -211,6 +220,7 @@ async fn recheck_part(
                     )
                     .await;
                     rechecked.told.extend(delivered.told);
+                    rechecked.failed_deliveries.extend(delivered.failed);
                     rechecked.rechecks.extend(delivered.retries);
                     return Ok(());
                 }
@@ -267,6 +277,10 @@ async fn listing(
     occasion: &Occasion,
     now: Timestamp,
 ) -> Result<KeyListing, ServiceError> {
+    if occasion.has_left {
+        let reason = "the account left the organization or was closed";
+        return Ok(KeyListing::refused(now, reason));
+    }
     let listed = parts.keys.list(user, spelling(record, occasion)).await;
     // INVARIANT (blindness is news): a service that is down for long must not silence the detector.
     listed.or_else(|failure| {

@@ -24,6 +24,8 @@ pub(crate) struct AccountV1 {
     digests_owed: BTreeMap<String, Stored<DigestKind>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unreachable: Option<UnreachableV1>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_at: Option<Time>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +55,7 @@ impl From<&AccountRecord> for AccountV1 {
                     since: Time(unreachable.since),
                     reason: unreachable.reason.clone(),
                 }),
+            left_at: record.left_at.map(Time),
         }
     }
 }
@@ -75,6 +78,7 @@ impl From<AccountV1> for AccountRecord {
                 since: unreachable.since.0,
                 reason: unreachable.reason,
             }),
+            left_at: stored.left_at.map(|at| at.0),
         }
     }
 }

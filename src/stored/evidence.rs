@@ -23,7 +23,7 @@ pub(super) struct EvidenceV1 {
 #[serde(untagged)]
 enum StoredKeyEvidence {
     V3(KeyEvidenceV3),
-    V1(KeyEvidenceV1),
+    V1(Box<KeyEvidenceV1>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,7 +151,7 @@ impl From<StoredKeyEvidence> for (String, KeyEvidence) {
                 };
                 (stored.id, evidence)
             }
-            StoredKeyEvidence::V1(stored) => stored.into(),
+            StoredKeyEvidence::V1(stored) => (*stored).into(),
         }
     }
 }
@@ -178,27 +178,24 @@ impl From<KeyEvidenceV1> for (String, KeyEvidence) {
         if let Some(end) = &stored.end {
             add(&end.at, end.status.0, false, &end.by);
         }
-        match &stored.status {
-            Some(status) => {
-                let is_told = |at: &Time| at.0 == stored.at.0;
-                let by_activation = status.0 == KeyStatus::Active
-                    && stored
-                        .activation
-                        .as_ref()
-                        .is_some_and(|known| is_told(&known.at));
-                let by_end = stored
-                    .end
+        if let Some(status) = &stored.status {
+            let is_told = |at: &Time| at.0 == stored.at.0;
+            let by_activation = status.0 == KeyStatus::Active
+                && stored
+                    .activation
                     .as_ref()
-                    .is_some_and(|known| known.status.0 == status.0 && is_told(&known.at));
-                if !by_activation && !by_end {
-                    add(&stored.at, status.0, false, &stored.by);
-                }
+                    .is_some_and(|known| is_told(&known.at));
+            let by_end = stored
+                .end
+                .as_ref()
+                .is_some_and(|known| known.status.0 == status.0 && is_told(&known.at));
+            if !by_activation && !by_end {
+                add(&stored.at, status.0, false, &stored.by);
             }
+        } else {
             // Two events of one second contradicted each other.
-            None => {
-                add(&stored.at, KeyStatus::Active, false, &stored.by);
-                add(&stored.at, KeyStatus::Inactive, false, &stored.by);
-            }
+            add(&stored.at, KeyStatus::Active, false, &stored.by);
+            add(&stored.at, KeyStatus::Inactive, false, &stored.by);
         }
         let activation = stored.activation.as_ref();
         evidence.before = activation

@@ -80,6 +80,7 @@ words!(CloseReason, "reason for closing", {
     UserDeleted => "user_deleted",
     Renamed => "renamed",
     NeverConfirmed => "never_confirmed",
+    AccountLeft => "account_left",
 });
 
 words!(Update, "kind of update", {

@@ -6,7 +6,7 @@ use std::process::Command;
 use aws_config::Region;
 use aws_sdk_cloudformation::types::{Capability, Parameter};
 use secondkey::aws::metrics::NAMES;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::stack::clients::config;
 use crate::stack::cloudformation::{Known, Template};
@@ -181,17 +181,30 @@ async fn the_rules_let_through_what_the_pattern_says() {
     assert_eq!(rules, [&pattern, &pattern]);
 }
 
-#[tokio::test]
-async fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
+/// The resources of a template, as they are written.
+fn written(path: &str) -> Vec<(String, String, Value)> {
+    let template = Template::read(path);
+    let resources = template.0["Resources"].as_object().unwrap().clone();
+    resources
+        .into_iter()
+        .map(|(name, mut resource)| {
+            let kind = resource["Type"].as_str().unwrap().to_owned();
+            (name, kind, resource["Properties"].take())
+        })
+        .collect()
+}
+
+#[test]
+fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
     let mut ours = BTreeSet::new();
     let mut queues = BTreeSet::new();
-    for (name, kind, alarm) in resources().await {
+    for (name, kind, alarm) in written("infra/template.yaml") {
         if kind != "AWS::CloudWatch::Alarm" {
             continue;
         }
         assert_eq!(
             alarm["AlarmActions"],
-            serde_json::json!([{"Ref": "AlertTopic"}]),
+            json!([{"Ref": "AlarmTopic"}]),
             "{name}"
         );
         if alarm["Namespace"] == "secondkey" {
@@ -208,19 +221,107 @@ async fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
             assert_eq!(alarm["Threshold"], 0, "{name}: any message");
         }
     }
-    assert_eq!(
-        ours,
-        ["Sweeps", "UnreachableAccounts"].map(str::to_owned).into()
-    );
+    let expected = [
+        "DeliveriesFailed",
+        "FailedRechecks",
+        "OldestPendingAlertSeconds",
+        "Sweeps",
+        "UnreachableAccounts",
+    ];
+    assert_eq!(ours, expected.map(str::to_owned).into());
     // Every dead-letter queue has one.
-    let dead: BTreeSet<String> = resources()
-        .await
+    let dead: BTreeSet<String> = written("infra/template.yaml")
         .into_iter()
         .filter(|(name, kind, _)| *kind == "AWS::SQS::Queue" && name.ends_with("DeadLetters"))
-        .map(|(name, _, _)| name.to_owned())
+        .map(|(name, _, _)| name)
         .collect();
     assert_eq!(queues, dead);
     assert!(ours.iter().all(|name| NAMES.contains(&name.as_str())));
+
+    for (name, kind, alarm) in written("infra/channels.yaml") {
+        if kind == "AWS::CloudWatch::Alarm" {
+            let action = json!([{"Ref": "AlarmTopicArn"}]);
+            assert_eq!(alarm["AlarmActions"], action, "{name}");
+        }
+    }
+}
+
+/// Alarms cannot publish to a topic under the key that AWS manages, and no emulator checks it.
+/// Source: SNS developer guide, *Enable compatibility between event sources from AWS services and
+/// encrypted topics*.
+#[test]
+fn alarms_have_a_topic_without_a_key_for_this_accounts_alarms_only() {
+    let resources = Template::read("infra/template.yaml").0["Resources"].take();
+    let alarm_topic = &resources["AlarmTopic"]["Properties"];
+    assert_eq!(alarm_topic["KmsMasterKeyId"], Value::Null);
+    let alert_topic = &resources["AlertTopic"]["Properties"];
+    assert_ne!(alert_topic["KmsMasterKeyId"], Value::Null);
+
+    let policies: Vec<(String, Value)> = written("infra/template.yaml")
+        .into_iter()
+        .filter(|(_, kind, policy)| {
+            kind == "AWS::SNS::TopicPolicy" && policy["Topics"] == json!([{"Ref": "AlarmTopic"}])
+        })
+        .map(|(name, _, mut policy)| (name, policy["PolicyDocument"]["Statement"].take()))
+        .collect();
+    let alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*";
+    let statement = json!([{
+        "Sid": "OnlyAlarmsOfThisAccount", "Effect": "Allow", "Action": "sns:Publish",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"}, "Resource": {"Ref": "AlarmTopic"},
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+            "ArnLike": {"aws:SourceArn": {"Fn::Sub": alarms}},
+        },
+    }]);
+    assert_eq!(policies, [("AlarmTopicPolicy".to_owned(), statement)]);
+}
+
+#[test]
+fn alarms_go_to_their_own_address_or_to_that_of_the_alerts() {
+    let subscriber = |alert: &str, alarm: &str| {
+        let known = Known::from([
+            ("AWS::Region", "us-east-1"),
+            ("AlertEmail", alert),
+            ("AlarmEmail", alarm),
+        ]);
+        let resolved = Template::read("infra/template.yaml").resolve(&known);
+        resolved["Resources"]["AlarmSubscription"]["Properties"]["Endpoint"].clone()
+    };
+    assert_eq!(
+        subscriber("alerts@example.com", ""),
+        json!("alerts@example.com")
+    );
+    assert_eq!(
+        subscriber("alerts@example.com", "ops@example.com"),
+        json!("ops@example.com")
+    );
+    assert_eq!(subscriber("", "ops@example.com"), json!("ops@example.com"));
+    assert_eq!(subscriber("", ""), Value::Null);
+}
+
+/// SQS takes 1 to 1,000 receives, and a message whose retention ends before its tries do is deleted
+/// without a dead letter. No emulator checks either. Sources: SQS API reference,
+/// `SetQueueAttributes`; SQS developer guide, dead-letter queues, which also asks for a dead-letter
+/// queue that keeps messages for longer. Lambda developer guide, using SQS: 5 receives at least.
+#[test]
+fn what_fails_comes_again_for_hours_and_then_is_a_dead_letter() {
+    let resources = Template::read("infra/template.yaml").0["Resources"].take();
+    let number = |value: &Value| value.as_u64().unwrap();
+    for (queue, at_least_hours) in [("ChangesQueue", 24), ("SweepQueue", 5)] {
+        let properties = &resources[queue]["Properties"];
+        let redrive = &properties["RedrivePolicy"];
+        let tries = number(&redrive["maxReceiveCount"]);
+        assert!((5..=1_000).contains(&tries), "{queue}: {tries}");
+        let tried_for = tries * number(&properties["VisibilityTimeout"]);
+        assert!(tried_for >= at_least_hours * 3_600, "{queue}: {tried_for}");
+        let kept_for = number(&properties["MessageRetentionPeriod"]);
+        assert!(tried_for < kept_for, "{queue}: {kept_for}");
+        let dead = redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
+            .as_str()
+            .unwrap();
+        let dead_kept_for = number(&resources[dead]["Properties"]["MessageRetentionPeriod"]);
+        assert!(kept_for < dead_kept_for, "{dead}: {dead_kept_for}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod probes;
 pub mod world;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use secondkey::detect::account_record::{AccountRecord, Unreachable};
 
 use crate::stack::proxy::{Fault, Proxy};
@@ -26,6 +26,9 @@ async fn a_whole_deployment_is_well_from_the_trail_to_the_alert() {
         "ok           ChangesRule: policy of ChangesQueue: lets the rule send",
         "ok           Detector: event source: enabled, with ReportBatchItemFailures",
         "ok           AlertTopic: subscriptions: 1 confirmed",
+        "ok           AlarmTopic: encryption: by no key",
+        "ok           AlarmTopic: subscriptions: 1 confirmed",
+        "ok           pending alerts: 0, none of them late",
         "ok           Table: indexes: findings and due",
     ] {
         assert!(said.stdout.contains(line), "{line}\n{}", said.stdout);
@@ -72,6 +75,16 @@ async fn each_broken_link_is_named_with_what_mends_it() {
             "failed",
             "aws sqs start-message-move-task --source-arn arn:",
         ),
+        (
+            "AlarmTopic: subscriptions",
+            "failed",
+            "aws sns subscribe --topic-arn",
+        ),
+        (
+            "pending alerts",
+            "failed",
+            "deploy the release or the configuration that has this sink",
+        ),
         ("SweepDeadLetters", "ok", ""),
         ("Detector", "ok", ""),
         ("Detector: errors", "warning", "aws logs tail"),
@@ -110,6 +123,9 @@ async fn each_broken_link_is_named_with_what_mends_it() {
     }
     let found = said.check(unreachable)["found"].to_string();
     assert!(found.contains("no such role"), "{found}");
+    let found = said.check("pending alerts")["found"].to_string();
+    let expected = "1 for over 15 min (1 to pager), the oldest for 5 h";
+    assert!(found.contains(expected), "{found}");
 
     let table = run(world.doctor(&[])).await;
     assert!(
@@ -156,10 +172,8 @@ async fn break_it(world: &World) {
     waiting.send().await.unwrap();
     world.set_table(false).await;
     let sns = aws_sdk_sns::Client::new(config);
-    let listed = sns
-        .list_subscriptions_by_topic()
-        .topic_arn(world.id("AlertTopic"));
-    for one in listed.send().await.unwrap().subscriptions() {
+    let listed = sns.list_subscriptions().send().await.unwrap();
+    for one in listed.subscriptions() {
         let arn = one.subscription_arn().unwrap();
         sns.unsubscribe()
             .subscription_arn(arn)
@@ -168,6 +182,7 @@ async fn break_it(world: &World) {
             .unwrap();
     }
     let long_ago = Utc::now() - TimeDelta::hours(5);
+    owe_to_a_sink_that_is_gone(world, long_ago).await;
     let swept = |account: &str, version| AccountRecord {
         version,
         baseline_at: Some(long_ago),
@@ -184,6 +199,22 @@ async fn break_it(world: &World) {
         ..swept("444455556666", 1)
     };
     store.put_account(&unreachable).await.unwrap();
+}
+
+/// An alert as an earlier release left it, whose sink this release does not have.
+async fn owe_to_a_sink_that_is_gone(world: &World, since: DateTime<Utc>) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let since = since.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let put = aws_sdk_dynamodb::Client::new(&world.config)
+        .put_item()
+        .table_name(world.id("Table"))
+        .item("PK", text("OWED#111122223333#alice"))
+        .item("SK", text("00000000000000000002#pager"))
+        .item("due", text("due"))
+        .item("due_at", text(&since))
+        .item("at", text(&since))
+        .item("sink", text("pager"));
+    put.send().await.unwrap();
 }
 
 #[tokio::test]

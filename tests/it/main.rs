@@ -13,6 +13,7 @@
 
 mod accounts;
 mod check;
+mod delivery;
 mod deployment;
 mod doctor;
 mod e2e;

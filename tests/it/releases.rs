@@ -39,6 +39,50 @@ async fn a_file_of_schema_1_is_read_and_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_file_of_schema_2_is_read_and_nothing_in_it_is_announced_again() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("findings.db");
+    rusqlite::Connection::open(&path)
+        .and_then(|file| file.execute_batch(include_str!("releases/schema-2.sql")))
+        .expect("it is SQL");
+    let store = SqliteStore::open(&path).expect("it can be opened");
+    let open = store.findings(FindingStatus::Open).await.unwrap();
+    let closed = store.findings(FindingStatus::Closed).await.unwrap();
+    assert_eq!((open.len(), closed.len()), (1, 4));
+    let users = store.users().await.unwrap();
+    assert_eq!(users.len(), 4);
+    for user in users {
+        let mut record = store.record(&user).await.unwrap();
+        let trail = store.history(&user).await.unwrap();
+        assert_eq!(verify_trail(&user, &trail, &record.audit), Ok(()));
+        for (key, known) in &record.evidence.keys {
+            assert!(!known.words.is_empty(), "{user} {key}");
+            assert_eq!(known.unreported_activation(), None, "{user} {key}");
+        }
+        let finding = record.finding.clone().unwrap();
+        let opener = finding.opener.unwrap();
+        let activation = record.evidence.keys[&opener.key].activation().unwrap();
+        assert_eq!(
+            (activation.at, activation.created),
+            (opener.at, opener.created)
+        );
+        assert_eq!(finding.joined, []);
+        // Written as this release writes it, it says the same.
+        record.version += 1;
+        let commit = Commit {
+            at: opener.at,
+            record: record.clone(),
+            finding_changed: false,
+            audit: vec![],
+            recorded: vec![],
+            owed: vec![],
+        };
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.record(&user).await, Ok(record));
+    }
+}
+
+#[tokio::test]
 async fn the_exemption_that_the_readme_shows_is_one() {
     let readme = include_str!("../../infra/README.md");
     let shown = readme

@@ -290,6 +290,7 @@ fn episode(finding: &Finding) -> Episode {
                 CloseReason::Renamed => "renamed",
                 CloseReason::UserDeleted => "user deleted",
                 CloseReason::NeverConfirmed => "never confirmed",
+                CloseReason::AccountLeft => "account left",
             };
             (closing.at.timestamp(), why)
         }),

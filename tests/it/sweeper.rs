@@ -6,7 +6,8 @@ mod world;
 use chrono::{TimeDelta, Utc};
 use secondkey::aws::account_users::SweepMode;
 use secondkey::detect::account_record::AccountRecord;
-use secondkey::detect::finding::{FindingStatus, FoundBy};
+use secondkey::detect::audit::AuditKind;
+use secondkey::detect::finding::{CloseReason, FindingStatus, FoundBy};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::json;
@@ -123,7 +124,7 @@ async fn accounts_that_are_not_swept_in_time_are_counted() {
 }
 
 #[tokio::test]
-async fn alerts_owed_about_an_account_that_left_are_left_to_the_detector() {
+async fn the_findings_of_an_account_that_left_are_closed_once_that_is_certain() {
     let mut world = World::new("left", SweepMode::List).await;
     let account = new_account();
     let keys = world.user(&account, "gone", 2).await;
@@ -160,4 +161,26 @@ async fn alerts_owed_about_an_account_that_left_are_left_to_the_detector() {
             .open_finding()
             .is_some()
     );
+
+    // An hour later the organization still does not list it.
+    let missed = world.table.account(&account).await.unwrap();
+    assert!(missed.left_at.is_some());
+    let an_hour_ago = AccountRecord {
+        version: missed.version + 1,
+        left_at: missed.left_at.map(|at| at - TimeDelta::hours(1)),
+        ..missed
+    };
+    assert_eq!(world.table.put_account(&an_hour_ago).await, Ok(true));
+    world.fan_out().await;
+    for name in ["gone", "quiet"] {
+        let user = UserId::new(&account, name);
+        let record = world.table.record(&user).await.unwrap();
+        let closing = record.finding.unwrap().closing.unwrap();
+        assert_eq!(closing.reason, CloseReason::AccountLeft);
+        let trail = world.table.history(&user).await.unwrap();
+        let last = &trail.last().unwrap().draft;
+        assert_eq!(last.kind, AuditKind::FindingClosed);
+        assert_eq!(last.details["reason"], "account left the organization");
+        assert_eq!(world.table.owed(&user).await, Ok(vec![]));
+    }
 }

@@ -79,6 +79,7 @@ impl Protocol {
             former: &[],
             exemptions: &[],
             sweep: None,
+            has_left: false,
             is_history: false,
             foreign_entry: None,
         };

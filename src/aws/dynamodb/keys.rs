@@ -29,6 +29,9 @@ pub(super) const RECORD: &str = "RECORD";
 /// How the partition key of an audit trail begins.
 pub(super) const AUDIT: &str = "AUDIT#";
 
+/// What the partition of each user's pending alerts begins with.
+pub(super) const OWED: &str = "OWED#";
+
 pub(super) fn record(user: &UserId) -> Key {
     Key {
         partition: format!("USER#{}", of_user(user)),
@@ -62,7 +65,7 @@ pub(super) fn owed(user: &UserId, sequence: u64, sink: &str) -> Key {
 }
 
 pub(super) fn owed_partition(user: &UserId) -> String {
-    format!("OWED#{}", of_user(user))
+    format!("{OWED}{}", of_user(user))
 }
 
 /// The mark of a change. It names the user too: a rename touches two users, and enters the trail of each.

@@ -15,7 +15,7 @@ use crate::pipeline::error::ServiceError;
 use crate::stored::{AccountV1, SCHEMA, Word, time_text};
 
 /// The index of what has to be looked at, by time.
-const DUE_INDEX: &str = "due";
+pub(super) const DUE_INDEX: &str = "due";
 
 /// How long the trace of a probe is kept.
 const PROBE_KEPT: TimeDelta = TimeDelta::days(1);

@@ -105,7 +105,7 @@ async fn sweep(
     };
     let now = Utc::now().trunc_subsecs(3);
     let record = note(sweeper, account, &swept, now).await?;
-    let told = tell(sweeper, record, &seen, now).await;
+    let told = tell(sweeper, record, &seen, now, metrics).await;
     info!(
         account,
         looked_at = seen.looked_at,
@@ -188,7 +188,7 @@ async fn look(
     for (user, result) in settled {
         match result {
             Ok(rechecked) => {
-                metrics.count_rechecked(&rechecked);
+                metrics.count_rechecked(&rechecked, Utc::now());
                 metrics.found_by_sweep += u64::from(
                     kind == Sweep::Routine && rechecked.outcomes.contains(&Outcome::Opened),
                 );
@@ -216,8 +216,8 @@ async fn settle(
         Ok(rechecked) => rechecked,
         Err(failure) => return (user, Err(failure)),
     };
-    let delays = rechecked.rechecks.iter().copied();
-    let queued = sweeper.deployment.rechecks.queue(&user, delays).await;
+    let rechecks = &sweeper.deployment.rechecks;
+    let queued = rechecks.queue_all(&user, &rechecked).await;
     (user, queued.map(|()| rechecked))
 }
 
@@ -238,6 +238,7 @@ async fn tell(
     mut record: AccountRecord,
     seen: &Seen,
     now: Timestamp,
+    metrics: &mut Metrics,
 ) -> Result<(), ServiceError> {
     let findings: Vec<Finding> = seen
         .open
@@ -253,6 +254,7 @@ async fn tell(
                 sink = name,
                 "a digest is owed to a sink that is not configured"
             );
+            metrics.count_failed_delivery(&name);
             continue;
         };
         let digest = Digest {
@@ -266,6 +268,7 @@ async fn tell(
         let is_needed = !digest.findings.is_empty() || digest.unchecked > 0;
         if is_needed && let Err(failure) = sink.send_digest(&digest).await {
             error!(sink = name, account = record.account, %failure, "a digest could not be delivered and stays owed");
+            metrics.count_failed_delivery(&name);
             result = Err(failure);
             continue;
         }

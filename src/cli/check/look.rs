@@ -168,6 +168,7 @@ async fn judged(
         former: &[],
         exemptions: &exemptions,
         sweep: None,
+        has_left: false,
         is_history: true,
         foreign_entry: None,
     };

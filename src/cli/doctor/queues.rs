@@ -24,12 +24,13 @@ const READ: [(&str, &str, TimeDelta); 2] = [
     ("SweepQueue", "Sweeper", TimeDelta::hours(1)),
 ];
 
-/// The queues of what was given up, and where to its messages can be moved back.
-const DEAD_LETTERS: [(&str, bool); 4] = [
-    ("RuleDeadLetters", false),
-    ("ChangesDeadLetters", true),
-    ("SweepDeadLetters", true),
-    ("SecurityHubDeadLetters", false),
+/// The queues of what was given up, and the queue into which SQS can move their messages back. The
+/// destination is named, for what the detector itself sent there has no queue of origin.
+const DEAD_LETTERS: [(&str, Option<&str>); 4] = [
+    ("RuleDeadLetters", None),
+    ("ChangesDeadLetters", Some("ChangesQueue")),
+    ("SweepDeadLetters", Some("SweepQueue")),
+    ("SecurityHubDeadLetters", None),
 ];
 
 /// How many messages a queue holds.
@@ -53,7 +54,7 @@ pub(super) async fn check(config: &SdkConfig, stack: &Deployed, now: Timestamp) 
         .iter()
         // Security Hub is a choice.
         .filter(|(queue, _)| *queue != "SecurityHubDeadLetters" || stack.has(queue))
-        .map(|&(queue, can_move)| dead_letters(config, stack, queue, can_move));
+        .map(|&(queue, origin)| dead_letters(config, stack, queue, origin));
     checks.extend(futures::future::join_all(dead).await);
     checks
 }
@@ -91,14 +92,20 @@ async fn one(
     })
 }
 
-async fn dead_letters(config: &SdkConfig, stack: &Deployed, queue: &str, can_move: bool) -> Check {
+async fn dead_letters(
+    config: &SdkConfig,
+    stack: &Deployed,
+    queue: &str,
+    origin: Option<&str>,
+) -> Check {
     let url = match stack.physical(queue) {
         Ok(url) => url,
         Err(missing) => return missing,
     };
-    let arn = stack.queue_arn(queue).filter(|_| can_move);
+    let origin = origin.and_then(|origin| stack.queue_arn(origin));
+    let way_back = stack.queue_arn(queue).zip(origin);
     judged(queue, depth(config, url).await, |depth| {
-        judge_dead_letters(queue, depth, url, arn.as_deref())
+        judge_dead_letters(queue, depth, url, way_back.as_ref())
     })
 }
 
@@ -165,17 +172,25 @@ pub(super) fn judge_queue(
     Check::ok(queue, found)
 }
 
-/// Whether no message was given up. `arn` is that of the queue, if its messages can be moved back.
+/// Whether no message was given up. `way_back` holds the ARNs of the queue and of the one that its
+/// messages belong in, if SQS can move them back.
 #[must_use]
-pub(super) fn judge_dead_letters(queue: &str, depth: Depth, url: &str, arn: Option<&str>) -> Check {
+pub(super) fn judge_dead_letters(
+    queue: &str,
+    depth: Depth,
+    url: &str,
+    way_back: Option<&(String, String)>,
+) -> Check {
     let count = depth.waiting + depth.taken + depth.delayed;
     if count == 0 {
         return Check::ok(queue, "empty");
     }
-    let back = match arn {
-        Some(arn) => format!(
-            "mend the cause that the function's log tells, then: aws sqs start-message-move-task --source-arn {}",
-            shell_word(arn)
+    let back = match way_back {
+        Some((from, to)) => format!(
+            "fix the cause that the function's log gives, then: aws sqs start-message-move-task --source-arn {} \
+             --destination-arn {}",
+            shell_word(from),
+            shell_word(to)
         ),
         None => format!(
             "aws sqs receive-message --queue-url {} --message-attribute-names All --visibility-timeout 5; then see \
@@ -218,20 +233,21 @@ mod tests {
     #[test]
     fn any_message_that_was_given_up_is_told_with_the_way_back() {
         let url = "https://sqs.us-east-1.amazonaws.com/1/dead";
-        let of = |depth, arn| judge_dead_letters("ChangesDeadLetters", depth, url, arn);
+        let of = |depth, way| judge_dead_letters("ChangesDeadLetters", depth, url, way);
         assert_eq!(of(waiting(0), None).state, State::Ok);
         let taken = Depth {
             taken: 1,
             ..Depth::default()
         };
         assert_eq!(of(taken, None).state, State::Failed);
-        let mend = of(waiting(1), Some("arn:aws:sqs:us-east-1:1:dead"))
-            .mend
-            .unwrap();
-        assert!(
-            mend.contains("move-task --source-arn arn:aws:sqs:us-east-1:1:dead"),
-            "{mend}"
+        let arn = |name: &str| format!("arn:aws:sqs:us-east-1:1:{name}");
+        let way_back = (arn("dead"), arn("changes"));
+        let mend = of(waiting(1), Some(&way_back)).mend.unwrap();
+        let command = format!(
+            "move-task --source-arn {} --destination-arn {}",
+            way_back.0, way_back.1
         );
+        assert!(mend.contains(&command), "{mend}");
         assert!(of(waiting(1), None).mend.unwrap().contains(url));
     }
 }

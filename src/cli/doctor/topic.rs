@@ -1,4 +1,5 @@
-//! The alert topic: somebody listens.
+//! The topics: people get the alerts, and by a second way the alarms about what keeps alerts from
+//! them.
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
@@ -21,24 +22,56 @@ pub(super) struct SubscriptionFacts {
     pub(super) is_confirmed: bool,
 }
 
-/// Looks at the topic.
+/// A topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// Our alerts.
+    Alerts,
+    /// CloudWatch's alarms about us.
+    Alarms,
+}
+
+impl Topic {
+    /// Its logical id.
+    fn logical(self) -> &'static str {
+        match self {
+            Self::Alerts => "AlertTopic",
+            Self::Alarms => "AlarmTopic",
+        }
+    }
+
+    /// What it carries.
+    fn carries(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Alarms => "alarms",
+        }
+    }
+}
+
+/// Looks at the topics.
 pub(super) async fn check(config: &SdkConfig, stack: &Deployed) -> Vec<Check> {
-    let arn = match stack.physical("AlertTopic") {
+    let client = Client::new(config);
+    let (alerts, alarms) = futures::join!(
+        one(&client, stack, Topic::Alerts),
+        one(&client, stack, Topic::Alarms)
+    );
+    [alerts, alarms].concat()
+}
+
+async fn one(client: &Client, stack: &Deployed, topic: Topic) -> Vec<Check> {
+    let arn = match stack.physical(topic.logical()) {
         Ok(arn) => arn,
         Err(missing) => return vec![missing],
     };
-    let client = Client::new(config);
-    let (key, subscriptions) = futures::join!(key(&client, arn), subscriptions(&client, arn));
-    vec![
-        judged("AlertTopic: encryption", key, |key| {
-            judge_key(arn, key.as_deref())
-        }),
-        judged(
-            "AlertTopic: subscriptions",
-            subscriptions,
-            |subscriptions| judge_subscriptions(arn, &subscriptions),
-        ),
-    ]
+    let (key, subscriptions) = futures::join!(key(client, arn), subscriptions(client, arn));
+    let what = format!("{}: encryption", topic.logical());
+    let key = judged(&what, key, |key| judge_key(topic, arn, key.as_deref()));
+    let what = format!("{}: subscriptions", topic.logical());
+    let subscriptions = judged(&what, subscriptions, |subscriptions| {
+        judge_subscriptions(topic, arn, &subscriptions)
+    });
+    vec![key, subscriptions]
 }
 
 async fn key(client: &Client, arn: &str) -> Asked<Option<String>> {
@@ -78,30 +111,48 @@ async fn subscriptions(client: &Client, arn: &str) -> Asked<Vec<SubscriptionFact
     Ok(listed.into_iter().filter_map(facts).collect())
 }
 
-/// Whether the topic is encrypted by a key that alarms may use.
+/// Whether alarms can publish to the topic: not under the key that AWS manages. Source: CloudWatch
+/// user guide, alarms, and SNS developer guide, key management.
 #[must_use]
-pub(super) fn judge_key(arn: &str, key: Option<&str>) -> Check {
-    let what = "AlertTopic: encryption";
-    let mend = format!(
-        "deploy again with or without AlertKeyArn, or: aws sns set-topic-attributes --topic-arn {} --attribute-name \
-         KmsMasterKeyId --attribute-value YOUR_KEY",
-        shell_word(arn)
-    );
-    match key {
-        Some(key) if key.contains("alias/aws/sns") => Check::failed(
+pub(super) fn judge_key(topic: Topic, arn: &str, key: Option<&str>) -> Check {
+    let what = format!("{}: encryption", topic.logical());
+    let fix = match topic {
+        Topic::Alerts => format!(
+            "deploy again with or without AlertKeyArn, or: aws sns set-topic-attributes --topic-arn {} --attribute-name \
+             KmsMasterKeyId --attribute-value YOUR_KEY",
+            shell_word(arn)
+        ),
+        Topic::Alarms => format!(
+            "aws sns set-topic-attributes --topic-arn {} --attribute-name KmsMasterKeyId --attribute-value ''",
+            shell_word(arn)
+        ),
+    };
+    match (key, topic) {
+        (Some(key), _) if key.contains("alias/aws/sns") => Check::failed(
             what,
             "by the key that AWS manages, under which CloudWatch alarms cannot publish",
-            mend,
+            fix,
         ),
-        Some(key) => Check::ok(what, format!("by the key {key}")),
-        None => Check::warning(what, "by no key", mend),
+        (Some(key), Topic::Alerts) => Check::ok(what, format!("by the key {key}")),
+        (None, Topic::Alerts) => Check::warning(what, "by no key", fix),
+        (Some(key), Topic::Alarms) => Check::warning(
+            what,
+            format!("by the key {key}; where it fails, no alarm arrives"),
+            fix,
+        ),
+        (None, Topic::Alarms) => Check::ok(what, "by no key, so that no key can keep alarms back"),
     }
 }
 
-/// Whether somebody gets the alerts.
+/// Whether somebody gets what the topic carries.
 #[must_use]
-pub(super) fn judge_subscriptions(arn: &str, subscriptions: &[SubscriptionFacts]) -> Check {
-    let what = "AlertTopic: subscriptions";
+pub(super) fn judge_subscriptions(
+    topic: Topic,
+    arn: &str,
+    subscriptions: &[SubscriptionFacts],
+) -> Check {
+    let what = format!("{}: subscriptions", topic.logical());
+    let carries = topic.carries();
     let (confirmed, pending): (Vec<_>, Vec<_>) =
         subscriptions.iter().partition(|one| one.is_confirmed);
     let names: Vec<String> = pending
@@ -124,7 +175,7 @@ pub(super) fn judge_subscriptions(arn: &str, subscriptions: &[SubscriptionFacts]
     if names.is_empty() {
         return Check::failed(
             what,
-            "nobody gets the alerts",
+            format!("nobody gets the {carries}"),
             format!(
                 "aws sns subscribe --topic-arn {} --protocol email --notification-endpoint YOU@EXAMPLE.COM",
                 shell_word(arn)
@@ -133,7 +184,7 @@ pub(super) fn judge_subscriptions(arn: &str, subscriptions: &[SubscriptionFacts]
     }
     Check::failed(
         what,
-        format!("nobody gets the alerts; not confirmed: {pending}"),
+        format!("nobody gets the {carries}; not confirmed: {pending}"),
         confirm,
     )
 }
@@ -157,7 +208,9 @@ mod tests {
             subscription("a@example.com", true),
             subscription("b@example.com", false),
         );
-        let of = |subscriptions: &[SubscriptionFacts]| judge_subscriptions("arn:t", subscriptions);
+        let of = |subscriptions: &[SubscriptionFacts]| {
+            judge_subscriptions(Topic::Alerts, "arn:t", subscriptions)
+        };
         assert_eq!(of(std::slice::from_ref(&one)).state, State::Ok);
         let both = of(&[one, two.clone()]);
         assert_eq!(both.state, State::Warning);
@@ -178,12 +231,26 @@ mod tests {
     }
 
     #[test]
+    fn the_alarm_topic_needs_a_subscriber_of_its_own() {
+        let check = judge_subscriptions(Topic::Alarms, "arn:alarms", &[]);
+        assert_eq!(check.state, State::Failed);
+        assert_eq!(check.what, "AlarmTopic: subscriptions");
+        assert_eq!(check.found, "nobody gets the alarms");
+        assert!(check.mend.unwrap().contains("--topic-arn arn:alarms"));
+    }
+
+    #[test]
     fn alarms_cannot_use_the_key_that_aws_manages() {
-        assert_eq!(
-            judge_key("arn:t", Some("alias/aws/sns")).state,
-            State::Failed
-        );
-        assert_eq!(judge_key("arn:t", Some("1234-key")).state, State::Ok);
-        assert_eq!(judge_key("arn:t", None).state, State::Warning);
+        for (topic, key, state) in [
+            (Topic::Alerts, Some("alias/aws/sns"), State::Failed),
+            (Topic::Alerts, Some("1234-key"), State::Ok),
+            (Topic::Alerts, None, State::Warning),
+            (Topic::Alarms, Some("alias/aws/sns"), State::Failed),
+            (Topic::Alarms, Some("1234-key"), State::Warning),
+            (Topic::Alarms, None, State::Ok),
+        ] {
+            let check = judge_key(topic, "arn:t", key);
+            assert_eq!(check.state, state, "{topic:?}, {key:?}");
+        }
     }
 }

@@ -215,6 +215,7 @@ fn what_cloudtrail_keeps_of_the_past_is_no_news() {
         former: &[],
         exemptions: &[],
         sweep: None,
+        has_left: false,
         is_history: true,
         foreign_entry: None,
     };
@@ -334,6 +335,7 @@ fn an_entry_that_is_not_ours_is_passed_and_named() {
         former: &[],
         exemptions: &[],
         sweep: None,
+        has_left: false,
         is_history: false,
         foreign_entry: Some(taken),
     };
@@ -368,4 +370,36 @@ fn roots_finding_closes_on_no_report_that_may_have_been_read_before_the_change()
     }
     let decision = story.step(at(9_000), &report(8_000, &["+access_key_1"]), &[]);
     assert_eq!(decision.outcome, Outcome::Closed);
+}
+
+#[test]
+fn the_finding_of_an_account_that_left_is_closed_and_told() {
+    let story = Story::open();
+    let situation = Situation {
+        record: &story.record,
+        listing: &refused(500),
+        changes: &[],
+        already_recorded: &BTreeSet::new(),
+        is_retry: true,
+        former: &[],
+        exemptions: &[],
+        sweep: None,
+        has_left: true,
+        is_history: false,
+        foreign_entry: None,
+    };
+    let decision = decide(&situation, &Policy::default(), at(501));
+    assert_eq!(
+        words(&decision),
+        "closed: account left the organization at 501; listing refused"
+    );
+    assert_eq!(decision.alert.unwrap().kind, AlertKind::Closed);
+    let later = Situation {
+        record: &decision.record,
+        changes: &[created("K3", 490)],
+        ..situation
+    };
+    let decision = decide(&later, &Policy::default(), at(600));
+    assert_eq!(decision.outcome, Outcome::NothingOpen);
+    assert_eq!(decision.rechecks, []);
 }

@@ -7,14 +7,14 @@ use chrono::TimeDelta;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::detect::finding::{CloseReason, FindingId};
+use crate::detect::finding::{CloseReason, FindingId, Opener};
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::testing::{at, user};
 use crate::detect::user::UserId;
 use crate::output::commands::{Purpose, command};
 use crate::output::hostile::first_link;
 use crate::output::testing::{
-    HOSTILE, closed, filled_with, last_uses, last_uses_with, opened, root, updated,
+    HOSTILE, closed, filled_with, last_uses, last_uses_with, opened, opener, root, updated,
 };
 
 #[expect(clippy::needless_pass_by_value, reason = "as expect! gives it")]
@@ -401,6 +401,8 @@ fn hostile_text_as_a_terminal_gets_it() {
           MFA             not known
           console         yes
           event           x\u{1b}[2J\u{a}Keys: none
+        Other keys made active
+          x\u{1b}[2J\u{a}Keys: none was reactivated by x\u{1b}[2J\u{a}Keys: none at 2023-11-14 22:13:21 UTC, from x\u{1b}[2J\u{a}Keys: none.
 
         Do this
           Nothing tells which key to retire. Ask who uses them; deactivate one, never both.
@@ -504,4 +506,19 @@ fn a_long_name_leaves_the_account_in_the_subject() {
     let subject = subject(&alert);
     assert!(subject.ends_with("? (111122223333)"), "{subject}");
     assert!(subject.len() < 100);
+}
+
+#[test]
+fn who_made_other_keys_active_is_told_and_nothing_that_is_not_known() {
+    let mut alert = opened();
+    alert.finding.joined = vec![Opener {
+        created: false,
+        ..opener("AKIATHIRD")
+    }];
+    let text = alert_text(&alert, &LastUses::new(), Place::PlainText).whole();
+    assert!(
+        text.contains("  AKIATHIRD was activated by arn:aws:iam::111122223333:user/bob at "),
+        "{text}"
+    );
+    assert!(!text.contains("reactivated"), "{text}");
 }

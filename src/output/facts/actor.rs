@@ -52,6 +52,23 @@ impl Facts<'_> {
         ))
     }
 
+    /// Who made other keys active, as a sentence each.
+    pub(in crate::output) fn joined(&self) -> Vec<String> {
+        let joined = self.finding().joined.iter();
+        let sentence = |event: &Opener| {
+            let ip = event.actor.source_ip.as_ref();
+            let from = ip.map_or_else(String::new, |ip| format!(", from {}", self.text(ip)));
+            format!(
+                "{} was {} by {} at {}{from}.",
+                self.id(&event.key),
+                did(event),
+                self.id(event.actor.label()),
+                readable(event.at)
+            )
+        };
+        joined.map(sentence).collect()
+    }
+
     /// What is known of `opener`, by name.
     pub(in crate::output) fn opener_rows(&self, opener: &Opener) -> Vec<(&'static str, String)> {
         let mut rows = vec![("when", readable(opener.at))];
@@ -98,11 +115,12 @@ impl Facts<'_> {
     }
 }
 
-/// What an opener did to its key.
-pub(super) fn did(opener: &Opener) -> &'static str {
-    if opener.created {
-        "created"
-    } else {
-        "reactivated"
+/// What an opener did to its key. Of an update to `Active`, before which nothing is known of the key, it is not known
+/// whether it changed anything.
+pub(in crate::output) fn did(opener: &Opener) -> &'static str {
+    match opener {
+        Opener { created: true, .. } => "created",
+        _ if opener.is_proven() => "reactivated",
+        _ => "activated",
     }
 }

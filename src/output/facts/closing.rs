@@ -19,6 +19,9 @@ impl Facts<'_> {
                 "The user has another name now; under that name its finding goes on."
             }
             CloseReason::NeverConfirmed => "No listing ever showed two active keys.",
+            CloseReason::AccountLeft => {
+                "The account left the organization or was closed. Its keys cannot be listed any more."
+            }
         };
         let by = match &closing.actor {
             Some(actor) => {
@@ -29,13 +32,21 @@ impl Facts<'_> {
                     .unwrap_or_default();
                 Some(format!("By {}{ip}.", self.id(actor.label())))
             }
-            None if closing.reason == CloseReason::NeverConfirmed => None,
+            None if matches!(
+                closing.reason,
+                CloseReason::NeverConfirmed | CloseReason::AccountLeft
+            ) =>
+            {
+                None
+            }
             None => Some("By whom is not known.".to_owned()),
         };
         let open_for = duration(closing.at - finding.opened_at);
         let since = readable(finding.opened_at);
         let how_long = match closing.reason {
-            CloseReason::NeverConfirmed => format!("It was open for {open_for}, since {since}."),
+            CloseReason::NeverConfirmed | CloseReason::AccountLeft => {
+                format!("It was open for {open_for}, since {since}.")
+            }
             _ => format!("Two keys were active for {open_for}, since {since}."),
         };
         [

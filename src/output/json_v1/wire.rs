@@ -11,7 +11,7 @@ pub struct AlertV1 {
     pub version: &'static str,
     /// `opened`, `updated` or `closed`.
     pub kind: &'static str,
-    /// What changed: `keys`, `opener`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
+    /// What changed: `keys`, `opener`, `continues`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
     pub updates: Vec<&'static str>,
     /// Whether people read of it in a digest, and only programs get this.
     pub in_digest: bool,
@@ -75,7 +75,7 @@ pub struct FindingV1 {
     pub detected_at: String,
     /// When fewer than two were active again.
     pub closed_at: Option<String>,
-    /// `deactivated`, `deleted`, `user_deleted`, `renamed` or `never_confirmed`.
+    /// `deactivated`, `deleted`, `user_deleted`, `renamed`, `never_confirmed` or `account_left`.
     pub close_reason: Option<&'static str>,
     /// Who ended it, if an event told.
     pub closed_by: Option<ActorV1>,
@@ -87,6 +87,8 @@ pub struct FindingV1 {
     pub actor: Option<ActorV1>,
     /// What made the second key active, if an event told.
     pub opener: Option<OpenerV1>,
+    /// What made other keys active, since fewer than two were and while the finding was open, as far as events told.
+    pub joined: Vec<JoinedV1>,
     /// The id of the finding of the same user under its former name.
     pub continues: Option<String>,
     /// `event`, `sweep` (no event had told of it) or `baseline` (the first sweep of the account).
@@ -160,7 +162,7 @@ pub struct KeyV1 {
 pub struct OpenerV1 {
     /// The key.
     pub key: String,
-    /// `created` or `reactivated`.
+    /// `created`, `reactivated`, or `set_active` where it is not known whether the key was inactive before.
     pub how: &'static str,
     /// When.
     pub at: String,
@@ -168,6 +170,16 @@ pub struct OpenerV1 {
     pub inactive_since: Option<String>,
     /// CloudTrail's `eventID`.
     pub event_id: Option<String>,
+}
+
+/// What made another key active, and who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JoinedV1 {
+    /// What.
+    #[serde(flatten)]
+    pub opener: OpenerV1,
+    /// Who.
+    pub actor: ActorV1,
 }
 
 /// Who made a change, in CloudTrail's words.

@@ -12,7 +12,7 @@ use crate::output::ocsf::wire::evidence::{
 
 /// What events told: of the opening, and of the closing if there is one.
 pub(super) fn evidences(finding: &Finding) -> Vec<Evidence> {
-    let opening = finding.opener.as_ref().map(|opener| {
+    let opening = finding.opener.iter().chain(&finding.joined).map(|opener| {
         let operation = if opener.created {
             "CreateAccessKey"
         } else {
@@ -26,11 +26,11 @@ pub(super) fn evidences(finding: &Finding) -> Vec<Evidence> {
             CloseReason::Deleted => "DeleteAccessKey",
             CloseReason::UserDeleted => "DeleteUser",
             CloseReason::Renamed => "UpdateUser",
-            CloseReason::NeverConfirmed => return None,
+            CloseReason::NeverConfirmed | CloseReason::AccountLeft => return None,
         };
         Some(evidence("closing", operation, closing.actor.as_ref()?))
     });
-    opening.into_iter().chain(closing).collect()
+    opening.chain(closing).collect()
 }
 
 /// The CloudTrail events of the opening and the closing.

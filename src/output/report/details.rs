@@ -8,6 +8,7 @@ use crate::detect::actor::Actor;
 use crate::detect::audit::AuditEntry;
 use crate::detect::finding::Finding;
 use crate::detect::user::UserId;
+use crate::output::facts::did;
 use crate::output::report::Report;
 use crate::output::report::rows::time;
 use crate::output::report::trail::{Evidence, entries_of};
@@ -116,11 +117,7 @@ fn facts(finding: &Finding) -> Vec<Fact> {
         facts.push(("Goes on from", former.to_string()));
     }
     if let Some(opener) = &finding.opener {
-        let did = if opener.created {
-            "created"
-        } else {
-            "reactivated"
-        };
+        let did = did(opener);
         facts.push(("Opened by", opener.actor.label().to_owned()));
         facts.push((
             "Key made active",
@@ -131,6 +128,11 @@ fn facts(finding: &Finding) -> Vec<Fact> {
         facts.extend(actor(&opener.actor, OPENER));
         facts.extend(opener.event_id.clone().map(|id| ("Opening event", id)));
     }
+    facts.extend(finding.joined.iter().map(|event| {
+        let (key, what, at) = (&event.key, did(event), time(event.at));
+        let text = format!("{key}, {what} {at} by {}", event.actor.label());
+        ("Other key made active", text)
+    }));
     if let Some(exemption) = &finding.exemption {
         facts.push(("Exemption", exemption.id.clone()));
         facts.push(("Exempt until", time(exemption.until)));

@@ -66,7 +66,7 @@ pub fn time_to_close(findings: &[&Finding]) -> Option<Spread> {
         let closing = finding.closing.as_ref()?;
         let is_cleanup = !matches!(
             closing.reason,
-            CloseReason::Renamed | CloseReason::NeverConfirmed
+            CloseReason::Renamed | CloseReason::NeverConfirmed | CloseReason::AccountLeft
         );
         is_cleanup.then(|| (closing.at - finding.opened_at).max(TimeDelta::zero()))
     });

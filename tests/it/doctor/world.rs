@@ -137,12 +137,14 @@ impl World {
         self.allow("ChangesQueue", "ChangesRule").await;
         self.allow("SweepQueue", "SweepSchedule").await;
         self.set_table(true).await;
-        let subscribed = aws_sdk_sns::Client::new(&self.config)
-            .subscribe()
-            .topic_arn(self.id("AlertTopic"))
-            .protocol("email")
-            .endpoint("security@example.com");
-        subscribed.send().await.expect("somebody can subscribe");
+        for topic in ["AlertTopic", "AlarmTopic"] {
+            let subscribed = aws_sdk_sns::Client::new(&self.config)
+                .subscribe()
+                .topic_arn(self.id(topic))
+                .protocol("email")
+                .endpoint("security@example.com");
+            subscribed.send().await.expect("somebody can subscribe");
+        }
         let swept = AccountRecord {
             version: 1,
             baseline_at: Some(Utc::now()),

@@ -271,7 +271,7 @@ const checks = {
     await page.locator('#all').click().catch(() => {});
     await page.evaluate(() => document.querySelectorAll('.findings td > button').forEach((button) => button.click()));
     assert.equal(await page.locator('tr.detail').count(), expected.findings);
-    await page.getByRole('button', { name: 'User' }).click();
+    await page.getByRole('button', { name: 'User', exact: true }).click();
     for (const text of expected.texts) {
       await page.fill('#text', text);
       await page.waitForTimeout(200);

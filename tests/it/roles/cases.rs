@@ -34,6 +34,8 @@ pub enum Case {
     MemberRoot,
     /// A probe leaves its trace.
     Probed,
+    /// A message that cannot be read goes to the dead-letter queue.
+    SetAside,
     /// Lambda takes messages from the changes queue with the detector's role.
     ChangesTaken,
     /// And asks how many there are.
@@ -63,7 +65,7 @@ pub enum Case {
 }
 
 impl Case {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Opened,
         Self::Closed,
         Self::LookedAtAgain,
@@ -72,6 +74,7 @@ impl Case {
         Self::MemberUser,
         Self::MemberRoot,
         Self::Probed,
+        Self::SetAside,
         Self::ChangesTaken,
         Self::LookedAtChanges,
         Self::AllQueued,
@@ -98,6 +101,7 @@ impl Case {
             Self::MemberUser => detector::member_user(world).await,
             Self::MemberRoot => detector::root(world, MEMBER).await,
             Self::Probed => detector::probed(world).await,
+            Self::SetAside => detector::set_aside(world).await,
             Self::ChangesTaken => {
                 lambda::taken(&world.functions[0], &world.wiring.changes_url).await
             }

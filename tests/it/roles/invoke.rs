@@ -80,6 +80,7 @@ impl World {
                 "ACCOUNT_ID" => CENTRAL,
                 "TABLE_NAME" => TABLE,
                 "CHANGES_QUEUE_URL" => &self.wiring.changes_url,
+                "DEAD_LETTER_QUEUE_URL" => &self.wiring.dead_url,
                 "ALERT_TOPIC_ARN" => topic,
                 "EVENT_BUS_NAME" => BUS,
                 "MEMBER_ROLE_ARN" => MEMBER_ROLE,

@@ -33,6 +33,11 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         DETECTOR,
+        "SetAsideWhatCannotBeRead",
+        &[("sqs:SendMessage", Case::SetAside)],
+    ),
+    (
+        DETECTOR,
         "ReadRecordsExemptionsAndWhatIsOwed",
         &[
             ("dynamodb:GetItem", Case::Opened),
@@ -216,6 +221,7 @@ pub const PARTITIONS: &[Needed] = &[
             ("OWED#*", Case::Opened),
             ("EVENT#*", Case::Opened),
             ("PROBE#*", Case::Probed),
+            ("ACCOUNT", Case::MemberUser),
         ],
     ),
     (

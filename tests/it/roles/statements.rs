@@ -90,7 +90,7 @@ fn a_table_statement_names_its_partitions_and_is_void_for_requests_without_any()
         (
             "DetectorRole",
             "PutItem",
-            "AUDIT#* EVENT#* OWED#* PROBE#* USER#*",
+            "ACCOUNT AUDIT#* EVENT#* OWED#* PROBE#* USER#*",
         ),
         ("DetectorRole", "DeleteItem UpdateItem", "OWED#*"),
         (

@@ -36,6 +36,7 @@ pub fn deployed_statements() -> Vec<Statement> {
     for (name, arn) in [
         ("Table.Arn", local("dynamodb", &format!("table/{TABLE}"))),
         ("ChangesQueue.Arn", local("sqs", "world-changes")),
+        ("ChangesDeadLetters.Arn", local("sqs", "world-dead")),
         ("SweepQueue.Arn", local("sqs", "world-sweep")),
         ("SecurityHubDeadLetters.Arn", local("sqs", "world-hub")),
         ("EventBus.Arn", local("events", &format!("event-bus/{BUS}"))),
@@ -78,6 +79,7 @@ pub struct World {
 )]
 pub struct Wiring {
     pub changes_url: String,
+    pub dead_url: String,
     pub sweep_url: String,
     pub hub_url: String,
     /// The queue behind the topic.
@@ -102,6 +104,7 @@ impl Wiring {
         rule(&events, BUS, "findings", findings, &bus_events_arn).await;
         Self {
             changes_url: queue("changes").await.0,
+            dead_url: queue("dead").await.0,
             sweep_url: queue("sweep").await.0,
             hub_url: queue("hub").await.0,
             alerts_url,

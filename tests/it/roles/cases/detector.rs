@@ -117,3 +117,10 @@ pub async fn probed(world: &World) -> Held {
     let is_there = world.table().has_probe("one").await.unwrap();
     held(is_there, || "no trace".to_owned())
 }
+
+pub async fn set_aside(world: &World) -> Held {
+    let poison = json!({"source": "aws.iam"});
+    world.detect(&poison).await?;
+    let dead = world.take(&world.wiring.dead_url).await;
+    held(dead == [poison], || format!("not set aside: {dead:?}"))
+}
