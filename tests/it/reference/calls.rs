@@ -129,6 +129,16 @@ impl Call {
         users
     }
 
+    /// The key that the call is about.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::CreateKey(_, key) | Self::SetStatus(_, key, _) | Self::DeleteKey(_, key) => {
+                Some(key)
+            }
+            Self::DeleteUser(_) | Self::Rename(..) => None,
+        }
+    }
+
     /// The key that the call makes active, or says to be active.
     pub fn activates(&self) -> Option<&str> {
         match self {

@@ -102,18 +102,26 @@ impl Iam {
     /// Since when one user, under whatever name, has had all of `keys` active.
     pub fn active_together_since(&self, keys: &[&str]) -> Timestamp {
         let state = self.0.lock().unwrap();
-        let are_active = |users: &Users| {
-            let mut names = users.keys();
-            names.any(|user| {
-                let active = active_keys(users, user);
-                keys.iter().all(|key| active.contains(key))
-            })
-        };
         let latest_first = state.moments.iter().rev();
         latest_first
-            .take_while(|(_, users)| are_active(users))
+            .take_while(|(_, users)| owner(users, keys).is_some())
             .last()
             .map_or(state.now, |(since, _)| *since)
+    }
+
+    /// Whether all of `keys`, which `user` had active together from `at` on, were so beyond that
+    /// second, and under that name to the end.
+    pub fn were_seen_together(&self, user: &UserId, keys: &[&str], at: Timestamp) -> bool {
+        let state = self.0.lock().unwrap();
+        let later = state.moments.iter().filter(|(since, _)| *since >= at);
+        let mut last = user.clone();
+        for (since, users) in later {
+            match owner(users, keys) {
+                Some(owner) => last = owner.clone(),
+                None => return last == *user && since.timestamp() > at.timestamp(),
+            }
+        }
+        true
     }
 
     /// Whether the active keys of `user` were just `keys` at a moment from `from` to `until`.
@@ -129,6 +137,14 @@ impl Iam {
             .between(from, until)
             .any(|users| active_keys(users, user) == keys)
     }
+}
+
+/// The user who has all of `keys` active.
+fn owner<'a>(users: &'a Users, keys: &[&str]) -> Option<&'a UserId> {
+    users.keys().find(|user| {
+        let active = active_keys(users, user);
+        keys.iter().all(|key| active.contains(key))
+    })
 }
 
 /// The ids of the active keys of `user`, in order.

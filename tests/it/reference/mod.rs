@@ -97,9 +97,9 @@ fn check_histories(name: &str, cases: u32, new_accounts: impl Fn(&Runtime) -> Ac
         let lived = runtime.block_on(world.live_through(&history));
         counts.set(counts.get().and(world.counts));
         lived.map_err(|wrong| {
-                let failed = world.effects.failed();
-                TestCaseError::fail(format!("{wrong}\n(made to fail: {failed:?})"))
-            })
+            let failed = world.effects.failed();
+            TestCaseError::fail(format!("{wrong}\n(made to fail: {failed:?})"))
+        })
     });
     if let Err(difference) = result {
         panic!("on {name}: {difference}");

@@ -397,7 +397,10 @@ impl World {
     fn end_exemption(&mut self, name: Option<Name>) {
         let now = self.iam.now();
         let id = exemption_id(name);
-        let of_name = self.exempted.iter_mut().filter(|known| known.exemption.id == id);
+        let of_name = self
+            .exempted
+            .iter_mut()
+            .filter(|known| known.exemption.id == id);
         for known in of_name {
             known.ended = known.ended.or(Some(now));
         }
@@ -548,7 +551,9 @@ impl World {
         let given_up = items.iter().find(|item| {
             matches!(item.ask, Ask::Detector(_)) && item.times_received >= *MAX_RECEIVES
         });
-        self.given_up = given_up.map(|item| item.id.clone()).or(self.given_up.take());
+        self.given_up = given_up
+            .map(|item| item.id.clone())
+            .or(self.given_up.take());
         let again = items.into_iter().map(|item| Item {
             due: now + VISIBILITY,
             ..item
