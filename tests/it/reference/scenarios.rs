@@ -2,7 +2,7 @@
 
 use super::effects::Way;
 use super::journal::Down;
-use super::story::Name::{Alice, Bob};
+use super::story::Name::{Alice, Bob, Carol};
 use super::story::Which::{Newer, Older};
 use super::story::{By, History, SINKS, Step, Told};
 
@@ -168,6 +168,16 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
                 Step::Deactivate(Alice, Newer, told(vec![0])),
                 Step::Reactivate(Alice, Newer, told(vec![0])),
                 Step::Wait(1800),
+            ]),
+        ),
+        (
+            "reactivated under a new name, beside a key made under the old one",
+            current(vec![
+                Step::Deactivate(Alice, Older, told(vec![0])),
+                Step::CreateKey(Alice, told(vec![0])),
+                Step::Wait(4),
+                Step::Rename(Alice, Carol, told(vec![0])),
+                Step::Reactivate(Carol, Older, told(vec![0])),
             ]),
         ),
     ]
