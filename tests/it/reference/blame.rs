@@ -48,41 +48,47 @@ impl World {
         let opening = self.opening_call(&keys, since);
         // Where the event of a renaming is lost, nothing leads from the new name to the call.
         let told = opening.filter(|made| made.is_told && self.all_renames_are_told(since));
+        // Of several calls in one second nothing tells the order, so any of them may be named, or
+        // none.
+        let candidates = opening.map_or_else(Vec::new, |made| self.calls_beside(made, &keys));
+        // An event that is late, and under a name that the user lost meanwhile, does not lead to
+        // the new one; then the actor is unknown.
+        let is_renamed = self.renames(since).next().is_some();
+        let may_be_unknown = candidates.len() > 1 || is_renamed;
         let makers = finding.makers();
         if let Some(made) = told {
             hold!(
-                makers.contains(&Some(&made.by)),
+                candidates
+                    .iter()
+                    .any(|made| makers.contains(&Some(&made.by))),
                 "{} made {keys:?} of {user} two at {since}, and the makers are {makers:?}",
                 made.by
             );
         }
-        if let Some(made) = told.filter(|made| !self.has_lost && finding.detected_at >= made.at) {
+        // The finding of an earlier pair, whose end was not seen in time, keeps its opener.
+        let is_of_pair = !self.has_lost && !is_renamed && self.first_detected_at(finding) >= since;
+        if let Some(made) = told.filter(|_| is_of_pair) {
             let opener = finding.opener.as_ref();
             let event = opener.and_then(|opener| opener.event_id.as_deref());
-            // Of several calls in one second nothing tells the order, so the opener may be unknown,
-            // or another one of them.
-            let second = made.at.timestamp();
-            let mut of_second = self
-                .made
-                .iter()
-                .filter(|other| other.at.timestamp() == second);
-            let is_so = event == Some(&made.event_id)
-                || (self.is_crowded(second, &keys)
-                    && event.is_none_or(|event| of_second.any(|other| other.event_id == event)));
+            let mut of_second = self.of_second_of(made);
             hold!(
-                is_so,
+                (may_be_unknown && event.is_none())
+                    || of_second.any(|made| event == Some(&made.event_id)),
                 "{} made {keys:?} of {user} two at {since}, and the opener is {event:?}",
                 made.by
             );
         }
         if finding.status == FindingStatus::Suppressed {
-            let maker = opening.map(|made| made.by.as_str());
             let now = self.iam.now();
-            let mut exempted = self.exempted.iter();
+            let covers = |made: &&Made| {
+                let mut exempted = self.exempted.iter();
+                exempted.any(|known| known.covers(user, &made.by, now))
+            };
             hold!(
-                exempted.any(|known| known.covers(user, maker, now)),
-                "{} is hidden, and no exemption covers {maker:?}",
-                finding.id
+                candidates.iter().any(covers),
+                "{} is hidden, and no exemption covers {:?}",
+                finding.id,
+                opening.map(|made| &made.by)
             );
         }
         self.check_since(&keys, since, finding)
@@ -93,15 +99,30 @@ impl World {
         self.activations_of(keys).find(|made| made.at == since)
     }
 
-    /// Whether more than one call of `second` was about one of `keys`.
-    fn is_crowded(&self, second: i64, keys: &[&str]) -> bool {
-        let of_second = self
-            .made
+    /// When `finding`, or the first one that it continues, was detected.
+    fn first_detected_at(&self, finding: &Finding) -> Timestamp {
+        let entries = self.journal.entries();
+        let mut first = finding;
+        while let Some((_, former)) = first.continues.as_ref().and_then(|continued| {
+            let mut opened = entries.opened.iter();
+            opened.find(|(_, opened)| opened.id == *continued)
+        }) {
+            first = former;
+        }
+        first.detected_at
+    }
+
+    /// `opening`, and the other calls of its second that were about one of `keys`.
+    fn calls_beside(&self, opening: &Made, keys: &[&str]) -> Vec<&Made> {
+        let is_one = |made: &&Made| made.call.key().is_some_and(|key| keys.contains(&key));
+        self.of_second_of(opening).filter(is_one).collect()
+    }
+
+    fn of_second_of(&self, made: &Made) -> impl Iterator<Item = &Made> {
+        let second = made.at.timestamp();
+        self.made
             .iter()
-            .filter(|made| made.at.timestamp() == second);
-        let of_keys =
-            of_second.filter(|made| made.call.key().is_some_and(|key| keys.contains(&key)));
-        of_keys.count() > 1
+            .filter(move |other| other.at.timestamp() == second)
     }
 
     /// The calls that made one of `keys` active.
@@ -150,8 +171,15 @@ impl World {
     }
 
     fn all_renames_are_told(&self, since: Timestamp) -> bool {
-        let is_rename = |made: &&Made| matches!(made.call, Call::Rename(..)) && made.at >= since;
-        self.made.iter().filter(is_rename).all(|made| made.is_told)
+        self.renames(since).all(|made| made.is_told)
+    }
+
+    fn renames(&self, since: Timestamp) -> impl Iterator<Item = &Made> {
+        let is_rename = |made: &&Made| matches!(made.call, Call::Rename(..));
+        self.made
+            .iter()
+            .filter(is_rename)
+            .filter(move |made| made.at >= since)
     }
 
     /// Every key that was made active beside another one was named to every sink.
@@ -175,8 +203,11 @@ impl World {
                 let mut calls = self.activations_of(std::slice::from_ref(key)).peekable();
                 calls.peek().is_some() && calls.all(|made| made.is_told)
             });
+            // A key that was switched off and on in one second may have stayed on.
+            let is_certain = matches!(made.call, Call::CreateKey(..))
+                || self.calls_beside(made, &[key]).len() == 1;
             let may_be_hidden = self.exempted.iter().any(|known| known.may_hide(&made.by));
-            if !is_beside || !are_told || may_be_hidden {
+            if !is_beside || !are_told || !is_certain || may_be_hidden {
                 continue;
             }
             for sink in SINKS {
@@ -214,10 +245,10 @@ impl World {
 
 impl Exempted {
     /// Whether it covers two keys of `user` at `now`, made by `maker`.
-    fn covers(&self, user: &UserId, maker: Option<&str>, now: Timestamp) -> bool {
+    fn covers(&self, user: &UserId, maker: &str, now: Timestamp) -> bool {
         let exemption = &self.exemption;
         let is_user = ["*", user.name()].contains(&exemption.user_pattern.as_str());
-        let is_maker = exemption.actor_pattern == "*" || maker == Some(&exemption.actor_pattern);
+        let is_maker = exemption.actor_pattern == "*" || maker == exemption.actor_pattern;
         is_user && is_maker && self.ended.is_none() && now < exemption.until
     }
 
