@@ -57,10 +57,10 @@ impl World {
         let may_be_unknown = candidates.len() > 1 || is_renamed;
         let makers = finding.makers();
         if let Some(made) = told {
+            let mut named = candidates.iter().map(|made| Some(made.by.as_str()));
             hold!(
-                candidates
-                    .iter()
-                    .any(|made| makers.contains(&Some(&made.by))),
+                named.any(|maker| makers.contains(&maker))
+                    || (may_be_unknown && makers.contains(&None)),
                 "{} made {keys:?} of {user} two at {since}, and the makers are {makers:?}",
                 made.by
             );
@@ -70,10 +70,19 @@ impl World {
         if let Some(made) = told.filter(|_| is_of_pair) {
             let opener = finding.opener.as_ref();
             let event = opener.and_then(|opener| opener.event_id.as_deref());
+            // Or one that may have been beside another key itself, for all that its second tells.
+            let is_of_earlier_pair = self.made.iter().any(|made| {
+                event == Some(&made.event_id)
+                    && made.is_activation
+                    && self
+                        .iam
+                        .had_two_active_within(&made.call.users()[0], made.at)
+            });
             let mut of_second = self.of_second_of(made);
             hold!(
                 (may_be_unknown && event.is_none())
-                    || of_second.any(|made| event == Some(&made.event_id)),
+                    || of_second.any(|made| event == Some(&made.event_id))
+                    || is_of_earlier_pair,
                 "{} made {keys:?} of {user} two at {since}, and the opener is {event:?}",
                 made.by
             );

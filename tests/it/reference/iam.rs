@@ -1,7 +1,7 @@
 //! The IAM of the test: the truth with its history, and listings that lag behind it by less than the settling time and
 //! go backwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -97,6 +97,15 @@ impl Iam {
         state
             .between(from, until)
             .all(|users| active_keys(users, user).len() >= 2)
+    }
+
+    /// Whether two keys of `user` were active within the second of `at`, together or not.
+    pub fn had_two_active_within(&self, user: &UserId, at: Timestamp) -> bool {
+        let state = self.0.lock().unwrap();
+        let second = at.trunc_subsecs(0);
+        let moments = state.between(second, second + TimeDelta::milliseconds(999));
+        let active: BTreeSet<&str> = moments.flat_map(|users| active_keys(users, user)).collect();
+        active.len() >= 2
     }
 
     /// Since when one user, under whatever name, has had all of `keys` active.

@@ -174,6 +174,7 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
             "reactivated under a new name, beside a key made under the old one",
             current(vec![
                 Step::Deactivate(Alice, Older, told(vec![0])),
+                Step::Wait(4),
                 Step::CreateKey(Alice, told(vec![0])),
                 Step::Wait(4),
                 Step::Rename(Alice, Carol, told(vec![0])),
