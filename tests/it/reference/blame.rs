@@ -70,13 +70,12 @@ impl World {
         if let Some(made) = told.filter(|_| is_of_pair) {
             let opener = finding.opener.as_ref();
             let event = opener.and_then(|opener| opener.event_id.as_deref());
-            // Or one that may have been beside another key itself, for all that its second tells.
+            // Or one that may have been beside another key itself, for all that was known in time.
             let is_of_earlier_pair = self.made.iter().any(|made| {
+                let user = &made.call.users()[0];
                 event == Some(&made.event_id)
                     && made.is_activation
-                    && self
-                        .iam
-                        .had_two_active_within(&made.call.users()[0], made.at)
+                    && (self.is_out_of_order || self.iam.had_two_active_within(user, made.at))
             });
             let mut of_second = self.of_second_of(made);
             hold!(

@@ -103,7 +103,9 @@ impl Iam {
     pub fn had_two_active_within(&self, user: &UserId, at: Timestamp) -> bool {
         let state = self.0.lock().unwrap();
         let second = at.trunc_subsecs(0);
-        let moments = state.between(second, second + TimeDelta::milliseconds(999));
+        let millisecond = TimeDelta::milliseconds(1);
+        let end = second + TimeDelta::seconds(1) - millisecond;
+        let moments = state.between(second - millisecond, end);
         let active: BTreeSet<&str> = moments.flat_map(|users| active_keys(users, user)).collect();
         active.len() >= 2
     }

@@ -170,6 +170,9 @@ pub struct World {
     pub journal: Journal,
     /// Whether an event was lost, so that a sweep has to heal what came of it.
     pub has_lost: bool,
+    /// Whether an event came before that of an earlier call, or something failed that an event
+    /// needs: then it is known late what was before what.
+    pub is_out_of_order: bool,
     /// The calls, the first one first.
     pub made: Vec<Made>,
     /// The exemptions, the first one first.
@@ -177,6 +180,8 @@ pub struct World {
     pub counts: Counts,
     /// A message that was received too often.
     given_up: Option<String>,
+    /// When the event arrives that arrives last, of each the first copy.
+    latest_arrival: Timestamp,
     queue: Queue,
     stalled: Vec<Stalled>,
     keys_made: u32,
@@ -205,10 +210,12 @@ impl World {
             effects: Effects::default(),
             journal: Journal::default(),
             has_lost: false,
+            is_out_of_order: false,
             made: vec![],
             exempted: vec![],
             counts: Counts::default(),
             given_up: None,
+            latest_arrival: begin,
             queue: Queue::default(),
             stalled: vec![],
             keys_made: 0,
@@ -251,6 +258,8 @@ impl World {
         for call in calls {
             self.call(call, told.unwrap_or(&Told(By::Admin, vec![])));
         }
+        self.is_out_of_order |=
+            matches!(step, Step::IamRefuses | Step::IamThrottles | Step::Fail(..));
         match step {
             Step::CreateUser(name) => {
                 let mut users = self.iam.users();
@@ -301,6 +310,11 @@ impl World {
         self.messages += 1;
         let event_id = format!("event-{}", self.messages);
         self.has_lost |= arrive_after.is_empty();
+        if let Some(first) = arrive_after.iter().min() {
+            let arrives = at + TimeDelta::seconds((*first).into());
+            self.is_out_of_order |= arrives < self.latest_arrival;
+            self.latest_arrival = self.latest_arrival.max(arrives);
+        }
         for after in arrive_after {
             let due = at + TimeDelta::seconds((*after).into());
             let event = Some((event_id.clone(), call.users()));
