@@ -173,12 +173,11 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
             evidence.with(&record.user, change)
         });
     for (key, _) in listing.keys() {
-        if !evidence.keys.contains_key(key)
-            && let Some(known) = former
-                .iter()
-                .find_map(|former| former.evidence.keys.get(key))
-        {
-            evidence.keys.insert(key.clone(), known.clone());
+        let of_key = former
+            .iter()
+            .filter_map(|former| former.evidence.keys.get(key));
+        for known in of_key {
+            evidence.keys.entry(key.clone()).or_default().merge(known);
         }
     }
     for (key, known) in &mut evidence.keys {

@@ -373,6 +373,17 @@ impl KeyEvidence {
         }
     }
 
+    /// Adds what is known of the same key under a former name of its user.
+    pub(super) fn merge(&mut self, former: &Self) {
+        for word in &former.words {
+            self.add(word.clone());
+        }
+        if let Some(before) = former.before {
+            self.note_listed(before.at, before.status);
+        }
+        self.reported = self.reported.max(former.reported);
+    }
+
     /// Notes that a listing showed `status` at `at`, if that says what the first word changed.
     pub(super) fn note_listed(&mut self, at: Timestamp, status: KeyStatus) {
         let is_before = self.words.first().is_some_and(|first| at < first.at);

@@ -8,7 +8,7 @@ use secondkey::detect::listing::{AccessKey, KeyStatus};
 use secondkey::detect::user::UserId;
 
 use super::iam::{Users, active_keys};
-use super::story::{Step, Told, Which};
+use super::story::{By, Step, Told, Which};
 
 /// A call that succeeded.
 pub enum Call {
@@ -84,8 +84,15 @@ pub fn calls<'a>(
                 .then(|| Call::DeleteUser(user.clone()));
             (deletions.chain(end).collect(), Some(told))
         }
-        Step::Rename(name, told) => {
-            let (from, to) = (user(name), user(&name.other()));
+        Step::ActivateAgain(name, which, told) => {
+            let call = |user, key| Call::SetStatus(user, key, KeyStatus::Active);
+            (
+                of_key(user(name), *which, &[KeyStatus::Active], &call),
+                Some(told),
+            )
+        }
+        Step::Rename(from, to, told) => {
+            let (from, to) = (user(from), user(to));
             let is_possible = users.contains_key(&from) && !users.contains_key(&to);
             (
                 is_possible
@@ -122,6 +129,24 @@ impl Call {
         users
     }
 
+    /// The key that the call is about.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::CreateKey(_, key) | Self::SetStatus(_, key, _) | Self::DeleteKey(_, key) => {
+                Some(key)
+            }
+            Self::DeleteUser(_) | Self::Rename(..) => None,
+        }
+    }
+
+    /// The key that the call makes active, or says to be active.
+    pub fn activates(&self) -> Option<&str> {
+        match self {
+            Self::CreateKey(_, key) | Self::SetStatus(_, key, KeyStatus::Active) => Some(key),
+            _ => None,
+        }
+    }
+
     /// Whom the call is about.
     pub fn users(&self) -> Vec<UserId> {
         match self {
@@ -133,8 +158,8 @@ impl Call {
         }
     }
 
-    /// The event in its envelope.
-    pub fn event(&self, event_id: &str, at: Timestamp) -> String {
+    /// The event of the call by `by`, in its envelope.
+    pub fn event(&self, event_id: &str, at: Timestamp, by: By) -> String {
         let (name, asked, answered) = match self {
             Self::CreateKey(user, key) => (
                 "CreateAccessKey",
@@ -167,12 +192,35 @@ impl Call {
             "detail": {
                 "eventVersion": "1.11", "eventID": event_id, "eventName": name, "eventTime": time,
                 "eventSource": "iam.amazonaws.com", "awsRegion": "us-east-1", "recipientAccountId": account,
-                "userIdentity": {"type": "IAMUser", "userName": "admin", "accountId": account,
-                    "arn": format!("arn:aws:iam::{account}:user/admin")},
+                "userIdentity": by.identity(&users[0]),
                 "requestParameters": asked, "responseElements": answered,
             },
         })
         .to_string()
+    }
+}
+
+impl By {
+    /// The ARN of the caller of a call about `user`.
+    pub fn arn(self, user: &UserId) -> String {
+        let account = user.account();
+        let name = match self {
+            Self::Owner => user.name(),
+            Self::Admin => "admin",
+            Self::Mallory => "mallory",
+            Self::Ci => return format!("arn:aws:sts::{account}:assumed-role/ci/build"),
+        };
+        format!("arn:aws:iam::{account}:user/{name}")
+    }
+
+    fn identity(self, user: &UserId) -> Value {
+        let arn = self.arn(user);
+        let mut identity = json!({"type": "IAMUser", "arn": arn, "accountId": user.account()});
+        match arn.rsplit_once(":user/") {
+            Some((_, name)) => identity["userName"] = json!(name),
+            None => identity["type"] = json!("AssumedRole"),
+        }
+        identity
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use secondkey::detect::alert::AlertKind;
+use secondkey::detect::alert::{AlertKind, Update};
 use secondkey::detect::audit::{AuditEntry, AuditKind, verify_trail};
 use secondkey::detect::finding::FindingStatus;
 use secondkey::detect::policy::Policy;
@@ -33,16 +33,58 @@ fn is_event(kind: AuditKind) -> bool {
     }
 }
 
-/// Whether an alert tells of such an entry.
-fn is_told(kind: AuditKind) -> bool {
-    !is_event(kind) && !matches!(kind, AuditKind::FindingConfirmed | AuditKind::ForeignEntry)
+/// The entries of a trail that every sink has to receive. What an exemption hides is not told, but
+/// for the hiding itself and the end of what was announced before.
+fn told_entries(trail: &[AuditEntry]) -> Vec<&AuditEntry> {
+    let (mut is_hidden, mut is_announced) = (false, false);
+    let mut told = vec![];
+    for (place, entry) in trail.iter().enumerate() {
+        let is_told = match entry.draft.kind {
+            AuditKind::FindingOpened => {
+                // A finding that is hidden from the beginning is so in the same commit.
+                let next = trail.get(place + 1).map(|next| next.draft.kind);
+                is_hidden = next == Some(AuditKind::FindingSuppressed);
+                is_announced = !is_hidden;
+                is_announced
+            }
+            AuditKind::FindingSuppressed => {
+                let was_hidden = std::mem::replace(&mut is_hidden, true);
+                !was_hidden
+            }
+            AuditKind::ExemptionEnded => {
+                (is_hidden, is_announced) = (false, true);
+                true
+            }
+            AuditKind::FindingUpdated => !is_hidden,
+            AuditKind::FindingClosed => is_announced,
+            AuditKind::FindingConfirmed
+            | AuditKind::ForeignEntry
+            | AuditKind::KeyCreated
+            | AuditKind::KeyUpdated
+            | AuditKind::KeyDeleted
+            | AuditKind::UserDeleted
+            | AuditKind::UserRenamed => false,
+        };
+        told.extend(is_told.then_some(entry));
+    }
+    told
 }
 
-fn told_as(kind: &AlertKind) -> AuditKind {
+/// Whether an alert of `kind` may tell of an entry of `entry`'s kind.
+fn tells_of(kind: &AlertKind, entry: AuditKind) -> bool {
     match kind {
-        AlertKind::Opened => AuditKind::FindingOpened,
-        AlertKind::Updated(_) => AuditKind::FindingUpdated,
-        AlertKind::Closed => AuditKind::FindingClosed,
+        // What was hidden from the beginning is announced as a whole when it comes to light.
+        AlertKind::Opened => {
+            matches!(entry, AuditKind::FindingOpened | AuditKind::ExemptionEnded)
+        }
+        AlertKind::Updated(updates) if updates.contains(&Update::Exempted) => {
+            entry == AuditKind::FindingSuppressed
+        }
+        AlertKind::Updated(updates) if updates.contains(&Update::ExemptionEnded) => {
+            entry == AuditKind::ExemptionEnded
+        }
+        AlertKind::Updated(_) => entry == AuditKind::FindingUpdated,
+        AlertKind::Closed => entry == AuditKind::FindingClosed,
     }
 }
 
@@ -118,8 +160,8 @@ impl World {
             let user = alert.finding.user();
             let trail = &trails[user];
             let is_in_trail = trail.iter().any(|entry| {
-                (entry.sequence, &entry.hash, entry.draft.kind)
-                    == (alert.sequence, &alert.audit_hash, told_as(&alert.kind))
+                (entry.sequence, &entry.hash) == (alert.sequence, &alert.audit_hash)
+                    && tells_of(&alert.kind, entry.draft.kind)
             });
             hold!(
                 is_in_trail,
@@ -127,11 +169,10 @@ impl World {
                 alert.kind,
                 alert.sequence
             );
-            let older = trail
-                .iter()
+            let older = told_entries(trail)
+                .into_iter()
                 .find(|entry| {
-                    is_told(entry.draft.kind)
-                        && entry.sequence < alert.sequence
+                    entry.sequence < alert.sequence
                         && !received.contains(&(*sink, user, entry.sequence))
                 })
                 .filter(|_| alert.kind != AlertKind::Opened && !entries.refused_by.contains(sink));
@@ -178,11 +219,11 @@ impl World {
     /// What must be so once all is delivered and nothing is left to do.
     pub async fn check_at_rest(&self) -> Result<(), String> {
         let users = self.iam.users();
-        let open = self
-            .store
-            .findings(FindingStatus::Open)
-            .await
-            .map_err(|error| error.to_string())?;
+        let mut open = vec![];
+        for status in [FindingStatus::Open, FindingStatus::Suppressed] {
+            let found = self.store.findings(status).await;
+            open.extend(found.map_err(|error| error.to_string())?);
+        }
         for user in self.names() {
             let record = self
                 .store
@@ -235,7 +276,7 @@ impl World {
             .await
             .map_err(|error| error.to_string())?;
         let entries = self.journal.entries();
-        for entry in trail.iter().filter(|entry| is_told(entry.draft.kind)) {
+        for entry in told_entries(&trail) {
             for sink in SINKS {
                 hold!(
                     entries.received.iter().any(|(name, alert)| {

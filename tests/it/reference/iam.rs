@@ -1,7 +1,7 @@
 //! The IAM of the test: the truth with its history, and listings that lag behind it by less than the settling time and
 //! go backwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -29,7 +29,17 @@ struct State {
     /// By how many hundredths of the settling time one listing after the other lags.
     lags: Vec<u8>,
     listings: usize,
-    refuses: bool,
+    mood: Mood,
+}
+
+/// How IAM answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Answers,
+    /// Access is denied.
+    Refuses,
+    /// The caller is to try again later.
+    Throttles,
 }
 
 impl Iam {
@@ -40,7 +50,7 @@ impl Iam {
             moments: vec![(Timestamp::MIN_UTC, users)],
             lags,
             listings: 0,
-            refuses: false,
+            mood: Mood::Answers,
         })))
     }
 
@@ -54,13 +64,19 @@ impl Iam {
         state.now = state.now.max(then);
     }
 
-    pub fn refuse(&self, refuses: bool) {
-        self.0.lock().unwrap().refuses = refuses;
+    pub fn set_mood(&self, mood: Mood) {
+        self.0.lock().unwrap().mood = mood;
     }
 
     /// The users as they are.
     pub fn users(&self) -> Users {
         self.0.lock().unwrap().moments.last().unwrap().1.clone()
+    }
+
+    /// The users as they were at `at`.
+    pub fn users_at(&self, at: Timestamp) -> Users {
+        let state = self.0.lock().unwrap();
+        state.moments[state.latest_at(at)].1.clone()
     }
 
     /// The users from now on.
@@ -83,6 +99,42 @@ impl Iam {
             .all(|users| active_keys(users, user).len() >= 2)
     }
 
+    /// Whether two keys of `user` were active within the second of `at`, together or not.
+    pub fn had_two_active_within(&self, user: &UserId, at: Timestamp) -> bool {
+        let state = self.0.lock().unwrap();
+        let second = at.trunc_subsecs(0);
+        let millisecond = TimeDelta::milliseconds(1);
+        let end = second + TimeDelta::seconds(1) - millisecond;
+        let moments = state.between(second - millisecond, end);
+        let active: BTreeSet<&str> = moments.flat_map(|users| active_keys(users, user)).collect();
+        active.len() >= 2
+    }
+
+    /// Since when one user, under whatever name, has had all of `keys` active.
+    pub fn active_together_since(&self, keys: &[&str]) -> Timestamp {
+        let state = self.0.lock().unwrap();
+        let latest_first = state.moments.iter().rev();
+        latest_first
+            .take_while(|(_, users)| owner(users, keys).is_some())
+            .last()
+            .map_or(state.now, |(since, _)| *since)
+    }
+
+    /// Whether all of `keys`, which `user` had active together from `at` on, were so beyond that
+    /// second, and under that name to the end.
+    pub fn were_seen_together(&self, user: &UserId, keys: &[&str], at: Timestamp) -> bool {
+        let state = self.0.lock().unwrap();
+        let later = state.moments.iter().filter(|(since, _)| *since >= at);
+        let mut last = user.clone();
+        for (since, users) in later {
+            match owner(users, keys) {
+                Some(owner) => last = owner.clone(),
+                None => return last == *user && since.timestamp() > at.timestamp(),
+            }
+        }
+        true
+    }
+
     /// Whether the active keys of `user` were just `keys` at a moment from `from` to `until`.
     pub fn were_active_together(
         &self,
@@ -96,6 +148,14 @@ impl Iam {
             .between(from, until)
             .any(|users| active_keys(users, user) == keys)
     }
+}
+
+/// The user who has all of `keys` active.
+fn owner<'a>(users: &'a Users, keys: &[&str]) -> Option<&'a UserId> {
+    users.keys().find(|user| {
+        let active = active_keys(users, user);
+        keys.iter().all(|key| active.contains(key))
+    })
 }
 
 /// The ids of the active keys of `user`, in order.
@@ -149,8 +209,10 @@ impl KeySource for Iam {
     async fn list(&self, user: &UserId, _: &str) -> Result<KeyListing, ServiceError> {
         let mut state = self.0.lock().unwrap();
         let now = state.now;
-        if state.refuses {
-            return Ok(KeyListing::refused(now, "AccessDenied"));
+        match state.mood {
+            Mood::Answers => {}
+            Mood::Refuses => return Ok(KeyListing::refused(now, "AccessDenied")),
+            Mood::Throttles => return Err(ServiceError::retryable("Throttling")),
         }
         let Some(keys) = state.shown().get(user) else {
             return Ok(KeyListing::no_such_user(now));

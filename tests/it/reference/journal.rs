@@ -25,6 +25,8 @@ pub struct Entries {
     pub down: BTreeMap<&'static str, Down>,
     /// The events whose messages were given up as done, by id, and whom they are about.
     pub done: BTreeMap<String, Vec<UserId>>,
+    /// The findings that were opened, as they were then, each with the time of that.
+    pub opened: Vec<(Timestamp, Finding)>,
     /// The findings that were confirmed, each with the time of that.
     pub confirmed: Vec<(Timestamp, Finding)>,
     /// The findings that were closed, each with the time of that.
@@ -65,6 +67,9 @@ impl Journal {
             }
             FindingStatus::Closed => {}
             FindingStatus::Open | FindingStatus::Suppressed => {
+                if before.is_none() {
+                    entries.opened.push((commit.at, finding.clone()));
+                }
                 if finding.confirmed && !was_confirmed {
                     entries.confirmed.push((commit.at, finding.clone()));
                 }

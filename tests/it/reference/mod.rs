@@ -2,6 +2,7 @@
 //! and at rest.
 
 mod accounts;
+mod blame;
 mod calls;
 mod check;
 mod effects;
@@ -22,6 +23,7 @@ use tokio::runtime::Runtime;
 use accounts::Accounts;
 use scenarios::gone_wrong_once;
 use story::any_history;
+use world::Counts;
 
 /// How many histories are tried where `PROPTEST_CASES` does not say.
 const ON_SQLITE: u32 = 400;
@@ -84,6 +86,7 @@ fn check_histories(name: &str, cases: u32, new_accounts: impl Fn(&Runtime) -> Ac
     };
     let accounts = RefCell::new(new_accounts(&runtime));
     let (histories, steps) = (Cell::new(0_u32), Cell::new(0));
+    let counts = Cell::new(Counts::default());
     let result = TestRunner::new(config).run(&any_history(), |history| {
         histories.set(histories.get() + 1);
         steps.set(steps.get() + history.steps.len());
@@ -91,20 +94,21 @@ fn check_histories(name: &str, cases: u32, new_accounts: impl Fn(&Runtime) -> Ac
             accounts.replace(new_accounts(&runtime));
         }
         let mut world = accounts.borrow().world(&history);
-        runtime
-            .block_on(world.live_through(&history))
-            .map_err(|wrong| {
-                let failed = world.effects.failed();
-                TestCaseError::fail(format!("{wrong}\n(made to fail: {failed:?})"))
-            })
+        let lived = runtime.block_on(world.live_through(&history));
+        counts.set(counts.get().and(world.counts));
+        lived.map_err(|wrong| {
+            let failed = world.effects.failed();
+            TestCaseError::fail(format!("{wrong}\n(made to fail: {failed:?})"))
+        })
     });
     if let Err(difference) = result {
         panic!("on {name}: {difference}");
     }
     print(&format!(
-        "reference: {} histories, {} steps on {name}, 0 differences",
+        "reference: {} histories, {} steps on {name}, 0 differences; {}",
         histories.get(),
-        steps.get()
+        steps.get(),
+        counts.get()
     ));
 }
 

@@ -2,13 +2,13 @@
 
 use super::effects::Way;
 use super::journal::Down;
-use super::story::Name::{Alice, Bob};
+use super::story::Name::{Alice, Bob, Carol};
 use super::story::Which::{Newer, Older};
-use super::story::{History, SINKS, Step, Told};
+use super::story::{By, History, SINKS, Step, Told};
 
 /// Every scenario by its name.
 pub fn scenarios() -> Vec<(&'static str, History)> {
-    let soon = || Told(vec![2]);
+    let soon = || told(vec![2]);
     let gets_a_key = || Step::CreateKey(Alice, soon());
     vec![
         ("opened and confirmed", current(vec![gets_a_key()])),
@@ -45,7 +45,7 @@ pub fn scenarios() -> Vec<(&'static str, History)> {
                 Step::CreateKey(Bob, soon()),
                 Step::DeleteUser(Bob, soon()),
                 Step::Wait(100),
-                Step::Rename(Alice, soon()),
+                Step::Rename(Alice, Bob, soon()),
             ]),
         ),
         (
@@ -62,10 +62,10 @@ pub fn scenarios() -> Vec<(&'static str, History)> {
         (
             "told twice and in the wrong order",
             current(vec![
-                Step::CreateKey(Alice, Told(vec![9, 30])),
-                Step::Deactivate(Alice, Newer, Told(vec![1, 9])),
+                Step::CreateKey(Alice, told(vec![9, 30])),
+                Step::Deactivate(Alice, Newer, told(vec![1, 9])),
                 Step::Wait(3),
-                Step::Reactivate(Alice, Newer, Told(vec![0, 0])),
+                Step::Reactivate(Alice, Newer, told(vec![0, 0])),
             ]),
         ),
         (
@@ -96,7 +96,7 @@ pub fn scenarios() -> Vec<(&'static str, History)> {
             History {
                 lags: vec![0, 90, 90],
                 ..current(
-                    [Step::CreateKey(Alice, Told(vec![]))]
+                    [Step::CreateKey(Alice, told(vec![]))]
                         .into_iter()
                         .chain(
                             [(); 3]
@@ -117,21 +117,21 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
             "a closing that is due before an opening that was postponed for longer",
             current(vec![
                 Step::SinkDown(SINKS[0], Down::ForNow),
-                Step::CreateKey(Alice, Told(vec![0])),
+                Step::CreateKey(Alice, told(vec![0])),
                 Step::Wait(240),
-                Step::DeleteKey(Alice, Older, Told(vec![0])),
+                Step::DeleteKey(Alice, Older, told(vec![0])),
             ]),
         ),
         (
             "a worker that read what is owed, but not yet the record, before another owed more",
             current(vec![
-                Step::CreateKey(Alice, Told(vec![])),
+                Step::CreateKey(Alice, told(vec![])),
                 Step::LookAt(Alice),
                 Step::Wait(70),
                 Step::SinkDown(SINKS[1], Down::ForNow),
-                Step::DeleteKey(Alice, Older, Told(vec![])),
+                Step::DeleteKey(Alice, Older, told(vec![])),
                 Step::Fail(0, Way::Stall),
-                Step::CreateKey(Alice, Told(vec![0])),
+                Step::CreateKey(Alice, told(vec![0])),
                 Step::Wait(1),
                 Step::LookAt(Alice),
                 Step::Wait(1),
@@ -142,9 +142,9 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
         (
             "renamed to a name that was just given up, while IAM refuses",
             current(vec![
-                Step::CreateKey(Alice, Told(vec![0])),
-                Step::DeleteUser(Bob, Told(vec![0])),
-                Step::Rename(Alice, Told(vec![0])),
+                Step::CreateKey(Alice, told(vec![0])),
+                Step::DeleteUser(Bob, told(vec![0])),
+                Step::Rename(Alice, Bob, told(vec![0])),
                 Step::IamRefuses,
                 Step::Wait(5),
             ]),
@@ -152,11 +152,11 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
         (
             "renamed while open and IAM refuses",
             current(vec![
-                Step::CreateKey(Alice, Told(vec![0])),
-                Step::DeleteUser(Bob, Told(vec![0])),
+                Step::CreateKey(Alice, told(vec![0])),
+                Step::DeleteUser(Bob, told(vec![0])),
                 Step::Wait(100),
                 Step::IamRefuses,
-                Step::Rename(Alice, Told(vec![0])),
+                Step::Rename(Alice, Bob, told(vec![0])),
                 Step::Wait(1800),
             ]),
         ),
@@ -164,13 +164,28 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
             "made, switched off and on again in one second, while IAM refuses",
             current(vec![
                 Step::IamRefuses,
-                Step::CreateKey(Alice, Told(vec![0])),
-                Step::Deactivate(Alice, Newer, Told(vec![0])),
-                Step::Reactivate(Alice, Newer, Told(vec![0])),
+                Step::CreateKey(Alice, told(vec![0])),
+                Step::Deactivate(Alice, Newer, told(vec![0])),
+                Step::Reactivate(Alice, Newer, told(vec![0])),
                 Step::Wait(1800),
             ]),
         ),
+        (
+            "reactivated under a new name, beside a key made under the old one",
+            current(vec![
+                Step::Deactivate(Alice, Older, told(vec![0])),
+                Step::Wait(4),
+                Step::CreateKey(Alice, told(vec![0])),
+                Step::Wait(4),
+                Step::Rename(Alice, Carol, told(vec![0])),
+                Step::Reactivate(Carol, Older, told(vec![0])),
+            ]),
+        ),
     ]
+}
+
+fn told(after: Vec<u16>) -> Told {
+    Told(By::Admin, after)
 }
 
 fn current(steps: Vec<Step>) -> History {

@@ -7,29 +7,41 @@ use proptest::prelude::*;
 use super::effects::Way;
 use super::journal::Down;
 
-/// The names under which users come and go.
+/// The names under which users come and go. At first only alice and bob exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Name {
     Alice,
     Bob,
+    Carol,
+    Dave,
 }
 
 impl Name {
-    pub const ALL: [Self; 2] = [Self::Alice, Self::Bob];
+    pub const ALL: [Self; 4] = [Self::Alice, Self::Bob, Self::Carol, Self::Dave];
 
     pub fn text(self) -> &'static str {
         match self {
             Self::Alice => "alice",
             Self::Bob => "bob",
+            Self::Carol => "carol",
+            Self::Dave => "dave",
         }
     }
+}
 
-    pub fn other(self) -> Self {
-        match self {
-            Self::Alice => Self::Bob,
-            Self::Bob => Self::Alice,
-        }
-    }
+/// Who makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The user that the call is about.
+    Owner,
+    Admin,
+    Mallory,
+    /// A role.
+    Ci,
+}
+
+impl By {
+    const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Mallory, Self::Ci];
 }
 
 /// Which of two keys.
@@ -39,9 +51,10 @@ pub enum Which {
     Newer,
 }
 
-/// After how many seconds each copy of an event arrives; none where it is lost.
+/// Who makes a call, and after how many seconds each copy of its event arrives; none where it is
+/// lost.
 #[derive(Clone)]
-pub struct Told(pub Vec<u16>);
+pub struct Told(pub By, pub Vec<u16>);
 
 /// One thing that happens. One that cannot happen is skipped.
 #[derive(Clone)]
@@ -53,15 +66,23 @@ pub enum Step {
     /// With all its keys.
     DeleteUser(Name, Told),
     CreateUser(Name),
-    /// To the other name.
-    Rename(Name, Told),
+    Rename(Name, Name, Told),
+    /// `UpdateAccessKey` makes a key active that is active already.
+    ActivateAgain(Name, Which, Told),
+    /// Two active keys of one user, or of all, made by one actor, or by any, are exempt for so many
+    /// minutes. It replaces the last such step for the same user.
+    Exempt(Option<Name>, Option<By>, u16),
+    RemoveExemption(Option<Name>),
+    /// All users are swept.
+    Sweep,
     /// The user is looked at without an event.
     LookAt(Name),
     /// Seconds pass.
-    Wait(u16),
+    Wait(u32),
     SinkDown(&'static str, Down),
     SinkUp(&'static str),
     IamRefuses,
+    IamThrottles,
     IamAnswers,
     /// The effect that is so many effects away fails.
     Fail(u8, Way),
@@ -82,7 +103,7 @@ pub const SINKS: [&str; 2] = ["sns", "eventbridge"];
 pub fn any_history() -> impl Strategy<Value = History> {
     let of = |may_lose: bool| {
         (
-            prop::collection::vec(any_step(may_lose), 1..16),
+            prop::collection::vec(any_step(may_lose), 1..20),
             prop::collection::vec(
                 prop_oneof![2 => Just(0_u8), 1 => 1_u8..15, 1 => 1_u8..100],
                 0..12,
@@ -95,23 +116,49 @@ pub fn any_history() -> impl Strategy<Value = History> {
 
 fn any_step(may_lose: bool) -> impl Strategy<Value = Step> {
     let told = move || any_told(may_lose);
-    let name = || prop_oneof![3 => Just(Name::Alice), 1 => Just(Name::Bob)];
+    let name = || {
+        prop_oneof![
+            5 => Just(Name::Alice),
+            2 => Just(Name::Bob),
+            1 => Just(Name::Carol),
+            1 => Just(Name::Dave),
+        ]
+    };
+    let any_name = || prop::sample::select(&Name::ALL[..]);
     let which = || prop_oneof![Just(Which::Older), Just(Which::Newer)];
     let sink = || prop_oneof![Just(SINKS[0]), Just(SINKS[1])];
     let down = || prop_oneof![2 => Just(Down::ForNow), 1 => Just(Down::ForGood)];
-    prop_oneof![
+    let hidden_name = || prop::option::of(name());
+    let hidden_actor = || prop::option::of(prop::sample::select(&By::ALL[..]));
+    let calls = prop_oneof![
         8 => (name(), told()).prop_map(|(name, told)| Step::CreateKey(name, told)),
         4 => (name(), which(), told()).prop_map(|(name, which, told)| Step::Deactivate(name, which, told)),
         3 => (name(), which(), told()).prop_map(|(name, which, told)| Step::Reactivate(name, which, told)),
+        2 => (name(), which(), told()).prop_map(|(name, which, told)| Step::ActivateAgain(name, which, told)),
         3 => (name(), which(), told()).prop_map(|(name, which, told)| Step::DeleteKey(name, which, told)),
         1 => (name(), told()).prop_map(|(name, told)| Step::DeleteUser(name, told)),
         1 => name().prop_map(Step::CreateUser),
-        2 => (name(), told()).prop_map(|(name, told)| Step::Rename(name, told)),
+        5 => (name(), any_name(), told()).prop_map(|(from, to, told)| Step::Rename(from, to, told)),
+    ];
+    let seconds = prop_oneof![
+        6 => 1_u32..12,
+        4 => 12_u32..80,
+        2 => 80_u32..900,
+        1 => 3_600_u32..30 * 3_600,
+    ];
+    prop_oneof![
+        27 => calls,
         1 + 7 * u32::from(may_lose) => name().prop_map(Step::LookAt),
-        9 => prop_oneof![3 => 1_u16..12, 2 => 12_u16..80, 1 => 80_u16..900].prop_map(Step::Wait),
+        9 => seconds.prop_map(Step::Wait),
+        2 => Just(Step::Sweep),
+        2 => (hidden_name(), hidden_actor(), 1_u16..600)
+            .prop_map(|(name, by, minutes)| Step::Exempt(name, by, minutes)),
+        1 => hidden_name().prop_map(Step::RemoveExemption),
         1 => (sink(), down()).prop_map(|(sink, down)| Step::SinkDown(sink, down)),
         1 => sink().prop_map(Step::SinkUp),
-        3 => prop_oneof![Just(Step::IamRefuses), Just(Step::IamAnswers)],
+        1 => Just(Step::IamRefuses),
+        1 => Just(Step::IamThrottles),
+        2 => Just(Step::IamAnswers),
         5 => (0_u8..24, any_way()).prop_map(|(after, way)| Step::Fail(after, way)),
         1 => Just(Step::GoOn),
     ]
@@ -131,14 +178,14 @@ fn any_told(may_lose: bool) -> impl Strategy<Value = Told> {
     let soon = || 0_u16..6;
     let some_time = || prop_oneof![2 => soon(), 1 => 6_u16..130];
     let lost = u32::from(may_lose) * 3;
-    prop_oneof![
+    let after = prop_oneof![
         6 => soon().prop_map(|after| vec![after]),
         3 => some_time().prop_map(|after| vec![after]),
         2 => (some_time(), some_time()).prop_map(|(one, other)| vec![one, other]),
         1 => (200_u16..1200).prop_map(|after| vec![after]),
         lost => Just(vec![]),
-    ]
-    .prop_map(Told)
+    ];
+    (prop::sample::select(&By::ALL[..]), after).prop_map(|(by, after)| Told(by, after))
 }
 
 impl fmt::Debug for Name {
@@ -149,10 +196,11 @@ impl fmt::Debug for Name {
 
 impl fmt::Debug for Told {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        write!(formatter, "by {:?}, ", self.0)?;
+        if self.1.is_empty() {
             return formatter.write_str("the event is lost");
         }
-        let after: Vec<String> = self.0.iter().map(u16::to_string).collect();
+        let after: Vec<String> = self.1.iter().map(u16::to_string).collect();
         write!(formatter, "told after {} s", after.join(" s and "))
     }
 }
@@ -178,14 +226,29 @@ impl fmt::Debug for Step {
             }
             Self::DeleteUser(name, told) => write!(to, "{name:?} is deleted; {told:?}"),
             Self::CreateUser(name) => write!(to, "{name:?} is created"),
-            Self::Rename(name, told) => {
-                write!(to, "{name:?} is renamed to {:?}; {told:?}", name.other())
+            Self::Rename(from, new, told) => {
+                write!(to, "{from:?} is renamed to {new:?}; {told:?}")
             }
+            Self::ActivateAgain(name, which, told) => {
+                write!(
+                    to,
+                    "{name:?}'s {which:?} active key is made active; {told:?}"
+                )
+            }
+            Self::Exempt(name, by, minutes) => {
+                write!(
+                    to,
+                    "keys of {name:?} made by {by:?} are exempt for {minutes} min"
+                )
+            }
+            Self::RemoveExemption(name) => write!(to, "the exemption of {name:?} is removed"),
+            Self::Sweep => to.write_str("a sweep"),
             Self::LookAt(name) => write!(to, "{name:?} is looked at"),
             Self::Wait(seconds) => write!(to, "{seconds} s pass"),
             Self::SinkDown(sink, down) => write!(to, "{sink} is down, {down:?}"),
             Self::SinkUp(sink) => write!(to, "{sink} is up"),
             Self::IamRefuses => to.write_str("IAM refuses to list"),
+            Self::IamThrottles => to.write_str("IAM throttles"),
             Self::IamAnswers => to.write_str("IAM answers again"),
             Self::Fail(after, way) => write!(to, "the effect after {after} more: {way:?}"),
             Self::GoOn => to.write_str("the stalled worker goes on"),

@@ -2,8 +2,9 @@
 //! real pipeline on a real store, and may be cut or stalled half-way.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use chrono::{DateTime, TimeDelta};
 use futures::StreamExt;
@@ -11,19 +12,23 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 
 use secondkey::detect::Timestamp;
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::listing::{AccessKey, KeyStatus};
 use secondkey::detect::policy::Policy;
+use secondkey::detect::situation::Sweep;
 use secondkey::detect::user::UserId;
-use secondkey::pipeline::batch::{Received, recheck_users};
+use secondkey::pipeline::batch::{Received, recheck_each, recheck_users};
+use secondkey::pipeline::error::ServiceError;
 use secondkey::pipeline::finding_store::FindingReader;
 use secondkey::pipeline::message::{read_message, recheck_body};
-use secondkey::pipeline::recheck::Parts;
+use secondkey::pipeline::recheck::{Occasion, Parts, Rechecked};
 
-use super::calls::{Call, calls};
+use super::calls::{Call, calls, has_two_active};
 use super::effects::{Effects, Halt, Hands, WatchedKeys, WatchedSink, WatchedStore};
-use super::iam::{Iam, Users};
+use super::iam::{Iam, Mood, Users};
 use super::journal::Journal;
-use super::story::{History, Name, SINKS, Step};
+use super::story::{By, History, Name, SINKS, Step, Told};
+use crate::stack::cloudformation::Template;
 
 /// How many messages an invocation takes at most.
 const BATCH: usize = 10;
@@ -40,6 +45,84 @@ const LONGEST_DELAY: i64 = 900;
 /// How many invocations a history may take to come to rest.
 const PATIENCE: u32 = 2_000;
 
+/// How often the queue hands out a message before it gives it up.
+static MAX_RECEIVES: LazyLock<u32> = LazyLock::new(|| {
+    let template = Template::read("infra/template.yaml");
+    let queue = &template.0["Resources"]["ChangesQueue"]["Properties"];
+    let max = queue["RedrivePolicy"]["maxReceiveCount"].as_u64().unwrap();
+    u32::try_from(max).unwrap()
+});
+
+/// After how long the detector looks at a user whom a sweep could not re-check.
+const UNCHECKED_RECHECK: TimeDelta = TimeDelta::seconds(60);
+
+/// A call that was made.
+pub struct Made {
+    pub at: Timestamp,
+    pub event_id: String,
+    pub call: Call,
+    /// The ARN of the caller.
+    pub by: String,
+    /// Whether the call made a key active that was not.
+    pub is_activation: bool,
+    /// Whether its event arrives.
+    pub is_told: bool,
+}
+
+/// An exemption, and when it ended.
+pub struct Exempted {
+    pub exemption: Exemption,
+    pub ended: Option<Timestamp>,
+}
+
+/// What happened in histories.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    pub calls: usize,
+    /// Calls in the second of the call before.
+    pub same_second: usize,
+    pub renames: usize,
+    pub no_ops: usize,
+    pub exemptions: usize,
+    pub sweeps: usize,
+    pub throttled: usize,
+    pub long_waits: usize,
+}
+
+impl Counts {
+    /// What happened in both.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            same_second: self.same_second + other.same_second,
+            renames: self.renames + other.renames,
+            no_ops: self.no_ops + other.no_ops,
+            exemptions: self.exemptions + other.exemptions,
+            sweeps: self.sweeps + other.sweeps,
+            throttled: self.throttled + other.throttled,
+            long_waits: self.long_waits + other.long_waits,
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            to,
+            "{} calls, {} of them in the second of the one before, {} renames, {} no-ops; {} exemptions, {} sweeps, \
+             {} throttled spans, {} waits of over a day",
+            self.calls,
+            self.same_second,
+            self.renames,
+            self.no_ops,
+            self.exemptions,
+            self.sweeps,
+            self.throttled,
+            self.long_waits,
+        )
+    }
+}
+
 /// A message in the queue.
 #[derive(Clone)]
 struct Item {
@@ -47,9 +130,18 @@ struct Item {
     due: Timestamp,
     sent_at: Timestamp,
     times_received: u32,
-    body: String,
+    ask: Ask,
     /// The event in it and whom that is about.
     event: Option<(String, Vec<UserId>)>,
+}
+
+/// What a message asks for.
+#[derive(Clone)]
+enum Ask {
+    /// What the body says, of the detector.
+    Detector(String),
+    /// A sweep, of the sweeper.
+    Sweep,
 }
 
 /// What is in the queue and not in a worker's hands.
@@ -78,6 +170,18 @@ pub struct World {
     pub journal: Journal,
     /// Whether an event was lost, so that a sweep has to heal what came of it.
     pub has_lost: bool,
+    /// Whether an event came before that of an earlier call, or something failed that an event
+    /// needs: then it is known late what was before what.
+    pub is_out_of_order: bool,
+    /// The calls, the first one first.
+    pub made: Vec<Made>,
+    /// The exemptions, the first one first.
+    pub exempted: Vec<Exempted>,
+    pub counts: Counts,
+    /// A message that was received too often.
+    given_up: Option<String>,
+    /// When the event arrives that arrives last, of each the first copy.
+    latest_arrival: Timestamp,
     queue: Queue,
     stalled: Vec<Stalled>,
     keys_made: u32,
@@ -106,6 +210,12 @@ impl World {
             effects: Effects::default(),
             journal: Journal::default(),
             has_lost: false,
+            is_out_of_order: false,
+            made: vec![],
+            exempted: vec![],
+            counts: Counts::default(),
+            given_up: None,
+            latest_arrival: begin,
             queue: Queue::default(),
             stalled: vec![],
             keys_made: 0,
@@ -134,7 +244,11 @@ impl World {
         }
         self.come_to_rest().await?;
         self.check_always().await?;
-        self.check_at_rest().await
+        self.check_at_rest().await?;
+        self.sweep_once().await?;
+        self.check_always().await?;
+        self.check_at_rest().await?;
+        self.check_blame().await
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -142,8 +256,10 @@ impl World {
         let (calls, told) = calls(step, &self.account, &self.iam.users(), &key);
         self.keys_made += 1;
         for call in calls {
-            self.call(&call, told.map_or(&[][..], |told| &told.0));
+            self.call(call, told.unwrap_or(&Told(By::Admin, vec![])));
         }
+        self.is_out_of_order |=
+            matches!(step, Step::IamRefuses | Step::IamThrottles | Step::Fail(..));
         match step {
             Step::CreateUser(name) => {
                 let mut users = self.iam.users();
@@ -156,6 +272,7 @@ impl World {
                 self.look_at(&UserId::new(&self.account, name.text()));
             }
             Step::Wait(seconds) => {
+                self.counts.long_waits += usize::from(*seconds > 86_400);
                 let until = self.iam.now() + TimeDelta::seconds((*seconds).into());
                 self.work_until(until).await?;
                 self.iam.pass_until(until);
@@ -166,8 +283,15 @@ impl World {
             Step::SinkUp(sink) => {
                 self.journal.entries().down.remove(sink);
             }
-            Step::IamRefuses => self.iam.refuse(true),
-            Step::IamAnswers => self.iam.refuse(false),
+            Step::IamRefuses => self.iam.set_mood(Mood::Refuses),
+            Step::IamThrottles => {
+                self.counts.throttled += 1;
+                self.iam.set_mood(Mood::Throttles);
+            }
+            Step::IamAnswers => self.iam.set_mood(Mood::Answers),
+            Step::Exempt(name, by, minutes) => self.exempt(*name, *by, *minutes).await?,
+            Step::RemoveExemption(name) => self.remove_exemption(*name).await?,
+            Step::Sweep => self.send_sweep(),
             Step::Fail(after, way) => self.effects.fail((*after).into(), *way),
             Step::GoOn if !self.stalled.is_empty() => {
                 let stalled = self.stalled.remove(0);
@@ -178,31 +302,63 @@ impl World {
         Ok(())
     }
 
-    /// Makes `call`, and sends its event so that copies arrive after so many seconds.
-    fn call(&mut self, call: &Call, arrive_after: &[u16]) {
+    /// Makes `call`, and sends its event so that copies arrive when they are to.
+    fn call(&mut self, call: Call, Told(by, arrive_after): &Told) {
         let at = self.iam.now();
-        self.iam.set_users(call.changed(self.iam.users(), at));
+        let before = self.iam.users();
+        let users = call.changed(before.clone(), at);
         self.messages += 1;
         let event_id = format!("event-{}", self.messages);
         self.has_lost |= arrive_after.is_empty();
+        if let Some(first) = arrive_after.iter().min() {
+            let arrives = at + TimeDelta::seconds((*first).into());
+            self.is_out_of_order |= arrives < self.latest_arrival;
+            self.latest_arrival = self.latest_arrival.max(arrives);
+        }
         for after in arrive_after {
             let due = at + TimeDelta::seconds((*after).into());
             let event = Some((event_id.clone(), call.users()));
-            self.send(due, due, call.event(&event_id, at), event);
+            let body = call.event(&event_id, at, *by);
+            self.send(due, due, Ask::Detector(body), event);
         }
+        let is_no_op = users == before;
+        let counts = &mut self.counts;
+        counts.calls += 1;
+        counts.no_ops += usize::from(is_no_op);
+        counts.renames += usize::from(matches!(call, Call::Rename(..)));
+        counts.same_second += usize::from(
+            self.made
+                .last()
+                .is_some_and(|last| last.at.timestamp() == at.timestamp()),
+        );
+        self.made.push(Made {
+            at,
+            event_id,
+            by: by.arn(&call.users()[0]),
+            is_activation: call.activates().is_some() && !is_no_op,
+            is_told: !arrive_after.is_empty(),
+            call,
+        });
+        self.iam.set_users(users);
         self.iam.pass_until(at + TimeDelta::milliseconds(200));
     }
 
     fn look_at(&mut self, user: &UserId) {
         let now = self.iam.now();
-        self.send(now, now, recheck_body(user), None);
+        self.send(now, now, Ask::Detector(recheck_body(user)), None);
+    }
+
+    fn send_sweep(&mut self) {
+        let now = self.iam.now();
+        self.counts.sweeps += 1;
+        self.send(now, now, Ask::Sweep, None);
     }
 
     fn send(
         &mut self,
         due: Timestamp,
         sent_at: Timestamp,
-        body: String,
+        ask: Ask,
         event: Option<(String, Vec<UserId>)>,
     ) {
         self.messages += 1;
@@ -212,9 +368,56 @@ impl World {
             due,
             sent_at,
             times_received: 0,
-            body,
+            ask,
             event,
         });
+    }
+
+    async fn exempt(
+        &mut self,
+        name: Option<Name>,
+        by: Option<By>,
+        minutes: u16,
+    ) -> Result<(), String> {
+        self.end_exemption(name);
+        let now = self.iam.now();
+        let owner = UserId::new(&self.account, name.unwrap_or(Name::Alice).text());
+        let exemption = Exemption {
+            id: exemption_id(name),
+            account: self.account.clone(),
+            user_pattern: name.map_or("*", Name::text).to_owned(),
+            actor_pattern: by.map_or_else(|| "*".to_owned(), |by| by.arn(&owner)),
+            owner: "security".to_owned(),
+            reason: "a migration".to_owned(),
+            created_at: now,
+            until: now + TimeDelta::minutes(minutes.into()),
+        };
+        self.counts.exemptions += 1;
+        let put = self.store.put_exemption(&exemption).await;
+        self.exempted.push(Exempted {
+            exemption,
+            ended: None,
+        });
+        put.map_err(|error| error.to_string())
+    }
+
+    async fn remove_exemption(&mut self, name: Option<Name>) -> Result<(), String> {
+        self.end_exemption(name);
+        let id = exemption_id(name);
+        let removed = self.store.remove_exemption(&self.account, &id).await;
+        removed.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn end_exemption(&mut self, name: Option<Name>) {
+        let now = self.iam.now();
+        let id = exemption_id(name);
+        let of_name = self
+            .exempted
+            .iter_mut()
+            .filter(|known| known.exemption.id == id);
+        for known in of_name {
+            known.ended = known.ended.or(Some(now));
+        }
     }
 
     /// Lets time pass until `until`, and does what falls due in between.
@@ -225,6 +428,9 @@ impl World {
             };
             self.iam.pass_until(due);
             self.work().await;
+            if let Some(given_up) = &self.given_up {
+                return Err(format!("{given_up} was given up"));
+            }
         }
         Err(format!(
             "after {PATIENCE} invocations there is still something to do"
@@ -274,28 +480,48 @@ impl World {
             sinks: SINKS.map(sink).into(),
             policy: Policy::default(),
         };
-        let messages = items.iter().map(Item::received).collect();
         let (iam, queue) = (self.iam.clone(), self.queue.clone());
         let now = iam.now();
+        let is_sweep = items.iter().any(|item| matches!(item.ask, Ask::Sweep));
+        if is_sweep {
+            let ids = items.iter().map(|item| item.id.clone()).collect();
+            let (store, names) = (self.store.clone(), self.names());
+            let run = Box::pin(async move {
+                let occasions = match suspects(store.as_ref(), &iam, &names).await {
+                    Ok(users) => users.into_iter().map(|user| (user, sweeping())).collect(),
+                    Err(_) => return ids,
+                };
+                let mut failed = BTreeSet::new();
+                for (user, result) in recheck_each(&parts, occasions, now).await {
+                    let settled = match result {
+                        Ok(rechecked) => queue.settle(&hands, &user, &rechecked, &iam).await,
+                        Err(failure) => Err(failure),
+                    };
+                    // One user who fails is left to the detector.
+                    let left = async {
+                        queue.put_recheck(&user, iam.now(), UNCHECKED_RECHECK);
+                        Ok(())
+                    };
+                    if settled.is_err()
+                        && hands.carry_out("queueing a re-check", left).await.is_err()
+                    {
+                        failed.clone_from(&ids);
+                    }
+                }
+                failed
+            });
+            return Worker { run, halted, items };
+        }
+        let messages = items.iter().filter_map(Item::received).collect();
         let run = Box::pin(async move {
             let mut failed = BTreeSet::new();
             for done in recheck_users(&parts, messages, now).await {
-                let Ok(rechecked) = done.result else {
-                    failed.extend(done.message_ids);
-                    continue;
+                let settled = match done.result {
+                    Ok(rechecked) => queue.settle(&hands, &done.user, &rechecked, &iam).await,
+                    Err(failure) => Err(failure),
                 };
-                for delay in rechecked.rechecks {
-                    let queued = async {
-                        queue.put_recheck(&done.user, iam.now(), delay);
-                        Ok(())
-                    };
-                    if hands
-                        .carry_out("queueing a re-check", queued)
-                        .await
-                        .is_err()
-                    {
-                        failed.extend(done.message_ids.clone());
-                    }
+                if settled.is_err() {
+                    failed.extend(done.message_ids);
                 }
             }
             failed
@@ -334,8 +560,14 @@ impl World {
         self.drive(stalled.worker).await;
     }
 
-    fn come_again(&self, items: Vec<Item>) {
+    fn come_again(&mut self, items: Vec<Item>) {
         let now = self.iam.now();
+        let given_up = items.iter().find(|item| {
+            matches!(item.ask, Ask::Detector(_)) && item.times_received >= *MAX_RECEIVES
+        });
+        self.given_up = given_up
+            .map(|item| item.id.clone())
+            .or(self.given_up.take());
         let again = items.into_iter().map(|item| Item {
             due: now + VISIBILITY,
             ..item
@@ -343,44 +575,112 @@ impl World {
         self.queue.0.lock().unwrap().extend(again);
     }
 
-    /// Mends the sinks and IAM and works until nothing is left to do; after a loss, looks at everybody once more.
+    /// Mends the sinks and IAM and works until nothing is left to do; after a loss, sweeps once more.
     pub async fn come_to_rest(&mut self) -> Result<(), String> {
         self.journal.entries().down.clear();
-        self.iam.refuse(false);
+        self.iam.set_mood(Mood::Answers);
         self.work_until(Timestamp::MAX_UTC).await?;
         if self.has_lost {
             let settled = self.iam.now() + Policy::default().settle + TimeDelta::seconds(1);
             self.iam.pass_until(settled);
-            for user in self.names() {
-                self.look_at(&user);
-            }
-            self.work_until(Timestamp::MAX_UTC).await?;
+            self.sweep_once().await?;
         }
         Ok(())
     }
+
+    /// Sweeps, and works until nothing is left to do.
+    async fn sweep_once(&mut self) -> Result<(), String> {
+        self.send_sweep();
+        self.work_until(Timestamp::MAX_UTC).await
+    }
+}
+
+/// Whom a sweep looks at: the users with two active keys, those whose finding is open, and those
+/// for whom something is due.
+async fn suspects(
+    store: &dyn FindingReader,
+    iam: &Iam,
+    names: &[UserId],
+) -> Result<Vec<UserId>, ServiceError> {
+    let (users, now) = (iam.users(), iam.now());
+    let mut suspects = vec![];
+    for user in names {
+        let record = store.record(user).await?;
+        let owed = store.owed(user).await?;
+        let is_due = record.recheck_at.is_some_and(|at| at <= now)
+            || owed.iter().any(|owed| owed.due_at <= now);
+        if is_due || record.open_finding().is_some() || has_two_active(&users, user) {
+            suspects.push(user.clone());
+        }
+    }
+    Ok(suspects)
+}
+
+fn sweeping() -> Occasion {
+    Occasion {
+        sweep: Some(Sweep::Routine),
+        is_retry: true,
+        ..Occasion::default()
+    }
+}
+
+fn exemption_id(name: Option<Name>) -> String {
+    name.map_or("all", Name::text).to_owned()
 }
 
 impl Item {
-    fn received(&self) -> Received {
-        Received {
+    fn received(&self) -> Option<Received> {
+        let Ask::Detector(body) = &self.ask else {
+            return None;
+        };
+        Some(Received {
             id: self.id.clone(),
             is_retry: self.times_received > 1,
-            message: read_message(&self.body, Some(self.sent_at)).unwrap(),
-        }
+            message: read_message(body, Some(self.sent_at)).unwrap(),
+        })
     }
 }
 
 impl Queue {
-    /// Takes what is due, the oldest first.
+    /// Takes what is due, the oldest first. A sweep comes alone, for it has a queue of its own.
     fn take_due(&self, now: Timestamp) -> Vec<Item> {
         let mut items = self.0.lock().unwrap();
         items.sort_by_key(|item| item.due);
-        let due = items.iter().take_while(|item| item.due <= now).count();
-        let mut taken: Vec<Item> = items.drain(..due.min(BATCH)).collect();
+        let is_sweep = |item: &Item| matches!(item.ask, Ask::Sweep);
+        let is_first_a_sweep = items.first().is_some_and(is_sweep);
+        let batch = if is_first_a_sweep { 1 } else { BATCH };
+        let due = items
+            .iter()
+            .take(batch)
+            .take_while(|item| item.due <= now && is_sweep(item) == is_first_a_sweep)
+            .count();
+        let mut taken: Vec<Item> = items.drain(..due).collect();
         for item in &mut taken {
             item.times_received += 1;
         }
         taken
+    }
+
+    /// Queues what a re-check of `user` asks for.
+    async fn settle(
+        &self,
+        hands: &Hands,
+        user: &UserId,
+        rechecked: &Rechecked,
+        iam: &Iam,
+    ) -> Result<(), ServiceError> {
+        let later = rechecked.rechecks.iter().map(|delay| (user, *delay));
+        let next = rechecked.follow_ups.iter();
+        let next = next.map(|user| (user, TimeDelta::zero()));
+        let mut settled = Ok(());
+        for (user, delay) in later.chain(next) {
+            let queued = async {
+                self.put_recheck(user, iam.now(), delay);
+                Ok(())
+            };
+            settled = settled.and(hands.carry_out("queueing a re-check", queued).await);
+        }
+        settled
     }
 
     /// Queues a re-check as the detector does: a part of a second more, never less.
@@ -394,7 +694,7 @@ impl Queue {
             due,
             sent_at: now,
             times_received: 0,
-            body: recheck_body(user),
+            ask: Ask::Detector(recheck_body(user)),
             event: None,
         });
     }

@@ -1,0 +1,278 @@
+//! What must be so at rest of who is blamed, what is hidden, since when, and what was announced:
+//! as the calls were, whatever order and delay their events had.
+
+use std::collections::BTreeSet;
+
+use secondkey::detect::Timestamp;
+use secondkey::detect::alert::{Alert, AlertKind, Update};
+use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::policy::Policy;
+use secondkey::detect::severity::{Severity, SeverityReason};
+use secondkey::detect::user::UserId;
+
+use super::calls::Call;
+use super::iam::active_keys;
+use super::story::SINKS;
+use super::world::{Exempted, Made, World};
+
+/// Fails with the words if it does not hold.
+macro_rules! hold {
+    ($condition:expr, $($words:tt)+) => {
+        if !$condition {
+            return Err(format!($($words)+));
+        }
+    };
+}
+
+impl World {
+    /// What must be so once all is delivered, and a sweep was last.
+    pub async fn check_blame(&self) -> Result<(), String> {
+        for user in self.names() {
+            let record = self
+                .store
+                .record(&user)
+                .await
+                .map_err(|error| error.to_string())?;
+            if let Some(finding) = record.open_finding() {
+                self.check_open(&user, finding)?;
+            }
+        }
+        self.check_activations()?;
+        self.check_windows()
+    }
+
+    fn check_open(&self, user: &UserId, finding: &Finding) -> Result<(), String> {
+        let users = self.iam.users();
+        let keys = active_keys(&users, user);
+        let since = self.iam.active_together_since(&keys);
+        let opening = self.opening_call(&keys, since);
+        // Where the event of a renaming is lost, nothing leads from the new name to the call.
+        let told = opening.filter(|made| made.is_told && self.all_renames_are_told(since));
+        // Of several calls in one second nothing tells the order, so any of them may be named, or
+        // none.
+        let candidates = opening.map_or_else(Vec::new, |made| self.calls_beside(made, &keys));
+        // An event that is late, and under a name that the user lost meanwhile, does not lead to
+        // the new one; then the actor is unknown.
+        let is_renamed = self.renames(since).next().is_some();
+        let may_be_unknown = candidates.len() > 1 || is_renamed;
+        let makers = finding.makers();
+        if let Some(made) = told {
+            let mut named = candidates.iter().map(|made| Some(made.by.as_str()));
+            hold!(
+                named.any(|maker| makers.contains(&maker))
+                    || (may_be_unknown && makers.contains(&None)),
+                "{} made {keys:?} of {user} two at {since}, and the makers are {makers:?}",
+                made.by
+            );
+        }
+        // The finding of an earlier pair, whose end was not seen in time, keeps its opener.
+        let is_of_pair = !self.has_lost && !is_renamed && self.first_detected_at(finding) >= since;
+        if let Some(made) = told.filter(|_| is_of_pair) {
+            let opener = finding.opener.as_ref();
+            let event = opener.and_then(|opener| opener.event_id.as_deref());
+            // Or one that may have been beside another key itself, for all that was known in time.
+            let is_of_earlier_pair = self.made.iter().any(|made| {
+                let user = &made.call.users()[0];
+                event == Some(&made.event_id)
+                    && made.is_activation
+                    && (self.is_out_of_order || self.iam.had_two_active_within(user, made.at))
+            });
+            let mut of_second = self.of_second_of(made);
+            hold!(
+                (may_be_unknown && event.is_none())
+                    || of_second.any(|made| event == Some(&made.event_id))
+                    || is_of_earlier_pair,
+                "{} made {keys:?} of {user} two at {since}, and the opener is {event:?}",
+                made.by
+            );
+        }
+        if finding.status == FindingStatus::Suppressed {
+            let now = self.iam.now();
+            let covers = |made: &&Made| {
+                let mut exempted = self.exempted.iter();
+                exempted.any(|known| known.covers(user, &made.by, now))
+            };
+            hold!(
+                candidates.iter().any(covers),
+                "{} is hidden, and no exemption covers {:?}",
+                finding.id,
+                opening.map(|made| &made.by)
+            );
+        }
+        self.check_since(&keys, since, finding)
+    }
+
+    /// The call that made `keys` two at `since`.
+    fn opening_call(&self, keys: &[&str], since: Timestamp) -> Option<&Made> {
+        self.activations_of(keys).find(|made| made.at == since)
+    }
+
+    /// When `finding`, or the first one that it continues, was detected.
+    fn first_detected_at(&self, finding: &Finding) -> Timestamp {
+        let entries = self.journal.entries();
+        let mut first = finding;
+        while let Some((_, former)) = first.continues.as_ref().and_then(|continued| {
+            let mut opened = entries.opened.iter();
+            opened.find(|(_, opened)| opened.id == *continued)
+        }) {
+            first = former;
+        }
+        first.detected_at
+    }
+
+    /// `opening`, and the other calls of its second that were about one of `keys`.
+    fn calls_beside(&self, opening: &Made, keys: &[&str]) -> Vec<&Made> {
+        let is_one = |made: &&Made| made.call.key().is_some_and(|key| keys.contains(&key));
+        self.of_second_of(opening).filter(is_one).collect()
+    }
+
+    fn of_second_of(&self, made: &Made) -> impl Iterator<Item = &Made> {
+        let second = made.at.timestamp();
+        self.made
+            .iter()
+            .filter(move |other| other.at.timestamp() == second)
+    }
+
+    /// The calls that made one of `keys` active.
+    fn activations_of(&self, keys: &[&str]) -> impl Iterator<Item = &Made> {
+        self.made.iter().filter(|made| {
+            made.is_activation && made.call.activates().is_some_and(|key| keys.contains(&key))
+        })
+    }
+
+    /// The window runs from the first opening, whatever names the user had since.
+    fn check_since(
+        &self,
+        keys: &[&str],
+        since: Timestamp,
+        finding: &Finding,
+    ) -> Result<(), String> {
+        let entries = self.journal.entries();
+        let first = entries.opened.iter().find(|(at, opened)| {
+            let named: BTreeSet<&str> = opened.active_keys().collect();
+            *at >= since && keys.iter().all(|key| named.contains(key))
+        });
+        let mut opened_at = finding.opened_at;
+        // Where there is none, the finding of an earlier pair goes on, whose end was not seen.
+        if let Some((_, first)) = first.filter(|_| self.all_renames_are_told(since)) {
+            hold!(
+                finding.opened_at <= first.opened_at,
+                "{} opened at {}, and {} at {}, with two keys active all the time",
+                first.id,
+                first.opened_at,
+                finding.id,
+                finding.opened_at
+            );
+            opened_at = first.opened_at;
+        }
+        let has_outlived = self.iam.now() - opened_at >= Policy::default().rotation_window;
+        let outlived = SeverityReason::OutlivedWindow;
+        hold!(
+            !has_outlived
+                || (finding.severity >= Severity::High
+                    && finding.severity_reasons.contains(&outlived)),
+            "{} has been open since {opened_at}, and is {:?}",
+            finding.id,
+            finding.severity
+        );
+        Ok(())
+    }
+
+    fn all_renames_are_told(&self, since: Timestamp) -> bool {
+        self.renames(since).all(|made| made.is_told)
+    }
+
+    fn renames(&self, since: Timestamp) -> impl Iterator<Item = &Made> {
+        let is_rename = |made: &&Made| matches!(made.call, Call::Rename(..));
+        self.made
+            .iter()
+            .filter(is_rename)
+            .filter(move |made| made.at >= since)
+    }
+
+    /// Every key that was made active beside another one was named to every sink.
+    fn check_activations(&self) -> Result<(), String> {
+        let entries = self.journal.entries();
+        let activations = self
+            .made
+            .iter()
+            .filter(|made| made.is_activation && made.is_told);
+        for made in activations {
+            let (Some(key), [user]) = (made.call.activates(), &made.call.users()[..]) else {
+                continue;
+            };
+            let after = self.iam.users_at(made.at);
+            let keys = active_keys(&after, user);
+            // What begins and ends within one second, nothing tells whether it ever was. And an event
+            // under a name that the user lost meanwhile does not lead to the new one.
+            let is_beside = keys.len() >= 2 && self.iam.were_seen_together(user, &keys, made.at);
+            // Of a key that no event made active, nothing may tell that it was so beside the other.
+            let are_told = keys.iter().all(|key| {
+                let mut calls = self.activations_of(std::slice::from_ref(key)).peekable();
+                calls.peek().is_some() && calls.all(|made| made.is_told)
+            });
+            // A key that was switched off and on in one second may have stayed on.
+            let is_certain = matches!(made.call, Call::CreateKey(..))
+                || self.calls_beside(made, &[key]).len() == 1;
+            let may_be_hidden = self.exempted.iter().any(|known| known.may_hide(&made.by));
+            if !is_beside || !are_told || !is_certain || may_be_hidden {
+                continue;
+            }
+            for sink in SINKS {
+                hold!(
+                    entries.received.iter().any(|(name, alert)| *name == sink
+                        && alert.at >= made.at
+                        && names(alert, key)),
+                    "{sink} was not told that {key} of {user} was made active at {} beside another",
+                    made.at
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of a finding's window is announced once.
+    fn check_windows(&self) -> Result<(), String> {
+        let entries = self.journal.entries();
+        for sink in SINKS {
+            let ended: BTreeSet<_> = entries
+                .received
+                .iter()
+                .filter(|(name, alert)| *name == sink && tells_of_window(alert))
+                .map(|(_, alert)| (&alert.finding.id, alert.sequence))
+                .collect();
+            let findings: BTreeSet<_> = ended.iter().map(|(finding, _)| finding).collect();
+            hold!(
+                findings.len() == ended.len(),
+                "{sink} was told of the end of a window more than once: {ended:?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Exempted {
+    /// Whether it covers two keys of `user` at `now`, made by `maker`.
+    fn covers(&self, user: &UserId, maker: &str, now: Timestamp) -> bool {
+        let exemption = &self.exemption;
+        let is_user = ["*", user.name()].contains(&exemption.user_pattern.as_str());
+        let is_maker = exemption.actor_pattern == "*" || maker == exemption.actor_pattern;
+        is_user && is_maker && self.ended.is_none() && now < exemption.until
+    }
+
+    /// Whether it may ever have covered what `maker` made.
+    fn may_hide(&self, maker: &str) -> bool {
+        ["*", maker].contains(&self.exemption.actor_pattern.as_str())
+    }
+}
+
+fn names(alert: &Alert, key: &str) -> bool {
+    let finding = &alert.finding;
+    let mut events = finding.opener.iter().chain(&finding.joined);
+    finding.keys.iter().any(|known| known.id == key) || events.any(|event| event.key == key)
+}
+
+fn tells_of_window(alert: &Alert) -> bool {
+    let of_window = |update: &Update| matches!(update, Update::Severity | Update::OutlivedWindow);
+    matches!(&alert.kind, AlertKind::Updated(updates) if updates.iter().any(of_window))
+}
