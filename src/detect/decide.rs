@@ -390,13 +390,14 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
         }
     }
     if seen.is_settled() {
-        if !seen.has_two_active() {
+        // Two listings in a row may be behind, so this takes what a closing takes.
+        if !seen.has_two_active() && seen.may_close() {
             next.below_two_at = Some(requested_at);
             next.below_two_key = seen.view.active_keys().next().map(str::to_owned);
-            // A user that is gone from here too may have been renamed once more, which takes the finding along.
-            if *listing.answer() != Answer::NoSuchUser {
-                next.renamed_from = None;
-            }
+        }
+        // A user that is gone from here too may have been renamed once more, which takes the finding along.
+        if !seen.has_two_active() && *listing.answer() != Answer::NoSuchUser {
+            next.renamed_from = None;
         }
     } else {
         // INVARIANT (close late): never lowered.

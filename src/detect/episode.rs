@@ -62,7 +62,7 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
         },
         joined: former.map_or_else(Vec::new, |former| former.joined.clone()),
         // Under the new name nothing tells what became of the keys in between.
-        has_unknown_maker: former.is_some(),
+        has_unknown_maker: former.is_some() || has_missed_maker(seen),
         told: true,
         exemption: None,
         closing: None,
@@ -108,6 +108,15 @@ pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
         all.pop_first();
     }
     all.into_values().collect()
+}
+
+/// Whether a key is active that the last listing did not show as active, and no event told who made it so.
+fn has_missed_maker(seen: &Seen<'_>) -> bool {
+    let last = seen.situation.record.last_listing.as_ref();
+    seen.view.active_keys().any(|key| {
+        let was_active = last.is_none_or(|last| last.keys.get(key) == Some(&KeyStatus::Active));
+        !was_active && activation_of(key, seen).is_none_or(|activation| !activation.is_proven())
+    })
 }
 
 /// Whether a key is active that was not in `before`, and no event told who made it so.

@@ -56,7 +56,11 @@ impl Seen<'_> {
             };
             let mut others = others.iter().filter(|other| **other != key);
             let beside = others.find(|other| self.spans(other).iter().any(meets));
-            let is_blind_news = || self.is_blind() && own.iter().any(|one| self.is_unseen(*one));
+            let is_blind_news = || {
+                let is_brief = own.iter().any(|one| one.until.is_some());
+                let is_unseen = || own.iter().any(|one| self.is_unseen(*one));
+                self.is_blind() && is_brief && (is_unseen() || self.may_be_beside(key))
+            };
             (beside.is_some() || is_blind_news()).then(|| Overlap {
                 key: key.clone(),
                 beside: beside.map(|beside| (*beside).clone()),
@@ -87,6 +91,17 @@ impl Seen<'_> {
         let last = self.situation.record.last_listing.as_ref();
         span.until.is_some()
             && last.is_none_or(|last| span.from > last.requested_at - self.policy.settle)
+    }
+
+    /// Whether the last listing showed another key as active of which no event tells since when.
+    fn may_be_beside(&self, key: &str) -> bool {
+        let last = self.situation.record.last_listing.iter();
+        let mut listed = last.flat_map(|last| &last.keys);
+        listed.any(|(other, status)| {
+            let known = self.evidence.keys.get(other);
+            let began = known.and_then(KeyEvidence::activation);
+            other != key && *status == KeyStatus::Active && began.is_none()
+        })
     }
 
     /// Each time for which `key` was active, as far as events and listings show.

@@ -481,3 +481,33 @@ fn a_key_that_lived_alone_is_no_news_in_a_later_blindness() {
     let decision = story.step(at(1_001), &refused(1_000), &[]);
     assert_eq!(decision.outcome, Outcome::NothingOpen);
 }
+
+#[test]
+fn a_key_whose_reactivation_was_missed_has_an_unknown_maker() {
+    let mut story = Story::new();
+    story.check(&listing(0, &["-K1"]), &[], "nothing open");
+    story.exemptions = vec![exempting("farm")];
+    let made = [by("farm", created("K2", 100))];
+    story.step(at(111), &listing(110, &["+K1", "+K2"]), &made);
+    assert_eq!(story.finding().status, FindingStatus::Open);
+    assert_eq!(story.finding().makers().last(), Some(&None));
+}
+
+#[test]
+fn a_brief_key_whose_end_was_told_first_is_told_in_blindness() {
+    let mut story = one_key();
+    let ended = [deleted("K2", 110)];
+    story.step(at(201), &dated_listing(200, &[("+K1", -1_000)]), &ended);
+    let decision = story.step(at(211), &refused(210), &[created("K2", 100)]);
+    assert!(decision.alert.is_some());
+}
+
+#[test]
+fn two_stale_listings_in_a_row_clear_no_maker() {
+    let mut story = Story::open();
+    story.step(at(401), &listing(400, &["+K1", "+K2"]), &[]);
+    for second in [430, 435] {
+        story.step(at(second + 1), &listing(second, &["-K1", "+K2"]), &[]);
+    }
+    assert_eq!(story.record.below_two_at, None);
+}

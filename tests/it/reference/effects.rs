@@ -165,7 +165,9 @@ impl FindingStore for WatchedStore {
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
         let name = format!("a commit of {}", commit.record.user.name());
         let written = async {
+            self.journal.began(&commit.record.user);
             let committed = self.inner.commit(commit).await?;
+            self.journal.ended(&commit.record.user);
             if committed == Committed::Written {
                 self.journal.committed(commit);
             }

@@ -19,6 +19,8 @@ pub struct Journal(Arc<Mutex<Entries>>);
 pub struct Entries {
     /// How many commits of each user were written.
     pub commits: BTreeMap<UserId, u64>,
+    /// How many of each user were begun, and their worker was cut before the answer: they may be written.
+    pub unanswered: BTreeMap<UserId, u64>,
     /// What the sinks took, in that order.
     pub received: Vec<(&'static str, Alert)>,
     /// The sinks that are down, and whether that is for good as far as they know.
@@ -49,6 +51,18 @@ impl Journal {
     /// The entries, to read or to change.
     pub fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap()
+    }
+
+    /// Notes that a commit of `user` is on its way.
+    pub fn began(&self, user: &UserId) {
+        *self.entries().unanswered.entry(user.clone()).or_default() += 1;
+    }
+
+    /// Notes that it was answered.
+    pub fn ended(&self, user: &UserId) {
+        if let Some(unanswered) = self.entries().unanswered.get_mut(user) {
+            *unanswered -= 1;
+        }
     }
 
     /// Notes a commit that was written.
