@@ -80,6 +80,22 @@ fn a_reactivation_of_which_nothing_was_known_is_shown_and_unlocks_nothing() {
 }
 
 #[test]
+fn an_update_of_a_key_whose_creation_was_missed_unlocks_nothing() {
+    let mut story = one_key();
+    story.exemptions = vec![exempting("farm")];
+    story.check(
+        &listing(111, &["+K1", "+K2"]),
+        &[by("farm", updated("K2", KeyStatus::Active, 110))],
+        "opened: confirmed MEDIUM +K1 +K2 since 110 by farm",
+    );
+    assert_eq!(story.finding().makers().last(), Some(&None));
+    let created_late = [by("mallory", created("K2", 100))];
+    story.step(at(131), &listing(130, &["+K1", "+K2"]), &created_late);
+    assert_eq!(opener(&story).as_deref(), Some("mallory"));
+    assert_eq!(story.finding().status, FindingStatus::Open);
+}
+
+#[test]
 fn an_exemption_covers_all_who_made_active_keys_active_in_any_order() {
     let events = [
         by("mallory", updated("K1", KeyStatus::Inactive, 99)),
