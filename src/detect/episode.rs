@@ -29,9 +29,11 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
     let opener = former
         .and_then(|former| former.opener.clone())
         .or_else(|| opener(seen));
-    let opened_at = former
-        .map(|former| former.opened_at)
-        .or(opener.as_ref().map(|opener| opener.at))
+    // The window runs from the earliest time that is known, under whatever name.
+    let known = former.map(|former| former.opened_at).into_iter();
+    let opened_at = known
+        .chain(opener.as_ref().map(|opener| opener.at))
+        .min()
         .unwrap_or(seen.now);
     let finding = Finding {
         id: FindingId {

@@ -312,3 +312,81 @@ async fn a_forged_entry_stops_no_alert_and_is_named() {
     assert!(passed(AuditKind::ForeignEntry) && passed(AuditKind::FindingClosed));
     assert!(verify_trail(&user("a"), &trail, &record.audit).is_err());
 }
+
+/// Every order of `count` things, as places.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    (0..count).fold(vec![vec![]], |orders, next| {
+        let with_next = |order: Vec<usize>| {
+            (0..=order.len()).map(move |place| {
+                let mut longer = order.clone();
+                longer.insert(place, next);
+                longer
+            })
+        };
+        orders.into_iter().flat_map(with_next).collect()
+    })
+}
+
+/// `a` was given a second key and became `b`, then `c`. The events come in `batches`, `pause` seconds apart, after all of
+/// it happened; then every name is looked at until nothing more can change.
+async fn renamed_twice(batches: &[Vec<KeyChange>], pause: i64, reused: &[(&str, i64)]) -> World {
+    let world = World::new();
+    world.set(0, &[("a", &[("K1", -1_000)])]);
+    world.look(0, "a").await;
+    let mut users = vec![("c", PAIR)];
+    if !reused.is_empty() {
+        users.push(("a", reused));
+    }
+    let mut now = 200;
+    for batch in batches {
+        world.set(now, &users);
+        world.events(now, batch).await;
+        now += pause;
+    }
+    for name in ["a", "b", "c"].repeat(3) {
+        now += 35;
+        world.set(now, &users);
+        world.look(now, name).await;
+    }
+    world
+}
+
+#[tokio::test]
+async fn renamings_in_every_order_and_batching_keep_one_finding() {
+    let events = [
+        of("a", created("K2", 95)),
+        of("a", renamed("b", 110)),
+        of("b", renamed("c", 130)),
+    ];
+    // Another user may have the first name since; its keys are others.
+    let others: &[(&str, i64)] = &[("K3", -500), ("K4", 150)];
+    for order in orders(events.len()) {
+        let ordered: Vec<KeyChange> = order.iter().map(|place| events[*place].clone()).collect();
+        let [first, second, third] = ordered.as_slice() else {
+            unreachable!("there are three events")
+        };
+        let (first, second, third) = (first.clone(), second.clone(), third.clone());
+        for batches in [
+            vec![vec![first.clone(), second.clone(), third.clone()]],
+            vec![vec![first.clone()], vec![second.clone(), third.clone()]],
+            vec![vec![first.clone(), second.clone()], vec![third.clone()]],
+            vec![vec![first], vec![second], vec![third]],
+        ] {
+            for (pause, reused) in [(3, &[][..]), (100, &[]), (3, others), (100, others)] {
+                let world = renamed_twice(&batches, pause, reused).await;
+                let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+                let label = format!("{order:?} in {sizes:?}, {pause} s, {reused:?}");
+                let finding = world.finding("c").await;
+                assert_eq!(finding.status, FindingStatus::Open, "{label}");
+                assert_eq!(finding.opened_at, at(95), "{label}");
+                let open = world.store.findings(FindingStatus::Open).await.unwrap();
+                assert_eq!(open.len(), 1 + reused.len() / 2, "{label}");
+                if !reused.is_empty() {
+                    let other = world.finding("a").await;
+                    assert_eq!(other.continues, None, "{label}");
+                    assert!(other.active_keys().eq(["K3", "K4"]), "{label}");
+                }
+            }
+        }
+    }
+}
