@@ -268,7 +268,8 @@ impl KeyEvidence {
         let mut status = self.known_before().map(|before| before.status);
         let mut inactive_since = self
             .known_before()
-            // An update makes no key: one that was gone before was created since, by an event that is missing.
+            // An update makes no key: one that was gone before was created since, by an event that
+            // is missing.
             .filter(|before| before.status == KeyStatus::Inactive)
             .map(|before| before.at);
         let (mut activation, mut end) = (None, None);

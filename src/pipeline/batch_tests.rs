@@ -327,8 +327,9 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
     })
 }
 
-/// `a` was given a second key and became `b`, then `c`. The events come in `batches`, `pause` seconds apart, after all of
-/// it happened; then every name is looked at until nothing more can change.
+/// `a` was given a second key and became `b`, then `c`. The events come in `batches`, `pause`
+/// seconds apart, after all of it happened; then every name is looked at until nothing more can
+/// change.
 async fn renamed_twice(batches: &[Vec<KeyChange>], pause: i64, reused: &[(&str, i64)]) -> World {
     let world = World::new();
     world.set(0, &[("a", &[("K1", -1_000)])]);
