@@ -14,6 +14,8 @@ const NO_FAULTS: Faults = Faults {
     crashes: 0,
     sink_failures: 0,
     refusals: 0,
+    failures: 0,
+    delays: 0,
     sweeps: 0,
 };
 
@@ -41,7 +43,7 @@ pub fn sound_histories(is_deep: bool) -> Vec<Bounds> {
         ..history("A", changes)
     });
     // Every two changes there are, in one moment and in two.
-    let two = Script::all(&Truth::new("A", ""), 2, &[0, 1]);
+    let two = Script::all(&Truth::new("A", ""), 2, &[0, 1], false);
     let two = two.into_iter().map(|script| Bounds {
         script,
         workers: 2,
@@ -61,7 +63,64 @@ pub fn sound_histories(is_deep: bool) -> Vec<Bounds> {
         },
         ..history("", again)
     };
-    three.chain(two).chain([again]).collect()
+    three
+        .chain(two)
+        .chain([again])
+        .chain(histories_of_actors())
+        .chain(brief_histories())
+        .collect()
+}
+
+/// Keys that are gone before anything is looked at, and keys made while nothing can be listed.
+fn brief_histories() -> impl Iterator<Item = Bounds> {
+    let late = Faults {
+        delays: 1,
+        ..NO_FAULTS
+    };
+    let starts = [("A", ""), ("", "A"), ("", ""), ("A", "B")];
+    let starts = starts.map(|(active, inactive)| Truth::new(active, inactive));
+    let pairs = starts
+        .into_iter()
+        .flat_map(|start| Script::all(&start, 2, &[0, 1], false));
+    pairs.flat_map(move |script| {
+        [0..0, 0..9].map(|blind| Bounds {
+            script: script.clone(),
+            faults: late,
+            is_known: true,
+            blind,
+            ..history("A", vec![])
+        })
+    })
+}
+
+/// Mallory and Farm in turn, of whom an exemption covers Farm, and calls that change nothing.
+fn histories_of_actors() -> impl Iterator<Item = Bounds> {
+    let starts = [("A", ""), ("A", "B")].map(|(active, inactive)| Truth::new(active, inactive));
+    let pairs = starts
+        .into_iter()
+        .flat_map(|start| Script::all(&start, 2, &[0, 1], true));
+    let pairs = pairs.flat_map(|script| ["mf", "fm"].map(|actors| script.clone().by(actors)));
+    let three = ["mmf", "mfm"].into_iter().map(|actors| {
+        let changes = vec![(1, Deactivate('A')), (2, Create('B')), (3, Activate('A'))];
+        Script::new(Truth::new("A", ""), changes).by(actors)
+    });
+    let exempting = |script| Bounds {
+        script,
+        exempt: Some('f'),
+        ..history("A", vec![])
+    };
+    let unheard = Script::new(
+        Truth::new("A", ""),
+        vec![(1, Create('B')), (1, Activate('A')), (2, Activate('B'))],
+    );
+    let lossy = pairs.chain([unheard.by("mmf")]).map(move |script| Bounds {
+        faults: Faults {
+            losses: 1,
+            ..NO_FAULTS
+        },
+        ..exempting(script)
+    });
+    lossy.chain(three.map(exempting))
 }
 
 /// Each broken protocol, with a history that catches it.
@@ -113,7 +172,7 @@ pub fn broken_histories() -> Vec<(Protocol, Bounds)> {
         ),
         ..death.clone()
     };
-    vec![
+    let first = vec![
         (Protocol::NoVersionCondition, two_workers.clone()),
         (
             Protocol::ListBeforeLoad,
@@ -134,6 +193,64 @@ pub fn broken_histories() -> Vec<(Protocol, Bounds)> {
         (Protocol::RecheckNotQueued, late.clone()),
         (Protocol::RetryTrustsPromise, deaf),
         (Protocol::UnexplainedEventTrusted, died_late),
+    ];
+    first
+        .into_iter()
+        .chain(broken_by_actors_and_gaps())
+        .collect()
+}
+
+/// The rules on whose key it is, on keys that are brief and on listings that fail.
+fn broken_by_actors_and_gaps() -> Vec<(Protocol, Bounds)> {
+    let no_op = Bounds {
+        script: Script::new(
+            Truth::new("A", ""),
+            vec![(1, Create('B')), (2, Activate('A'))],
+        )
+        .by("mf"),
+        exempt: Some('f'),
+        faults: Faults {
+            losses: 1,
+            ..NO_FAULTS
+        },
+        ..history("A", vec![])
+    };
+    let both_made = Bounds {
+        script: Script::new(
+            Truth::new("A", ""),
+            vec![(1, Deactivate('A')), (2, Create('B')), (3, Activate('A'))],
+        )
+        .by("mmf"),
+        exempt: Some('f'),
+        ..history("A", vec![])
+    };
+    let failing = Bounds {
+        faults: Faults {
+            failures: 2,
+            crashes: 1,
+            ..NO_FAULTS
+        },
+        is_known: true,
+        max_receives: 3,
+        ..history("A", vec![(1, Create('B')), (2, Delete('B'))])
+    };
+    let brief = Bounds {
+        faults: Faults {
+            delays: 2,
+            ..NO_FAULTS
+        },
+        ..history("A", vec![(1, Create('B')), (2, Delete('B'))])
+    };
+    let blind = Bounds {
+        blind: 0..9,
+        ..history("", vec![(1, Create('A')), (2, Create('B'))])
+    };
+    vec![
+        (Protocol::BriefIgnored, brief),
+        (Protocol::AddLate, blind),
+        (Protocol::FailureNeverRefuses, failing),
+        (Protocol::NoOpCounts, no_op),
+        (Protocol::JoinedForgotten, both_made),
     ]
 }
 
@@ -144,6 +261,11 @@ fn history(active: &str, changes: Vec<(Moment, Op)>) -> Bounds {
         workers: 1,
         sinks: &["sns"],
         faults: NO_FAULTS,
+        exempt: None,
+        is_known: false,
+        blind: 0..0,
+        late_by: 4,
+        max_receives: 0,
         is_coarse: true,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use secondkey::detect::actor::Actor;
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::key_change::{ChangeKind, KeyChange};
 use secondkey::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
 use secondkey::detect::user::UserId;
@@ -18,6 +19,18 @@ pub enum Op {
     Delete(char),
     DeleteUser,
     CreateUser,
+}
+
+impl Op {
+    /// The key that it is about.
+    pub fn key(self) -> Option<char> {
+        match self {
+            Self::Create(key) | Self::Activate(key) | Self::Deactivate(key) | Self::Delete(key) => {
+                Some(key)
+            }
+            Self::DeleteUser | Self::CreateUser => None,
+        }
+    }
 }
 
 /// What is true of the user at one moment.
@@ -48,8 +61,12 @@ impl Truth {
         self.keys.values().filter(is_active).count() >= 2
     }
 
-    /// What IAM would let happen next.
-    fn possible(&self) -> Vec<Op> {
+    pub fn is_active(&self, key: char) -> bool {
+        self.keys.get(&key) == Some(&KeyStatus::Active)
+    }
+
+    /// What IAM would let happen next; calls that change nothing only `with_no_ops`.
+    fn possible(&self, with_no_ops: bool) -> Vec<Op> {
         if !self.exists {
             return vec![Op::CreateUser];
         }
@@ -63,6 +80,9 @@ impl Truth {
                 _ => Op::Activate(*key),
             });
             ops.push(Op::Delete(*key));
+            if with_no_ops && *status == KeyStatus::Active {
+                ops.push(Op::Activate(*key));
+            }
         }
         if self.keys.is_empty() {
             ops.push(Op::DeleteUser);
@@ -91,6 +111,8 @@ impl Truth {
 #[derive(Debug, Clone)]
 pub struct Script {
     pub changes: Vec<(Moment, Op)>,
+    /// Who made each change; `None` where it does not matter.
+    pub actors: Vec<Option<char>>,
     /// What is true after so many changes.
     pub truths: Vec<Truth>,
     /// The event of each change, where there is one.
@@ -110,21 +132,60 @@ impl Script {
             .map(|(place, (moment, op))| event(place, *moment, *op))
             .collect();
         Self {
+            actors: vec![None; changes.len()],
             changes,
             truths,
             events,
         }
     }
 
+    /// The same changes, made by `actors` in turn.
+    pub fn by(mut self, actors: &str) -> Self {
+        self.actors = actors.chars().map(Some).collect();
+        assert_eq!(self.actors.len(), self.changes.len(), "an actor a change");
+        for (event, name) in self.events.iter_mut().zip(actors.chars()) {
+            if let Some(event) = event {
+                event.actor = actor(name);
+            }
+        }
+        self
+    }
+
+    /// The key that the change at `place` made active, if it did.
+    pub fn activated(&self, place: usize) -> Option<char> {
+        match self.changes[place].1 {
+            Op::Create(key) => Some(key),
+            Op::Activate(key) if !self.truths[place].is_active(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether the change at `place` made a key active beside another one. Events have whole
+    /// seconds, so of what ended within one moment only a key counts that was made while another
+    /// was active from before that moment until after it.
+    pub fn is_beside_another(&self, place: usize) -> bool {
+        let Some(key) = self.activated(place) else {
+            return false;
+        };
+        let moment = self.changes[place].0;
+        let before = &self.truths[self.done_by(moment - 1)];
+        let after = &self.truths[self.done_by(moment)];
+        if after.is_active(key) {
+            return after.has_two_active();
+        }
+        let is_throughout = |other: &char| before.is_active(*other) && after.is_active(*other);
+        !before.is_active(key) && before.keys.keys().any(is_throughout)
+    }
+
     /// Every script of `length` changes from `start`, each change one of `gaps` moments after the one before.
-    pub fn all(start: &Truth, length: usize, gaps: &[Moment]) -> Vec<Self> {
+    pub fn all(start: &Truth, length: usize, gaps: &[Moment], with_no_ops: bool) -> Vec<Self> {
         let mut scripts = vec![(start.clone(), vec![])];
         for place in 0..length {
             let mut longer = vec![];
             for (truth, changes) in scripts {
                 let changes: Vec<(Moment, Op)> = changes;
                 let last = changes.last().map_or(1, |(moment, _)| *moment);
-                for op in truth.possible() {
+                for op in truth.possible(with_no_ops) {
                     // Where the first change stands does not matter.
                     let gaps = if place == 0 { &[0] } else { gaps };
                     longer.extend(gaps.iter().map(|gap| {
@@ -175,9 +236,11 @@ impl Script {
             return KeyListing::no_such_user(at_request(moment));
         }
         let keys = truth.keys.iter().map(|(key, status)| {
+            let mut changes = self.changes.iter();
+            let made = changes.find(|(_, op)| *op == Op::Create(*key));
             let key_of = AccessKey {
                 status: *status,
-                created: None,
+                created: Some(at_change(made.map_or(0, |(moment, _)| *moment))),
             };
             (key.to_string(), key_of)
         });
@@ -186,6 +249,33 @@ impl Script {
             AfterPage::Complete(listing) => listing,
             AfterPage::More(_) => unreachable!("it is the last page"),
         }
+    }
+}
+
+/// The actor that a script calls `name`.
+pub fn actor(name: char) -> Actor {
+    Actor {
+        arn: Some(arn(name)),
+        name: Some(name.to_string()),
+        ..Actor::default()
+    }
+}
+
+pub fn arn(name: char) -> String {
+    format!("arn:aws:iam::1:user/{name}")
+}
+
+/// An exemption of the user, in force throughout, for keys that the actor `name` made active.
+pub fn exemption(name: char) -> Exemption {
+    Exemption {
+        id: "exempt".to_owned(),
+        account: user().account().to_owned(),
+        user_pattern: user().name().to_owned(),
+        actor_pattern: arn(name),
+        owner: "platform team".to_owned(),
+        reason: "migration".to_owned(),
+        created_at: at_change(0),
+        until: at_change(0) + Exemption::LONGEST,
     }
 }
 

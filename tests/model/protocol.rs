@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use secondkey::detect::audit::AuditKind;
 use secondkey::detect::decide::{Decision, decide};
 use secondkey::detect::evidence::Evidence;
-use secondkey::detect::key_change::KeyChange;
+use secondkey::detect::exemption::Exemption;
+use secondkey::detect::key_change::{ChangeKind, KeyChange};
 use secondkey::detect::listing::{AfterPage, KeyListing, KeyStatus, PartialListing};
 use secondkey::detect::policy::Policy;
 use secondkey::detect::situation::{Outcome, Situation};
@@ -32,6 +34,11 @@ pub enum Protocol {
     RetryTrustsPromise,
     TickedOffBeforeSent,
     UnexplainedEventTrusted,
+    NoOpCounts,
+    JoinedForgotten,
+    BriefIgnored,
+    AddLate,
+    FailureNeverRefuses,
 }
 
 /// What a decision is made on.
@@ -41,6 +48,7 @@ pub struct Input<'a> {
     pub changes: &'a [KeyChange],
     pub already_recorded: &'a BTreeSet<String>,
     pub is_retry: bool,
+    pub exemptions: &'a [Exemption],
     /// The moment of the decision, which may be long after the listing was requested.
     pub decided_at: DateTime<Utc>,
 }
@@ -67,6 +75,7 @@ impl Protocol {
                 record.evidence = Evidence::default();
                 changes.clear();
             }
+            Self::NoOpCounts => changes.iter_mut().for_each(count_as_creation),
             _ => {}
         }
         let policy = policy();
@@ -77,10 +86,10 @@ impl Protocol {
             already_recorded: input.already_recorded,
             is_retry: input.is_retry && self != Self::RetryTrustsPromise,
             former: &[],
-            exemptions: &[],
+            exemptions: input.exemptions,
             sweep: None,
             has_left: false,
-            is_history: false,
+            is_history: self == Self::BriefIgnored,
             foreign_entry: None,
         };
         let now = listing.requested_at();
@@ -92,9 +101,45 @@ impl Protocol {
             Self::UnexplainedEventTrusted if decision.unsettled.is_empty() => {
                 decision.rechecks.clear();
             }
+            Self::AddLate if !decision.unsettled.is_empty() => {
+                undo_added_keys(&record, &mut decision);
+            }
+            Self::JoinedForgotten => {
+                if let Some(finding) = &mut decision.record.finding {
+                    finding.joined.clear();
+                }
+            }
             _ => {}
         }
         decision
+    }
+}
+
+/// Takes back that a key was added to the open finding, and that anybody is told.
+fn undo_added_keys(record: &UserRecord, decision: &mut Decision) {
+    if let (Some(open), Some(finding)) = (record.open_finding(), &mut decision.record.finding)
+        && decision.outcome == Outcome::Updated
+        && open.keys != finding.keys
+    {
+        finding.keys.clone_from(&open.keys);
+        decision.alert = None;
+        let before = decision.audit.len();
+        decision
+            .audit
+            .retain(|entry| entry.draft.kind != AuditKind::FindingUpdated);
+        decision.record.audit.sequence -= (before - decision.audit.len()) as u64;
+    }
+}
+
+/// Makes an update to active one that is known to have changed something.
+fn count_as_creation(change: &mut KeyChange) {
+    if let ChangeKind::KeyUpdated { key, status } = &change.kind
+        && *status == KeyStatus::Active
+    {
+        change.kind = ChangeKind::KeyCreated {
+            key: key.clone(),
+            status: *status,
+        };
     }
 }
 

@@ -19,6 +19,8 @@ pub struct State {
     pub workers: Vec<Worker>,
     /// Whether fewer than two keys were active at some moment since the finding was opened.
     pub was_below_two: bool,
+    /// When a worker last saw that fewer than two keys were active, with nothing unsettled.
+    pub seen_below_two: Option<Moment>,
     /// The first property that a step broke.
     pub broken: Option<&'static str>,
 }
@@ -31,6 +33,10 @@ pub struct Faults {
     pub crashes: u8,
     pub sink_failures: u8,
     pub refusals: u8,
+    /// Listings that fail for a passing reason.
+    pub failures: u8,
+    /// Events that come late.
+    pub delays: u8,
     /// Sweeps in the middle: no fault, but as seldom.
     pub sweeps: u8,
 }
@@ -42,6 +48,8 @@ pub struct Message {
     /// When it can be taken; 0 once it can.
     pub due: Moment,
     pub is_retry: bool,
+    /// How often it was handed out in vain; counted only where the queue gives up.
+    pub receives: u8,
     /// Tells duplicates apart.
     pub copy: u8,
 }
@@ -66,6 +74,8 @@ pub struct Store {
     pub owed: BTreeSet<Id>,
     /// The alerts that a sink took: sequence and sink.
     pub told: BTreeSet<(u64, String)>,
+    /// The keys that an alert named.
+    pub named: BTreeSet<char>,
 }
 
 /// What one worker is about.
@@ -126,6 +136,8 @@ pub enum Action {
     Sweep(usize),
     /// The keys are listed, from a replica that stands after so many changes; or the listing is refused.
     List(usize, Option<usize>),
+    /// The listing fails, and may succeed another time.
+    Fail(usize),
     Load(usize),
     /// The worker decides and commits; on a conflict it loads anew.
     Commit(usize),
@@ -144,6 +156,8 @@ pub enum Fate {
     None,
     Lost(usize),
     Doubled(usize),
+    /// It reaches the queue so many moments later.
+    Late(usize, Moment),
 }
 
 /// How far a worker came that dies.

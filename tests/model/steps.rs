@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use secondkey::detect::alert::{AlertKind, OwedAlert};
 use secondkey::detect::audit::AuditKind;
+use secondkey::detect::exemption::Exemption;
 use secondkey::detect::key_change::KeyChange;
 use secondkey::detect::listing::KeyListing;
 use secondkey::detect::situation::Outcome;
@@ -15,7 +16,7 @@ use secondkey::pipeline::commit::{Commit, Committed};
 use secondkey::pipeline::turn::{in_turn, postponement, wait_for};
 
 use crate::arena::Id;
-use crate::iam::Truth;
+use crate::iam::{Truth, exemption};
 use crate::protocol::{Input, Protocol};
 use crate::state::{After, Fate, Listed, Loaded, Message, State, What, Worker};
 use crate::time::{Moment, after, at_request, moment_of};
@@ -34,11 +35,12 @@ impl World {
             if script.events[place].is_none() {
                 continue;
             }
-            let mut deliver = |copy| {
+            let mut deliver = |copy, due| {
                 state.queue.insert(Message {
                     what: What::Event(place),
-                    due: 0,
+                    due,
                     is_retry: false,
+                    receives: 0,
                     copy,
                 })
             };
@@ -49,10 +51,14 @@ impl World {
                 }
                 Fate::Doubled(doubled) if doubled == place => {
                     state.faults.duplicates -= 1;
-                    deliver(0);
-                    deliver(1);
+                    deliver(0, 0);
+                    deliver(1, 0);
                 }
-                _ => drop(deliver(0)),
+                Fate::Late(late, by) if late == place => {
+                    state.faults.delays -= 1;
+                    deliver(0, state.clock + by);
+                }
+                _ => drop(deliver(0, 0)),
             }
         }
     }
@@ -87,10 +93,31 @@ impl World {
     }
 
     pub(crate) fn list(&self, state: &mut State, worker: usize, after: Option<usize>) {
+        if after.is_none() && !self.bounds.blind.contains(&state.clock) {
+            state.faults.refusals -= 1;
+        }
+        self.listed(state, worker, after);
+    }
+
+    /// The listing fails: the messages come again, unless they did before; then what events say is
+    /// decided on.
+    pub(crate) fn fail(&self, state: &mut State, worker: usize) {
+        state.faults.failures -= 1;
+        let Worker::Loaded { messages, .. } = state.workers[worker].clone() else {
+            return;
+        };
+        let has_failed = messages.iter().any(|message| message.is_retry);
+        if has_failed && self.protocol != Protocol::FailureNeverRefuses {
+            // What could not be listed is listed by the next sweep, which comes every hour.
+            state.is_sweep_owed = true;
+            return self.listed(state, worker, None);
+        }
+        state.workers[worker] = Worker::Idle;
+        self.hand_back(state, messages);
+    }
+
+    fn listed(&self, state: &mut State, worker: usize, after: Option<usize>) {
         if let Worker::Loaded { messages, loaded } = state.workers[worker].clone() {
-            if after.is_none() {
-                state.faults.refusals -= 1;
-            }
             let requested = state.clock;
             let listed = Listed { after, requested };
             state.workers[worker] = if self.protocol == Protocol::ListBeforeLoad {
@@ -214,7 +241,7 @@ impl World {
         })
     }
 
-    fn decide(&self, question: &Question) -> Decided {
+    pub(crate) fn decide(&self, question: &Question) -> Decided {
         let script = &self.bounds.script;
         let record = UserRecord {
             version: question.version,
@@ -230,12 +257,14 @@ impl World {
             .iter()
             .filter_map(|place| script.events[*place].clone())
             .collect();
+        let exemptions: Vec<Exemption> = self.bounds.exempt.into_iter().map(exemption).collect();
         let mut decision = self.protocol.decide(Input {
             record: &record,
             listing,
             changes: &changes,
             already_recorded: &question.already_recorded,
             is_retry: question.is_retry,
+            exemptions: &exemptions,
             decided_at: at_request(question.decided_at),
         });
         // Hashes tell of the whole past; without them two ways to one state are one.
@@ -253,8 +282,12 @@ impl World {
             .record
             .open_finding()
             .is_some_and(|open| open.confirmed);
+        let alert = decision.alert.iter();
+        let named = alert.flat_map(|alert| &alert.finding.keys);
         Decided {
             outcome: decision.outcome,
+            is_below_two: decision.record.below_two_at == Some(at_request(requested)),
+            named: named.filter_map(|key| key.id.chars().next()).collect(),
             commit,
             rechecks: decision.rechecks,
             record: self.records.id(stored),
@@ -286,6 +319,10 @@ impl World {
         );
         store.record = decided.record;
         store.version = CURRENT + 1;
+        store.named.extend(&decided.named);
+        if decided.is_below_two {
+            state.seen_below_two = state.seen_below_two.max(Some(listed.requested));
+        }
         store.marked.extend(decided.commit.recorded.iter().cloned());
         if self.protocol != Protocol::NoOutbox {
             let owed = decided.commit.owed.iter().cloned();
@@ -397,29 +434,47 @@ impl World {
                 messages
             }
         };
+        self.hand_back(state, messages);
+    }
+
+    /// The messages of a worker that came to nothing come again, as often as the queue hands them
+    /// out.
+    fn hand_back(&self, state: &mut State, messages: Vec<Message>) {
         if messages.is_empty() && self.is_quiet(state) {
             // The sweep comes every hour.
             state.is_sweep_owed = true;
         }
-        state
-            .queue
-            .extend(messages.into_iter().map(|message| Message {
+        let max = self.bounds.max_receives;
+        for message in messages {
+            let receives = message.receives + u8::from(max > 0);
+            if max > 0 && receives >= max {
+                state.broken = Some("no message is given up");
+                continue;
+            }
+            state.queue.insert(Message {
                 is_retry: true,
+                receives,
                 ..message
-            }));
+            });
+        }
     }
 
     fn send(&self, state: &mut State, alerts: &[Id]) {
         for id in alerts {
             let owed = self.owed.get(*id);
             let sequence = owed.alert.sequence;
-            let said = match owed.alert.kind {
-                AlertKind::Opened => AuditKind::FindingOpened,
-                AlertKind::Updated(_) => AuditKind::FindingUpdated,
-                AlertKind::Closed => AuditKind::FindingClosed,
+            let said: &[AuditKind] = match owed.alert.kind {
+                AlertKind::Opened => &[AuditKind::FindingOpened, AuditKind::ExemptionEnded],
+                AlertKind::Updated(_) => &[
+                    AuditKind::FindingUpdated,
+                    AuditKind::FindingSuppressed,
+                    AuditKind::ExemptionEnded,
+                ],
+                AlertKind::Closed => &[AuditKind::FindingClosed],
             };
             let place = usize::try_from(sequence).expect("trails are short") - 1;
-            if state.store.trail.get(place) != Some(&said.word()) {
+            let written = state.store.trail.get(place);
+            if !written.is_some_and(|written| said.iter().any(|said| said.word() == *written)) {
                 state.broken = Some("no alert tells of what is not committed");
             }
             state.store.told.insert((sequence, owed.sink.clone()));
@@ -444,6 +499,7 @@ impl World {
             what: What::Recheck,
             due: after(state.clock, TimeDelta::seconds(delay)),
             is_retry: false,
+            receives: 0,
             copy: 0,
         }));
     }

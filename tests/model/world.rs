@@ -1,6 +1,7 @@
 //! The model: which steps each state allows, and what each of them leads to.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
@@ -31,6 +32,16 @@ pub struct Bounds {
     pub workers: usize,
     pub sinks: &'static [&'static str],
     pub faults: Faults,
+    /// The actor whose keys an exemption covers.
+    pub exempt: Option<char>,
+    /// Whether the user was looked at before the history begins.
+    pub is_known: bool,
+    /// When every listing is refused.
+    pub blind: Range<Moment>,
+    /// By how many moments an event is late that is.
+    pub late_by: Moment,
+    /// How often the queue hands a message out before it gives it up; 0 if it never does.
+    pub max_receives: u8,
     /// Whether loading and listing are one step, and so are committing and delivering. If somebody writes between a
     /// worker's loading and its listing, its commit is refused whatever it was told; if nobody does, it may as well have
     /// loaded later. Between committing and delivering only a death or a sink that is down makes a difference.
@@ -46,6 +57,8 @@ impl Bounds {
             crashes,
             sink_failures,
             refusals,
+            failures,
+            delays,
             sweeps,
         } = self.faults;
         let counts = [
@@ -54,16 +67,30 @@ impl Bounds {
             (crashes, "deaths"),
             (sink_failures, "sink failures"),
             (refusals, "refused"),
+            (failures, "failed"),
+            (delays, "late"),
             (sweeps, "sweeps"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
         let counts: Vec<String> = counts
             .map(|(count, what)| format!(", {count} {what}"))
             .collect();
+        let actors: String = self.script.actors.iter().flatten().collect();
+        let actors = if actors.is_empty() {
+            actors
+        } else {
+            format!(" by {actors}")
+        };
+        let exempt = self.exempt.map(|name| format!(", {name} exempt"));
+        let known = self.is_known.then_some(", known");
+        let blind = (!self.blind.is_empty()).then(|| format!(", blind in {:?}", self.blind));
         format!(
-            "{:?}, {} workers{}",
+            "{:?}{actors}, {} workers{}{}{}{}",
             self.script.changes,
             self.workers,
+            exempt.unwrap_or_default(),
+            known.unwrap_or_default(),
+            blind.unwrap_or_default(),
             counts.concat()
         )
     }
@@ -99,6 +126,10 @@ pub(crate) struct Decided {
     pub(crate) record: Id,
     pub(crate) was_open: bool,
     pub(crate) is_newly_confirmed: bool,
+    /// Whether a settled view showed fewer than two active keys.
+    pub(crate) is_below_two: bool,
+    /// The keys that the alert names.
+    pub(crate) named: BTreeSet<char>,
 }
 
 impl World {
@@ -113,21 +144,40 @@ impl World {
     }
 
     fn first_state(&self) -> State {
+        let unknown = self.records.id(UserRecord::new(user()));
+        let known = self.bounds.is_known.then(|| {
+            let looked = self.decide(&Question {
+                record: unknown,
+                version: 0,
+                listed: Listed {
+                    after: Some(0),
+                    requested: 0,
+                },
+                decided_at: 0,
+                changes: BTreeSet::new(),
+                already_recorded: BTreeSet::new(),
+                is_retry: false,
+            });
+            assert_eq!(looked.outcome, Outcome::NothingOpen);
+            looked.record
+        });
         State {
             clock: 0,
             faults: self.bounds.faults,
             is_sweep_owed: self.bounds.script.truths[0].has_two_active(),
             queue: BTreeSet::new(),
             store: Store {
-                record: self.records.id(UserRecord::new(user())),
-                version: 0,
+                record: known.unwrap_or(unknown),
+                version: known.map_or(0, |_| CURRENT),
                 trail: vec![],
                 marked: BTreeSet::new(),
                 owed: BTreeSet::new(),
                 told: BTreeSet::new(),
+                named: BTreeSet::new(),
             },
             workers: vec![Worker::Idle; self.bounds.workers],
             was_below_two: false,
+            seen_below_two: known.map(|_| 0),
             broken: None,
         }
     }
@@ -176,7 +226,8 @@ impl Model for World {
             }
             if self.bounds.is_coarse {
                 // Whoever has loaded lists at once.
-                let is_listing = |action: &Action| matches!(action, Action::List(..));
+                let is_listing =
+                    |action: &Action| matches!(action, Action::List(..) | Action::Fail(_));
                 if actions.iter().any(is_listing) {
                     actions.retain(is_listing);
                 }
@@ -191,6 +242,7 @@ impl Model for World {
             Action::Take(worker, messages) => Self::take(&mut next, worker, messages),
             Action::Sweep(worker) => self.sweep(&mut next, worker),
             Action::List(worker, done) => self.list(&mut next, worker, done),
+            Action::Fail(worker) => self.fail(&mut next, worker),
             Action::Load(worker) => Self::load(&mut next, worker),
             Action::Commit(worker) => self.commit(&mut next, worker),
             Action::Finish {
@@ -224,6 +276,9 @@ impl World {
         for event in told {
             if state.faults.losses > 0 {
                 fates.push(Fate::Lost(event));
+            }
+            if state.faults.delays > 0 {
+                fates.push(Fate::Late(event, self.bounds.late_by));
             }
             if state.faults.duplicates > 0 {
                 fates.push(Fate::Doubled(event));
@@ -273,13 +328,18 @@ impl World {
     fn steps_of(&self, state: &State, place: usize, worker: &Worker) -> Vec<Action> {
         let mut actions = match worker {
             Worker::Idle => return vec![],
+            Worker::Loaded { .. } if self.bounds.blind.contains(&state.clock) => {
+                vec![Action::List(place, None)]
+            }
             Worker::Loaded { .. } => {
+                let failing = (state.faults.failures > 0).then_some(Action::Fail(place));
                 let visible = self.bounds.script.visible(state.clock);
                 let refused = (state.faults.refusals > 0).then_some(None);
                 visible
                     .map(Some)
                     .chain(refused)
                     .map(|after| Action::List(place, after))
+                    .chain(failing)
                     .collect()
             }
             Worker::ListedFirst { .. } => vec![Action::Load(place)],
