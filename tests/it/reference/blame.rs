@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use secondkey::detect::Timestamp;
 use secondkey::detect::alert::{Alert, AlertKind, Update};
 use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::policy::Policy;
 use secondkey::detect::severity::{Severity, SeverityReason};
 use secondkey::detect::user::UserId;
@@ -51,10 +52,17 @@ impl World {
         // Of several calls in one second nothing tells the order, so any of them may be named, or
         // none.
         let candidates = opening.map_or_else(Vec::new, |made| self.calls_beside(made, &keys));
+        // A key that was switched off and on in one second may have stayed on: then the pair, and
+        // the blame, may be older.
+        let is_off = |made: &&Made| matches!(made.call, Call::SetStatus(_, _, KeyStatus::Inactive));
+        if candidates.iter().any(is_off) {
+            return self.check_since(&keys, since, finding);
+        }
         // An event that is late, and under a name that the user lost meanwhile, does not lead to
         // the new one; then the actor is unknown.
         let is_renamed = self.renames(since).next().is_some();
-        let may_be_unknown = candidates.len() > 1 || is_renamed;
+        // And a reactivation shows nothing where the event of the deactivation is lost.
+        let may_be_unknown = candidates.len() > 1 || is_renamed || self.has_lost;
         let makers = finding.makers();
         if let Some(made) = told {
             let mut named = candidates.iter().map(|made| Some(made.by.as_str()));
@@ -79,7 +87,7 @@ impl World {
             });
             let mut of_second = self.of_second_of(made);
             hold!(
-                (may_be_unknown && event.is_none())
+                ((may_be_unknown || self.is_out_of_order) && event.is_none())
                     || of_second.any(|made| event == Some(&made.event_id))
                     || is_of_earlier_pair,
                 "{} made {keys:?} of {user} two at {since}, and the opener is {event:?}",
@@ -208,12 +216,14 @@ impl World {
             let is_beside = keys.len() >= 2 && self.iam.were_seen_together(user, &keys, made.at);
             // Of a key that no event made active, nothing may tell that it was so beside the other.
             let are_told = keys.iter().all(|key| {
-                let mut calls = self.activations_of(std::slice::from_ref(key)).peekable();
-                calls.peek().is_some() && calls.all(|made| made.is_told)
+                let calls = self.activations_of(std::slice::from_ref(key));
+                let mut before = calls.filter(|call| call.at <= made.at).peekable();
+                before.peek().is_some() && before.all(|call| call.is_told)
             });
-            // A key that was switched off and on in one second may have stayed on.
+            // A key that was switched off and on in one second may have stayed on, as may one whose
+            // deactivation was lost.
             let is_certain = matches!(made.call, Call::CreateKey(..))
-                || self.calls_beside(made, &[key]).len() == 1;
+                || (!self.has_lost && self.calls_beside(made, &[key]).len() == 1);
             let may_be_hidden = self.exempted.iter().any(|known| known.may_hide(&made.by));
             if !is_beside || !are_told || !is_certain || may_be_hidden {
                 continue;
