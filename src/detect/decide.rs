@@ -404,8 +404,10 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
         next.settle_after = next.settle_after.max(Some(requested_at));
     }
     let listed = next.last_listing.as_ref();
+    let open = record.open_finding();
     next.evidence = seen.evidence.clone().pruned(
         |key| listed.is_some_and(|last| last.keys.contains_key(key)),
+        |key| open.is_some_and(|open| open.active_keys().any(|named| named == key)),
         requested_at,
         KEEP_EVIDENCE,
     );

@@ -86,7 +86,8 @@ pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
         record.below_two_key.as_deref() == Some(key) && Some(at) <= record.below_two_at
     };
     let brief = seen.overlaps.iter().map(|overlap| overlap.key.as_str());
-    let mut all: BTreeMap<(Timestamp, String), Opener> = seen
+    let place = |event: &Opener| (event.at, event.key.clone(), event.event_id.clone());
+    let mut all: BTreeMap<(Timestamp, String, Option<String>), Opener> = seen
         .view
         .active_keys()
         .chain(brief)
@@ -99,10 +100,10 @@ pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
         .filter(|(key, activation)| activation.at >= since && !was_alone(key, activation.at))
         .map(|(key, activation)| opener_of(key, activation))
         .chain(finding.joined.iter().cloned())
-        .map(|event| ((event.at, event.key.clone()), event))
+        .map(|event| (place(&event), event))
         .collect();
     if let Some(opener) = &finding.opener {
-        all.remove(&(opener.at, opener.key.clone()));
+        all.remove(&place(opener));
     }
     while all.len() > MAX_JOINED {
         all.pop_first();
@@ -291,7 +292,7 @@ pub(super) fn better_opener(open: &Finding, seen: &Seen<'_>) -> Option<Opener> {
         Some(known) => {
             (found.is_proven() && !known.is_proven())
                 || (found.key == known.key && found.at < known.at)
-                || (found.key != known.key && was_alone && found.at > known.at)
+                || (found.key != known.key && was_alone && found.is_proven() && found.at > known.at)
         }
     };
     is_better.then_some(found)

@@ -188,19 +188,22 @@ impl Evidence {
     }
 
     /// Without what can no longer matter: of keys that are not listed only the newest [`MAX_UNLISTED`] are kept, those
-    /// that may exist before those that are gone, and none for longer than `keep_for` before `now`; of each key only
+    /// that may exist before those that are gone, and none for longer than `keep_for` before `now` unless an open finding names it; of each key only
     /// [`MAX_WORDS`] words. An actor who makes and deletes keys without end would fill the record otherwise.
     #[must_use]
     pub fn pruned(
         mut self,
         is_listed: impl Fn(&str) -> bool,
+        is_named: impl Fn(&str) -> bool,
         now: Timestamp,
         keep_for: TimeDelta,
     ) -> Self {
         let mut unlisted: Vec<(bool, Timestamp, String)> = self
             .keys
             .iter()
-            .filter(|(key, known)| !is_listed(key) && now - known.at() < keep_for)
+            .filter(|(key, known)| {
+                !is_listed(key) && (is_named(key) || now - known.at() < keep_for)
+            })
             .map(|(key, known)| {
                 let may_exist = known.status() != Some(KeyStatus::Gone);
                 (may_exist, known.at(), key.clone())
@@ -352,6 +355,13 @@ impl KeyEvidence {
         for second in self.words.chunk_by(|one, other| one.at == other.at) {
             let before = ordered.last().map(|word| word.status);
             let before = before.or(self.known_before().map(|before| before.status));
+            // A key is born active.
+            let is_born = second.iter().any(|word| word.created);
+            let before = if is_born {
+                Some(KeyStatus::Active)
+            } else {
+                before
+            };
             let rank = |word: &&Word| match word.status {
                 _ if word.created => 0,
                 KeyStatus::Gone => 3,
@@ -533,13 +543,19 @@ mod tests {
             })
             .chain([created("LISTED", 1), created("UNSEEN", 2)])
             .collect();
-        let kept = merged(&changes).pruned(|key| key == "LISTED", at(400), TimeDelta::days(1));
+        let kept = merged(&changes).pruned(
+            |key| key == "LISTED",
+            |_| false,
+            at(400),
+            TimeDelta::days(1),
+        );
         assert_eq!(kept.keys.len(), MAX_UNLISTED + 1);
         for key in ["LISTED", "UNSEEN", "K199"] {
             assert!(kept.keys.contains_key(key), "{key}");
         }
         let later = kept.pruned(
             |key| key == "LISTED",
+            |_| false,
             at(399) + TimeDelta::days(1),
             TimeDelta::days(1),
         );

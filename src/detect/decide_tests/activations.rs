@@ -511,3 +511,38 @@ fn two_stale_listings_in_a_row_clear_no_maker() {
     }
     assert_eq!(story.record.below_two_at, None);
 }
+
+#[test]
+fn an_update_that_changed_nothing_is_no_opener_after_a_day_of_blindness() {
+    let mut story = Story::new();
+    story.step(at(6), &refused(5), &[by("alice", created("K2", 4))]);
+    let nothing = [by("eve", updated("K1", KeyStatus::Active, DAY + 4))];
+    story.step(at(DAY + 6), &refused(DAY + 5), &nothing);
+    assert_eq!(opener(&story).as_deref(), Some("alice"));
+    let keys = &story.record.evidence.keys;
+    assert!(keys.contains_key("K2"), "an open finding names it");
+}
+
+#[test]
+fn a_key_made_switched_off_and_on_in_one_second_has_all_of_its_makers() {
+    let mut story = one_key();
+    story.exemptions = vec![exempting("alice")];
+    let changes = [
+        KeyChange {
+            event_id: Some("1".to_owned()),
+            ..by("alice", created("K2", 100))
+        },
+        KeyChange {
+            event_id: Some("2".to_owned()),
+            ..by("alice", updated("K2", KeyStatus::Inactive, 100))
+        },
+        KeyChange {
+            event_id: Some("3".to_owned()),
+            ..by("mallory", updated("K2", KeyStatus::Active, 100))
+        },
+    ];
+    story.step(at(106), &listing(105, &["+K1", "+K2"]), &changes);
+    let mallory = Some("arn:aws:iam::111122223333:user/mallory");
+    assert!(story.finding().makers().contains(&mallory));
+    assert_eq!(story.finding().status, FindingStatus::Open);
+}
