@@ -81,10 +81,6 @@ pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
     let since = below_two_at.map_or(opened_at - SINCE_AT_LEAST, |below| {
         opened_at.min(below - seen.policy.settle)
     });
-    let was_alone = |key: &str, at: Timestamp| {
-        let record = seen.situation.record;
-        record.below_two_key.as_deref() == Some(key) && Some(at) <= record.below_two_at
-    };
     let brief = seen.overlaps.iter().map(|overlap| overlap.key.as_str());
     let place = |event: &Opener| (event.at, event.key.clone(), event.event_id.clone());
     let mut all: BTreeMap<(Timestamp, String, Option<String>), Opener> = seen
@@ -97,7 +93,7 @@ pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
             activities.into_iter().map(move |activity| (key, activity))
         })
         .filter_map(|(key, activity)| Some((key, activity.began?)))
-        .filter(|(key, activation)| activation.at >= since && !was_alone(key, activation.at))
+        .filter(|(key, activation)| activation.at >= since && !was_alone(key, activation, seen))
         .map(|(key, activation)| opener_of(key, activation))
         .chain(finding.joined.iter().cloned())
         .map(|event| (place(&event), event))
@@ -260,11 +256,9 @@ pub(super) fn opener(seen: &Seen<'_>) -> Option<Opener> {
     let is_too_old = |key: &str, activation: &Activation| {
         // What was over before anybody looked lies before the time at which fewer than two were active.
         let is_brief = seen.overlaps.iter().any(|overlap| overlap.key == key);
-        let was_active_alone = record.below_two_key.as_deref() == Some(key);
-        record.below_two_at.is_some_and(|below_two_at| {
-            activation.at < below_two_at - seen.policy.settle
-                || (was_active_alone && activation.at <= below_two_at)
-        }) && !is_brief
+        let is_older = |below_two_at| activation.at < below_two_at - seen.policy.settle;
+        let is_too_old = record.below_two_at.is_some_and(is_older);
+        (is_too_old || was_alone(key, activation, seen)) && !is_brief
     };
     let (key, activation) = active
         .iter()
@@ -296,6 +290,18 @@ pub(super) fn better_opener(open: &Finding, seen: &Seen<'_>) -> Option<Opener> {
         }
     };
     is_better.then_some(found)
+}
+
+/// Whether a listing showed `key` active alone after `activation`: so that did not make two. A listing may be behind, so it
+/// tells nothing of a key that was switched off shortly before.
+fn was_alone(key: &str, activation: &Activation, seen: &Seen<'_>) -> bool {
+    let record = seen.situation.record;
+    record.below_two_key.as_deref() == Some(key)
+        && record.below_two_at.is_some_and(|below_two_at| {
+            let seen_from = below_two_at - seen.policy.settle;
+            let was_off = activation.inactive_since.is_some_and(|off| off > seen_from);
+            activation.at <= below_two_at && !was_off
+        })
 }
 
 /// What made `key` active, unless that is over.

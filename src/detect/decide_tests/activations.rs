@@ -546,3 +546,18 @@ fn a_key_made_switched_off_and_on_in_one_second_has_all_of_its_makers() {
     assert!(story.finding().makers().contains(&mallory));
     assert_eq!(story.finding().status, FindingStatus::Open);
 }
+
+#[test]
+fn a_listing_that_is_behind_clears_no_maker() {
+    // The listing at 21 still shows K1 as it was before it was switched off at 19.
+    let mut story = Story::new();
+    story.step(at(22), &listing(21, &["+K1"]), &[]);
+    let changes = [
+        by("mallory", updated("K1", KeyStatus::Inactive, 19)),
+        by("bob", created("K2", 20)),
+        by("mallory", updated("K1", KeyStatus::Active, 21)),
+    ];
+    story.step(at(90), &listing(89, &["+K1", "+K2"]), &changes);
+    let mallory = Some("arn:aws:iam::111122223333:user/mallory");
+    assert!(story.finding().makers().contains(&mallory));
+}

@@ -58,10 +58,15 @@ impl World {
         if candidates.iter().any(is_off) {
             return self.check_since(&keys, since, finding);
         }
+        // A reactivation shows nothing where the event of the deactivation is lost: the key may have
+        // been active all along.
+        let is_on = |made: &Made| matches!(made.call, Call::SetStatus(_, _, KeyStatus::Active));
+        if self.has_lost && opening.is_some_and(is_on) {
+            return self.check_since(&keys, since, finding);
+        }
         // An event that is late, and under a name that the user lost meanwhile, does not lead to
         // the new one; then the actor is unknown.
         let is_renamed = self.renames(since).next().is_some();
-        // And a reactivation shows nothing where the event of the deactivation is lost.
         let may_be_unknown = candidates.len() > 1 || is_renamed || self.has_lost;
         let makers = finding.makers();
         if let Some(made) = told {
