@@ -46,6 +46,7 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
         severity: Severity::Medium,
         severity_reasons: vec![],
         opened_at,
+        is_since_estimated: false,
         detected_at: seen.now,
         opener,
         could_not_list: match seen.situation.listing.answer() {
@@ -63,6 +64,7 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
         joined: former.map_or_else(Vec::new, |former| former.joined.clone()),
         // Under the new name nothing tells what became of the keys in between.
         has_unknown_maker: former.is_some() || has_missed_maker(seen),
+        leaks: vec![],
         told: true,
         exemption: None,
         closing: None,
@@ -323,6 +325,7 @@ fn opener_of(key: &str, activation: Activation) -> Opener {
         at: activation.at,
         inactive_since: activation.inactive_since,
         actor: activation.by.actor,
+        relation: None,
         event_id: activation.by.event_id,
     }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use crate::detect::Timestamp;
 use crate::detect::actor::Actor;
+use crate::detect::leak::Leak;
 use crate::detect::listing::KeyStatus;
+use crate::detect::relation::Relation;
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::user::UserId;
 
@@ -25,6 +27,8 @@ pub struct Finding {
     pub severity_reasons: Vec<SeverityReason>,
     /// When the second key became active: the event's time where one opened the finding, else when it was seen.
     pub opened_at: Timestamp,
+    /// Whether `opened_at` is an estimate: the earliest time at which two keys can have been active.
+    pub is_since_estimated: bool,
     /// When secondkey saw it.
     pub detected_at: Timestamp,
     /// What made the second key active, if an event told.
@@ -41,6 +45,8 @@ pub struct Finding {
     pub joined: Vec<Opener>,
     /// Whether the actor of some key that joined is unknown, so that only a `*` exemption covers the finding.
     pub has_unknown_maker: bool,
+    /// Signals from AWS that a key of the user has leaked, the earliest first.
+    pub leaks: Vec<Leak>,
     /// Whether anybody was told that it is open. One that was exempt from the beginning nobody knows of.
     pub told: bool,
     /// The exemption that hides it, or that last did.
@@ -137,6 +143,8 @@ pub struct Opener {
     pub inactive_since: Option<Timestamp>,
     /// Who did it.
     pub actor: Actor,
+    /// How the actor relates to the user; none if it was not judged.
+    pub relation: Option<Relation>,
     /// CloudTrail's `eventID`.
     pub event_id: Option<String>,
 }

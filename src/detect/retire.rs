@@ -204,6 +204,7 @@ mod tests {
                 at: at(2),
                 inactive_since: None,
                 actor: actor("bob"),
+                relation: None,
                 event_id: None,
             });
             let retire = key_to_retire(&finding, &LastUses::new());

@@ -42,6 +42,10 @@ pub enum SeverityReason {
     UntrustedActor,
     /// The second key had been inactive for long.
     DormantKey,
+    /// A key was made active by an actor who is not the user, not trusted and not familiar.
+    UnfamiliarActor,
+    /// AWS reported that a key has leaked.
+    LeakedKey,
 }
 
 impl SeverityReason {
@@ -55,6 +59,10 @@ impl SeverityReason {
                 "whoever made the key active is neither the user nor a trusted actor"
             }
             Self::DormantKey => "the key had been inactive for over 30 days",
+            Self::UnfamiliarActor => {
+                "the actor who made the key active is not the user and has no record of routine key changes in this account"
+            }
+            Self::LeakedKey => "AWS reported that a key has leaked",
         }
     }
 }

@@ -25,6 +25,7 @@ fn opened_by(actor: Actor) -> Finding {
             at: at(2),
             inactive_since: None,
             actor,
+            relation: None,
             event_id: None,
         }),
         ..finding_of(&[("K1", None), ("K2", None)])

@@ -287,6 +287,8 @@ pub(super) fn severity_reason(reason: SeverityReason) -> &'static str {
         SeverityReason::OutlivedWindow => "outlived_window",
         SeverityReason::UntrustedActor => "untrusted_actor",
         SeverityReason::DormantKey => "dormant_key",
+        SeverityReason::UnfamiliarActor => "unfamiliar_actor",
+        SeverityReason::LeakedKey => "leaked_key",
     }
 }
 

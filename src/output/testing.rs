@@ -59,6 +59,7 @@ pub(crate) fn opener(key: &str) -> Opener {
             mfa: Some(false),
             ..actor("bob")
         },
+        relation: None,
         event_id: Some("6f0e3c1a-0000-4000-8000-000000000001".to_owned()),
     }
 }
@@ -117,6 +118,7 @@ pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
         at: at(1),
         inactive_since: Some(at(0)),
         actor: actor.clone(),
+        relation: None,
         event_id: Some(text()),
     });
     finding.joined = finding.opener.clone().into_iter().collect();

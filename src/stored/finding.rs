@@ -6,9 +6,11 @@ use crate::detect::finding::{
     CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
 };
 use crate::detect::listing::KeyStatus;
+use crate::detect::relation::Relation;
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::user::UserId;
 use crate::stored::actor::ActorV1;
+use crate::stored::leak::LeakV1;
 use crate::stored::word::{Stored, Time};
 
 /// A [`Finding`].
@@ -24,6 +26,8 @@ pub(crate) struct FindingV1 {
     severity: Stored<Severity>,
     severity_reasons: Vec<Stored<SeverityReason>>,
     opened_at: Time,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_since_estimated: bool,
     detected_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     opener: Option<OpenerV1>,
@@ -40,6 +44,8 @@ pub(crate) struct FindingV1 {
     joined: Vec<OpenerV1>,
     #[serde(default)]
     has_unknown_maker: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    leaks: Vec<LeakV1>,
     #[serde(default = "everybody_was_told")]
     told: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +85,8 @@ struct OpenerV1 {
     #[serde(skip_serializing_if = "Option::is_none")]
     inactive_since: Option<Time>,
     actor: ActorV1,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relation: Option<Stored<Relation>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
 }
@@ -125,6 +133,7 @@ impl From<&Finding> for FindingV1 {
                 .map(Stored)
                 .collect(),
             opened_at: Time(finding.opened_at),
+            is_since_estimated: finding.is_since_estimated,
             detected_at: Time(finding.detected_at),
             opener: finding.opener.as_ref().map(Into::into),
             could_not_list: finding.could_not_list.clone(),
@@ -133,6 +142,7 @@ impl From<&Finding> for FindingV1 {
             found_by: FoundByV1(Stored(finding.found_by)),
             joined: finding.joined.iter().map(Into::into).collect(),
             has_unknown_maker: finding.has_unknown_maker,
+            leaks: finding.leaks.iter().map(Into::into).collect(),
             told: finding.told,
             exemption: finding.exemption.as_ref().map(Into::into),
             closing: finding.closing.as_ref().map(Into::into),
@@ -157,6 +167,7 @@ impl From<FindingV1> for Finding {
                 .map(|reason| reason.0)
                 .collect(),
             opened_at: stored.opened_at.0,
+            is_since_estimated: stored.is_since_estimated,
             detected_at: stored.detected_at.0,
             opener: stored.opener.map(Into::into),
             could_not_list: stored.could_not_list,
@@ -165,6 +176,7 @@ impl From<FindingV1> for Finding {
             found_by: stored.found_by.0.0,
             joined: stored.joined.into_iter().map(Into::into).collect(),
             has_unknown_maker: stored.has_unknown_maker,
+            leaks: stored.leaks.into_iter().map(Into::into).collect(),
             told: stored.told,
             exemption: stored.exemption.map(Into::into),
             closing: stored.closing.map(Into::into),
@@ -180,6 +192,7 @@ impl From<&Opener> for OpenerV1 {
             at: Time(opener.at),
             inactive_since: opener.inactive_since.map(Time),
             actor: (&opener.actor).into(),
+            relation: opener.relation.map(Stored),
             event_id: opener.event_id.clone(),
         }
     }
@@ -193,6 +206,7 @@ impl From<OpenerV1> for Opener {
             at: stored.at.0,
             inactive_since: stored.inactive_since.map(|since| since.0),
             actor: stored.actor.into(),
+            relation: stored.relation.map(|relation| relation.0),
             event_id: stored.event_id,
         }
     }

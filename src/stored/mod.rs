@@ -10,6 +10,7 @@ mod audit;
 mod evidence;
 mod exemption;
 mod finding;
+mod leak;
 mod owed;
 mod record;
 mod word;

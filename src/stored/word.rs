@@ -12,7 +12,9 @@ use crate::detect::alert::Update;
 use crate::detect::audit::AuditKind;
 use crate::detect::digest::DigestKind;
 use crate::detect::finding::{CloseReason, FindingStatus, FoundBy};
+use crate::detect::leak::LeakSignal;
 use crate::detect::listing::KeyStatus;
+use crate::detect::relation::Relation;
 use crate::detect::severity::{Severity, SeverityReason};
 
 /// What is stored as one word out of a few. The words are not those that are shown: those may change.
@@ -72,6 +74,21 @@ words!(SeverityReason, "severity reason", {
     OutlivedWindow => "outlived_window",
     UntrustedActor => "untrusted_actor",
     DormantKey => "dormant_key",
+    UnfamiliarActor => "unfamiliar_actor",
+    LeakedKey => "leaked_key",
+});
+
+words!(Relation, "relation", {
+    Own => "own",
+    Trusted => "trusted",
+    Familiar => "familiar",
+    Unfamiliar => "unfamiliar",
+});
+
+words!(LeakSignal, "leak signal", {
+    Quarantine => "quarantine",
+    Exposed => "exposed",
+    ExposureSuspected => "exposure_suspected",
 });
 
 words!(CloseReason, "reason for closing", {

@@ -152,6 +152,7 @@ impl AnyAlert {
             at: at(3),
             inactive_since: (!self.is_created).then(|| at(4)),
             actor: actor(&mut texts),
+            relation: None,
             event_id: texts.some(),
         });
         let closing = is_closed.then(|| Closing {
@@ -192,6 +193,7 @@ impl AnyAlert {
             .map(|(_, reason)| reason)
             .collect(),
             opened_at: at(3),
+            is_since_estimated: false,
             detected_at: at(4),
             opener,
             could_not_list: texts.some(),
@@ -204,6 +206,7 @@ impl AnyAlert {
                 [usize::from(self.uses) % 3],
             joined: vec![],
             has_unknown_maker: false,
+            leaks: vec![],
             told: true,
             exemption: texts.some().map(|reason| Exempted {
                 id: texts.next(),

@@ -87,6 +87,7 @@ fn opened(text: &str) -> Standing {
         severity: Severity::Medium,
         severity_reasons: vec![],
         opened_at: at(2),
+        is_since_estimated: false,
         detected_at: at(14),
         opener: Some(Opener {
             key: key("AKIA2", 2).id,
@@ -94,6 +95,7 @@ fn opened(text: &str) -> Standing {
             at: at(2),
             inactive_since: None,
             actor: actor(text),
+            relation: None,
             event_id: Some(text.to_owned()),
         }),
         could_not_list: None,
@@ -102,6 +104,7 @@ fn opened(text: &str) -> Standing {
         found_by: FoundBy::Event,
         joined: vec![],
         has_unknown_maker: false,
+        leaks: vec![],
         told: true,
         exemption: None,
         closing: None,

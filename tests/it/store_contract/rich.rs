@@ -77,6 +77,7 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             SeverityReason::DormantKey,
         ],
         opened_at: at(1_001),
+        is_since_estimated: false,
         detected_at: at(2_002),
         opener: Some(Opener {
             key: "AKIA2".to_owned(),
@@ -84,6 +85,7 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             at: at(1_001),
             inactive_since: Some(at(-5_005)),
             actor: actor("mallory"),
+            relation: None,
             event_id: Some("event-1".to_owned()),
         }),
         could_not_list: Some("AccessDenied".to_owned()),
@@ -110,9 +112,11 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             at: at(1_500),
             inactive_since: None,
             actor: actor("eve"),
+            relation: None,
             event_id: None,
         }],
         has_unknown_maker: true,
+        leaks: vec![],
         told: false,
         exemption: Some(Exempted {
             id: "farm".to_owned(),
