@@ -4,6 +4,7 @@ mod cleanup;
 mod confirm;
 mod credentials_file;
 mod finish;
+mod judged;
 mod place;
 mod recorded;
 mod refusal;

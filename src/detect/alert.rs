@@ -2,6 +2,8 @@
 
 use crate::detect::Timestamp;
 use crate::detect::finding::Finding;
+use crate::detect::retire::LastUses;
+use crate::detect::verdict::{Verdict, verdict_on};
 
 /// News of a finding, for every sink. Carries the finding's id and the audit sequence number, so that a receiver can
 /// drop a repeat and put two alerts in order.
@@ -21,6 +23,14 @@ pub struct Alert {
     pub in_digest: bool,
     /// The finding as it was then.
     pub finding: Finding,
+}
+
+impl Alert {
+    /// What to do about the keys, by what the alert knows and `last_uses`; none once the finding is closed.
+    #[must_use]
+    pub fn verdict(&self, last_uses: &LastUses) -> Option<Verdict> {
+        verdict_on(&self.finding, last_uses, self.window_ends_at, self.at)
+    }
 }
 
 /// What happened to a finding.

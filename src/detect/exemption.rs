@@ -32,6 +32,15 @@ pub struct Exemption {
     pub until: Timestamp,
 }
 
+/// What the ids of the exemptions begin with that `rotate start` writes.
+pub const ROTATION_PREFIX: &str = "rotation-";
+
+/// Whether the exemption `id` stands for a rotation: it hides the finding for as long as the rotation may take.
+#[must_use]
+pub fn is_rotation(id: &str) -> bool {
+    id.starts_with(ROTATION_PREFIX)
+}
+
 /// Why an exemption is none.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ExemptionError {

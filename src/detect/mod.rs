@@ -40,6 +40,7 @@ pub mod text;
 mod trail;
 pub mod user;
 pub mod user_record;
+pub mod verdict;
 pub mod view;
 
 #[cfg(test)]
@@ -50,6 +51,8 @@ mod key_change_tests;
 mod rotation_tests;
 #[cfg(test)]
 mod severity_tests;
+#[cfg(test)]
+mod verdict_tests;
 #[cfg(test)]
 mod view_tests;
 

@@ -1,14 +1,10 @@
 //! How far the rotation of a user's key has come, and what may be done next.
 
-use chrono::TimeDelta;
-
 use crate::detect::Timestamp;
 use crate::detect::finding::FindingKey;
 use crate::detect::listing::KeyStatus;
-use crate::detect::retire::{LastUsed, LastUses, RetireReason, one_to_retire};
-
-/// How long after its last use a key counts as being in use still.
-pub const IN_USE: TimeDelta = TimeDelta::hours(1);
+use crate::detect::retire::LastUsed;
+use crate::detect::verdict::{IN_USE, Verdict};
 
 /// One of the user's keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,34 +64,21 @@ pub struct Retirement<'a> {
     pub key: &'a RotationKey,
     /// The active key that is left.
     pub kept: &'a RotationKey,
-    /// Why this one; none if it was chosen by name.
-    pub reason: Option<RetireReason>,
     /// Whether nothing shows that it is less in use than the other, so that its id is to be typed.
     pub is_to_be_typed: bool,
 }
 
 /// Why no key is deactivated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoRetirement<'a> {
+pub enum NoRetirement {
     /// Fewer than two are active.
     NotTwoActive,
     /// The user has no key of the chosen id.
     NoSuchKey,
     /// The chosen one is inactive already.
     NotActive,
-    /// By use it would be the new one, within the window: whoever uses the old one has not switched.
-    NotSwitched {
-        /// The older key.
-        old: &'a RotationKey,
-        /// The newer key.
-        new: &'a RotationKey,
-    },
-    /// The one that would go was used a short time ago.
-    StillInUse(&'a RotationKey),
-    /// The last use of a key could not be had.
-    UseUnknown,
-    /// Neither use nor age tells them apart.
-    NothingTells,
+    /// The verdict is another one than to retire a key.
+    Verdict(Verdict),
 }
 
 /// How far the rotation of a user with `keys` has come at `now`. The rotation window ends at `window_ends_at`, if that is known.
@@ -151,15 +134,13 @@ fn progress(old: &RotationKey, new: &RotationKey, now: Timestamp) -> Progress {
     }
 }
 
-/// Which key of a user with `keys` to deactivate at `now`: the one with the id `chosen`, or by use and then by age, as alerts
-/// recommend it. Never one that could be in use, unless it is chosen; and as long as the window is not over
-/// (`is_forgotten`), not the new one either.
+/// Which key of a user with `keys` to deactivate: the one with the id `chosen`, or the one that `verdict` says to retire. Never
+/// the only active one.
 pub fn key_to_deactivate<'a>(
     keys: &'a [RotationKey],
     chosen: Option<&str>,
-    is_forgotten: bool,
-    now: Timestamp,
-) -> Result<Retirement<'a>, NoRetirement<'a>> {
+    verdict: Option<&Verdict>,
+) -> Result<Retirement<'a>, NoRetirement> {
     if let Some(id) = chosen {
         let key = keys.iter().find(|key| key.key.id == id);
         match key.map(|key| key.key.status) {
@@ -172,48 +153,22 @@ pub fn key_to_deactivate<'a>(
     let [old, .., new] = active.as_slice() else {
         return Err(NoRetirement::NotTwoActive);
     };
-    if let Some(id) = chosen {
-        let (key, kept) = if old.key.id == id {
-            (old, new)
-        } else {
-            (new, old)
-        };
-        return Ok(Retirement {
-            key,
-            kept,
-            reason: None,
-            is_to_be_typed: !is_less_used(key, kept),
-        });
-    }
-    if active.iter().any(|key| key.last_used.is_none()) {
-        return Err(NoRetirement::UseUnknown);
-    }
-    let keys: Vec<FindingKey> = active.iter().map(|key| key.key.clone()).collect();
-    let last_uses: LastUses = active
-        .iter()
-        .filter_map(|key| Some((key.key.id.clone(), key.last_used.clone()?)))
-        .collect();
-    let retire = one_to_retire(&keys, None, &last_uses).ok_or(NoRetirement::NothingTells)?;
-    let (key, kept) = if retire.key.id == old.key.id {
+    let (id, is_chosen) = match (chosen, verdict) {
+        (Some(id), _) => (id, true),
+        (None, Some(Verdict::Retire { key, .. })) => (key.as_str(), false),
+        (None, Some(other)) => return Err(NoRetirement::Verdict(other.clone())),
+        (None, None) => return Err(NoRetirement::NotTwoActive),
+    };
+    let (key, kept) = if old.key.id == id {
         (old, new)
     } else {
         (new, old)
     };
-    if !is_less_used(key, kept) {
-        return Err(NoRetirement::NothingTells);
-    }
-    if !is_forgotten && key.key.id == new.key.id {
-        return Err(NoRetirement::NotSwitched { old, new });
-    }
-    let last = key.last_used.as_ref().and_then(used_at);
-    if last.is_some_and(|last| now - last < IN_USE) {
-        return Err(NoRetirement::StillInUse(key));
-    }
+    let is_named = verdict.and_then(Verdict::key) == Some(id);
     Ok(Retirement {
         key,
         kept,
-        reason: Some(retire.reason),
-        is_to_be_typed: false,
+        is_to_be_typed: is_chosen && !is_named && !is_less_used(key, kept),
     })
 }
 

@@ -9,12 +9,13 @@ use crate::detect::inactivity::{
 };
 use crate::detect::listing::KeyStatus;
 use crate::detect::note::note;
-use crate::detect::retire::{LastUsed, RetireReason};
+use crate::detect::retire::LastUsed;
 use crate::detect::rotation::{
     NoRetirement, Progress, RotationKey, Stage, key_to_deactivate, stage,
 };
 use crate::detect::testing::{at, created, deleted, updated, user};
 use crate::detect::user_record::UserRecord;
+use crate::detect::verdict::{ContainReason, Known, Verdict, verdict};
 
 const HOUR: i64 = 3_600;
 const NOW: i64 = 100 * HOUR;
@@ -119,97 +120,96 @@ fn the_older_key_is_the_one_made_first_and_idle_since_its_last_use() {
     assert!(!is_forgotten, "nobody knows when the window ends");
 }
 
-/// What becomes of two active keys: the key that goes, with `!` if its id is to be typed; or why none does.
-fn retired(keys: &[RotationKey], chosen: Option<&str>, is_forgotten: bool) -> String {
-    match key_to_deactivate(keys, chosen, is_forgotten, at(NOW)) {
+/// What becomes of `keys`: the key that goes, with `!` if its id is to be typed; or why none does. The rotation window is over.
+fn retired(keys: &[RotationKey], chosen: Option<&str>) -> String {
+    let plain: Vec<FindingKey> = keys.iter().map(|key| key.key.clone()).collect();
+    let last_uses = keys
+        .iter()
+        .filter_map(|key| Some((key.key.id.clone(), key.last_used.clone()?)))
+        .collect();
+    let known = Known {
+        keys: &plain,
+        makers: vec![],
+        leaks: &[],
+        is_root: false,
+        is_confirmed: true,
+        is_exempt: false,
+        exempt_until: None,
+        last_uses: &last_uses,
+        window_ends_at: Some(at(NOW)),
+    };
+    let verdict = verdict(&known, at(NOW));
+    match key_to_deactivate(keys, chosen, verdict.as_ref()) {
         Ok(retirement) => {
             let typed = if retirement.is_to_be_typed { "!" } else { "" };
             assert_ne!(retirement.key.key.id, retirement.kept.key.id);
             assert_eq!(retirement.kept.key.status, KeyStatus::Active);
-            let reason = retirement.reason.map_or("", RetireReason::words);
-            format!("{}{typed} {reason}", retirement.key.key.id)
+            format!("{}{typed}", retirement.key.key.id)
         }
         Err(why) => match why {
             NoRetirement::NotTwoActive => "not two active".to_owned(),
             NoRetirement::NoSuchKey => "no such key".to_owned(),
             NoRetirement::NotActive => "not active".to_owned(),
-            NoRetirement::NotSwitched { .. } => "not switched".to_owned(),
-            NoRetirement::StillInUse(key) => format!("{} still in use", key.key.id),
-            NoRetirement::UseUnknown => "use unknown".to_owned(),
-            NoRetirement::NothingTells => "nothing tells".to_owned(),
+            NoRetirement::Verdict(verdict) => format!("{verdict:?}"),
         },
     }
 }
 
 #[test]
-fn by_itself_only_a_key_goes_that_use_shows_to_be_idle() {
-    for (old, new, within, after) in [
-        (
-            At(95 * HOUR),
-            At(NOW),
-            "OLD it was used longer ago than the other",
-            "the same",
-        ),
-        (Never, At(NOW), "OLD it was never used", "the same"),
-        (Never, Never, "OLD it is the older one", "the same"),
-        (At(NOW), Never, "not switched", "NEW it was never used"),
-        (
-            At(NOW),
-            At(92 * HOUR),
-            "not switched",
-            "NEW it was used longer ago than the other",
-        ),
-        (At(NOW - 600), At(NOW - 60), "OLD still in use", "the same"),
-        (
-            At(NOW - 60),
-            At(NOW - 600),
-            "not switched",
-            "NEW still in use",
-        ),
-        (At(95 * HOUR), At(95 * HOUR), "nothing tells", "the same"),
-        (Unknown, At(NOW), "use unknown", "the same"),
-        (At(NOW), Unknown, "use unknown", "the same"),
-        (Never, Unknown, "use unknown", "the same"),
+fn without_a_choice_only_the_key_to_retire_goes() {
+    for (old, new, expected) in [
+        (At(95 * HOUR), At(NOW), "OLD"),
+        (At(NOW), Never, "NEW"),
+        (At(NOW - 600), At(NOW - 60), "Ask { reason: BothInUse }"),
+        (Unknown, At(NOW), "Ask { reason: UseUnknown }"),
     ] {
         let keys = pair(old, new);
-        assert_eq!(retired(&keys, None, false), within, "{keys:?}");
-        let after = if after == "the same" { within } else { after };
-        assert_eq!(retired(&keys, None, true), after, "{keys:?}");
+        assert_eq!(retired(&keys, None), expected, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_key_to_contain_goes_only_by_name_and_needs_no_typing() {
+    let keys = pair(At(NOW), At(NOW));
+    let contain = Verdict::Contain {
+        key: "NEW".to_owned(),
+        reason: ContainReason::CreatedByUnfamiliar,
+    };
+    let by_itself = key_to_deactivate(&keys, None, Some(&contain));
+    assert_eq!(by_itself, Err(NoRetirement::Verdict(contain.clone())));
+    for (chosen, is_to_be_typed) in [("NEW", false), ("OLD", true)] {
+        let retirement = key_to_deactivate(&keys, Some(chosen), Some(&contain)).unwrap();
+        assert_eq!(retirement.key.key.id, chosen);
+        assert_eq!(retirement.is_to_be_typed, is_to_be_typed);
     }
 }
 
 #[test]
 fn a_chosen_key_goes_and_is_typed_unless_use_shows_the_other_to_be_in_use() {
     for (old, new, chosen, expected) in [
-        (At(NOW), Never, "OLD", "OLD! "),
-        (At(NOW), Never, "NEW", "NEW "),
-        (At(95 * HOUR), At(NOW), "OLD", "OLD "),
-        (At(95 * HOUR), At(NOW), "NEW", "NEW! "),
-        (At(95 * HOUR), At(95 * HOUR), "OLD", "OLD! "),
-        (Unknown, At(NOW), "OLD", "OLD! "),
-        (Never, Unknown, "OLD", "OLD! "),
-        (Unknown, Unknown, "NEW", "NEW! "),
-        (Never, Never, "NEW", "NEW "),
+        (At(NOW), Never, "OLD", "OLD!"),
+        (At(NOW), Never, "NEW", "NEW"),
+        (At(95 * HOUR), At(NOW), "OLD", "OLD"),
+        (At(95 * HOUR), At(NOW), "NEW", "NEW!"),
+        (At(95 * HOUR), At(95 * HOUR), "OLD", "OLD!"),
+        (Unknown, At(NOW), "OLD", "OLD!"),
+        (Never, Unknown, "OLD", "OLD!"),
+        (Unknown, Unknown, "NEW", "NEW!"),
+        (Never, Never, "NEW", "NEW"),
         (At(NOW), Never, "WHO", "no such key"),
     ] {
         let keys = pair(old, new);
-        assert_eq!(retired(&keys, Some(chosen), false), expected, "{keys:?}");
+        assert_eq!(retired(&keys, Some(chosen)), expected, "{keys:?}");
     }
 }
 
 #[test]
 fn the_only_active_key_never_goes() {
     let keys = [key("+NEW", 9, Never), key("-OLD", 0, Never)];
-    assert_eq!(retired(&keys, None, true), "not two active");
-    assert_eq!(retired(&keys, Some("NEW"), true), "not two active");
-    assert_eq!(retired(&keys, Some("OLD"), true), "not active");
-    assert_eq!(retired(&[], None, true), "not two active");
-}
-
-#[test]
-fn where_neither_use_nor_age_tells_them_apart_none_goes() {
-    let keys = [key("+A", 5, Never), key("+B", 5, Never)];
-    assert_eq!(retired(&keys, None, true), "nothing tells");
+    assert_eq!(retired(&keys, None), "not two active");
+    assert_eq!(retired(&keys, Some("NEW")), "not two active");
+    assert_eq!(retired(&keys, Some("OLD")), "not active");
+    assert_eq!(retired(&[], None), "not two active");
 }
 
 #[test]

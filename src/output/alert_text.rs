@@ -79,10 +79,7 @@ pub fn alert_text(alert: &Alert, last_uses: &LastUses, place: Place) -> AlertTex
 /// What is to be done, by where the finding is in its life, in lines.
 pub(super) fn what_to_do(facts: &Facts<'_>) -> Vec<String> {
     match facts.alert.finding.status {
-        FindingStatus::Open => to_do(facts),
-        FindingStatus::Suppressed => {
-            vec!["Nothing is to be done as long as the exemption holds.".to_owned()]
-        }
+        FindingStatus::Open | FindingStatus::Suppressed => to_do(facts),
         FindingStatus::Closed => left_to_do(facts),
     }
 }

@@ -205,10 +205,18 @@ fn label(severity: &str) -> &'static str {
     found.unwrap_or("MEDIUM")
 }
 
+/// The reasons for a severity that speak of an intruder.
+const SUSPICIOUS: [&str; 4] = [
+    "untrusted_actor",
+    "unfamiliar_actor",
+    "dormant_key",
+    "leaked_key",
+];
+
 fn types(severity_reasons: &[String]) -> Vec<&'static str> {
     let is_suspicious = severity_reasons
         .iter()
-        .any(|reason| ["untrusted_actor", "dormant_key"].contains(&reason.as_str()));
+        .any(|reason| SUSPICIOUS.contains(&reason.as_str()));
     let mut types = vec!["Software and Configuration Checks/AWS Security Best Practices"];
     if is_suspicious {
         types.push("TTPs/Persistence");

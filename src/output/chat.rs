@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::detect::alert::{Alert, AlertKind};
 use crate::detect::digest::Digest;
 use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::retire::{LastUses, key_to_retire};
-use crate::output::commands::{Purpose, command, left_inactive, recommended};
+use crate::detect::retire::LastUses;
+use crate::output::commands::{Purpose, left_inactive, recommended};
 use crate::output::digest_text;
 use crate::output::escape::Place;
 use crate::output::facts::{Facts, tag, topic, user_name};
@@ -189,38 +189,13 @@ fn next_steps(facts: &Facts<'_>) -> Vec<String> {
         let as_root = left_inactive(finding).next().and_then(|_| as_root(finding));
         return as_root.into_iter().chain(commands(facts)).collect();
     }
-    if finding.status == FindingStatus::Suppressed {
-        return vec!["Nothing, as long as the exemption holds".to_owned()];
-    }
-    let Some(retire) = key_to_retire(finding, facts.last_uses) else {
-        let advice = "Nothing tells which key to retire: ask who uses them, deactivate one";
-        return [Some(advice.to_owned()), as_root(finding)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let Some(verdict) = facts.verdict() else {
+        return vec![];
     };
-    let key = &retire.key.id;
-    let mut steps = vec![format!(
-        "Retire {}: {}",
-        facts.id(key),
-        retire.reason.words()
-    )];
+    let mut steps = vec![facts.verdict_sentence(&verdict)];
     steps.extend(as_root(finding));
     steps.extend(commands(facts));
-    steps.extend(facts.rotation(key));
-    let doubt = facts.key_in_doubt(key).map(|opener| {
-        let line = command(finding, &opener.key, Purpose::Deactivate)
-            .and_then(|command| Place::Chat.command(&command.line))
-            .map(|line| format!(": {line}"))
-            .unwrap_or_default();
-        format!("{}{line}", facts.doubt(opener))
-    });
-    let first = if facts.is_suspicious() {
-        0
-    } else {
-        steps.len()
-    };
-    steps.splice(first..first, doubt);
+    steps.extend(facts.caveats(&verdict));
     steps
 }
 
@@ -232,7 +207,7 @@ fn as_root(finding: &Finding) -> Option<String> {
 }
 
 fn commands(facts: &Facts<'_>) -> Vec<String> {
-    recommended(&facts.alert.finding, facts.last_uses)
+    recommended(&facts.alert.finding, facts.verdict().as_ref())
         .into_iter()
         .map(|command| {
             let purpose = match command.purpose {
@@ -267,10 +242,8 @@ mod tests {
                 "title": "MEDIUM | Second active access key: `Alice` (`111122223333`)",
                 "description": "Confirmed: a listing shows both keys active.\nTwo active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.\nThe rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.\n• `AKIAOLD` Active, created 2022-10-10 22:13:20 UTC, 400 days ago; last used: 2023-11-14 20:13:20 UTC, 2 h ago, by `s3`, in `us-east-1`\n• `AKIANEW` Active, created 2023-11-14 22:13:22 UTC, 12 s ago; last used: never\nWho created `AKIANEW`: when 2023-11-14 22:13:22 UTC · actor `arn:aws:iam::111122223333:user/bob` · signed with `ASIABOB` · source IP `198.51.100.7` · user agent `aws-cli/2.15.30 md/awscrt#0.19.19` · MFA no · console no · event `6f0e3c1a-0000-4000-8000-000000000001`",
                 "nextSteps": [
-                  "Retire `AKIANEW`: it was never used",
-                  "Deactivate it: `aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive`",
-                  "Roll back if something fails: `aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active`",
-                  "If this is a rotation, switch to `AKIANEW` first, then deactivate `AKIAOLD` instead"
+                  "Nothing to deactivate yet: `AKIANEW` has not been used yet. Move every consumer from `AKIAOLD` to `AKIANEW` by 2023-11-15 22:13:22 UTC, then retire `AKIAOLD`",
+                  "If you did not expect `AKIANEW` to be created, deactivate it, and keep `AKIAOLD`"
                 ]
               },
               "metadata": {

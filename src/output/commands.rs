@@ -2,7 +2,7 @@
 
 use crate::detect::finding::{CloseReason, Finding, FindingStatus};
 use crate::detect::listing::KeyStatus;
-use crate::detect::retire::{LastUses, key_to_retire};
+use crate::detect::verdict::Verdict;
 
 /// The longest name or id that a command is given for; IAM's end at 128.
 const LONGEST_ARGUMENT: usize = 300;
@@ -41,17 +41,14 @@ pub struct Command {
     pub line: String,
 }
 
-/// The commands that clean up after `finding`: for an open one, deactivate and roll back the key to retire, if one can
-/// be told; for a closed one, roll back or delete the keys that are left inactive. Never commands for both active keys.
+/// The commands that clean up after `finding`: for an open one, deactivate and roll back the key that `verdict` names, if it
+/// names one; for a closed one, roll back or delete the keys that are left inactive. Never commands for both active keys.
 #[must_use]
-pub fn recommended(finding: &Finding, last_uses: &LastUses) -> Vec<Command> {
+pub fn recommended(finding: &Finding, verdict: Option<&Verdict>) -> Vec<Command> {
     let (purposes, keys): (_, Vec<&str>) = match finding.status {
         FindingStatus::Open | FindingStatus::Suppressed => (
             [Purpose::Deactivate, Purpose::RollBack],
-            key_to_retire(finding, last_uses)
-                .map(|retire| retire.key.id.as_str())
-                .into_iter()
-                .collect(),
+            verdict.and_then(Verdict::key).into_iter().collect(),
         ),
         FindingStatus::Closed => (
             [Purpose::RollBack, Purpose::Delete],
@@ -104,6 +101,22 @@ pub fn command(finding: &Finding, key: &str, purpose: Purpose) -> Option<Command
     })
 }
 
+/// The command that shows which calls of `key` CloudTrail has in the reader's region. None for what does not look like a key id.
+#[must_use]
+pub fn look_up(key: &str) -> Option<String> {
+    // The pattern that IAM documents for `AccessKeyId`.
+    let is_id = key.len() <= 128
+        && key
+            .chars()
+            .all(|at| at.is_ascii_alphanumeric() || at == '_');
+    (is_id && !key.is_empty()).then(|| {
+        format!(
+            "aws cloudtrail lookup-events --max-items 20 \
+             --lookup-attributes AttributeKey=AccessKeyId,AttributeValue={key}"
+        )
+    })
+}
+
 /// The command that checks later whether the trail of the finding's user still holds the entry with `audit_hash`. None
 /// for a name that could not be pasted safely. Where the trail is kept, a table or a file, only the reader knows.
 #[must_use]
@@ -153,6 +166,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::finding_of;
     use crate::detect::user::UserId;
+    use crate::detect::verdict::{AskReason, RetireReason};
 
     #[track_caller]
     fn check(user_name: &str, key: &str, expected: Option<&str>) {
@@ -216,15 +230,39 @@ mod tests {
     }
 
     #[test]
-    fn one_key_at_most_is_recommended() {
+    fn only_the_key_of_the_verdict_gets_commands() {
         let finding = finding_of(&[("OLD", Some(1)), ("NEW", Some(2))]);
-        let commands = recommended(&finding, &LastUses::new());
+        let retire = Verdict::Retire {
+            key: "OLD".to_owned(),
+            reason: RetireReason::NeverUsed,
+        };
+        let commands = recommended(&finding, Some(&retire));
         let keys: Vec<&str> = commands
             .iter()
             .map(|command| command.key.as_str())
             .collect();
         assert_eq!(keys, ["OLD", "OLD"]);
-        let alike = finding_of(&[("ONE", None), ("TWO", None)]);
-        assert_eq!(recommended(&alike, &LastUses::new()), []);
+        let ask = Verdict::Ask {
+            reason: AskReason::BothInUse,
+        };
+        for verdict in [Some(&ask), None] {
+            assert_eq!(recommended(&finding, verdict), []);
+        }
+    }
+
+    #[test]
+    fn a_look_up_names_one_key() {
+        let expected = "aws cloudtrail lookup-events --max-items 20 --lookup-attributes \
+                        AttributeKey=AccessKeyId,AttributeValue=AKIA1";
+        assert_eq!(look_up("AKIA1").as_deref(), Some(expected));
+        for key in [
+            "",
+            "A,AttributeKey=EventName",
+            "x\ny",
+            "file://x",
+            "www.evil.example",
+        ] {
+            assert_eq!(look_up(key), None, "{key}");
+        }
     }
 }

@@ -10,12 +10,12 @@ use crate::detect::listing::KeyStatus;
 use crate::detect::retire::LastUsed;
 use crate::output::commands::{Purpose, recommended};
 use crate::output::escape::for_csv;
-use crate::output::json_v1::{self, advice::retire_of};
+use crate::output::json_v1::{self, advice::retire_of, verdict::verdict_v1};
 use crate::output::standing::Standing;
 use crate::output::time::rfc3339;
 
 /// The columns. New ones come after these; none changes its meaning or its place.
-const HEADER: [&str; 28] = [
+const HEADER: [&str; 31] = [
     "change",
     "status",
     "severity",
@@ -44,6 +44,9 @@ const HEADER: [&str; 28] = [
     "retire_reason",
     "deactivate_command",
     "opened_by",
+    "verdict",
+    "verdict_reason",
+    "not_before",
 ];
 
 /// How many keys have columns of their own.
@@ -91,7 +94,8 @@ fn row(standing: &Standing) -> Vec<String> {
         .skip(KEYS_WITH_COLUMNS)
         .map(|key| key.id.as_str())
         .collect();
-    let retire = retire_of(finding, &standing.last_uses);
+    let verdict = standing.verdict();
+    let retire = verdict.as_ref().and_then(retire_of);
     let (retire_key, retire_reason) = retire.map_or_else(Default::default, |retire| {
         (for_csv(&retire.key), retire.reason.to_owned())
     });
@@ -105,6 +109,14 @@ fn row(standing: &Standing) -> Vec<String> {
             .as_ref()
             .map_or_else(String::new, |opener| for_csv(opener.actor.label())),
     ]);
+    let verdict = verdict.as_ref().map(verdict_v1);
+    row.extend(verdict.map_or_else(Default::default, |verdict| {
+        [
+            verdict.code.to_owned(),
+            verdict.reason.to_owned(),
+            verdict.not_before.unwrap_or_default(),
+        ]
+    }));
     row
 }
 
@@ -144,7 +156,7 @@ fn of_key(key: Option<&FindingKey>, standing: &Standing) -> [String; 6] {
 
 /// The command that deactivates the key to retire; none if escaping would change what it does.
 fn deactivate_command(standing: &Standing) -> String {
-    recommended(&standing.alert.finding, &standing.last_uses)
+    recommended(&standing.alert.finding, standing.verdict().as_ref())
         .into_iter()
         .find(|command| command.purpose == Purpose::Deactivate)
         .map(|command| command.line)
@@ -156,7 +168,7 @@ fn deactivate_command(standing: &Standing) -> String {
 mod tests {
     use super::*;
     use crate::output::hostile::first_unseen;
-    use crate::output::testing::{HOSTILE, closed, opened, standings, standings_with};
+    use crate::output::testing::{HOSTILE, closed, standings, standings_with, updated};
 
     /// The rows of `standings`, as a reader of CSV gets them.
     fn rows(standings: &[Standing]) -> Vec<Vec<String>> {
@@ -185,14 +197,14 @@ mod tests {
 
     #[test]
     fn findings_as_csv() {
-        expect_test::expect![[r"
-            change,status,severity,account,user,finding_id,confirmed,opened_at,detected_at,closed_at,close_reason,key_1_id,key_1_status,key_1_created,key_1_last_used_at,key_1_last_used_service,key_1_last_used_region,key_2_id,key_2_status,key_2_created,key_2_last_used_at,key_2_last_used_service,key_2_last_used_region,other_keys,retire_key,retire_reason,deactivate_command,opened_by
-            new,open,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,AKIANEW,never_used,aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive,arn:aws:iam::111122223333:user/bob
-            open,open,HIGH,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,AKIANEW,never_used,aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive,arn:aws:iam::111122223333:user/bob
-            closed,closed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,2023-11-15T01:33:22Z,deactivated,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,AKIAOLD,Inactive,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,,,,,arn:aws:iam::111122223333:user/bob
-            open,suppressed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,AKIANEW,never_used,aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive,arn:aws:iam::111122223333:user/bob
-            new,open,CRITICAL,111122223333,<root_account>,111122223333/<root_account>/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,access_key_1,Active,2022-10-10T22:13:20Z,,,,access_key_2,Active,2023-11-14T22:13:22Z,,,,,access_key_1,oldest,,
-        "]].assert_eq(&document(&standings()).unwrap());
+        expect_test::expect![[r#"
+            change,status,severity,account,user,finding_id,confirmed,opened_at,detected_at,closed_at,close_reason,key_1_id,key_1_status,key_1_created,key_1_last_used_at,key_1_last_used_service,key_1_last_used_region,key_2_id,key_2_status,key_2_created,key_2_last_used_at,key_2_last_used_service,key_2_last_used_region,other_keys,retire_key,retire_reason,deactivate_command,opened_by,verdict,verdict_reason,not_before
+            new,open,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,,,,arn:aws:iam::111122223333:user/bob,rotation_in_progress,new_key_not_used,2023-11-15T22:13:22Z
+            open,open,HIGH,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,AKIANEW,never_used,aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive,arn:aws:iam::111122223333:user/bob,retire,never_used,
+            closed,closed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,2023-11-15T01:33:22Z,deactivated,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,AKIAOLD,Inactive,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,,,,,arn:aws:iam::111122223333:user/bob,,,
+            open,suppressed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,,,,arn:aws:iam::111122223333:user/bob,rotation_in_progress,exempt,2023-12-14T22:13:20Z
+            new,open,CRITICAL,111122223333,<root_account>,111122223333/<root_account>/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,access_key_1,Active,2022-10-10T22:13:20Z,,,,access_key_2,Active,2023-11-14T22:13:22Z,,,,,,,,,ask,root,
+        "#]].assert_eq(&document(&standings()).unwrap());
     }
 
     #[test]
@@ -241,7 +253,7 @@ mod tests {
             ("a=b", "a=b"),
             ("a,b", "a,b"),
         ] {
-            let mut alert = opened();
+            let mut alert = updated();
             name.clone_into(&mut alert.finding.display_name);
             assert_eq!(field(standing(alert.clone()), "user"), shown);
             let command = field(standing(alert), "deactivate_command");

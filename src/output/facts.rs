@@ -9,8 +9,8 @@ use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, Place};
 use crate::output::time::{duration, readable};
 
 mod actor;
-mod advice;
 mod closing;
+mod verdict;
 
 pub(super) use self::actor::{did, user_arn};
 

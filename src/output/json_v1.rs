@@ -21,7 +21,10 @@ use crate::output::json_v1::wire::{
 use crate::output::standing::Standing;
 use crate::output::time::rfc3339;
 
+pub(crate) use verdict::verdict_v1;
+
 pub(super) mod advice;
+pub(super) mod verdict;
 pub mod wire;
 
 /// The longest text that is kept in JSON that would be too long else, in characters.
@@ -103,6 +106,7 @@ fn opener(event: &Opener) -> OpenerV1 {
 /// `alert` in version 1.
 #[must_use]
 pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
+    let verdict = alert.verdict(last_uses);
     AlertV1 {
         version: "1",
         kind: kind(&alert.kind),
@@ -117,8 +121,9 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
         in_digest: alert.in_digest,
         finding: finding(&alert.finding),
         last_used: last_used_of(&alert.finding, last_uses),
-        retire: retire_of(&alert.finding, last_uses),
-        commands: commands_of(&alert.finding, last_uses),
+        retire: verdict.as_ref().and_then(retire_of),
+        commands: commands_of(&alert.finding, verdict.as_ref()),
+        verdict: verdict.as_ref().map(verdict_v1),
     }
 }
 
@@ -126,12 +131,14 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
 #[must_use]
 pub fn standing(standing: &Standing) -> StandingV1 {
     let found = &standing.alert.finding;
+    let verdict = standing.verdict();
     StandingV1 {
         change: standing.change(),
         finding: finding(found),
         last_used: last_used_of(found, &standing.last_uses),
-        retire: retire_of(found, &standing.last_uses),
-        commands: commands_of(found, &standing.last_uses),
+        retire: verdict.as_ref().and_then(retire_of),
+        commands: commands_of(found, verdict.as_ref()),
+        verdict: verdict.as_ref().map(verdict_v1),
     }
 }
 

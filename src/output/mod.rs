@@ -26,3 +26,4 @@ mod standing_text;
 pub(crate) mod testing;
 pub mod time;
 pub mod timeline;
+pub(crate) mod verdict_text;

@@ -13,7 +13,7 @@ use crate::detect::alert::AlertKind;
 use crate::detect::finding::{Finding, FindingStatus, FoundBy};
 use crate::detect::severity::Severity;
 use crate::output::escape::{Place, for_json};
-use crate::output::json_v1;
+use crate::output::json_v1::{self, verdict::verdict_v1};
 use crate::output::ocsf::evidence::{evidences, related_events};
 use crate::output::ocsf::resources::{account, resources};
 use crate::output::ocsf::wire::{
@@ -183,6 +183,13 @@ fn unmapped(standing: &Standing) -> BTreeMap<&'static str, Value> {
             rfc3339(standing.alert.window_ends_at).into(),
         ),
     ]);
+    if let Some(verdict) = standing.verdict() {
+        let verdict = verdict_v1(&verdict);
+        fields.insert("verdict", verdict.code.into());
+        fields.insert("verdict_key", verdict.key.into());
+        fields.insert("verdict_reason", verdict.reason.into());
+        fields.insert("verdict_not_before", verdict.not_before.into());
+    }
     if let Some(exemption) = &finding.exemption {
         let owner = exemption.owner.clone();
         fields.insert("exemption_id", exemption.id.clone().into());

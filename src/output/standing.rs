@@ -6,6 +6,7 @@ use crate::detect::audit::ChainHead;
 use crate::detect::finding::Finding;
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
+use crate::detect::verdict::Verdict;
 
 /// A finding as it stands, in the form of the alert that would tell of it: opened if this look found it, updated if it is open
 /// still, closed if it ended since the last look.
@@ -38,6 +39,12 @@ impl Standing {
             finding,
         };
         Self { alert, last_uses }
+    }
+
+    /// What to do about the keys; none once the finding is closed.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.alert.verdict(&self.last_uses)
     }
 
     /// What has become of the finding since the last look: `new`, `open` or `closed`.

@@ -11,6 +11,7 @@ use crate::detect::finding::{
     CloseReason, Closing, Exempted, Finding, FindingKey, FindingStatus, FoundBy, Opener,
 };
 use crate::detect::listing::KeyStatus;
+use crate::detect::relation::Relation;
 use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::testing::{actor, at, finding_of};
@@ -118,7 +119,8 @@ pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
         at: at(1),
         inactive_since: Some(at(0)),
         actor: actor.clone(),
-        relation: None,
+        // So that the key is to be deactivated, and commands name it.
+        relation: Some(Relation::Unfamiliar),
         event_id: Some(text()),
     });
     finding.joined = finding.opener.clone().into_iter().collect();

@@ -7,7 +7,6 @@ use crate::cli::check::look::{Looked, Told};
 use crate::detect::finding::FindingStatus;
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::{Answer, KeyStatus};
-use crate::detect::retire::key_to_retire;
 use crate::output::escape::for_terminal;
 use crate::output::time::readable;
 
@@ -18,15 +17,6 @@ pub(super) fn reasoning(looked: &Looked) -> Vec<String> {
         lines.push(settled(looked));
     }
     if let Some(finding) = looked.record.open_finding() {
-        lines.push(match key_to_retire(finding, &looked.last_uses) {
-            Some(retire) => format!(
-                "Of two active keys the one that was never used goes, else the one used longer ago, else the older: {} goes, \
-                 because {}.",
-                for_terminal(&retire.key.id, LONGEST),
-                retire.reason.words()
-            ),
-            None => "Neither use nor age tells which of the two keys to retire.".to_owned(),
-        });
         if finding.status == FindingStatus::Suppressed {
             lines.push("An exemption covers it, so nobody is alerted until that ends.".to_owned());
         }

@@ -1,4 +1,4 @@
-//! `secondkey rotate finish`: deactivates the key that nobody uses any more.
+//! `secondkey rotate finish`: deactivates the key to retire.
 
 use std::io::Write;
 
@@ -6,23 +6,27 @@ use anyhow::ensure;
 use chrono::TimeDelta;
 
 use crate::cli::Exit;
+use crate::cli::LONGEST;
+use crate::cli::rotate::judged::judge;
 use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::work::Work;
 use crate::cli::rotate::writing::{Writer, undone};
-use crate::cli::rotate::{Common, confirm, show, window};
+use crate::cli::rotate::{Common, confirm, show};
 use crate::detect::listing::KeyStatus;
-use crate::detect::retire::LastUsed;
 use crate::detect::rotation::{
     NoRetirement, Progress, RotationKey, Stage, key_to_deactivate, stage,
 };
+use crate::detect::verdict::Verdict;
+use crate::output::escape::for_terminal;
 use crate::output::time::readable;
+use crate::output::verdict_text::sentence;
 
-/// Deactivate the old key, or the one that nobody uses, after showing why it is that one
+/// Deactivate the key to retire, after showing why it is that one
 ///
-/// By itself it takes the key that was never used, else the one that was used longer ago, else the older one; and only if
-/// use shows that nobody depends on it: it refuses where the last use of a key is not known, where the key was used within
-/// the last hour, and, as long as the rotation window is not over, where it would be the new key. With --key you choose; if
-/// nothing shows that the other key is used later than yours, its id is to be typed.
+/// Without --key, `finish` acts only on the verdict "Retire", the same that alerts, `scan` and `check` show: use shows that
+/// nothing depends on the key. It refuses where a last use is not known, where the key was used within the last hour, and,
+/// until the rotation window ends, where the key is the new one. With --key you choose the key; unless the verdict names it or
+/// the other key was used later, you have to type its id.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey rotate finish alice
@@ -50,32 +54,26 @@ pub(super) struct Args {
 /// Runs the step.
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (mut work, keys) = Work::begin(&args.common).await?;
-    let exemptions = match args.common.which.open_if_there(&work.config)? {
-        Some(store) => window::of_user(&work, &store).await?,
-        None => vec![],
-    };
+    let store = args.common.which.open_if_there(&work.config)?;
     let usual = TimeDelta::hours(args.window_hours.into());
-    let stage = stage(&keys, window::ends_at(&keys, &exemptions, usual), work.now);
-    let is_forgotten = matches!(
-        stage,
-        Stage::TwoActive {
-            is_forgotten: true,
-            ..
-        }
-    );
+    let judged = judge(&work, &keys, store.as_ref(), usual).await?;
+    // An open file would lock out the writer.
+    drop(store);
+    let stage = stage(&keys, judged.window_ends_at, work.now);
     let mut out = anstream::stdout().lock();
     show::keys(&mut out, &keys, work.now)?;
-    let retirement = key_to_deactivate(&keys, args.key.as_deref(), is_forgotten, work.now)
+    let verdict = judged.verdict.as_ref();
+    let retirement = key_to_deactivate(&keys, args.key.as_deref(), verdict)
         .map_err(|why| refusal(&work, &why))?;
     let id = retirement.key.key.id.clone();
-    let why = match retirement.reason {
-        Some(reason) => reason.words(),
-        None => "you chose it",
+    let why = match (verdict, &args.key) {
+        (Some(verdict), None) => words(verdict),
+        (Some(verdict), Some(_)) if verdict.key() == Some(&id) => words(verdict),
+        _ => format!("Key {} was chosen by you", show::id(retirement.key)),
     };
     writeln!(
         out,
-        "Key {}: {why}. Key {} stays, the only active one of user {}.",
-        show::id(retirement.key),
+        "{why}. Key {} stays, the only active one of user {}.",
         show::id(retirement.kept),
         work.shown_name()
     )?;
@@ -160,46 +158,37 @@ async fn still_two_active(work: &mut Work<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refusal(work: &Work<'_>, why: &NoRetirement<'_>) -> Refusal {
+/// `verdict` as every output says it.
+fn words(verdict: &Verdict) -> String {
+    sentence(verdict, &|key| for_terminal(key, LONGEST))
+}
+
+fn refusal(work: &Work<'_>, why: &NoRetirement) -> Refusal {
     let name = work.shown_name();
     let choose = |id: &str| work.command("finish", &["--key", id, "--apply"]);
-    let look = || work.command("status", &[]);
     match why {
         NoRetirement::NotTwoActive => Refusal::new(format!(
-            "user `{name}` has no two active keys, and the only one is never deactivated"
+            "user `{name}` does not have two active keys, and the only one is never deactivated"
         ))
-        .way("To see them", look()),
+        .way("To see them", work.command("status", &[])),
         NoRetirement::NoSuchKey => Refusal::new(format!(
             "user `{name}` has no key of that id; choose one of those shown"
         )),
         NoRetirement::NotActive => Refusal::new("that key is inactive already").way(
-            "To delete it, once it was inactive for long enough",
+            "To delete it, once it has been inactive for long enough",
             work.command("cleanup", &[]),
         ),
-        NoRetirement::NotSwitched { old, new } => Refusal::new(format!(
-            "the rotation is not through: the old key `{}` is in use, and the new key `{}` {}. Have its users switch, and \
-             try again",
-            old.key.id,
-            new.key.id,
-            if new.last_used == Some(LastUsed::Never) {
-                "was never used"
-            } else {
-                "was used longer ago"
+        NoRetirement::Verdict(verdict) => {
+            let refusal = Refusal::new(format!("no key is to be retired. {}", words(verdict)));
+            match verdict {
+                Verdict::Contain { key, .. } => refusal.way("To deactivate that key", choose(key)),
+                Verdict::InProgress { new, .. } => refusal
+                    .way("To see how far it is", work.command("status", &[]))
+                    .way("To give the rotation up", choose(new)),
+                Verdict::Ask { .. } | Verdict::Retire { .. } => {
+                    refusal.way("To choose, once you know", choose("ID"))
+                }
             }
-        ))
-        .way("To give the rotation up", choose(&new.key.id))
-        .way("To lock out whoever uses the old key", choose(&old.key.id)),
-        NoRetirement::StillInUse(key) => Refusal::new(format!(
-            "key `{}` would be the one to deactivate, but it was used less than an hour ago: {}. Find out who uses it",
-            key.key.id,
-            show::last_used(key, work.now)
-        ))
-        .way("To deactivate it all the same", choose(&key.key.id)),
-        NoRetirement::UseUnknown => Refusal::new(
-            "the last use of a key is not known, so it could be the one in use; allow iam:GetAccessKeyLastUsed, or choose",
-        )
-        .way("To choose", choose("ID")),
-        NoRetirement::NothingTells => Refusal::new("neither use nor age tells the keys apart; choose")
-            .way("To choose", choose("ID")),
+        }
     }
 }

@@ -9,16 +9,19 @@ use serde::Serialize;
 use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::rotate::cleanup::{Since, since};
+use crate::cli::rotate::judged::{Judged, judge};
 use crate::cli::rotate::work::Work;
-use crate::cli::rotate::{Common, show, window};
+use crate::cli::rotate::{Common, show};
 use crate::detect::Timestamp;
 use crate::detect::inactivity::may_delete;
 use crate::detect::retire::LastUsed;
-use crate::detect::rotation::{
-    NoRetirement, Progress, RotationKey, Stage, key_to_deactivate, stage,
-};
+use crate::detect::rotation::{Progress, RotationKey, Stage, stage};
+use crate::detect::verdict::Verdict;
 use crate::output::escape::{for_json, for_terminal};
+use crate::output::json_v1::verdict_v1;
+use crate::output::json_v1::wire::VerdictV1;
 use crate::output::time::{duration, readable, rfc3339};
+use crate::output::verdict_text::sentence;
 
 /// Tell how far a rotation is, who uses which key, and what comes next
 ///
@@ -72,12 +75,9 @@ struct Told {
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (work, keys) = Work::begin(&args.common).await?;
     let store = args.common.which.open_if_there(&work.config)?;
-    let exemptions = match &store {
-        Some(store) => window::of_user(&work, store).await?,
-        None => vec![],
-    };
     let usual = TimeDelta::hours(args.window_hours.into());
-    let window_ends_at = window::ends_at(&keys, &exemptions, usual);
+    let judged = judge(&work, &keys, store.as_ref(), usual).await?;
+    let window_ends_at = judged.window_ends_at;
     let stage = stage(&keys, window_ends_at, work.now);
     let soak = TimeDelta::hours(args.soak_hours.into());
     let told = match &stage {
@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             let since = since(&work, store.as_ref(), &inactive.key.id).await;
             finished(&work, inactive, &since, soak)
         }
-        Stage::TwoActive { .. } => two_active(&work, &keys, stage, window_ends_at),
+        Stage::TwoActive { progress, .. } => two_active(&work, *progress, &judged),
         Stage::NoKeys => simple("the user has no access key", "nothing", None),
         Stage::NoActiveKey => simple(
             "the user has no active key",
@@ -128,6 +128,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
                 window_ends_at: window.map(rfc3339),
                 inactive_since: told.inactive_since.map(rfc3339),
                 deletable_after: told.deletable_after.map(rfc3339),
+                verdict: judged.verdict.as_ref().map(verdict_v1),
                 next: &told.next,
                 command: told.command.as_deref(),
             });
@@ -147,20 +148,7 @@ fn simple(headline: &str, next: &str, command: Option<String>) -> Told {
     }
 }
 
-fn two_active(
-    work: &Work<'_>,
-    keys: &[RotationKey],
-    stage: Stage<'_>,
-    window_ends_at: Option<Timestamp>,
-) -> Told {
-    let Stage::TwoActive {
-        progress,
-        is_forgotten,
-        ..
-    } = stage
-    else {
-        return simple("", "", None);
-    };
+fn two_active(work: &Work<'_>, progress: Progress, judged: &Judged) -> Told {
     let used = match progress {
         Progress::NewNotUsed => "the new key was not used yet".to_owned(),
         Progress::OldIdle(Some(at)) => format!(
@@ -171,33 +159,24 @@ fn two_active(
         Progress::BothInUse => "the old key is in use still".to_owned(),
         Progress::Unknown => "who uses which key could not be had".to_owned(),
     };
-    let headline = match (is_forgotten, window_ends_at) {
-        (true, Some(end)) => format!(
-            "two active keys, and the rotation window is over since {}; {used}",
+    let headline = match judged.window_ends_at {
+        Some(end) if judged.is_forgotten(work.now) => format!(
+            "two active keys, and the rotation window ended on {}; {used}",
             show::moment(end, work.now)
         ),
-        (_, Some(end)) => format!("rotation under way until {}; {used}", readable(end)),
-        (_, None) => format!("two active keys; {used}"),
+        Some(end) => format!("rotation under way until {}; {used}", readable(end)),
+        None => format!("two active keys; {used}"),
     };
-    let finish = |options: &[&str]| Some(work.command("finish", options));
-    let (next, command) = match key_to_deactivate(keys, None, is_forgotten, work.now) {
-        Ok(retirement) => (
-            format!("deactivate {}", show::id(retirement.key)),
-            finish(&[]),
-        ),
-        Err(NoRetirement::NotSwitched { .. }) => (
-            "have whoever uses the old key use the new one; then look again".to_owned(),
-            Some(work.command("status", &[])),
-        ),
-        Err(NoRetirement::StillInUse(key)) => (
-            format!("find out who uses {} still; then look again", show::id(key)),
-            Some(work.command("status", &[])),
-        ),
-        Err(_) => (
-            "find out which key is in use, and deactivate the other".to_owned(),
-            finish(&["--key", "ID"]),
-        ),
+    let next = judged.verdict.as_ref().map_or_else(String::new, |verdict| {
+        sentence(verdict, &|key| for_terminal(key, LONGEST))
+    });
+    let command = match &judged.verdict {
+        Some(Verdict::Retire { .. }) => work.command("finish", &[]),
+        Some(Verdict::Contain { key, .. }) => work.command("finish", &["--key", key]),
+        Some(Verdict::InProgress { .. }) | None => work.command("status", &[]),
+        Some(Verdict::Ask { .. }) => work.command("finish", &["--key", "ID"]),
     };
+    let command = Some(command);
     Told {
         next,
         command,
@@ -278,6 +257,7 @@ struct StatusV1<'a> {
     window_ends_at: Option<String>,
     inactive_since: Option<String>,
     deletable_after: Option<String>,
+    verdict: Option<VerdictV1>,
     next: &'a str,
     command: Option<&'a str>,
 }

@@ -6,12 +6,10 @@ use crate::cli::exempt::new_id;
 use crate::cli::rotate::work::Work;
 use crate::cli::source::Store;
 use crate::detect::Timestamp;
-use crate::detect::exemption::Exemption;
+use crate::detect::exemption::{Exemption, ROTATION_PREFIX, is_rotation};
+use crate::detect::finding::Finding;
 use crate::detect::rotation::RotationKey;
 use crate::pipeline::error::ServiceError;
-
-/// What the ids of such exemptions begin with.
-const PREFIX: &str = "rotation-";
 
 /// The reason that such exemptions give. Whoever writes one for a user whose name begins like our ids gives another.
 pub(super) const REASON: &str = "rotation of the access key, begun by secondkey rotate start";
@@ -22,7 +20,7 @@ const APART: TimeDelta = TimeDelta::minutes(10);
 /// The exemption for a rotation that `work` starts: of this user, and of keys that we make ourselves.
 pub(super) fn exemption(work: &Work<'_>, window: TimeDelta) -> Exemption {
     Exemption {
-        id: new_id(&format!("{PREFIX}{}", work.user.name()), work.now),
+        id: new_id(&format!("{ROTATION_PREFIX}{}", work.user.name()), work.now),
         account: work.caller.account.clone(),
         user_pattern: work.name.clone(),
         actor_pattern: work.caller.arn.clone(),
@@ -40,24 +38,27 @@ pub(super) async fn of_user(
 ) -> Result<Vec<Exemption>, ServiceError> {
     let mut exemptions = store.reader().exemptions(&work.caller.account).await?;
     exemptions.retain(|exemption| {
-        exemption.id.starts_with(PREFIX)
-            && exemption.user_pattern.to_lowercase() == work.user.name()
+        is_rotation(&exemption.id) && exemption.user_pattern.to_lowercase() == work.user.name()
     });
     Ok(exemptions)
 }
 
-/// When the window of the rotation ends that made the newest of `keys`: as its exemption says, if one of `exemptions` is it, or
-/// else `usual` after the key was made.
+/// When the rotation window ends: as the exemption says that `rotate start` wrote when it made the newest of `keys`, or else
+/// `usual` after two keys became active, by the user's open `finding` or by the age of the newest key.
 pub(super) fn ends_at(
     keys: &[RotationKey],
     exemptions: &[Exemption],
+    finding: Option<&Finding>,
     usual: TimeDelta,
 ) -> Option<Timestamp> {
-    let newest = keys.iter().filter_map(|key| key.key.created).max()?;
+    let newest = keys.iter().filter_map(|key| key.key.created).max();
     let opened_with_it = exemptions
         .iter()
-        .filter(|exemption| (exemption.created_at - newest).abs() <= APART)
+        .filter(|exemption| {
+            newest.is_some_and(|newest| (exemption.created_at - newest).abs() <= APART)
+        })
         .map(|exemption| exemption.until)
         .max();
-    opened_with_it.or(Some(newest + usual))
+    let began = finding.map(|finding| finding.opened_at).or(newest);
+    opened_with_it.or_else(|| began.map(|began| began + usual))
 }

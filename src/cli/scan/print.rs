@@ -13,10 +13,11 @@ use crate::cli::table::Rows;
 use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingKey, FindingStatus};
 use crate::detect::listing::KeyStatus;
-use crate::detect::retire::{LastUsed, key_to_retire};
+use crate::detect::retire::LastUsed;
 use crate::output::escape::{for_json, for_terminal};
 use crate::output::standing::Standing;
 use crate::output::time::{duration, rfc3339};
+use crate::output::verdict_text::sentence;
 use crate::output::{asff, csv, json_v1, ocsf, sarif};
 
 /// How findings are printed.
@@ -138,7 +139,7 @@ fn table(out: &mut impl Write, results: &Results<'_>) -> anyhow::Result<()> {
         "KEYS",
         "AGE",
         "LAST USED",
-        "RETIRE",
+        "VERDICT",
     ]);
     for standing in results.standings {
         let finding = &standing.alert.finding;
@@ -156,7 +157,7 @@ fn table(out: &mut impl Write, results: &Results<'_>) -> anyhow::Result<()> {
                     .map_or("not known".to_owned(), |at| duration(results.now - at))
             }),
             of_keys(&|key| last_used(standing, key, results.now)),
-            retire(standing, finding),
+            verdict(standing, finding),
         ]);
     }
     rows.print(out)
@@ -190,15 +191,13 @@ fn last_used(standing: &Standing, key: &FindingKey, now: Timestamp) -> String {
     }
 }
 
-fn retire(standing: &Standing, finding: &Finding) -> String {
+fn verdict(standing: &Standing, finding: &Finding) -> String {
     if finding.status == FindingStatus::Closed {
         let reason = finding.closing.as_ref().map(|closing| closing.reason);
         return reason.map_or_else(String::new, |reason| reason.words().to_owned());
     }
-    match key_to_retire(finding, &standing.last_uses) {
-        Some(retire) => format!("{}: {}", shown(&retire.key.id), retire.reason.words()),
-        None => "nothing tells which; ask who uses them".to_owned(),
-    }
+    let verdict = standing.verdict();
+    verdict.map_or_else(String::new, |verdict| sentence(&verdict, &shown))
 }
 
 fn shown(text: &str) -> String {

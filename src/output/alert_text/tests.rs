@@ -56,12 +56,8 @@ fn a_plain_opening() {
               event           6f0e3c1a-0000-4000-8000-000000000001
 
             Do this
-              Retire AKIANEW: it was never used.
-              Deactivate it, in account 111122223333:
-                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
-              If something fails without it, roll back:
-                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
-              If this is a rotation, switch to AKIANEW first, then deactivate AKIAOLD instead.
+              Nothing to deactivate yet: AKIANEW has not been used yet. Move every consumer from AKIAOLD to AKIANEW by 2023-11-15 22:13:22 UTC, then retire AKIAOLD.
+              If you did not expect AKIANEW to be created, deactivate it, and keep AKIAOLD.
 
             Details
               finding         111122223333/alice/1
@@ -106,15 +102,11 @@ fn an_opening_whose_keys_could_not_be_listed() {
             Who made the second key active is not known; an update follows if an event tells.
 
             Do this
-              Nothing tells which key to retire. Ask who uses them; deactivate one, never both.
-              To deactivate AKIAOLD:
-                aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Inactive
-              To roll AKIAOLD back:
-                aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Active
-              To deactivate AKIANEW:
-                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
-              To roll AKIANEW back:
-                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+              Ask who uses each key: their last use is not known. Deactivate the one that has no consumers.
+              To see the calls of AKIAOLD:
+                aws cloudtrail lookup-events --max-items 20 --lookup-attributes AttributeKey=AccessKeyId,AttributeValue=AKIAOLD
+              To see the calls of AKIANEW:
+                aws cloudtrail lookup-events --max-items 20 --lookup-attributes AttributeKey=AccessKeyId,AttributeValue=AKIANEW
 
             Details
               finding         111122223333/alice/1
@@ -162,7 +154,7 @@ fn an_opening_for_root() {
             Who made the second key active is not known; an update follows if an event tells.
 
             Do this
-              Retire access_key_1: it is the older one.
+              Ask what uses root's keys: root should have none. Move their consumers to a role, and deactivate one key at a time.
               Commands for IAM users do not reach root's keys.
               Sign in as root of account 111122223333 > Security credentials > Access keys.
 
@@ -221,13 +213,11 @@ fn a_dormant_key_reactivated_under_a_new_user_name() {
               event           6f0e3c1a-0000-4000-8000-000000000001
 
             Do this
-              If nobody on your side reactivated AKIAOLD, deactivate that one instead, at once:
-                aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Inactive
-              Retire AKIANEW: it was never used.
-              Deactivate it, in account 111122223333:
-                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive
-              If something fails without it, roll back:
-                aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active
+              Ask why the key was reactivated: it had been inactive for over 30 days. If nobody expects it, deactivate it again.
+              To see the calls of AKIAOLD:
+                aws cloudtrail lookup-events --max-items 20 --lookup-attributes AttributeKey=AccessKeyId,AttributeValue=AKIAOLD
+              To see the calls of AKIANEW:
+                aws cloudtrail lookup-events --max-items 20 --lookup-attributes AttributeKey=AccessKeyId,AttributeValue=AKIANEW
 
             Details
               finding         111122223333/alice/1
@@ -405,15 +395,12 @@ fn hostile_text_as_a_terminal_gets_it() {
           x\u{1b}[2J\u{a}Keys: none was reactivated by x\u{1b}[2J\u{a}Keys: none at 2023-11-14 22:13:21 UTC, from x\u{1b}[2J\u{a}Keys: none.
 
         Do this
-          Nothing tells which key to retire. Ask who uses them; deactivate one, never both.
-          To deactivate x\u{1b}[2J\u{a}Keys: none:
+          Deactivate x\u{1b}[2J\u{a}Keys: none now: an unfamiliar actor, who is not the user, reactivated it.
+          Deactivate it, in account x\u{1b}[2J\u{a}Keys: none:
             (no command: the user name or the key id holds what cannot be pasted safely)
-          To roll x\u{1b}[2J\u{a}Keys: none back:
+          If something fails without it, roll back:
             (no command: the user name or the key id holds what cannot be pasted safely)
-          To deactivate x\u{1b}[2J\u{a}Keys: none:
-            (no command: the user name or the key id holds what cannot be pasted safely)
-          To roll x\u{1b}[2J\u{a}Keys: none back:
-            (no command: the user name or the key id holds what cannot be pasted safely)
+          If the change was planned, roll back, and add the actor to TrustedActors or write an exemption.
 
         Details
           finding         x\u{1b}[2J\u{a}Keys: none/x\u{1b}[2j\u{a}keys: none/1
@@ -462,7 +449,7 @@ fn an_email_holds_no_link_but_in_a_command() {
 
 #[test]
 fn names_and_arns_stay_as_they_are_and_a_user_agent_has_no_host_name() {
-    let mut alert = opened();
+    let mut alert = updated();
     alert.finding.display_name = "first.last".to_owned();
     alert.finding.id.user = UserId::new("111122223333", "first.last");
     let actor = &mut alert.finding.opener.as_mut().unwrap().actor;
@@ -472,7 +459,7 @@ fn names_and_arns_stay_as_they_are_and_a_user_agent_has_no_host_name() {
         Some("curl/8.0 (www.evil.example; evil.example/x; a@evil.example)".to_owned());
     let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
     for line in [
-        "[MEDIUM] Second active access key: first.last (111122223333)",
+        "[HIGH] Still two active access keys: first.last (111122223333)",
         "  actor           arn:aws:sts::111122223333:assumed-role/Admin/bob@example.com",
         "  source IP       cloudformation.amazonaws.com",
         "  user agent      curl/8.0 (www[.]evil[.]example; evil[.]example/x; a@evil[.]example)",
@@ -490,10 +477,10 @@ fn names_and_arns_stay_as_they_are_and_a_user_agent_has_no_host_name() {
 
 #[test]
 fn a_name_that_looks_like_a_link_has_its_commands() {
-    let mut alert = opened();
+    let mut alert = updated();
     alert.finding.display_name = "www.example.com".to_owned();
     let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
-    assert!(shown.contains("key: www[.]example.com ("), "{shown}");
+    assert!(shown.contains("keys: www[.]example.com ("), "{shown}");
     let command = "aws iam update-access-key --user-name www.example.com --access-key-id AKIANEW";
     assert!(shown.contains(command), "{shown}");
 }

@@ -1,74 +1,51 @@
 //! What is to be done, with the exact commands.
 
-use crate::detect::retire::key_to_retire;
-use crate::output::commands::{Purpose, command, left_inactive};
+use crate::detect::verdict::{AskReason, Verdict};
+use crate::output::commands::{Purpose, command, left_inactive, look_up};
 use crate::output::facts::Facts;
 
-/// What to do about an open finding: one key to deactivate, never both.
+/// What to do about an open finding: the verdict, and the commands for the key that it names, never for both keys.
 pub(super) fn to_do(facts: &Facts<'_>) -> Vec<String> {
-    let finding = &facts.alert.finding;
-    let Some(retire) = key_to_retire(finding, facts.last_uses) else {
-        return nothing_tells(facts);
+    let Some(verdict) = facts.verdict() else {
+        return vec!["Nothing is left to do.".to_owned()];
     };
-    let mut lines = vec![format!(
-        "  Retire {}: {}.",
-        facts.id(&retire.key.id),
-        retire.reason.words()
-    )];
-    if finding.user().is_root() {
-        lines.extend(as_root(facts));
-    } else {
-        let account = facts.text(finding.user().account());
-        let heading = format!("  Deactivate it, in account {account}:");
-        lines.extend(shown(facts, &retire.key.id, Purpose::Deactivate, heading));
-        let heading = "  If something fails without it, roll back:".to_owned();
-        lines.extend(shown(facts, &retire.key.id, Purpose::RollBack, heading));
-    }
-    let rotation = facts.rotation(&retire.key.id);
-    lines.extend(rotation.map(|advice| format!("  {advice}.")));
-    let instead = instead(facts, &retire.key.id);
-    let advice = if facts.is_suspicious() {
-        [instead, lines]
-    } else {
-        [lines, instead]
-    };
-    ["Do this".to_owned()]
-        .into_iter()
-        .chain(advice.concat())
-        .collect()
-}
-
-/// The advice for the case that the second key was not made by a friend: then it is the one to go, not the other.
-fn instead(facts: &Facts<'_>, retired: &str) -> Vec<String> {
-    let Some(opener) = facts.key_in_doubt(retired) else {
-        return vec![];
-    };
-    if facts.alert.finding.user().is_root() {
-        return vec![format!("  {}.", facts.doubt(opener))];
-    }
-    let heading = format!("  {}:", facts.doubt(opener));
-    shown(facts, &opener.key, Purpose::Deactivate, heading)
-}
-
-fn nothing_tells(facts: &Facts<'_>) -> Vec<String> {
-    let finding = &facts.alert.finding;
     let mut lines = vec![
         "Do this".to_owned(),
-        "  Nothing tells which key to retire. Ask who uses them; deactivate one, never both."
-            .to_owned(),
+        format!("  {}.", facts.verdict_sentence(&verdict)),
     ];
-    if finding.user().is_root() {
+    let is_root = facts.alert.finding.user().is_root();
+    match (&verdict, verdict.key()) {
+        (_, Some(key)) if !is_root => {
+            let account = facts.text(facts.alert.finding.user().account());
+            let heading = format!("  Deactivate it, in account {account}:");
+            lines.extend(shown(facts, key, Purpose::Deactivate, heading));
+            let heading = "  If something fails without it, roll back:".to_owned();
+            lines.extend(shown(facts, key, Purpose::RollBack, heading));
+        }
+        (Verdict::Ask { reason }, None) if !is_root && is_about_use(*reason) => {
+            for key in facts.alert.finding.active_keys() {
+                let heading = format!("  To see the calls of {}:", facts.id(key));
+                lines.extend(pasted(facts, look_up(key), heading));
+            }
+        }
+        _ => {}
+    }
+    if is_root {
         lines.extend(as_root(facts));
-        return lines;
     }
-    for key in finding.active_keys() {
-        let id = facts.id(key);
-        let heading = format!("  To deactivate {id}:");
-        lines.extend(shown(facts, key, Purpose::Deactivate, heading));
-        let heading = format!("  To roll {id} back:");
-        lines.extend(shown(facts, key, Purpose::RollBack, heading));
-    }
+    let caveats = facts.caveats(&verdict).into_iter();
+    lines.extend(caveats.map(|caveat| format!("  {caveat}.")));
     lines
+}
+
+/// Whether the calls of each key answer the question.
+const fn is_about_use(reason: AskReason) -> bool {
+    match reason {
+        AskReason::BothInUse | AskReason::UseUnknown | AskReason::Dormant => true,
+        AskReason::OneLeaked | AskReason::Root | AskReason::AgeUnknown | AskReason::Unconfirmed => {
+            false
+        }
+    }
 }
 
 /// What is left to do once a finding is closed.
@@ -101,10 +78,15 @@ fn as_root(facts: &Facts<'_>) -> Vec<String> {
     ]
 }
 
-/// The command under its heading, or why there is none.
+/// The command that does `purpose` to `key`, under its heading, or why there is none.
 fn shown(facts: &Facts<'_>, key: &str, purpose: Purpose, heading: String) -> Vec<String> {
-    let line = command(&facts.alert.finding, key, purpose)
-        .and_then(|command| facts.place.command(&command.line));
+    let command = command(&facts.alert.finding, key, purpose);
+    pasted(facts, command.map(|command| command.line), heading)
+}
+
+/// `command` under its heading, or why there is none.
+fn pasted(facts: &Facts<'_>, command: Option<String>, heading: String) -> Vec<String> {
+    let line = command.and_then(|line| facts.place.command(&line));
     let line = line.unwrap_or_else(|| {
         "(no command: the user name or the key id holds what cannot be pasted safely)".to_owned()
     });

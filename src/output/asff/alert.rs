@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::detect::Timestamp;
+use crate::detect::verdict::Verdict;
 use crate::output::asff::AsffError;
+use crate::output::json_v1::verdict::Read;
 
 /// The version that is read.
 const VERSION: &str = "1";
@@ -18,7 +20,8 @@ pub(super) struct Alert {
     pub(super) at: Timestamp,
     pub(super) window_ends_at: Option<Timestamp>,
     pub(super) finding: Finding,
-    pub(super) retire: Option<Retire>,
+    /// None where an older release wrote the alert, or a newer one a word that is not known.
+    pub(super) verdict: Option<Verdict>,
     pub(super) commands: Vec<Command>,
 }
 
@@ -72,11 +75,15 @@ pub(super) struct Opener {
     pub(super) event_id: Option<String>,
 }
 
-/// The key to retire.
+/// A verdict in the words of JSON.
 #[derive(Deserialize)]
-pub(super) struct Retire {
-    pub(super) key: String,
-    pub(super) reason: String,
+struct VerdictV1 {
+    code: String,
+    reason: String,
+    key: Option<String>,
+    not_before: Option<String>,
+    old_key: Option<String>,
+    new_key: Option<String>,
 }
 
 /// A command.
@@ -93,7 +100,7 @@ struct AlertV1 {
     at: String,
     rotation_window_ends_at: Option<String>,
     finding: FindingV1,
-    retire: Option<Retire>,
+    verdict: Option<VerdictV1>,
     commands: Option<Vec<Command>>,
 }
 
@@ -177,7 +184,7 @@ impl Alert {
                 opener: finding.opener,
                 found_by: finding.found_by,
             },
-            retire: wire.retire,
+            verdict: wire.verdict.map(verdict).transpose()?.flatten(),
             commands: wire.commands.unwrap_or_default(),
         })
     }
@@ -199,6 +206,18 @@ impl Finding {
             // IAM's hold visible ASCII and nothing else.
             .filter(|arn| arn.starts_with("arn:") && arn.chars().all(|at| at.is_ascii_graphic()))
     }
+}
+
+fn verdict(wire: VerdictV1) -> Result<Option<Verdict>, AsffError> {
+    let read = Read {
+        code: &wire.code,
+        reason: &wire.reason,
+        key: wire.key.as_deref(),
+        not_before: known_time("not_before", wire.not_before)?,
+        old_key: wire.old_key.as_deref(),
+        new_key: wire.new_key.as_deref(),
+    };
+    Ok(read.verdict())
 }
 
 fn time(name: &'static str, text: &str) -> Result<Timestamp, AsffError> {

@@ -43,7 +43,7 @@ fn an_opening_in_asff() {
           "Description": "IAM user Alice of account 111122223333 has two active access keys since 2023-11-14 22:13:22 UTC: AKIAOLD, AKIANEW. AKIANEW was created by arn:aws:iam::111122223333:user/bob from 198.51.100.7 with aws-cli/2.15.30 md/awscrt#0.19.19. The rotation window ends 2023-11-15 22:13:22 UTC.",
           "Remediation": {
             "Recommendation": {
-              "Text": "Retire AKIANEW: it was never used. It is new: in a rotation, switch to it first and retire the other one. Deactivate it: `aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive`. If something fails without it: `aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active`.",
+              "Text": "Nothing to deactivate yet: AKIANEW has not been used yet. Move every consumer from AKIAOLD to AKIANEW by 2023-11-15 22:13:22 UTC, then retire AKIAOLD.",
               "Url": "https://docs.aws.amazon.com/IAM/latest/UserGuide/id-credentials-access-keys-update.html"
             }
           },

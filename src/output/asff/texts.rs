@@ -1,10 +1,12 @@
 //! The readable parts of a finding in ASFF. Who reads them where is not known, so they are made like plain text's: what
 //! cannot be seen is shown, and nothing becomes a link.
 
+use crate::detect::severity::SeverityReason;
 use crate::output::asff::alert::{Actor, Alert, Finding};
 use crate::output::asff::wire::Recommendation;
 use crate::output::escape::{Place, for_plain_text, free_text_for_plain_text};
 use crate::output::time::readable;
+use crate::output::verdict_text::sentence;
 
 /// The longest name, id or account that is shown, in characters.
 pub(super) const LONGEST_NAME: usize = 100;
@@ -173,16 +175,9 @@ fn who(actor: &Actor) -> String {
 pub(super) fn remediation(alert: &Alert) -> Recommendation {
     let finding = &alert.finding;
     let mut sentences = vec![];
-    if let Some(retire) = &alert.retire {
-        let why = match retire.reason.as_str() {
-            "never_used" => "it was never used".to_owned(),
-            "least_recently_used" => "it was used longer ago than the other".to_owned(),
-            "oldest" => "it is the older one".to_owned(),
-            other => words(other),
-        };
-        let key = shown(&retire.key, LONGEST_NAME);
-        sentences.push(format!("Retire {key}: {why}."));
-        sentences.extend(advice(finding, &retire.key));
+    if let Some(verdict) = &alert.verdict {
+        let sentence = sentence(verdict, &|key| shown(key, LONGEST_NAME));
+        sentences.push(format!("{sentence}."));
     } else if finding.status != "closed" {
         sentences.push("Ask who uses the keys; deactivate one, never both.".to_owned());
     }
@@ -210,29 +205,14 @@ pub(super) fn remediation(alert: &Alert) -> Recommendation {
     }
 }
 
-/// What may make it wrong to retire `key`: it is unused because it is new, or nobody meant the other to be made.
-fn advice(finding: &Finding, key: &str) -> Option<String> {
-    let opener = finding.opener.as_ref()?;
-    if opener.key == key {
-        let is_new = opener.how == "created";
-        return is_new.then(|| {
-            "It is new: in a rotation, switch to it first and retire the other one.".to_owned()
-        });
-    }
-    let other = shown(&opener.key, LONGEST_NAME);
-    Some(format!(
-        "If nobody on your side made {other} active, deactivate that one instead, at once."
-    ))
-}
-
 fn severity_reason(word: &str) -> String {
     match word {
-        "root" => "the keys are root's".to_owned(),
-        "outlived_window" => "the rotation window is over".to_owned(),
-        "untrusted_actor" => {
-            "whoever made the key active is neither the user nor a trusted actor".to_owned()
-        }
-        "dormant_key" => "the key had been inactive for over 30 days".to_owned(),
+        "root" => SeverityReason::Root.words().to_owned(),
+        "outlived_window" => SeverityReason::OutlivedWindow.words().to_owned(),
+        "untrusted_actor" => SeverityReason::UntrustedActor.words().to_owned(),
+        "dormant_key" => SeverityReason::DormantKey.words().to_owned(),
+        "unfamiliar_actor" => SeverityReason::UnfamiliarActor.words().to_owned(),
+        "leaked_key" => SeverityReason::LeakedKey.words().to_owned(),
         other => words(other),
     }
 }

@@ -1,8 +1,10 @@
-//! What helps to end a finding, in version 1: when its keys were last used, which one to retire, the commands.
+//! What helps to end a finding, in version 1: when its keys were last used, which one to deactivate, the commands.
 
 use crate::detect::finding::Finding;
-use crate::detect::retire::{LastUsed, LastUses, RetireReason, key_to_retire};
+use crate::detect::retire::{LastUsed, LastUses};
+use crate::detect::verdict::{RetireReason, Verdict};
 use crate::output::commands::recommended;
+use crate::output::json_v1::verdict::reason;
 use crate::output::json_v1::wire::{CommandV1, LastUsedV1, RetireV1};
 use crate::output::time::rfc3339;
 
@@ -15,21 +17,26 @@ pub(in crate::output) fn last_used_of(finding: &Finding, last_uses: &LastUses) -
         .collect()
 }
 
-/// The key of `finding` to retire, if one can be told.
-pub(in crate::output) fn retire_of(finding: &Finding, last_uses: &LastUses) -> Option<RetireV1> {
-    key_to_retire(finding, last_uses).map(|retire| RetireV1 {
-        key: retire.key.id.clone(),
-        reason: match retire.reason {
-            RetireReason::NeverUsed => "never_used",
-            RetireReason::LeastRecentlyUsed => "least_recently_used",
-            RetireReason::Oldest => "oldest",
+/// The key that `verdict` says to deactivate, as the first release of version 1 named it.
+pub(in crate::output) fn retire_of(verdict: &Verdict) -> Option<RetireV1> {
+    verdict.key().map(|key| RetireV1 {
+        key: key.to_owned(),
+        reason: match verdict {
+            Verdict::Retire {
+                reason: RetireReason::OlderOfUnused,
+                ..
+            } => "oldest",
+            other => reason(other),
         },
     })
 }
 
 /// The commands that clean up after `finding`.
-pub(in crate::output) fn commands_of(finding: &Finding, last_uses: &LastUses) -> Vec<CommandV1> {
-    recommended(finding, last_uses)
+pub(in crate::output) fn commands_of(
+    finding: &Finding,
+    verdict: Option<&Verdict>,
+) -> Vec<CommandV1> {
+    recommended(finding, verdict)
         .into_iter()
         .map(|command| CommandV1 {
             purpose: command.purpose.word(),

@@ -83,22 +83,16 @@ fn an_alert_in_version_1() {
               "region": null
             }
           ],
-          "retire": {
-            "key": "AKIANEW",
-            "reason": "never_used"
+          "verdict": {
+            "code": "rotation_in_progress",
+            "key": null,
+            "reason": "new_key_not_used",
+            "not_before": "2023-11-15T22:13:22Z",
+            "old_key": "AKIAOLD",
+            "new_key": "AKIANEW"
           },
-          "commands": [
-            {
-              "purpose": "deactivate",
-              "key": "AKIANEW",
-              "command": "aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Inactive"
-            },
-            {
-              "purpose": "roll_back",
-              "key": "AKIANEW",
-              "command": "aws iam update-access-key --user-name Alice --access-key-id AKIANEW --status Active"
-            }
-          ]
+          "retire": null,
+          "commands": []
         }"#]].assert_eq(&json);
 }
 
@@ -142,12 +136,13 @@ fn a_standing_is_what_its_alert_says_and_what_became_of_it() {
         assert_eq!(standing.finding, of_alert.finding);
         assert_eq!(standing.last_used, of_alert.last_used);
         assert_eq!(standing.retire, of_alert.retire);
+        assert_eq!(standing.verdict, of_alert.verdict);
         assert_eq!(standing.commands, of_alert.commands);
     }
     let fields = serde_json::to_value(standing(&standings()[0])).unwrap();
     let names: Vec<&String> = fields.as_object().unwrap().keys().collect();
     assert_eq!(
         names,
-        ["change", "commands", "finding", "last_used", "retire"]
+        ["change", "commands", "finding", "last_used", "retire", "verdict"]
     );
 }

@@ -27,7 +27,9 @@ pub struct AlertV1 {
     pub finding: FindingV1,
     /// When each key was last used; a key of which it is not known is missing.
     pub last_used: Vec<LastUsedV1>,
-    /// The key to retire, if one can be told.
+    /// What to do about the keys; missing once the finding is closed.
+    pub verdict: Option<VerdictV1>,
+    /// The key to deactivate, if the verdict names one.
     pub retire: Option<RetireV1>,
     /// The commands that clean up; never for both active keys. Missing in an alert whose texts had to be cut.
     pub commands: Vec<CommandV1>,
@@ -42,7 +44,9 @@ pub struct StandingV1 {
     pub finding: FindingV1,
     /// When each key was last used; a key of which it is not known is missing.
     pub last_used: Vec<LastUsedV1>,
-    /// The key to retire, if one can be told.
+    /// What to do about the keys; missing once the finding is closed.
+    pub verdict: Option<VerdictV1>,
+    /// The key to deactivate, if the verdict names one.
     pub retire: Option<RetireV1>,
     /// The commands that clean up; never for both active keys.
     pub commands: Vec<CommandV1>,
@@ -221,12 +225,33 @@ pub struct LastUsedV1 {
     pub region: Option<String>,
 }
 
-/// The key to retire.
+/// What to do about two active keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerdictV1 {
+    /// `contain` (deactivate the key now), `rotation_in_progress` (deactivate nothing yet), `retire` (deactivate the key) or
+    /// `ask` (a person has to decide).
+    pub code: &'static str,
+    /// The key to deactivate; only with `contain` and `retire`.
+    pub key: Option<String>,
+    /// Why. With `contain`: `quarantined`, `exposed`, `exposure_suspected`, `created_by_unfamiliar_actor`,
+    /// `reactivated_by_unfamiliar_actor`. With `rotation_in_progress`: `new_key_not_used`, `old_key_in_use`, `use_unknown`,
+    /// `unconfirmed`, `exempt`. With `retire`: `never_used`, `least_recently_used`, `older_of_unused`. With `ask`:
+    /// `one_leaked`, `dormant_key`, `root`, `both_in_use`, `use_unknown`, `age_unknown`, `unconfirmed`.
+    pub reason: &'static str,
+    /// Before when nothing is to be deactivated; only with `rotation_in_progress`.
+    pub not_before: Option<String>,
+    /// The older key, which goes in the end; only with `rotation_in_progress`.
+    pub old_key: Option<String>,
+    /// The newer key, which stays; only with `rotation_in_progress`.
+    pub new_key: Option<String>,
+}
+
+/// The key to deactivate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RetireV1 {
     /// The key.
     pub key: String,
-    /// `never_used`, `least_recently_used` or `oldest`.
+    /// `never_used`, `least_recently_used` or `oldest`; where the verdict is `contain`, its reason.
     pub reason: &'static str,
 }
 

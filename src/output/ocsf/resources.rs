@@ -1,7 +1,8 @@
 //! What a finding is about, as OCSF has it: the user and its keys.
 
 use crate::detect::finding::{Finding, FindingKey};
-use crate::detect::retire::{LastUsed, key_to_retire};
+use crate::detect::retire::LastUsed;
+use crate::detect::verdict::Verdict;
 use crate::output::facts::{user_arn, user_name};
 use crate::output::ocsf::milliseconds;
 use crate::output::ocsf::wire::evidence::User;
@@ -53,7 +54,7 @@ fn user(finding: &Finding) -> Resource {
 
 fn access_key(key: &FindingKey, standing: &Standing) -> Resource {
     let finding = &standing.alert.finding;
-    let retire = key_to_retire(finding, &standing.last_uses);
+    let verdict = standing.verdict();
     let used = standing.last_uses.get(&key.id);
     let (last_used_time, service, region) = match used {
         Some(LastUsed::At {
@@ -83,7 +84,7 @@ fn access_key(key: &FindingKey, standing: &Standing) -> Resource {
             last_used_time,
             last_used_service: service,
             last_used_region: region,
-            is_to_retire: retire.is_some_and(|retire| retire.key == key),
+            is_to_retire: verdict.as_ref().and_then(Verdict::key) == Some(&key.id),
         }),
     }
 }

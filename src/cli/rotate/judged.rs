@@ -1,0 +1,73 @@
+//! The verdict on the user's keys, by what IAM lists now and what is kept of the user.
+
+use chrono::TimeDelta;
+
+use crate::cli::rotate::window;
+use crate::cli::rotate::work::Work;
+use crate::cli::source::Store;
+use crate::detect::Timestamp;
+use crate::detect::finding::{Finding, FindingKey};
+use crate::detect::retire::LastUses;
+use crate::detect::rotation::RotationKey;
+use crate::detect::verdict::{Known, Verdict, verdict};
+use crate::pipeline::error::ServiceError;
+
+/// What is known of a rotation beside its keys.
+pub(super) struct Judged {
+    /// When the rotation window ends; none if that is not known.
+    pub(super) window_ends_at: Option<Timestamp>,
+    /// What to do; none if fewer than two keys are active.
+    pub(super) verdict: Option<Verdict>,
+}
+
+impl Judged {
+    /// Whether the rotation window is over.
+    pub(super) fn is_forgotten(&self, now: Timestamp) -> bool {
+        self.window_ends_at.is_some_and(|end| end <= now)
+    }
+}
+
+/// Judges `keys`. The window is `usual` where `rotate start` did not set one. `store` holds the user's finding, if there is one.
+pub(super) async fn judge(
+    work: &Work<'_>,
+    keys: &[RotationKey],
+    store: Option<&Store>,
+    usual: TimeDelta,
+) -> Result<Judged, ServiceError> {
+    let (exemptions, finding) = match store {
+        Some(store) => {
+            let record = store.reader().record(&work.user).await?;
+            let finding = record.open_finding().cloned();
+            (window::of_user(work, store).await?, finding)
+        }
+        None => (vec![], None),
+    };
+    let live: Vec<FindingKey> = keys.iter().map(|key| key.key.clone()).collect();
+    let last_uses: LastUses = keys
+        .iter()
+        .filter_map(|key| Some((key.key.id.clone(), key.last_used.clone()?)))
+        .collect();
+    let window_ends_at = window::ends_at(keys, &exemptions, finding.as_ref(), usual);
+    let finding = finding.map(|finding| Finding {
+        keys: live.clone(),
+        ..finding
+    });
+    let known = match (&finding, window_ends_at) {
+        (Some(finding), Some(end)) => Known::of(finding, &last_uses, end),
+        _ => Known {
+            keys: &live,
+            makers: vec![],
+            leaks: &[],
+            is_root: false,
+            is_confirmed: true,
+            is_exempt: false,
+            exempt_until: None,
+            last_uses: &last_uses,
+            window_ends_at,
+        },
+    };
+    Ok(Judged {
+        window_ends_at,
+        verdict: verdict(&known, work.now),
+    })
+}

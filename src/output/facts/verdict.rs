@@ -1,0 +1,79 @@
+//! The verdict in words, and what may make it wrong.
+
+use crate::detect::finding::Opener;
+use crate::detect::relation::Relation;
+use crate::detect::verdict::{ContainReason, ProgressReason, Verdict};
+use crate::output::facts::Facts;
+use crate::output::facts::actor::did;
+use crate::output::verdict_text::sentence;
+
+impl Facts<'_> {
+    /// What to do about the keys; none once the finding is closed.
+    pub(in crate::output) fn verdict(&self) -> Option<Verdict> {
+        self.alert.verdict(self.last_uses)
+    }
+
+    /// `verdict` as a sentence, without the full stop.
+    pub(in crate::output) fn verdict_sentence(&self, verdict: &Verdict) -> String {
+        sentence(verdict, &|key| self.id(key))
+    }
+
+    /// What the reader may know that changes `verdict`, in sentences without full stops.
+    pub(in crate::output) fn caveats(&self, verdict: &Verdict) -> Vec<String> {
+        match verdict {
+            Verdict::Contain {
+                reason: ContainReason::CreatedByUnfamiliar | ContainReason::ReactivatedByUnfamiliar,
+                ..
+            } => vec![
+                "If the change was planned, roll back, and add the actor to TrustedActors or write \
+                 an exemption"
+                    .to_owned(),
+            ],
+            Verdict::Contain { key, .. } => self.made_with(key).collect(),
+            Verdict::InProgress {
+                reason: ProgressReason::Exempt,
+                ..
+            } => vec![],
+            Verdict::InProgress { .. } => self.unexpected().into_iter().collect(),
+            Verdict::Retire { .. } | Verdict::Ask { .. } => vec![],
+        }
+    }
+
+    /// The active keys that were made with a call that `leaked` signed.
+    fn made_with(&self, leaked: &str) -> impl Iterator<Item = String> {
+        let finding = self.finding();
+        let makers = finding.opener.iter().chain(&finding.joined);
+        makers
+            .filter(move |maker| {
+                let is_active = finding.active_keys().any(|key| key == maker.key);
+                is_active
+                    && maker.key != leaked
+                    && maker.actor.access_key_id.as_deref() == Some(leaked)
+            })
+            .map(move |maker| {
+                format!(
+                    "{} was {} with a call signed by {}, so it may be the intruder's too",
+                    self.id(&maker.key),
+                    did(maker),
+                    self.id(leaked)
+                )
+            })
+    }
+
+    /// What to do if the second key was not meant to be made active.
+    fn unexpected(&self) -> Option<String> {
+        let finding = self.finding();
+        let opener: &Opener = finding.opener.as_ref()?;
+        if opener.relation == Some(Relation::Trusted) {
+            return None;
+        }
+        let other = finding.active_keys().find(|key| *key != opener.key)?;
+        finding.active_keys().find(|key| *key == opener.key)?;
+        Some(format!(
+            "If you did not expect {} to be {}, deactivate it, and keep {}",
+            self.id(&opener.key),
+            did(opener),
+            self.id(other)
+        ))
+    }
+}

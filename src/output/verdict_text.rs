@@ -1,0 +1,109 @@
+//! A verdict in words: the one sentence that every output shows.
+
+use crate::detect::leak::LeakSignal;
+use crate::detect::verdict::{AskReason, ContainReason, ProgressReason, RetireReason, Verdict};
+use crate::output::time::readable;
+
+/// The sentence for `verdict`, without the full stop. `shown` makes a key's id safe for the place where the sentence lands.
+pub(crate) fn sentence(verdict: &Verdict, shown: &dyn Fn(&str) -> String) -> String {
+    match verdict {
+        Verdict::Contain { key, reason } => {
+            format!("Deactivate {} now: {}", shown(key), contain(*reason))
+        }
+        Verdict::InProgress {
+            until,
+            reason: ProgressReason::Exempt,
+            ..
+        } => format!(
+            "Nothing to deactivate: an exemption covers both keys until {}",
+            readable(*until)
+        ),
+        Verdict::InProgress {
+            old,
+            new,
+            until,
+            reason,
+        } => {
+            let (old, new) = (shown(old), shown(new));
+            format!(
+                "Nothing to deactivate yet: {}. Move every consumer from {old} to {new} by {}, then \
+                 retire {old}",
+                progress(*reason, &old, &new),
+                readable(*until)
+            )
+        }
+        Verdict::Retire { key, reason } => {
+            format!("Retire {}: {}", shown(key), retire(*reason))
+        }
+        Verdict::Ask { reason } => ask(*reason).to_owned(),
+    }
+}
+
+fn contain(reason: ContainReason) -> &'static str {
+    match reason {
+        ContainReason::Leaked(LeakSignal::Quarantine) => {
+            "it has leaked, and AWS has quarantined the user"
+        }
+        ContainReason::Leaked(LeakSignal::Exposed) => "AWS reported that it has leaked",
+        ContainReason::Leaked(LeakSignal::ExposureSuspected) => {
+            "AWS reported that it may have leaked"
+        }
+        ContainReason::CreatedByUnfamiliar => {
+            "an unfamiliar actor, who is not the user, created it"
+        }
+        ContainReason::ReactivatedByUnfamiliar => {
+            "an unfamiliar actor, who is not the user, reactivated it"
+        }
+    }
+}
+
+fn progress(reason: ProgressReason, old: &str, new: &str) -> String {
+    match reason {
+        ProgressReason::NewNotUsed => format!("{new} has not been used yet"),
+        ProgressReason::OldInUse => format!("{old} is still in use"),
+        ProgressReason::UseUnknown => "the last use of the keys is not known".to_owned(),
+        ProgressReason::Unconfirmed => {
+            "no listing has confirmed yet that both keys are active".to_owned()
+        }
+        ProgressReason::Exempt => "an exemption covers both keys".to_owned(),
+    }
+}
+
+fn retire(reason: RetireReason) -> &'static str {
+    match reason {
+        RetireReason::NeverUsed => "it was never used",
+        RetireReason::LeastRecentlyUsed => "it was used longer ago than the other",
+        RetireReason::OlderOfUnused => "neither key was ever used, and it is the older one",
+    }
+}
+
+fn ask(reason: AskReason) -> &'static str {
+    match reason {
+        AskReason::OneLeaked => {
+            "Ask which key has leaked: AWS quarantined the user, and the AWS Health event names the \
+             key. Deactivate that one"
+        }
+        AskReason::Dormant => {
+            "Ask why the key was reactivated: it had been inactive for over 30 days. If nobody \
+             expects it, deactivate it again"
+        }
+        AskReason::Root => {
+            "Ask what uses root's keys: root should have none. Move their consumers to a role, and \
+             deactivate one key at a time"
+        }
+        AskReason::BothInUse => {
+            "Ask who uses each key: both are in use. Move the consumers of one to the other before \
+             you deactivate it"
+        }
+        AskReason::UseUnknown => {
+            "Ask who uses each key: their last use is not known. Deactivate the one that has no \
+             consumers"
+        }
+        AskReason::AgeUnknown => {
+            "Ask who owns each key: neither was ever used, and which is older is not known"
+        }
+        AskReason::Unconfirmed => {
+            "Ask for the user's keys to be listed: no listing has confirmed that two are active"
+        }
+    }
+}
