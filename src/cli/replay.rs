@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::cli::Exit;
 use crate::cli::LONGEST;
 use crate::cli::policy::PolicyArgs;
-use crate::cli::table::{self, Format};
+use crate::cli::table::{self, Format, by_record};
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::local::log_files::{LogFile, find_logs};
 use crate::local::log_reading::{LogReading, MalformedRecord};
@@ -148,13 +148,17 @@ fn print(
 ) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
     let summary = summary_json(reading, replayed);
+    let (window, now) = (
+        args.policy.policy().rotation_window,
+        reading.newest.unwrap_or_else(Utc::now),
+    );
+    let document = |finding| json_v1::judged(finding, by_record(finding, window, now).as_ref());
     match args.format {
         Format::Table => {
-            let now = reading.newest.unwrap_or_else(Utc::now);
             if findings.is_empty() {
                 writeln!(out, "No user had two active access keys.")?;
             } else {
-                table::print(&mut out, findings, now)?;
+                table::print(&mut out, findings, window, now)?;
             }
             print_summary(&mut out, reading, replayed, findings)?;
             if let Some(db) = &args.db {
@@ -166,13 +170,13 @@ fn print(
             }
         }
         Format::Json => {
-            let findings: Vec<_> = findings.iter().map(json_v1::finding).collect();
+            let findings: Vec<_> = findings.iter().map(document).collect();
             let document = json!({"version": "1", "findings": findings, "summary": summary});
             writeln!(out, "{}", for_json(&format!("{document:#}")))?;
         }
         Format::Jsonl => {
             for finding in findings {
-                let line = serde_json::to_string(&json_v1::finding(finding))?;
+                let line = serde_json::to_string(&document(finding))?;
                 writeln!(out, "{}", for_json(&line))?;
             }
             let line = json!({"version": "1", "summary": summary}).to_string();

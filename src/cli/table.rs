@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use chrono::TimeDelta;
 use clap::ValueEnum;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
@@ -9,8 +10,11 @@ use crate::cli::LONGEST;
 use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::listing::KeyStatus;
+use crate::detect::retire::LastUses;
+use crate::detect::verdict::{Verdict, verdict_on};
 use crate::output::escape::for_terminal;
 use crate::output::time::duration;
+use crate::output::verdict_text::sentence;
 
 /// The width of a table that does not go to a terminal, in columns.
 const WIDTH_OFF_TERMINAL: u16 = 160;
@@ -45,8 +49,13 @@ pub fn sort(findings: &mut [Finding]) {
     });
 }
 
-/// Prints `findings` as a table; how long an open one has lasted is counted up to `now`.
-pub fn print(out: &mut impl Write, findings: &[Finding], now: Timestamp) -> anyhow::Result<()> {
+/// Prints `findings` as a table, with what is to be done about open ones; how long those have lasted is counted up to `now`.
+pub fn print(
+    out: &mut impl Write,
+    findings: &[Finding],
+    window: TimeDelta,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let mut rows = Rows::new(&[
         "STATUS",
         "SEVERITY",
@@ -56,10 +65,10 @@ pub fn print(out: &mut impl Write, findings: &[Finding], now: Timestamp) -> anyh
         "OPENED",
         "LASTED",
         "OPENED BY",
-        "CLOSED BECAUSE",
+        "VERDICT",
     ]);
     for finding in findings {
-        rows.push(row(finding, now).into());
+        rows.push(row(finding, window, now).into());
     }
     rows.print(out)
 }
@@ -190,7 +199,7 @@ fn new_table() -> Table {
     table
 }
 
-fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
+fn row(finding: &Finding, window: TimeDelta, now: Timestamp) -> [String; 9] {
     let until = finding.closing.as_ref().map_or(now, |closing| closing.at);
     let keys: Vec<String> = finding
         .keys
@@ -219,11 +228,23 @@ fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
             || "unknown".to_owned(),
             |opener| for_terminal(opener.actor.label(), LONGEST),
         ),
-        finding
-            .closing
-            .as_ref()
-            .map_or_else(String::new, |closing| closing.reason.words().to_owned()),
+        verdict_words(finding, by_record(finding, window, now).as_ref()),
     ]
+}
+
+/// What is to be done about `finding`, or how it ended.
+pub fn verdict_words(finding: &Finding, verdict: Option<&Verdict>) -> String {
+    let shown = |key: &str| for_terminal(key, LONGEST);
+    match (&finding.closing, verdict) {
+        (Some(closing), _) => format!("closed: {}", closing.reason.words()),
+        (None, Some(verdict)) => sentence(verdict, &shown),
+        (None, None) => String::new(),
+    }
+}
+
+/// The verdict on `finding` at `now` by what is recorded, which does not hold when keys were last used.
+pub fn by_record(finding: &Finding, window: TimeDelta, now: Timestamp) -> Option<Verdict> {
+    verdict_on(finding, &LastUses::new(), finding.opened_at + window, now)
 }
 
 fn status_word(status: KeyStatus) -> String {

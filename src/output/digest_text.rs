@@ -2,9 +2,12 @@
 
 use crate::detect::digest::{Digest, DigestKind};
 use crate::detect::finding::Finding;
+use crate::detect::retire::LastUses;
+use crate::detect::verdict::{Verdict, verdict_on};
 use crate::output::escape::{LONGEST_ID, Place, for_subject};
 use crate::output::facts::user_name;
 use crate::output::time::{duration, readable};
+use crate::output::verdict_text::sentence;
 
 /// How long the list of findings in a readable digest may get, in bytes. The rest are counted, and told by the command that it
 /// names. Beside the other protocols' texts SNS takes it.
@@ -14,7 +17,7 @@ const LONGEST: usize = 60_000;
 const LONGEST_IN_SUBJECT: usize = 14;
 
 /// What to do about a digest.
-pub(super) const TO_DO: &str = "For each of them: find out which key is in use, and deactivate the other. \
+pub(super) const TO_DO: &str = "For each of them: `secondkey check USER` says what to do, and which key to deactivate if one is to be. \
     `secondkey findings` lists them all";
 
 /// What the digest is about.
@@ -86,13 +89,31 @@ fn line(finding: &Finding, digest: &Digest, place: Place) -> String {
         .map(|key| place.escape(key, LONGEST_ID))
         .collect();
     format!(
-        "{:<8} {}  since {}, for {}: {}",
+        "{:<8} {}  since {}, for {}: {}{}",
         finding.severity.word(),
         place.escape(user_name(finding), LONGEST_ID),
         readable(finding.opened_at),
         duration(digest.at - finding.opened_at),
-        keys.join(" and ")
+        keys.join(" and "),
+        contained(finding, place)
     )
+}
+
+/// The verdict, where it does not depend on when the keys were last used, which a digest does not know.
+fn contained(finding: &Finding, place: Place) -> String {
+    let verdict = verdict_on(
+        finding,
+        &LastUses::new(),
+        finding.opened_at,
+        finding.detected_at,
+    );
+    let contained = verdict.filter(|verdict| matches!(verdict, Verdict::Contain { .. }));
+    contained.map_or_else(String::new, |verdict| {
+        format!(
+            ". {}",
+            sentence(&verdict, &|key| place.escape(key, LONGEST_ID))
+        )
+    })
 }
 
 #[cfg(test)]
@@ -112,7 +133,7 @@ mod tests {
             HIGH     Alice  since 2023-11-14 22:13:22 UTC, for 24 h: AKIAOLD and AKIANEW
             MEDIUM   Alice  since 2023-11-14 22:13:22 UTC, for 24 h: AKIAOLD and AKIANEW
 
-            For each of them: find out which key is in use, and deactivate the other. `secondkey findings` lists them all.
+            For each of them: `secondkey check USER` says what to do, and which key to deactivate if one is to be. `secondkey findings` lists them all.
         "]]
         .assert_eq(&digest_text(&digest, Place::PlainText));
         assert_eq!(

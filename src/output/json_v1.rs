@@ -11,12 +11,13 @@ use crate::detect::digest::Digest;
 use crate::detect::finding::{CloseReason, Finding, FindingStatus, FoundBy, Opener};
 use crate::detect::retire::LastUses;
 use crate::detect::severity::SeverityReason;
+use crate::detect::verdict::Verdict;
 use crate::output::escape::for_json;
 use crate::output::facts;
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, JoinedV1,
-    KeyV1, OpenerV1, StandingV1,
+    JudgedV1, KeyV1, OpenerV1, StandingV1,
 };
 use crate::output::standing::Standing;
 use crate::output::time::rfc3339;
@@ -86,6 +87,15 @@ pub fn finding(finding: &Finding) -> FindingV1 {
             reason: exemption.reason.clone(),
             until: rfc3339(exemption.until),
         }),
+    }
+}
+
+/// `finding` in version 1, with the `verdict` on it.
+#[must_use]
+pub fn judged(found: &Finding, verdict: Option<&Verdict>) -> JudgedV1 {
+    JudgedV1 {
+        finding: finding(found),
+        verdict: verdict.map(verdict_v1),
     }
 }
 

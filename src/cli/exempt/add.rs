@@ -12,6 +12,7 @@ use crate::cli::table;
 use crate::detect::Timestamp;
 use crate::detect::exemption::{Exemption, exemption_for};
 use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::policy::Policy;
 use crate::output::escape::for_terminal;
 use crate::output::time::readable;
 
@@ -124,7 +125,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             args.common.effect()
         )?;
         table::sort(&mut hidden);
-        table::print(&mut out, &hidden, now)?;
+        table::print(&mut out, &hidden, Policy::default().rotation_window, now)?;
     }
     Ok(Exit::NoFinding)
 }

@@ -9,15 +9,14 @@ use serde_json::json;
 use crate::aws::account_users::SweepMode;
 use crate::cli::LONGEST;
 use crate::cli::scan::account::Scanned;
-use crate::cli::table::Rows;
+use crate::cli::table::{Rows, verdict_words};
 use crate::detect::Timestamp;
-use crate::detect::finding::{Finding, FindingKey, FindingStatus};
+use crate::detect::finding::{FindingKey, FindingStatus};
 use crate::detect::listing::KeyStatus;
 use crate::detect::retire::LastUsed;
 use crate::output::escape::{for_json, for_terminal};
 use crate::output::standing::Standing;
 use crate::output::time::{duration, rfc3339};
-use crate::output::verdict_text::sentence;
 use crate::output::{asff, csv, json_v1, ocsf, sarif};
 
 /// How findings are printed.
@@ -157,7 +156,7 @@ fn table(out: &mut impl Write, results: &Results<'_>) -> anyhow::Result<()> {
                     .map_or("not known".to_owned(), |at| duration(results.now - at))
             }),
             of_keys(&|key| last_used(standing, key, results.now)),
-            verdict(standing, finding),
+            verdict_words(finding, standing.verdict().as_ref()),
         ]);
     }
     rows.print(out)
@@ -189,15 +188,6 @@ fn last_used(standing: &Standing, key: &FindingKey, now: Timestamp) -> String {
                 .join(", ")
         }
     }
-}
-
-fn verdict(standing: &Standing, finding: &Finding) -> String {
-    if finding.status == FindingStatus::Closed {
-        let reason = finding.closing.as_ref().map(|closing| closing.reason);
-        return reason.map_or_else(String::new, |reason| reason.words().to_owned());
-    }
-    let verdict = standing.verdict();
-    verdict.map_or_else(String::new, |verdict| sentence(&verdict, &shown))
 }
 
 fn shown(text: &str) -> String {

@@ -93,7 +93,8 @@ fn an_alert_in_version_1() {
           },
           "retire": null,
           "commands": []
-        }"#]].assert_eq(&json);
+        }"#]]
+    .assert_eq(&json);
 }
 
 #[test]
@@ -143,6 +144,13 @@ fn a_standing_is_what_its_alert_says_and_what_became_of_it() {
     let names: Vec<&String> = fields.as_object().unwrap().keys().collect();
     assert_eq!(
         names,
-        ["change", "commands", "finding", "last_used", "retire", "verdict"]
+        [
+            "change",
+            "commands",
+            "finding",
+            "last_used",
+            "retire",
+            "verdict"
+        ]
     );
 }

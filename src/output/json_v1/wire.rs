@@ -101,6 +101,16 @@ pub struct FindingV1 {
     pub exemption: Option<ExemptionV1>,
 }
 
+/// A finding as it is recorded, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JudgedV1 {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: FindingV1,
+    /// What to do about the keys; missing once the finding is closed.
+    pub verdict: Option<VerdictV1>,
+}
+
 /// The exemption of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExemptionV1 {

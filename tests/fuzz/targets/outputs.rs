@@ -221,7 +221,7 @@ fn check_json(alert: &Alert, last_uses: &LastUses) {
 
 /// A shell makes of a command exactly the words that were meant.
 fn check_commands(alert: &Alert, last_uses: &LastUses) {
-    for command in recommended(&alert.finding, last_uses) {
+    for command in recommended(&alert.finding, alert.verdict(last_uses).as_ref()) {
         assert!(!alert.finding.user().is_root());
         let words = shlex::split(&command.line).unwrap_or_else(|| panic!("{}", command.line));
         let words: Vec<&str> = words
