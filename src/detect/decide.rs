@@ -187,13 +187,23 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
         }
         if let Some(below_two_at) = record.below_two_at {
             let was_alone = record.below_two_key.as_ref() == Some(key);
+            let inactive = record.listed_inactive.get(key);
             let status = if was_alone {
                 KeyStatus::Active
+            } else if inactive.is_some_and(|inactive| inactive.covers(below_two_at)) {
+                KeyStatus::Inactive
             } else {
                 // Not active; whether it was there is not kept.
                 KeyStatus::Gone
             };
             known.note_listed(below_two_at, status);
+        }
+        if let Some(inactive) = record.listed_inactive.get(key) {
+            known.note_listed(inactive.since, KeyStatus::Inactive);
+            // Whatever says `Active` after that may have changed nothing.
+            if let Some(active_at) = inactive.active_at {
+                known.note_listed(active_at, KeyStatus::Active);
+            }
         }
     }
     evidence
@@ -355,6 +365,9 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
                 next.display_name.clone_from(name);
             }
             next.no_such_user_since = None;
+            let settle = seen.policy.settle;
+            next.listed_inactive =
+                record.listed_inactive_with(keys, requested_at, settle, KEEP_EVIDENCE);
             next.last_listing = Some(LastListing {
                 requested_at,
                 keys: keys
@@ -365,6 +378,7 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
         }
         Answer::NoSuchUser => {
             next.no_such_user_since = next.no_such_user_since.or(Some(requested_at));
+            next.listed_inactive.clear();
             next.last_listing = Some(LastListing {
                 requested_at,
                 keys: std::collections::BTreeMap::new(),

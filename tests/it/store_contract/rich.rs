@@ -18,7 +18,7 @@ use secondkey::detect::finding::{
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::severity::{Severity, SeverityReason};
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::{LastListing, UserRecord};
+use secondkey::detect::user_record::{LastListing, ListedInactive, UserRecord};
 use secondkey::pipeline::commit::Commit;
 
 /// A moment `ms` milliseconds after an arbitrary start.
@@ -189,6 +189,22 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
                 (String::new(), KeyStatus::Inactive),
             ]),
         }),
+        listed_inactive: BTreeMap::from([
+            (
+                "AKIA1".to_owned(),
+                ListedInactive {
+                    since: at(6_001),
+                    active_at: Some(at(6_006)),
+                },
+            ),
+            (
+                String::new(),
+                ListedInactive {
+                    since: at(6_002),
+                    active_at: None,
+                },
+            ),
+        ]),
         no_such_user_since: Some(at(7_007)),
         settle_after: Some(at(8_008)),
         below_two_at: Some(at(9_009)),
