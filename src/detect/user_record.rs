@@ -11,6 +11,9 @@ use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::listing::{AccessKey, KeyStatus};
 use crate::detect::user::UserId;
 
+/// For how long evidence is kept on a key that is not listed, and for how long the name of a user before this one.
+pub(super) const KEEP_EVIDENCE: TimeDelta = TimeDelta::days(1);
+
 /// What is kept of one user. Written anew by every re-check, on the condition that nobody else did in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRecord {
@@ -41,6 +44,8 @@ pub struct UserRecord {
     pub below_two_key: Option<String>,
     /// The user that was renamed to this one, until its finding is taken over or found not to be needed.
     pub renamed_from: Option<UserId>,
+    /// The name before this one, for a day. An event that names the user by it may be late.
+    pub former_name: Option<FormerName>,
     /// When the user has to be looked at again, event or no event.
     pub recheck_at: Option<Timestamp>,
     /// The end of the audit trail.
@@ -65,6 +70,23 @@ pub struct ListedInactive {
     pub active_at: Option<Timestamp>,
 }
 
+/// The name that a user had until it was renamed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerName {
+    /// The user under that name.
+    pub user: UserId,
+    /// When it was renamed.
+    pub until: Timestamp,
+}
+
+impl FormerName {
+    /// Whether what events say of the user under this name may still be news at `now`.
+    #[must_use]
+    pub fn matters(&self, now: Timestamp) -> bool {
+        now - self.until < KEEP_EVIDENCE
+    }
+}
+
 impl ListedInactive {
     /// Whether the listings showed the key as inactive at `at`.
     pub(super) fn covers(&self, at: Timestamp) -> bool {
@@ -80,7 +102,6 @@ impl UserRecord {
         keys: &BTreeMap<String, AccessKey>,
         at: Timestamp,
         settle: TimeDelta,
-        keep_for: TimeDelta,
     ) -> BTreeMap<String, ListedInactive> {
         let inactive = |since| ListedInactive {
             since,
@@ -99,7 +120,8 @@ impl UserRecord {
             let before = known(id);
             let after = if key.status == KeyStatus::Active {
                 let active_at = before?.active_at.unwrap_or(at);
-                let active_at = Some(active_at).filter(|active_at| at - *active_at < keep_for)?;
+                let active_at =
+                    Some(active_at).filter(|active_at| at - *active_at < KEEP_EVIDENCE)?;
                 ListedInactive {
                     active_at: Some(active_at),
                     ..before?
@@ -134,6 +156,7 @@ impl UserRecord {
             below_two_at: None,
             below_two_key: None,
             renamed_from: None,
+            former_name: None,
             recheck_at: None,
             audit: ChainHead::default(),
         }

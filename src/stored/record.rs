@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::audit::ChainHead;
 use crate::detect::listing::KeyStatus;
 use crate::detect::user::UserId;
-use crate::detect::user_record::{LastListing, ListedInactive, UserRecord};
+use crate::detect::user_record::{FormerName, LastListing, ListedInactive, UserRecord};
 use crate::stored::actor::UserV1;
 use crate::stored::evidence::EvidenceV1;
 use crate::stored::finding::FindingV1;
@@ -38,6 +38,8 @@ pub(crate) struct RecordV1 {
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<UserV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    former_name: Option<FormerNameV1>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     recheck_at: Option<Time>,
     audit_sequence: u64,
     audit_hash: String,
@@ -53,6 +55,12 @@ struct LastListingV1 {
 struct ListedKeyV1 {
     id: String,
     status: Stored<KeyStatus>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FormerNameV1 {
+    user: UserV1,
+    until: Time,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,6 +88,10 @@ impl From<&UserRecord> for RecordV1 {
             below_two_at: record.below_two_at.map(Time),
             below_two_key: record.below_two_key.clone(),
             renamed_from: record.renamed_from.as_ref().map(Into::into),
+            former_name: record.former_name.as_ref().map(|former| FormerNameV1 {
+                user: (&former.user).into(),
+                until: Time(former.until),
+            }),
             recheck_at: record.recheck_at.map(Time),
             audit_sequence: record.audit.sequence,
             audit_hash: record.audit.hash.clone(),
@@ -103,6 +115,10 @@ impl From<RecordV1> for UserRecord {
             below_two_at: stored.below_two_at.map(|at| at.0),
             below_two_key: stored.below_two_key,
             renamed_from: stored.renamed_from.map(Into::into),
+            former_name: stored.former_name.map(|former| FormerName {
+                user: former.user.into(),
+                until: former.until.0,
+            }),
             recheck_at: stored.recheck_at.map(|at| at.0),
             audit: ChainHead {
                 sequence: stored.audit_sequence,

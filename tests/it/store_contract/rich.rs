@@ -18,7 +18,7 @@ use secondkey::detect::finding::{
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::severity::{Severity, SeverityReason};
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::{LastListing, ListedInactive, UserRecord};
+use secondkey::detect::user_record::{FormerName, LastListing, ListedInactive, UserRecord};
 use secondkey::pipeline::commit::Commit;
 
 /// A moment `ms` milliseconds after an arbitrary start.
@@ -210,6 +210,10 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
         below_two_at: Some(at(9_009)),
         below_two_key: Some("AKIAALONE".to_owned()),
         renamed_from: Some(UserId::root("111122223333")),
+        former_name: Some(FormerName {
+            user: bob(),
+            until: at(9_010),
+        }),
         recheck_at: Some(at(10_010)),
         ..UserRecord::new(user.clone())
     };
