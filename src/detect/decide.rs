@@ -169,8 +169,8 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
         .fold(record.evidence.clone(), |evidence, change| {
             evidence.with(&record.user, change)
         });
-    // No two keys have one id, so what was said of a key under a former name was said of this one. Of other keys it may
-    // have been said of another user, who has the name since.
+    // No two keys have one id, so what was said of a key under a former name was said of this one.
+    // Of other keys it may have been said of another user, who has the name since.
     let own: BTreeSet<String> = listing
         .keys()
         .map(|(key, _)| key)
@@ -250,9 +250,10 @@ impl Seen<'_> {
         exemption_for(usable, finding.user(), &finding.makers(), self.now)
     }
 
-    /// The user's next name, if what is decided here matters there: the finding that was closed goes on under it, it has
-    /// come to light whose name this was before, or an event on a key that went along was late. Where the event of the
-    /// renaming is at hand, that has it looked at anyway.
+    /// The user's next name, if what is decided here matters there: the finding that was closed
+    /// goes on under it, it has come to light whose name this was before, or an event on a key that
+    /// went along was late. Where the event of the renaming is at hand, that has it looked at
+    /// anyway.
     fn follow_up(&self, closed: Option<&Finding>) -> Option<UserId> {
         let Some(UserState::RenamedTo(next)) = &self.evidence.user.as_ref()?.state else {
             return None;
@@ -284,7 +285,8 @@ impl Seen<'_> {
         changes.any(|change| change.key_status().is_some() && is_news(&change.id))
     }
 
-    /// Whether this may be the look at a name in the middle, which the late event under the name before it asked for.
+    /// Whether this may be the look at a name in the middle, which the late event under the name
+    /// before it asked for.
     fn passes_on(&self) -> bool {
         let situation = self.situation;
         let former = situation.record.former_name.as_ref();

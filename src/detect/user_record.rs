@@ -11,7 +11,8 @@ use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::listing::{AccessKey, KeyStatus};
 use crate::detect::user::UserId;
 
-/// For how long evidence is kept on a key that is not listed, and for how long the name of a user before this one.
+/// For how long evidence is kept on a key that is not listed, and for how long the name of a user
+/// before this one.
 pub(super) const KEEP_EVIDENCE: TimeDelta = TimeDelta::days(1);
 
 /// What is kept of one user. Written anew by every re-check, on the condition that nobody else did in between.
@@ -31,8 +32,8 @@ pub struct UserRecord {
     pub evidence: Evidence,
     /// The newest listing.
     pub last_listing: Option<LastListing>,
-    /// Per key of the newest listing, when listings last showed it as inactive. A key that became active less than a day
-    /// ago is kept too, because the event that says so may be late.
+    /// Per key of the newest listing, when listings last showed it as inactive. A key that became
+    /// active less than a day ago is kept too, because the event that says so may be late.
     pub listed_inactive: BTreeMap<String, ListedInactive>,
     /// Since when every listing said that there is no such user.
     pub no_such_user_since: Option<Timestamp>,
@@ -95,8 +96,8 @@ impl ListedInactive {
 }
 
 impl UserRecord {
-    /// What `listed_inactive` is after a listing requested at `at` showed `keys`. A listing less than `settle` after one
-    /// that showed a key as active may be behind it.
+    /// What `listed_inactive` is after a listing requested at `at` showed `keys`. A listing less
+    /// than `settle` after one that showed a key as active may be behind it.
     pub(super) fn listed_inactive_with(
         &self,
         keys: &BTreeMap<String, AccessKey>,

@@ -434,8 +434,9 @@ async fn renamings_in_every_order_and_batching_keep_one_finding() {
     }
 }
 
-/// `a` was given a second key by mallory, became the last of `names`, and its first key was deleted then. The events come in
-/// `order`, one at a time, after all of it happened; between them all that the detector asked for is looked at.
+/// `a` was given a second key by mallory, became the last of `names`, and its first key was deleted
+/// then. The events come in `order`, one at a time, after all of it happened; between them all that
+/// the detector asked for is looked at.
 async fn renamed_before_the_events(
     names: &[&str],
     events: &[KeyChange],

@@ -311,7 +311,8 @@ struct Lead {
     name: UserId,
     /// What the events at hand say of it.
     changes: Vec<KeyChange>,
-    /// Whether a finding under that name may go on; otherwise only what events said of the keys counts.
+    /// Whether a finding under that name may go on; otherwise only what events said of the keys
+    /// counts.
     may_go_on: bool,
 }
 

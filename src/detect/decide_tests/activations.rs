@@ -563,8 +563,9 @@ fn a_listing_that_is_behind_clears_no_maker() {
     assert!(story.finding().makers().contains(&mallory));
 }
 
-/// `K1` was active and `K2` inactive at 0. `K2` was switched on at 100 and `K1` off at 120, which the listings show from 300
-/// on. The events come at the seconds beside them; a listing at 125 is `early`.
+/// `K1` was active and `K2` inactive at 0. `K2` was switched on at 100 and `K1` off at 120, which
+/// the listings show from 300 on. The events come at the seconds beside them; a listing at 125 is
+/// `early`.
 fn swapped(early: &[&str], events: &[(i64, KeyChange)]) -> (Vec<Outcome>, Story) {
     let mut story = Story::new();
     story.check(&listing(0, &["+K1", "-K2"]), &[], "nothing open");
