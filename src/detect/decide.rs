@@ -20,11 +20,8 @@ use crate::detect::severity::{SeverityReason, severity};
 use crate::detect::situation::{Outcome, Seen, Situation};
 use crate::detect::trail::{self, Transition};
 use crate::detect::user::UserId;
-use crate::detect::user_record::{LastListing, UserRecord};
+use crate::detect::user_record::{FormerName, KEEP_EVIDENCE, LastListing, UserRecord};
 use crate::detect::view::{Unsettled, is_just_renamed, view};
-
-/// For how long evidence on a key that is not listed is kept.
-const KEEP_EVIDENCE: TimeDelta = TimeDelta::days(1);
 
 /// What is to be written, told and looked at again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +40,7 @@ pub struct Decision {
     pub alert: Option<Alert>,
     /// After how long the user is to be looked at again.
     pub rechecks: Vec<TimeDelta>,
-    /// The user to be looked at now, because the finding goes on under that name.
+    /// The user to be looked at now, because the finding goes on under that name, or the keys do.
     pub follow_up: Option<UserId>,
     /// Why the view was not settled; empty if it was.
     pub unsettled: BTreeSet<Unsettled>,
@@ -172,10 +169,18 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
         .fold(record.evidence.clone(), |evidence, change| {
             evidence.with(&record.user, change)
         });
-    for (key, _) in listing.keys() {
+    // No two keys have one id, so what was said of a key under a former name was said of this one.
+    // Of other keys it may have been said of another user, who has the name since.
+    let own: BTreeSet<String> = listing
+        .keys()
+        .map(|(key, _)| key)
+        .chain(evidence.keys.keys())
+        .cloned()
+        .collect();
+    for key in own {
         let of_key = former
             .iter()
-            .filter_map(|former| former.evidence.keys.get(key));
+            .filter_map(|former| former.evidence.keys.get(&key));
         for known in of_key {
             evidence.keys.entry(key.clone()).or_default().merge(known);
         }
@@ -187,13 +192,23 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
         }
         if let Some(below_two_at) = record.below_two_at {
             let was_alone = record.below_two_key.as_ref() == Some(key);
+            let inactive = record.listed_inactive.get(key);
             let status = if was_alone {
                 KeyStatus::Active
+            } else if inactive.is_some_and(|inactive| inactive.covers(below_two_at)) {
+                KeyStatus::Inactive
             } else {
                 // Not active; whether it was there is not kept.
                 KeyStatus::Gone
             };
             known.note_listed(below_two_at, status);
+        }
+        if let Some(inactive) = record.listed_inactive.get(key) {
+            known.note_listed(inactive.since, KeyStatus::Inactive);
+            // Whatever says `Active` after that may have changed nothing.
+            if let Some(active_at) = inactive.active_at {
+                known.note_listed(active_at, KeyStatus::Active);
+            }
         }
     }
     evidence
@@ -235,8 +250,10 @@ impl Seen<'_> {
         exemption_for(usable, finding.user(), &finding.makers(), self.now)
     }
 
-    /// The user's next name, if what is decided here matters there: the finding that was closed goes on under it, or it has
-    /// come to light whose name this was before. Where the event of the renaming is at hand, that has it looked at anyway.
+    /// The user's next name, if what is decided here matters there: the finding that was closed
+    /// goes on under it, it has come to light whose name this was before, or an event on a key that
+    /// went along was late. Where the event of the renaming is at hand, that has it looked at
+    /// anyway.
     fn follow_up(&self, closed: Option<&Finding>) -> Option<UserId> {
         let Some(UserState::RenamedTo(next)) = &self.evidence.user.as_ref()?.state else {
             return None;
@@ -255,8 +272,27 @@ impl Seen<'_> {
         let is_renamed = closed
             .and_then(|finding| finding.closing.as_ref())
             .is_some_and(|closing| closing.reason == CloseReason::Renamed);
-        let matters = (is_renamed || leads(false)) && !leads(true);
+        let matters = (is_renamed || leads(false) || self.has_late_news() || self.passes_on())
+            && !leads(true);
         matters.then(|| next.clone())
+    }
+
+    /// Whether an event on a key is new.
+    fn has_late_news(&self) -> bool {
+        let situation = self.situation;
+        let is_news = |id| situation.is_retry || !situation.already_recorded.contains(id);
+        let mut changes = situation.changes.iter();
+        changes.any(|change| change.key_status().is_some() && is_news(&change.id))
+    }
+
+    /// Whether this may be the look at a name in the middle, which the late event under the name
+    /// before it asked for.
+    fn passes_on(&self) -> bool {
+        let situation = self.situation;
+        let former = situation.record.former_name.as_ref();
+        situation.changes.is_empty()
+            && situation.sweep.is_none()
+            && former.is_some_and(|former| former.matters(self.now))
     }
 
     /// What becomes of an open finding while two keys are active, or nothing tells.
@@ -355,6 +391,8 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
                 next.display_name.clone_from(name);
             }
             next.no_such_user_since = None;
+            let settle = seen.policy.settle;
+            next.listed_inactive = record.listed_inactive_with(keys, requested_at, settle);
             next.last_listing = Some(LastListing {
                 requested_at,
                 keys: keys
@@ -365,6 +403,7 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
         }
         Answer::NoSuchUser => {
             next.no_such_user_since = next.no_such_user_since.or(Some(requested_at));
+            next.listed_inactive.clear();
             next.last_listing = Some(LastListing {
                 requested_at,
                 keys: std::collections::BTreeMap::new(),
@@ -379,6 +418,13 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
                 if change.user != record.user && is_news {
                     next.renamed_from = Some(change.user.clone());
                 }
+                let is_latest = |known: &FormerName| known.until <= change.at;
+                if change.user != record.user && next.former_name.as_ref().is_none_or(is_latest) {
+                    next.former_name = Some(FormerName {
+                        user: change.user.clone(),
+                        until: change.at,
+                    });
+                }
                 if record.version == 0 {
                     next.display_name.clone_from(to_name);
                 }
@@ -389,6 +435,9 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
             _ => {}
         }
     }
+    next.former_name = next
+        .former_name
+        .filter(|former| former.matters(requested_at));
     if seen.is_settled() {
         // Two listings in a row may be behind, so this takes what a closing takes.
         if !seen.has_two_active() && seen.may_close() {

@@ -1,6 +1,6 @@
 //! Batches of events about users that are renamed, and services that are down, on the embedded store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -145,6 +145,26 @@ impl World {
         for result in self.batch(second, false, messages.collect()).await {
             result.unwrap();
         }
+    }
+
+    /// Takes `messages`, and returns who is to be looked at, and when.
+    async fn asked_for(&self, second: i64, messages: Vec<Message>) -> BTreeSet<(i64, UserId)> {
+        let received = messages.into_iter().zip(1..).map(|(message, id)| Received {
+            id: format!("{second}-{id}"),
+            is_retry: false,
+            message,
+        });
+        let done = recheck_users(&self.parts, received.collect(), at(second)).await;
+        let asked = done.into_iter().flat_map(|done| {
+            let rechecked = done.result.unwrap();
+            let later = rechecked.rechecks.into_iter();
+            let later = later.map(move |delay| (second + delay.num_seconds(), done.user.clone()));
+            let next = rechecked.follow_ups.into_iter();
+            later
+                .chain(next.map(move |user| (second, user)))
+                .collect::<Vec<_>>()
+        });
+        asked.collect()
     }
 
     async fn look(&self, second: i64, name: &str) {
@@ -408,6 +428,91 @@ async fn renamings_in_every_order_and_batching_keep_one_finding() {
                     let other = world.finding("a").await;
                     assert_eq!(other.continues, None, "{label}");
                     assert!(other.active_keys().eq(["K3", "K4"]), "{label}");
+                }
+            }
+        }
+    }
+}
+
+/// `a` was given a second key by mallory, became the last of `names`, and its first key was deleted
+/// then. The events come in `order`, one at a time, after all of it happened; between them all that
+/// the detector asked for is looked at.
+async fn renamed_before_the_events(
+    names: &[&str],
+    events: &[KeyChange],
+    order: &[usize],
+    reused: &[(&str, i64)],
+) -> World {
+    let world = World::new();
+    world.set(0, &[("a", &[("K1", -1_000)])]);
+    world.look(0, "a").await;
+    let last = names.last().copied().unwrap_or("a");
+    let mut users: Vec<(&str, &[(&str, i64)])> = vec![(last, &[("K2", 95)])];
+    if !reused.is_empty() {
+        users.push(("a", reused));
+    }
+    let mut now = 200;
+    for place in order {
+        world.set(now, &users);
+        let change = Message::Change(Box::new(events[*place].clone()));
+        let mut due: BTreeSet<(i64, UserId)> = world.asked_for(now, vec![change]).await;
+        while let Some((second, user)) = due.pop_first() {
+            now = second;
+            world.set(now, &users);
+            let next = world.asked_for(now, vec![Message::Recheck(user)]).await;
+            due.extend(next);
+        }
+        now += 100;
+    }
+    world
+}
+
+#[tokio::test]
+async fn an_event_under_a_former_name_counts_under_the_last_one_however_late() {
+    let made = || by("mallory", of("a", created("K2", 95)));
+    let once = [
+        made(),
+        of("a", renamed("b", 110)),
+        of("b", deleted("K1", 150)),
+    ];
+    let twice = [
+        made(),
+        of("a", renamed("b", 110)),
+        of("b", renamed("c", 130)),
+        of("c", deleted("K1", 150)),
+    ];
+    let others: &[(&str, i64)] = &[("K3", -500), ("K4", 140)];
+    for (names, events) in [(&["b"][..], &once[..]), (&["b", "c"], &twice)] {
+        for order in orders(events.len()) {
+            let place = |event| order.iter().position(|place| *place == event);
+            // Before the renaming is told, an event of that name is about its new owner.
+            let is_late = place(0) > place(1);
+            for reused in [&[][..], if is_late { others } else { &[] }] {
+                let label = format!("{names:?} {order:?} {reused:?}");
+                let world = renamed_before_the_events(names, events, &order, reused).await;
+                let last = names[names.len() - 1];
+                let record = world.store.record(&user(last)).await.unwrap();
+                let finding = record.finding.unwrap_or_else(|| panic!("none: {label}"));
+                let opener = finding.opener.as_ref();
+                let maker = opener.and_then(|opener| opener.actor.name.as_deref());
+                assert_eq!(maker, Some("mallory"), "{label}");
+                assert_eq!(finding.status, FindingStatus::Closed, "{label}");
+                let alerts = world.alerts();
+                let told = |is_told: fn(&AlertKind) -> bool| {
+                    let mut of_pair = alerts.iter().filter(|alert| is_told(&alert.kind));
+                    of_pair.any(|alert| {
+                        let opener = alert.finding.opener.as_ref();
+                        opener.is_some_and(|opener| opener.key == "K2")
+                    })
+                };
+                assert!(told(|kind| *kind != AlertKind::Closed), "{label}");
+                assert!(told(|kind| *kind == AlertKind::Closed), "{label}");
+                let open = world.store.findings(FindingStatus::Open).await.unwrap();
+                assert_eq!(open.len(), reused.len() / 2, "{label}");
+                if !reused.is_empty() {
+                    let other = world.finding("a").await;
+                    assert!(other.active_keys().eq(["K3", "K4"]), "{label}");
+                    assert_eq!(other.opener, None, "{label}");
                 }
             }
         }

@@ -162,7 +162,7 @@ async fn recheck_part(
         // INVARIANT (load before list): what the next version holds was listed after this one was written.
         let record = parts.store.record(user).await?;
         let former_and_listing = async {
-            let former = formers(parts, &record, occasion).await?;
+            let former = formers(parts, &record, occasion, now).await?;
             let listing = listing(parts, user, &record, occasion, now).await?;
             Ok((former, listing))
         };
@@ -306,15 +306,58 @@ fn spelling<'a>(record: &'a UserRecord, occasion: &'a Occasion) -> &'a str {
         .unwrap_or(&record.display_name)
 }
 
+/// A former name of a user.
+struct Lead {
+    name: UserId,
+    /// What the events at hand say of it.
+    changes: Vec<KeyChange>,
+    /// Whether a finding under that name may go on; otherwise only what events said of the keys
+    /// counts.
+    may_go_on: bool,
+}
+
+impl Lead {
+    /// What leads on from `record`: what is `told` of a former name, or else what the record knows.
+    fn of(
+        told: Option<(UserId, Vec<KeyChange>)>,
+        record: &UserRecord,
+        may_go_on: bool,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let by_record = || {
+            let from = record.renamed_from.clone().filter(|_| may_go_on)?;
+            Some((from, vec![]))
+        };
+        if let Some((name, changes)) = told.or_else(by_record) {
+            return Some(Self {
+                name,
+                changes,
+                may_go_on,
+            });
+        }
+        let former = record.former_name.as_ref();
+        let former = former.filter(|former| former.matters(now))?;
+        Some(Self {
+            name: former.user.clone(),
+            changes: vec![],
+            may_go_on: false,
+        })
+    }
+}
+
 /// What is kept of the user under its former names, the last name first. A name leads to the one before it, by the events at
 /// hand or by its record.
 async fn formers(
     parts: &Parts,
     record: &UserRecord,
     occasion: &Occasion,
+    now: Timestamp,
 ) -> Result<Vec<Former>, ServiceError> {
     let mut formers = Vec::new();
-    let mut told = occasion.former_names.iter().cloned();
+    let mut told = occasion
+        .former_names
+        .iter()
+        .map(|(name, changes)| (name.clone(), changes.clone()));
     let renamed_just_now = occasion
         .changes
         .iter()
@@ -322,33 +365,31 @@ async fn formers(
             ChangeKind::UserRenamed { to, .. }
                 if *to == record.user && change.user != record.user =>
             {
-                Some(change.user.clone())
+                Some((change.user.clone(), vec![]))
             }
             _ => None,
         });
-    let by_record = renamed_just_now.or_else(|| record.renamed_from.clone());
-    let mut next = told.next().or(by_record.map(|name| (name, vec![])));
     // A finding that goes on from a former one already needs no other.
-    if record
+    let mut may_go_on = record
         .open_finding()
-        .is_some_and(|open| open.continues.is_some())
-    {
-        next = None;
-    }
+        .is_none_or(|open| open.continues.is_none());
+    let told_first = told.next().or(renamed_just_now);
+    let mut next = Lead::of(told_first, record, may_go_on, now);
     let mut seen = BTreeSet::from([record.user.clone()]);
-    while let Some((name, changes)) = next.filter(|_| seen.len() <= MAX_FORMER_NAMES)
-        && seen.insert(name.clone())
+    while let Some(lead) = next.filter(|_| seen.len() <= MAX_FORMER_NAMES)
+        && seen.insert(lead.name.clone())
     {
-        let former = parts.store.record(&name).await?;
-        let evidence = changes.iter().fold(former.evidence, |evidence, change| {
-            evidence.with(&name, change)
+        may_go_on = lead.may_go_on;
+        let former = parts.store.record(&lead.name).await?;
+        next = Lead::of(told.next(), &former, may_go_on, now);
+        let changes = lead.changes.iter();
+        let evidence = changes.fold(former.evidence, |evidence, change| {
+            evidence.with(&lead.name, change)
         });
         formers.push(Former {
-            finding: former.finding,
+            finding: former.finding.filter(|_| may_go_on),
             evidence,
         });
-        let by_record = former.renamed_from.map(|name| (name, vec![]));
-        next = told.next().or(by_record);
     }
     Ok(formers)
 }

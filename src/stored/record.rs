@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::audit::ChainHead;
 use crate::detect::listing::KeyStatus;
 use crate::detect::user::UserId;
-use crate::detect::user_record::{LastListing, UserRecord};
+use crate::detect::user_record::{FormerName, LastListing, ListedInactive, UserRecord};
 use crate::stored::actor::UserV1;
 use crate::stored::evidence::EvidenceV1;
 use crate::stored::finding::FindingV1;
@@ -24,6 +24,9 @@ pub(crate) struct RecordV1 {
     evidence: EvidenceV1,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_listing: Option<LastListingV1>,
+    // A list and no map: a key id is text of a caller, and no attribute name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    listed_inactive: Vec<ListedInactiveV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     no_such_user_since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +37,8 @@ pub(crate) struct RecordV1 {
     below_two_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<UserV1>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    former_name: Option<FormerNameV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recheck_at: Option<Time>,
     audit_sequence: u64,
@@ -52,6 +57,20 @@ struct ListedKeyV1 {
     status: Stored<KeyStatus>,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct FormerNameV1 {
+    user: UserV1,
+    until: Time,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ListedInactiveV1 {
+    id: String,
+    since: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_at: Option<Time>,
+}
+
 impl From<&UserRecord> for RecordV1 {
     fn from(record: &UserRecord) -> Self {
         Self {
@@ -63,11 +82,16 @@ impl From<&UserRecord> for RecordV1 {
             finding: record.finding.as_ref().map(Into::into),
             evidence: (&record.evidence).into(),
             last_listing: record.last_listing.as_ref().map(Into::into),
+            listed_inactive: record.listed_inactive.iter().map(Into::into).collect(),
             no_such_user_since: record.no_such_user_since.map(Time),
             settle_after: record.settle_after.map(Time),
             below_two_at: record.below_two_at.map(Time),
             below_two_key: record.below_two_key.clone(),
             renamed_from: record.renamed_from.as_ref().map(Into::into),
+            former_name: record.former_name.as_ref().map(|former| FormerNameV1 {
+                user: (&former.user).into(),
+                until: Time(former.until),
+            }),
             recheck_at: record.recheck_at.map(Time),
             audit_sequence: record.audit.sequence,
             audit_hash: record.audit.hash.clone(),
@@ -85,11 +109,16 @@ impl From<RecordV1> for UserRecord {
             finding: stored.finding.map(Into::into),
             evidence: stored.evidence.into(),
             last_listing: stored.last_listing.map(Into::into),
+            listed_inactive: stored.listed_inactive.into_iter().map(Into::into).collect(),
             no_such_user_since: stored.no_such_user_since.map(|since| since.0),
             settle_after: stored.settle_after.map(|after| after.0),
             below_two_at: stored.below_two_at.map(|at| at.0),
             below_two_key: stored.below_two_key,
             renamed_from: stored.renamed_from.map(Into::into),
+            former_name: stored.former_name.map(|former| FormerName {
+                user: former.user.into(),
+                until: former.until.0,
+            }),
             recheck_at: stored.recheck_at.map(|at| at.0),
             audit: ChainHead {
                 sequence: stored.audit_sequence,
@@ -125,5 +154,25 @@ impl From<LastListingV1> for LastListing {
                 .map(|key| (key.id, key.status.0))
                 .collect(),
         }
+    }
+}
+
+impl From<(&String, &ListedInactive)> for ListedInactiveV1 {
+    fn from((id, inactive): (&String, &ListedInactive)) -> Self {
+        Self {
+            id: id.clone(),
+            since: Time(inactive.since),
+            active_at: inactive.active_at.map(Time),
+        }
+    }
+}
+
+impl From<ListedInactiveV1> for (String, ListedInactive) {
+    fn from(stored: ListedInactiveV1) -> Self {
+        let inactive = ListedInactive {
+            since: stored.since.0,
+            active_at: stored.active_at.map(|at| at.0),
+        };
+        (stored.id, inactive)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::detect::testing::exemption;
+use crate::detect::user_record::ListedInactive;
 
 fn exempting(name: &str) -> Exemption {
     Exemption {
@@ -560,4 +561,89 @@ fn a_listing_that_is_behind_clears_no_maker() {
     story.step(at(90), &listing(89, &["+K1", "+K2"]), &changes);
     let mallory = Some("arn:aws:iam::111122223333:user/mallory");
     assert!(story.finding().makers().contains(&mallory));
+}
+
+/// `K1` was active and `K2` inactive at 0. `K2` was switched on at 100 and `K1` off at 120, which
+/// the listings show from 300 on. The events come at the seconds beside them; a listing at 125 is
+/// `early`.
+fn swapped(early: &[&str], events: &[(i64, KeyChange)]) -> (Vec<Outcome>, Story) {
+    let mut story = Story::new();
+    story.check(&listing(0, &["+K1", "-K2"]), &[], "nothing open");
+    let mut outcomes = Vec::new();
+    for second in [125, 300, 399, 500, 600, 700, 800] {
+        let coming = events.iter().filter(|(comes_at, _)| *comes_at == second);
+        let changes: Vec<KeyChange> = coming.map(|(_, change)| change.clone()).collect();
+        let listed = match second {
+            125 => listing(second, early),
+            _ => listing(second, &["-K1", "+K2"]),
+        };
+        let decision = story.step(at(second + 1), &listed, &changes);
+        if decision.outcome != Outcome::NothingOpen {
+            outcomes.push(decision.outcome);
+        }
+    }
+    (outcomes, story)
+}
+
+#[test]
+fn a_brief_overlap_by_a_reactivation_is_told_in_every_order_of_events() {
+    let on = by("mallory", updated("K2", KeyStatus::Active, 100));
+    let off = updated("K1", KeyStatus::Inactive, 120);
+    let seconds = [125, 300, 399, 500, 600];
+    for (on_at, off_at) in seconds
+        .into_iter()
+        .flat_map(|one| seconds.map(|other| (one, other)))
+    {
+        // IAM is some seconds behind.
+        for early in [&["-K1", "+K2"], &["+K1", "-K2"], &["-K1", "-K2"]] {
+            let label = format!("on told at {on_at}, off at {off_at}, at 125 {early:?}");
+            let (outcomes, story) = swapped(early, &[(on_at, on.clone()), (off_at, off.clone())]);
+            assert!(outcomes.contains(&Outcome::Opened), "{label}");
+            assert_eq!(outcomes.last(), Some(&Outcome::Closed), "{label}");
+            let opener = story.finding().opener.as_ref().unwrap();
+            assert_eq!(opener.actor.name.as_deref(), Some("mallory"), "{label}");
+            assert_eq!(opener.inactive_since, Some(at(0)), "{label}");
+        }
+    }
+}
+
+#[test]
+fn a_late_update_of_a_key_that_was_listed_as_active_before_it_takes_no_blame() {
+    let mut story = Story::new();
+    // The event that switched K2 on before 100 is lost.
+    for (second, listed) in [(0, ["+K1", "-K2"]), (100, ["+K1", "+K2"])] {
+        story.step(at(second + 1), &listing(second, &listed), &[]);
+    }
+    let off = [updated("K1", KeyStatus::Inactive, 190)];
+    let closed = story.step(at(261), &listing(260, &["-K1", "+K2"]), &off);
+    assert_eq!(closed.outcome, Outcome::Closed);
+    let nothing = [by("farm", updated("K2", KeyStatus::Active, 150))];
+    story.check(&listing(400, &["-K1", "+K2"]), &nothing, "nothing open");
+}
+
+#[test]
+fn what_listings_showed_of_an_inactive_key_is_forgotten_when_it_no_longer_matters() {
+    let mut story = Story::new();
+    for second in [0, 10, 100] {
+        story.step(at(second + 1), &listing(second, &["+K1", "-K2"]), &[]);
+    }
+    let since = |story: &Story| story.record.listed_inactive.get("K2").copied();
+    let mut expected = ListedInactive {
+        since: at(0),
+        active_at: None,
+    };
+    assert_eq!(since(&story), Some(expected));
+    // The listing in the middle may be behind the first.
+    for (second, listed) in [(300, "+K2"), (305, "-K2"), (365, "+K2")] {
+        story.step(at(second + 1), &listing(second, &["-K1", listed]), &[]);
+        expected.active_at = Some(at(300));
+        assert_eq!(since(&story), Some(expected), "{second}");
+    }
+    story.step(at(DAY), &refused(DAY), &[]);
+    assert_eq!(since(&story), Some(expected));
+    story.step(at(DAY + 301), &listing(DAY + 300, &["-K1", "+K2"]), &[]);
+    assert_eq!(since(&story), None);
+    assert!(story.record.listed_inactive.contains_key("K1"));
+    story.step(at(DAY + 401), &listing(DAY + 400, &["+K2"]), &[]);
+    assert!(story.record.listed_inactive.is_empty());
 }

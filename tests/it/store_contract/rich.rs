@@ -18,7 +18,7 @@ use secondkey::detect::finding::{
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::severity::{Severity, SeverityReason};
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::{LastListing, UserRecord};
+use secondkey::detect::user_record::{FormerName, LastListing, ListedInactive, UserRecord};
 use secondkey::pipeline::commit::Commit;
 
 /// A moment `ms` milliseconds after an arbitrary start.
@@ -193,11 +193,31 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
                 (String::new(), KeyStatus::Inactive),
             ]),
         }),
+        listed_inactive: BTreeMap::from([
+            (
+                "AKIA1".to_owned(),
+                ListedInactive {
+                    since: at(6_001),
+                    active_at: Some(at(6_006)),
+                },
+            ),
+            (
+                String::new(),
+                ListedInactive {
+                    since: at(6_002),
+                    active_at: None,
+                },
+            ),
+        ]),
         no_such_user_since: Some(at(7_007)),
         settle_after: Some(at(8_008)),
         below_two_at: Some(at(9_009)),
         below_two_key: Some("AKIAALONE".to_owned()),
         renamed_from: Some(UserId::root("111122223333")),
+        former_name: Some(FormerName {
+            user: bob(),
+            until: at(9_010),
+        }),
         recheck_at: Some(at(10_010)),
         ..UserRecord::new(user.clone())
     };
