@@ -236,7 +236,7 @@ fn row(finding: &Finding, window: TimeDelta, now: Timestamp) -> [String; 9] {
 pub fn verdict_words(finding: &Finding, verdict: Option<&Verdict>) -> String {
     let shown = |key: &str| for_terminal(key, LONGEST);
     match (&finding.closing, verdict) {
-        (Some(closing), _) => format!("closed: {}", closing.reason.words()),
+        (Some(closing), _) => closing.reason.words().to_owned(),
         (None, Some(verdict)) => sentence(verdict, &shown),
         (None, None) => String::new(),
     }

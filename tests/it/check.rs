@@ -116,7 +116,10 @@ async fn programs_read_the_same() {
     let said = check(&world, &["--format", "json"]).await;
     let document: Value = serde_json::from_str(&said.stdout).expect("it is JSON");
     assert_eq!(document["version"], "1");
-    assert_eq!(document["open"]["retire"]["key"], keys[0].as_str());
+    let verdict = &document["open"]["verdict"];
+    assert_eq!(verdict["code"], "rotation_in_progress");
+    assert_eq!(verdict["old_key"], keys[0].as_str());
+    assert_eq!(document["open"]["retire"], Value::Null, "nothing goes yet");
     assert_eq!(document["keys"].as_array().map(Vec::len), Some(2));
     assert_eq!(document["settled"], true);
     assert!(

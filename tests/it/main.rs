@@ -44,3 +44,4 @@ mod story;
 mod sweeper;
 mod table;
 mod tamper;
+mod verdicts;

@@ -91,8 +91,8 @@ async fn whoever_has_not_switched_is_not_locked_out() {
     let [old, new] = &keys[..] else { panic!() };
     world.front.last_used(old, Utc::now() - TimeDelta::hours(5));
     let said = world.rotate("finish", &APPLY).await;
-    said.refused("the rotation is not through")
-        .refused("was never used");
+    said.refused("no key is to be retired. Nothing to deactivate yet")
+        .refused(&format!("{new} has not been used yet"));
     assert_eq!(world.keys().await[old], "Active");
     // The old key by name, and its id typed wrongly, not at all, and rightly.
     let chosen = ["--key", old.as_str(), "--apply"];
@@ -138,7 +138,7 @@ async fn what_nothing_tells_apart_is_to_be_chosen_and_typed() {
     let (world, keys) = World::with_keys(2).await;
     world.front.deny(&["Action=GetAccessKeyLastUsed"]);
     let said = world.rotate("finish", &APPLY).await;
-    said.refused("the last use of a key is not known");
+    said.refused("the last use of the keys is not known");
     let chosen = ["--key", keys[0].as_str(), "--apply"];
     world
         .rotate("finish", &chosen)
@@ -163,7 +163,7 @@ async fn a_key_used_a_moment_ago_is_not_deactivated_unless_it_is_named() {
     world
         .rotate("finish", &APPLY)
         .await
-        .refused("it was used less than an hour ago");
+        .refused(&format!("{} is still in use", keys[0]));
     let chosen = ["--key", keys[0].as_str(), "--apply"];
     world
         .rotate("finish", &chosen)

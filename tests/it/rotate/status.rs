@@ -40,7 +40,10 @@ async fn each_stage_is_told_with_what_comes_next() {
     world.front.last_used(&old, now - TimeDelta::hours(3));
     let told = status(&world).await;
     assert_eq!(told["stage"], "new_in_use");
-    assert_eq!(told["next"], format!("deactivate {old}"));
+    let next = format!("Retire {old}: it was used longer ago than the other");
+    assert_eq!(told["next"], next);
+    assert_eq!(told["verdict"]["code"], "retire");
+    assert_eq!(told["verdict"]["key"], old.as_str());
     let ends_at = told["window_ends_at"].as_str().unwrap();
     let ends_at: chrono::DateTime<Utc> = ends_at.parse().unwrap();
     assert!((ends_at - now - TimeDelta::hours(24)).abs() < TimeDelta::minutes(5));
