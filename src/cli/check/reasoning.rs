@@ -67,7 +67,10 @@ fn listed(looked: &Looked) -> String {
             "The credential report of {at} shows {} keys of root active; it may be up to 4 h old.",
             count(KeyStatus::Active)
         ),
-        Answer::NoSuchUser => format!("IAM says at {at} that there is no such user."),
+        Answer::NoSuchUser => format!(
+            "IAM says at {at} that there is no such user; {}.",
+            looked.tried
+        ),
         Answer::Refused { reason } => {
             format!(
                 "The keys could not be listed: {}.",
