@@ -32,12 +32,13 @@ use indicatif::ProgressBar;
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::cli::Exit;
 use crate::cli::LONGEST;
-use crate::cli::doctor::check::{Asked, Check, State, Unasked, Why, shell_word};
+use crate::cli::doctor::check::{Asked, Check, State, Unasked, Why};
 use crate::cli::doctor::stack::Deployed;
 use crate::cli::source::aws_config;
 use crate::detect::Timestamp;
 use crate::detect::account_record::AccountRecord;
 use crate::output::escape::for_terminal;
+use crate::output::shell::quoted;
 
 /// How long the trace of a probe is waited for.
 const PROBE_SECONDS: u64 = 60;
@@ -233,7 +234,7 @@ fn confirm(account: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         typed.trim() == account,
         "not confirmed, so nothing was made; type {}, or give --yes",
-        shell_word(&account)
+        quoted(&account)
     );
     Ok(())
 }

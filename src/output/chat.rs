@@ -13,6 +13,7 @@ use crate::output::commands::{Purpose, command, left_inactive, recommended};
 use crate::output::digest_text;
 use crate::output::escape::Place;
 use crate::output::facts::{Facts, tag, topic, user_name};
+use crate::output::invocation::NOWHERE;
 use crate::output::json_v1::kind;
 use crate::output::time::rfc3339;
 
@@ -57,6 +58,8 @@ pub fn chat_notification(alert: &Alert, last_uses: &LastUses) -> ChatNotificatio
         alert,
         last_uses,
         place: Place::Chat,
+        // It goes out from a deployment to whoever reads the chat, with whatever credentials.
+        invocation: &NOWHERE,
     };
     let id = facts.id(&alert.finding.id.to_string());
     let title = title(&facts);
@@ -209,7 +212,7 @@ fn next_steps(facts: &Facts<'_>) -> Vec<String> {
     steps.extend(commands(facts));
     steps.extend(facts.rotation(key));
     let doubt = facts.key_in_doubt(key).map(|opener| {
-        let line = command(finding, &opener.key, Purpose::Deactivate)
+        let line = command(finding, &opener.key, Purpose::Deactivate, facts.invocation)
             .and_then(|command| Place::Chat.command(&command.line))
             .map(|line| format!(": {line}"))
             .unwrap_or_default();
@@ -232,7 +235,7 @@ fn as_root(finding: &Finding) -> Option<String> {
 }
 
 fn commands(facts: &Facts<'_>) -> Vec<String> {
-    recommended(&facts.alert.finding, facts.last_uses)
+    recommended(&facts.alert.finding, facts.last_uses, facts.invocation)
         .into_iter()
         .map(|command| {
             let purpose = match command.purpose {

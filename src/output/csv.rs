@@ -144,7 +144,12 @@ fn of_key(key: Option<&FindingKey>, standing: &Standing) -> [String; 6] {
 
 /// The command that deactivates the key to retire; none if escaping would change what it does.
 fn deactivate_command(standing: &Standing) -> String {
-    recommended(&standing.alert.finding, &standing.last_uses)
+    let Standing {
+        alert,
+        last_uses,
+        invocation,
+    } = standing;
+    recommended(&alert.finding, last_uses, invocation)
         .into_iter()
         .find(|command| command.purpose == Purpose::Deactivate)
         .map(|command| command.line)
@@ -156,6 +161,7 @@ fn deactivate_command(standing: &Standing) -> String {
 mod tests {
     use super::*;
     use crate::output::hostile::first_unseen;
+    use crate::output::invocation::Invocation;
     use crate::output::testing::{HOSTILE, closed, opened, standings, standings_with};
 
     /// The rows of `standings`, as a reader of CSV gets them.
@@ -180,6 +186,7 @@ mod tests {
         Standing {
             alert,
             last_uses: crate::output::testing::last_uses(),
+            invocation: Invocation::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::detect::retire::LastUses;
 use crate::detect::severity::SeverityReason;
 use crate::output::escape::for_json;
 use crate::output::facts;
+use crate::output::invocation::NOWHERE;
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, JoinedV1,
@@ -118,7 +119,7 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
         finding: finding(&alert.finding),
         last_used: last_used_of(&alert.finding, last_uses),
         retire: retire_of(&alert.finding, last_uses),
-        commands: commands_of(&alert.finding, last_uses),
+        commands: commands_of(&alert.finding, last_uses, &NOWHERE),
     }
 }
 
@@ -131,7 +132,7 @@ pub fn standing(standing: &Standing) -> StandingV1 {
         finding: finding(found),
         last_used: last_used_of(found, &standing.last_uses),
         retire: retire_of(found, &standing.last_uses),
-        commands: commands_of(found, &standing.last_uses),
+        commands: commands_of(found, &standing.last_uses, &standing.invocation),
     }
 }
 

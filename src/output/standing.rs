@@ -6,6 +6,7 @@ use crate::detect::audit::ChainHead;
 use crate::detect::finding::Finding;
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
+use crate::output::invocation::Invocation;
 
 /// A finding as it stands, in the form of the alert that would tell of it: opened if this look found it, updated if it is open
 /// still, closed if it ended since the last look.
@@ -15,6 +16,8 @@ pub struct Standing {
     pub alert: Alert,
     /// When its keys were last used, as far as that could be had.
     pub last_uses: LastUses,
+    /// How the run that shows it was called.
+    pub invocation: Invocation,
 }
 
 impl Standing {
@@ -37,7 +40,20 @@ impl Standing {
             window_ends_at: finding.opened_at + policy.rotation_window,
             finding,
         };
-        Self { alert, last_uses }
+        Self {
+            alert,
+            last_uses,
+            invocation: Invocation::default(),
+        }
+    }
+
+    /// The same, with commands for who called `invocation`.
+    #[must_use]
+    pub fn shown_by(self, invocation: &Invocation) -> Self {
+        Self {
+            invocation: invocation.clone(),
+            ..self
+        }
     }
 
     /// What has become of the finding since the last look: `new`, `open` or `closed`.

@@ -143,7 +143,8 @@ pub(super) fn next(args: &Args, looked: &Looked) -> Vec<(&'static str, String)> 
             .filter(|(_, key)| key.status == status)
             .count()
     };
-    let command = |words: &[&str]| again(words, &looked.name, &args.which, &args.connection);
+    let invocation = args.invocation();
+    let command = |words: &[&str]| again(words, &looked.name, &invocation);
     match (count(KeyStatus::Active), count(KeyStatus::Inactive)) {
         (2.., _) => vec![
             (

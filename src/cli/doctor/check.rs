@@ -200,18 +200,6 @@ pub(super) fn judged<T>(what: &str, asked: Asked<T>, judge: impl FnOnce(T) -> Ch
     }
 }
 
-/// `word` as one word of a POSIX shell.
-#[must_use]
-pub(in crate::cli) fn shell_word(word: &str) -> String {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "-_./:@=+,%".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,16 +223,5 @@ mod tests {
     fn what_is_gone_failed_and_what_cannot_be_asked_did_not() {
         assert_eq!(unasked(Why::Gone).check("x").state, State::Failed);
         assert_eq!(unasked(Why::Failed).check("x").state, State::NotChecked);
-    }
-
-    #[test]
-    fn a_shell_takes_a_word_as_one_word() {
-        assert_eq!(
-            shell_word("arn:aws:sqs:us-east-1:1:q"),
-            "arn:aws:sqs:us-east-1:1:q"
-        );
-        assert_eq!(shell_word("a b; rm -rf $HOME"), "'a b; rm -rf $HOME'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
     }
 }

@@ -20,6 +20,7 @@ use crate::detect::listing::{Answer, KeyListing};
 use crate::detect::rotation::RotationKey;
 use crate::detect::user::UserId;
 use crate::output::escape::for_terminal;
+use crate::output::invocation::Invocation;
 use crate::pipeline::key_source::KeySource;
 
 /// How long one call may take; IAM answers within a second or two.
@@ -123,14 +124,14 @@ impl<'a> Work<'a> {
         for_terminal(&self.name, LONGEST)
     }
 
+    /// How the command was called, for commands that are shown.
+    pub(super) fn invocation(&self) -> Invocation {
+        self.common.which.invocation(&self.common.connection)
+    }
+
     /// The command for `step` of this rotation, with `options` beside those that say where, ready for a shell.
     pub(super) fn command(&self, step: &str, options: &[&str]) -> String {
         let words = [&["rotate", step], options].concat();
-        again(
-            &words,
-            &self.name,
-            &self.common.which,
-            &self.common.connection,
-        )
+        again(&words, &self.name, &self.invocation())
     }
 }

@@ -103,7 +103,7 @@ fn as_root(facts: &Facts<'_>) -> Vec<String> {
 
 /// The command under its heading, or why there is none.
 fn shown(facts: &Facts<'_>, key: &str, purpose: Purpose, heading: String) -> Vec<String> {
-    let line = command(&facts.alert.finding, key, purpose)
+    let line = command(&facts.alert.finding, key, purpose, facts.invocation)
         .and_then(|command| facts.place.command(&command.line));
     let line = line.unwrap_or_else(|| {
         "(no command: the user name or the key id holds what cannot be pasted safely)".to_owned()

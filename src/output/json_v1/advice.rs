@@ -3,6 +3,7 @@
 use crate::detect::finding::Finding;
 use crate::detect::retire::{LastUsed, LastUses, RetireReason, key_to_retire};
 use crate::output::commands::recommended;
+use crate::output::invocation::Invocation;
 use crate::output::json_v1::wire::{CommandV1, LastUsedV1, RetireV1};
 use crate::output::time::rfc3339;
 
@@ -28,8 +29,12 @@ pub(in crate::output) fn retire_of(finding: &Finding, last_uses: &LastUses) -> O
 }
 
 /// The commands that clean up after `finding`.
-pub(in crate::output) fn commands_of(finding: &Finding, last_uses: &LastUses) -> Vec<CommandV1> {
-    recommended(finding, last_uses)
+pub(in crate::output) fn commands_of(
+    finding: &Finding,
+    last_uses: &LastUses,
+    invocation: &Invocation,
+) -> Vec<CommandV1> {
+    recommended(finding, last_uses, invocation)
         .into_iter()
         .map(|command| CommandV1 {
             purpose: command.purpose.word(),
