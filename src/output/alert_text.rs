@@ -185,7 +185,8 @@ fn details(facts: &Facts<'_>) -> Vec<String> {
     lines.extend(event.map(|id| row("closed by event", &facts.id(id))));
     lines.push(row("audit entry", &sequence.to_string()));
     lines.push(row("audit hash", &facts.text(audit_hash)));
-    if !facts.invocation.is_kept() {
+    // A table that is only read may hold no trail of the user yet.
+    if !facts.invocation.is_kept() || audit_hash.is_empty() {
         return lines;
     }
     let check = verify(finding, audit_hash, facts.invocation)

@@ -118,6 +118,43 @@ impl Invocation {
         Some(line.join(" "))
     }
 
+    /// `text` with the options for AWS after each command of the AWS or SAM CLI in it. What stands in
+    /// quotes is somebody else's.
+    #[must_use]
+    pub fn on_same_aws(&self, text: &str) -> String {
+        let options = match self.aws_options() {
+            Some(options) if !options.is_empty() => options.join(" "),
+            _ => return text.to_owned(),
+        };
+        let mut shown = String::with_capacity(text.len());
+        let (mut is_quoted, mut left) = (false, None);
+        for word in text.split_inclusive(' ') {
+            if !is_quoted {
+                // `aws SERVICE OPERATION`, and `sam COMMAND`.
+                left = match (word.trim_end(), left) {
+                    ("aws", _) => Some(2),
+                    ("sam", _) => Some(1),
+                    (_, Some(left)) => Some(left - 1),
+                    (_, None) => None,
+                };
+            }
+            if word.matches('\'').count() % 2 == 1 {
+                is_quoted = !is_quoted;
+            }
+            if left != Some(0) {
+                shown.push_str(word);
+                continue;
+            }
+            left = None;
+            // The operation may end the command.
+            let operation = word.trim_end();
+            let end = operation.trim_end_matches([';', ',']).len();
+            let (operation, rest) = word.split_at(end);
+            shown.push_str(&format!("{operation} {options}{rest}"));
+        }
+        shown
+    }
+
     /// Whether commands that read the store are shown.
     #[must_use]
     pub fn is_kept(&self) -> bool {
@@ -160,5 +197,67 @@ impl Invocation {
             }
         }
         Some(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_for_aws_come_into_every_command_of_a_text() {
+        let invocation = Invocation {
+            profile: Some("my profile".to_owned()),
+            region: Some("eu-west-1".to_owned()),
+            ..Invocation::default()
+        };
+        let on = "--profile 'my profile' --region eu-west-1";
+        for (text, expected) in [
+            (
+                "see why: aws logs tail 'aws iam x' --since 1h",
+                format!("see why: aws logs tail {on} 'aws iam x' --since 1h"),
+            ),
+            (
+                "aws iam delete-user --user-name a && aws iam list-users",
+                format!("aws iam delete-user {on} --user-name a && aws iam list-users {on}"),
+            ),
+            (
+                "sam build && sam deploy --guided; then look",
+                format!("sam build {on} && sam deploy {on} --guided; then look"),
+            ),
+            (
+                "first: aws iam list-users; then look",
+                format!("first: aws iam list-users {on}; then look"),
+            ),
+            ("nothing of AWS's", "nothing of AWS's".to_owned()),
+        ] {
+            assert_eq!(invocation.on_same_aws(text), expected);
+        }
+        assert_eq!(
+            NOWHERE.on_same_aws("aws iam list-users"),
+            "aws iam list-users"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_shown_as_it_is_gets_no_command() {
+        let of = |store| Invocation {
+            store,
+            ..Invocation::default()
+        };
+        let ours = |store| of(store).ours(&["verify"], Some("1/alice"), Takes::Store);
+        assert_eq!(ours(Kept::Nowhere), None);
+        assert_eq!(ours(Kept::File(None)), None);
+        assert_eq!(ours(Kept::File(Some("a\nb".to_owned()))), None);
+        let expected = "secondkey verify 1/alice --db=-x";
+        assert_eq!(
+            ours(Kept::File(Some("-x".to_owned()))).as_deref(),
+            Some(expected)
+        );
+        let usual = of(Kept::Usual).ours(&["check", "--format", "json"], Some("-a"), Takes::Store);
+        assert_eq!(
+            usual.as_deref(),
+            Some("secondkey check --format json -- -a")
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::detect::retire::LastUses;
 use crate::detect::severity::SeverityReason;
 use crate::output::escape::for_json;
 use crate::output::facts;
-use crate::output::invocation::NOWHERE;
+use crate::output::invocation::{Invocation, NOWHERE};
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, JoinedV1,
@@ -104,6 +104,12 @@ fn opener(event: &Opener) -> OpenerV1 {
 /// `alert` in version 1.
 #[must_use]
 pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
+    alert_shown_by(alert, last_uses, &NOWHERE)
+}
+
+/// The same, with commands for who called `invocation`.
+#[must_use]
+pub fn alert_shown_by(alert: &Alert, last_uses: &LastUses, invocation: &Invocation) -> AlertV1 {
     AlertV1 {
         version: "1",
         kind: kind(&alert.kind),
@@ -119,7 +125,7 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
         finding: finding(&alert.finding),
         last_used: last_used_of(&alert.finding, last_uses),
         retire: retire_of(&alert.finding, last_uses),
-        commands: commands_of(&alert.finding, last_uses, &NOWHERE),
+        commands: commands_of(&alert.finding, last_uses, invocation),
     }
 }
 

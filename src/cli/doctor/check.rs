@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::aws::errors::{is_refusal, service_error};
+use crate::output::invocation::Invocation;
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub(super) struct Check {
     pub(super) found: String,
     /// How to mend it, where something is to be mended.
     pub(super) mend: Option<String>,
+    /// Whether it is mended in another account, with other credentials.
+    pub(super) is_mended_elsewhere: bool,
     /// The accounts that it is about, where it is about some.
     pub(super) accounts: Vec<String>,
 }
@@ -107,8 +110,26 @@ impl Check {
             state,
             found: found.into(),
             mend,
+            is_mended_elsewhere: false,
             accounts: vec![],
         }
+    }
+
+    /// The same check, which is mended in another account.
+    #[must_use]
+    pub(super) fn mended_elsewhere(mut self) -> Self {
+        self.is_mended_elsewhere = true;
+        self
+    }
+
+    /// The same check, with commands for who called `invocation`.
+    #[must_use]
+    pub(super) fn shown_by(mut self, invocation: &Invocation) -> Self {
+        // The profile is of this account.
+        if !self.is_mended_elsewhere {
+            self.mend = self.mend.map(|mend| invocation.on_same_aws(&mend));
+        }
+        self
     }
 
     /// The same check, about `accounts`.

@@ -99,7 +99,12 @@ pub(super) fn judge_unreachable(stack: &Deployed, records: &[AccountRecord]) -> 
                     deploy_member(stack, &record.account)
                 },
             );
-            Some(check.about(vec![record.account.clone()]))
+            let check = check.about(vec![record.account.clone()]);
+            Some(if record.account == stack.place.account {
+                check
+            } else {
+                check.mended_elsewhere()
+            })
         })
         .collect()
 }
