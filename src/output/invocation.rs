@@ -138,9 +138,7 @@ impl Invocation {
                     (_, None) => None,
                 };
             }
-            if word.matches('\'').count() % 2 == 1 {
-                is_quoted = !is_quoted;
-            }
+            is_quoted = is_quoted_after(word, is_quoted);
             if left != Some(0) {
                 shown.push_str(word);
                 continue;
@@ -200,6 +198,20 @@ impl Invocation {
     }
 }
 
+/// Whether a shell is within single quotes after `word`, which begins within them or not.
+fn is_quoted_after(word: &str, mut is_quoted: bool) -> bool {
+    let mut before = ' ';
+    for character in word.chars() {
+        if character == '\'' {
+            // An apostrophe of our own words quotes nothing.
+            let opens = !before.is_alphanumeric() && before != '\\';
+            is_quoted = !is_quoted && opens;
+        }
+        before = character;
+    }
+    is_quoted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +240,12 @@ mod tests {
             (
                 "first: aws iam list-users; then look",
                 format!("first: aws iam list-users {on}; then look"),
+            ),
+            (
+                "see the function's log: aws sqs purge-queue --queue-url 'it'\\''s aws iam x'",
+                format!(
+                    "see the function's log: aws sqs purge-queue {on} --queue-url 'it'\\''s aws iam x'"
+                ),
             ),
             ("nothing of AWS's", "nothing of AWS's".to_owned()),
         ] {
