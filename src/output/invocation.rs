@@ -148,7 +148,9 @@ impl Invocation {
             let operation = word.trim_end();
             let end = operation.trim_end_matches([';', ',']).len();
             let (operation, rest) = word.split_at(end);
-            shown.push_str(&format!("{operation} {options}{rest}"));
+            for part in [operation, " ", &options, rest] {
+                shown.push_str(part);
+            }
         }
         shown
     }
@@ -170,18 +172,19 @@ impl Invocation {
         }
     }
 
-    fn store_options(&self) -> Option<Option<String>> {
+    /// The options that name the store; `None` where none can be named.
+    fn store_options(&self) -> Option<Vec<String>> {
         match &self.store {
             Kept::Nowhere | Kept::File(None) => None,
-            Kept::Usual => Some(None),
-            Kept::File(Some(path)) => Some(Some(option("--db", &whole(path)?))),
-            Kept::Table(table) => Some(Some(option("--table", &whole(table)?))),
+            Kept::Usual => Some(vec![]),
+            Kept::File(Some(path)) => Some(vec![option("--db", &whole(path)?)]),
+            Kept::Table(table) => Some(vec![option("--table", &whole(table)?)]),
             Kept::Deployed { table, region } => {
-                let mut options = option("--table", &whole(table)?);
+                let mut options = vec![option("--table", &whole(table)?)];
                 if let Some(region) = region {
-                    options = format!("{options} {}", option("--region", &whole(region)?));
+                    options.push(option("--region", &whole(region)?));
                 }
-                Some(Some(options))
+                Some(options)
             }
         }
     }
