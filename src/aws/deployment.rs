@@ -13,6 +13,7 @@ use crate::aws::recheck_queue::RecheckQueue;
 use crate::aws::registry::Registry;
 use crate::aws::settings::Settings;
 use crate::aws::sns::SnsSink;
+use crate::output::invocation::Invocation;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::recheck::Parts;
 
@@ -39,7 +40,9 @@ impl Deployment {
         let mut sinks: Vec<Box<dyn AlertSink>> = vec![];
         if let Some(topic_arn) = settings.alert_topic_arn {
             let client = aws_sdk_sns::Client::new(config);
-            sinks.push(Box::new(SnsSink::new(client, topic_arn)));
+            let region = config.region().map(AsRef::as_ref);
+            let invocation = Invocation::deployed(&settings.table, region);
+            sinks.push(Box::new(SnsSink::new(client, topic_arn, invocation)));
         }
         if let Some(bus_name) = settings.event_bus_name {
             let client = aws_sdk_eventbridge::Client::new(config);

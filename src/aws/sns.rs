@@ -14,6 +14,7 @@ use crate::output::alert_text::{alert_text, subject};
 use crate::output::chat::{chat_notification, digest_notification};
 use crate::output::digest_text::{digest_subject, digest_text};
 use crate::output::escape::{Place, for_subject};
+use crate::output::invocation::Invocation;
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
@@ -27,13 +28,18 @@ const LONGEST_JSON: usize = 64 * 1024;
 pub struct SnsSink {
     client: Client,
     topic_arn: String,
+    invocation: Invocation,
 }
 
 impl SnsSink {
-    /// Publishes to the topic `topic_arn`.
+    /// Publishes to the topic `topic_arn`, with commands that read what `invocation` says.
     #[must_use]
-    pub fn new(client: Client, topic_arn: String) -> Self {
-        Self { client, topic_arn }
+    pub fn new(client: Client, topic_arn: String, invocation: Invocation) -> Self {
+        Self {
+            client,
+            topic_arn,
+            invocation,
+        }
     }
 }
 
@@ -44,7 +50,8 @@ impl AlertSink for SnsSink {
     }
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
-        self.publish(subject(alert), message(alert, last_uses), attributes(alert))
+        let message = message(alert, last_uses, &self.invocation);
+        self.publish(subject(alert), message, attributes(alert))
             .await
     }
 
@@ -101,10 +108,14 @@ struct Message {
     sms: String,
 }
 
-fn message(alert: &Alert, last_uses: &LastUses) -> Result<String, serde_json::Error> {
+fn message(
+    alert: &Alert,
+    last_uses: &LastUses,
+    invocation: &Invocation,
+) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Message {
         default: json_v1::to_line(&json_v1::alert(alert, last_uses), LONGEST_JSON)?,
-        email: alert_text(alert, last_uses, Place::PlainText).whole(),
+        email: alert_text(alert, last_uses, Place::PlainText, invocation).whole(),
         https: serde_json::to_string(&chat_notification(alert, last_uses))?,
         sms: subject(alert),
     })
@@ -153,8 +164,22 @@ mod tests {
         HOSTILE, closed, digest_of, every_alert, filled_with, last_uses, last_uses_with, opened,
     };
 
+    fn deployed() -> Invocation {
+        Invocation::deployed("secondkey", Some("eu-west-1"))
+    }
+
+    #[test]
+    fn the_email_verifies_in_the_table_of_the_deployment() {
+        let email = parsed(&opened(), &last_uses())["email"].to_string();
+        let expected = format!(
+            "secondkey verify 111122223333/Alice --head {} --table secondkey --region eu-west-1",
+            opened().audit_hash
+        );
+        assert!(email.contains(&expected), "{email}");
+    }
+
     fn parsed(alert: &Alert, last_uses: &LastUses) -> Value {
-        serde_json::from_str(&message(alert, last_uses).unwrap()).unwrap()
+        serde_json::from_str(&message(alert, last_uses, &deployed()).unwrap()).unwrap()
     }
 
     #[test]
@@ -234,7 +259,7 @@ mod tests {
             let text = character.repeat(1_100 / character.len());
             for of in [opened(), closed()] {
                 let alert = filled_with(&text, of);
-                let message = message(&alert, &last_uses_with(&text)).unwrap();
+                let message = message(&alert, &last_uses_with(&text), &deployed()).unwrap();
                 assert!(
                     message.len() < 250_000,
                     "{} bytes of {character:?}",

@@ -12,6 +12,7 @@ use crate::cli::check::look::look;
 use crate::cli::policy::PolicyArgs;
 use crate::cli::source::{Connection, Which};
 use crate::detect::finding::FindingStatus;
+use crate::output::invocation::Invocation;
 
 /// Look at one user now: both keys, who made them, when they were used, what follows and why, and the commands
 ///
@@ -46,6 +47,13 @@ pub struct Args {
     /// How to print it
     #[arg(long, value_enum, default_value_t = CheckFormat::Table)]
     format: CheckFormat,
+}
+
+impl Args {
+    /// How the command was called, for commands that are shown.
+    fn invocation(&self) -> Invocation {
+        self.which.invocation(&self.connection)
+    }
 }
 
 /// How a look is printed.

@@ -32,12 +32,14 @@ use indicatif::ProgressBar;
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::cli::Exit;
 use crate::cli::LONGEST;
-use crate::cli::doctor::check::{Asked, Check, State, Unasked, Why, shell_word};
+use crate::cli::doctor::check::{Asked, Check, State, Unasked, Why};
 use crate::cli::doctor::stack::Deployed;
 use crate::cli::source::aws_config;
 use crate::detect::Timestamp;
 use crate::detect::account_record::AccountRecord;
 use crate::output::escape::for_terminal;
+use crate::output::invocation::Invocation;
+use crate::output::shell::quoted;
 
 /// How long the trace of a probe is waited for.
 const PROBE_SECONDS: u64 = 60;
@@ -103,19 +105,33 @@ enum DoctorFormat {
     Json,
 }
 
+impl Args {
+    /// `checks`, with commands that ask the same AWS as this run.
+    fn shown(&self, checks: Vec<Check>) -> Vec<Check> {
+        let invocation = Invocation {
+            profile: self.profile.clone(),
+            region: self.region.clone(),
+            ..Invocation::default()
+        };
+        let shown = checks.into_iter().map(|check| check.shown_by(&invocation));
+        shown.collect()
+    }
+}
+
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let config = aws_config(args.profile.as_deref(), args.region.as_deref()).await?;
     let progress = progress("looking over the deployment");
-    let (mut checks, stack) = Box::pin(walk(&config, &args.stack, Utc::now())).await;
+    let (checks, stack) = Box::pin(walk(&config, &args.stack, Utc::now())).await;
     progress.finish_and_clear();
+    let mut checks = args.shown(checks);
     let mut out = anstream::stdout().lock();
     let is_table = args.format == DoctorFormat::Table;
     if is_table {
         print::lines(&mut out, &checks)?;
     }
     if let Some(stack) = stack {
-        let probed = Box::pin(probes(&args, &config, &stack)).await?;
+        let probed = args.shown(Box::pin(probes(&args, &config, &stack)).await?);
         if is_table {
             print::lines(&mut out, &probed)?;
         }
@@ -233,7 +249,7 @@ fn confirm(account: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         typed.trim() == account,
         "not confirmed, so nothing was made; type {}, or give --yes",
-        shell_word(&account)
+        quoted(&account)
     );
     Ok(())
 }

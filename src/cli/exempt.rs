@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 use clap::Subcommand;
 
 use crate::cli::Exit;
+use crate::cli::again::{again, shown};
 use crate::cli::caller::Caller;
 use crate::cli::source::{Connection, Store, Which};
 use crate::detect::Timestamp;
+use crate::output::invocation::Takes;
 
 /// The longest beginning of an id that is made of words, in characters.
 const LONGEST_WORDS: usize = 60;
@@ -98,12 +100,25 @@ impl Common {
     }
 
     /// When a change of the exemptions takes effect.
-    fn effect(&self) -> &'static str {
+    fn effect(&self) -> String {
         if self.which.is_table() {
-            "it takes effect when the detector next looks at the user, within the hour"
-        } else {
-            "it takes effect when the user is looked at again: secondkey check USER, or secondkey scan"
+            return "it takes effect when the detector next looks at the user, within the hour"
+                .to_owned();
         }
+        let invocation = self.which.invocation(&self.connection);
+        let check = again(&["check"], "USER", &invocation);
+        let scan = shown(invocation.ours(&["scan"], None, Takes::StoreAndAws));
+        format!("it takes effect when the user is looked at again: `{check}`, or `{scan}`")
+    }
+
+    /// The command that lists the exemptions that are meant.
+    fn list(&self) -> String {
+        let mut words = vec!["exempt", "list"];
+        if let Some(account) = &self.account {
+            words.extend(["--account", account]);
+        }
+        let invocation = self.which.invocation(&self.connection);
+        shown(invocation.ours(&words, None, Takes::StoreAndAws))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::cli::table::Format;
 use crate::detect::audit::AuditEntry;
 use crate::detect::user::UserId;
 use crate::output::escape::{for_json, for_terminal};
+use crate::output::invocation::Takes;
 use crate::output::{json_v1, timeline};
 use crate::pipeline::finding_store::FindingReader;
 
@@ -36,7 +37,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let store = args.source.open().await?;
-    let user = find_user(store.as_ref(), &args.user).await?;
+    let user = find_user(store.as_ref(), &args.user, &args.source).await?;
     let entries = store.history(&user).await?;
     print(&entries, args.format)?;
     Ok(Exit::NoFinding)
@@ -67,7 +68,11 @@ fn print(entries: &[AuditEntry], format: Format) -> anyhow::Result<()> {
 }
 
 /// The one user that `name` means: `NAME`, `ACCOUNT/NAME`, or `root`.
-pub async fn find_user(store: &dyn FindingReader, name: &str) -> anyhow::Result<UserId> {
+pub async fn find_user(
+    store: &dyn FindingReader,
+    name: &str,
+    source: &Source,
+) -> anyhow::Result<UserId> {
     let user = |account: &str, name: &str| match name {
         "root" if !account.is_empty() => UserId::root(account),
         _ => UserId::new(account, name),
@@ -94,9 +99,13 @@ pub async fn find_user(store: &dyn FindingReader, name: &str) -> anyhow::Result<
             for_terminal(name, LONGEST),
             for_terminal(&one.to_string(), LONGEST),
         ),
-        (None, _) => bail!(
-            "nothing is kept of a user `{}`; `secondkey verify`, with the same --db or --table, lists the users that there are",
-            for_terminal(name, LONGEST),
-        ),
+        (None, _) => {
+            let verify = source.invocation().ours(&["verify"], None, Takes::Store);
+            bail!(
+                "no records for user `{}`; `{}` lists the users that have some",
+                for_terminal(name, LONGEST),
+                verify.as_deref().unwrap_or("verify"),
+            )
+        }
     }
 }

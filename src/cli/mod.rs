@@ -26,6 +26,8 @@ pub mod rotate;
 #[cfg(feature = "live")]
 pub mod scan;
 pub mod source;
+#[cfg(feature = "live")]
+mod spelling;
 pub mod table;
 pub mod trail_reading;
 pub mod verify;

@@ -22,6 +22,7 @@ use crate::local::replay::{Replay, replay};
 use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
 use crate::output::escape::{for_json, for_terminal};
+use crate::output::invocation::{Invocation, Kept, Takes};
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::finding_store::FindingReader;
@@ -61,6 +62,20 @@ pub struct Args {
     quiet: bool,
 }
 
+impl Args {
+    /// How the command was called, for commands that are shown: without `--db` nothing is kept.
+    fn invocation(&self) -> Invocation {
+        let store = match &self.db {
+            Some(db) => Kept::file(Some(db)),
+            None => Kept::Nowhere,
+        };
+        Invocation {
+            store,
+            ..Invocation::default()
+        }
+    }
+}
+
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let (logs, passed_over) = find_logs(&args.paths)?;
@@ -89,7 +104,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let sinks: Vec<Box<dyn AlertSink>> = if args.quiet {
         vec![]
     } else {
-        vec![Box::new(TerminalSink::stderr())]
+        vec![Box::new(TerminalSink::stderr().shown_by(args.invocation()))]
     };
     let store = Arc::new(SqliteStore::open(&path)?);
     let policy = args.policy.policy();
@@ -162,11 +177,22 @@ fn print(
             }
             print_summary(&mut out, reading, replayed, findings)?;
             if let Some(db) = &args.db {
-                writeln!(
-                    out,
-                    "Kept in {0}: try `secondkey history USER --db {0}` and `secondkey verify --db {0}`.",
-                    for_terminal(&db.display().to_string(), LONGEST)
-                )?;
+                let command = |words, user| {
+                    let command = args.invocation().ours(words, user, Takes::Store)?;
+                    Some(format!("`{command}`"))
+                };
+                let next: Vec<String> = [
+                    command(&["history"], Some("USER")),
+                    command(&["verify"], None),
+                ]
+                .into_iter()
+                .flatten()
+                .collect();
+                let db = for_terminal(&db.display().to_string(), LONGEST);
+                match next.join(" and ") {
+                    none if none.is_empty() => writeln!(out, "Kept in {db}.")?,
+                    next => writeln!(out, "Kept in {db}: try {next}.")?,
+                }
             }
         }
         Format::Json => {

@@ -14,12 +14,12 @@ use crate::cli::source::Source;
 use crate::cli::{Cli, Exit, LONGEST};
 use crate::detect::Timestamp;
 use crate::detect::text::sha256_hex;
-use crate::output::commands::quoted;
 use crate::output::escape::for_terminal;
 use crate::output::number::count;
 use crate::output::report::integrity::Integrity;
 use crate::output::report::period::Period;
 use crate::output::report::{Report, html};
+use crate::output::shell::quoted;
 
 /// Write a report for an auditor: one HTML page with the findings, their times and their audit trails
 ///

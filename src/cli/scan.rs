@@ -33,10 +33,11 @@ use crate::cli::scan::standings::standings;
 use crate::cli::scan::stop::Stop;
 use crate::cli::scan::summary::{say_stopped, say_summary};
 use crate::cli::scan::targets::{Others, Target, targets};
-use crate::cli::source::{Connection, open_file};
+use crate::cli::source::{Connection, Which, open_file};
 use crate::detect::finding::FindingStatus;
 use crate::detect::severity::Severity;
 use crate::local::scan_log::ScanLog;
+use crate::output::invocation::Invocation;
 
 /// How many accounts are scanned side by side.
 const ACCOUNTS_AT_ONCE: usize = 4;
@@ -106,6 +107,16 @@ pub struct Args {
     restart: bool,
 }
 
+impl Args {
+    /// How the command was called with credentials of `account`, for commands that are shown.
+    fn invocation(&self, account: &str) -> Invocation {
+        Invocation {
+            account: Some(account.to_owned()),
+            ..Which::of_file(self.db.clone()).invocation(&self.connection)
+        }
+    }
+}
+
 /// How users are looked through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
@@ -145,6 +156,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         mode: args.mode.into(),
         policy: args.policy.policy(),
         is_quiet: args.quiet,
+        invocation: args.invocation(&caller.account),
         restarts: args.restart,
         progress: Progress::new(),
         stop: Stop::new(interrupted(
@@ -178,7 +190,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         return Ok(exit);
     }
     let now = Utc::now().trunc_subsecs(3);
-    let standings = standings(&store, &scanned, &scanning.policy, now).await?;
+    let standings = standings(&store, &scanned, &scanning, now).await?;
     let results = Results {
         scanned: &scanned,
         standings: &standings,

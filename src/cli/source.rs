@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use crate::aws::connections::Connections;
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::local::sqlite::SqliteStore;
+use crate::output::invocation::{Invocation, Kept};
 use crate::pipeline::finding_store::FindingReader;
 
 /// The region that IAM is in. Source: IAM user guide, endpoints.
@@ -88,6 +89,17 @@ impl Source {
         }
     }
 
+    /// How the command was called, for commands that are shown.
+    #[must_use]
+    pub fn invocation(&self) -> Invocation {
+        Invocation {
+            store: self.which.kept(),
+            account: None,
+            profile: self.profile.clone(),
+            region: self.region.clone(),
+        }
+    }
+
     /// The store in words, for whoever reads what was made of it.
     pub fn name(&self) -> anyhow::Result<String> {
         Ok(match &self.which.table {
@@ -132,13 +144,21 @@ impl Which {
         self.table.is_some()
     }
 
-    /// The options that name the same store again, for a command that is shown.
+    /// How the command was called, for commands that are shown.
     #[must_use]
-    pub fn options(&self) -> Vec<String> {
-        match (&self.db, &self.table) {
-            (Some(db), _) => vec!["--db".to_owned(), db.display().to_string()],
-            (None, Some(table)) => vec!["--table".to_owned(), table.clone()],
-            (None, None) => vec![],
+    pub fn invocation(&self, connection: &Connection) -> Invocation {
+        Invocation {
+            store: self.kept(),
+            account: None,
+            profile: connection.profile.clone(),
+            region: connection.region.clone(),
+        }
+    }
+
+    fn kept(&self) -> Kept {
+        match &self.table {
+            Some(table) => Kept::Table(table.clone()),
+            None => Kept::file(self.db.as_deref()),
         }
     }
 
@@ -155,17 +175,6 @@ impl Connection {
             return config;
         }
         load_config(self.profile.as_deref(), Some(HOME_REGION)).await
-    }
-
-    /// The options that name the same AWS again, for a command that is shown.
-    #[must_use]
-    pub fn options(&self) -> Vec<String> {
-        let named = [("--profile", &self.profile), ("--region", &self.region)];
-        named
-            .into_iter()
-            .filter_map(|(option, value)| Some([option.to_owned(), value.clone()?]))
-            .flatten()
-            .collect()
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let store = args.source.open().await?;
     let users = match &args.user {
-        Some(name) => vec![find_user(store.as_ref(), name).await?],
+        Some(name) => vec![find_user(store.as_ref(), name, &args.source).await?],
         None => store.users().await?,
     };
     let mut out = anstream::stdout().lock();

@@ -13,12 +13,14 @@ use crate::detect::severity::Severity;
 use crate::output::alert_text::{AlertText, alert_text};
 use crate::output::digest_text::digest_text;
 use crate::output::escape::Place;
+use crate::output::invocation::Invocation;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
 
 /// Writes readable alerts, the headline in colour.
 pub struct TerminalSink {
     output: Mutex<Box<dyn Write + Send>>,
+    invocation: Invocation,
 }
 
 impl TerminalSink {
@@ -27,7 +29,14 @@ impl TerminalSink {
     pub fn new(output: Box<dyn Write + Send>) -> Self {
         Self {
             output: Mutex::new(output),
+            invocation: Invocation::default(),
         }
+    }
+
+    /// The same, with commands for who called `invocation`.
+    #[must_use]
+    pub fn shown_by(self, invocation: Invocation) -> Self {
+        Self { invocation, ..self }
     }
 
     /// Writes to stderr, in colour only where it is a terminal and `NO_COLOR` is not set: stdout is for data.
@@ -45,7 +54,7 @@ impl AlertSink for TerminalSink {
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
         self.print(&coloured(
-            &alert_text(alert, last_uses, Place::Terminal),
+            &alert_text(alert, last_uses, Place::Terminal, &self.invocation),
             alert,
         ))
     }

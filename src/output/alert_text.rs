@@ -7,6 +7,7 @@ use crate::output::alert_text::to_do::{left_to_do, to_do};
 use crate::output::commands::verify;
 use crate::output::escape::{Place, for_subject};
 use crate::output::facts::{Facts, tag, topic, user_name};
+use crate::output::invocation::Invocation;
 
 mod to_do;
 
@@ -40,13 +41,20 @@ impl AlertText {
     }
 }
 
-/// The readable form of `alert` for `place`, a terminal or plain text.
+/// The readable form of `alert` for `place`, a terminal or plain text, with commands for who called
+/// `invocation`.
 #[must_use]
-pub fn alert_text(alert: &Alert, last_uses: &LastUses, place: Place) -> AlertText {
+pub fn alert_text(
+    alert: &Alert,
+    last_uses: &LastUses,
+    place: Place,
+    invocation: &Invocation,
+) -> AlertText {
     let facts = Facts {
         alert,
         last_uses,
         place,
+        invocation,
     };
     let finding = &alert.finding;
     let mut lines = match &alert.kind {
@@ -174,7 +182,11 @@ fn details(facts: &Facts<'_>) -> Vec<String> {
     lines.extend(event.map(|id| row("closed by event", &facts.id(id))));
     lines.push(row("audit entry", &sequence.to_string()));
     lines.push(row("audit hash", &facts.text(audit_hash)));
-    let check = verify(finding, audit_hash)
+    // A table that is only read may hold no trail of the user yet.
+    if !facts.invocation.is_kept() || audit_hash.is_empty() {
+        return lines;
+    }
+    let check = verify(finding, audit_hash, facts.invocation)
         .filter(|line| facts.place.command(line).as_ref() == Some(line))
         .unwrap_or_else(|| "(no command: the name holds what cannot be pasted safely)".to_owned());
     lines.push(row("check it later", &check));

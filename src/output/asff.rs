@@ -136,7 +136,12 @@ pub fn document(standings: &[standing::Standing], region: &str) -> Result<String
     let findings = standings
         .iter()
         .map(|standing| {
-            let alert = json_v1::alert(&standing.alert, &standing.last_uses);
+            let standing::Standing {
+                alert,
+                last_uses,
+                invocation,
+            } = standing;
+            let alert = json_v1::alert_shown_by(alert, last_uses, invocation);
             let alert = serde_json::to_value(alert).map_err(AsffError::NotWritten)?;
             let account = standing.alert.finding.user().account();
             let hub = Hub {

@@ -13,6 +13,7 @@ use crate::output::commands::{Purpose, left_inactive, recommended};
 use crate::output::digest_text;
 use crate::output::escape::Place;
 use crate::output::facts::{Facts, tag, topic, user_name};
+use crate::output::invocation::NOWHERE;
 use crate::output::json_v1::kind;
 use crate::output::time::rfc3339;
 
@@ -57,6 +58,8 @@ pub fn chat_notification(alert: &Alert, last_uses: &LastUses) -> ChatNotificatio
         alert,
         last_uses,
         place: Place::Chat,
+        // It goes out from a deployment to whoever reads the chat, with whatever credentials.
+        invocation: &NOWHERE,
     };
     let id = facts.id(&alert.finding.id.to_string());
     let title = title(&facts);
@@ -207,20 +210,24 @@ fn as_root(finding: &Finding) -> Option<String> {
 }
 
 fn commands(facts: &Facts<'_>) -> Vec<String> {
-    recommended(&facts.alert.finding, facts.verdict().as_ref())
-        .into_iter()
-        .map(|command| {
-            let purpose = match command.purpose {
-                Purpose::Deactivate => "Deactivate it",
-                Purpose::RollBack => "Roll back if something fails",
-                Purpose::Delete => "Delete it once nothing has failed for some days",
-            };
-            match Place::Chat.command(&command.line) {
-                Some(line) => format!("{purpose}: {line}"),
-                None => format!("{purpose}: the e-mail has the command"),
-            }
-        })
-        .collect()
+    recommended(
+        &facts.alert.finding,
+        facts.verdict().as_ref(),
+        facts.invocation,
+    )
+    .into_iter()
+    .map(|command| {
+        let purpose = match command.purpose {
+            Purpose::Deactivate => "Deactivate it",
+            Purpose::RollBack => "Roll back if something fails",
+            Purpose::Delete => "Delete it once nothing has failed for some days",
+        };
+        match Place::Chat.command(&command.line) {
+            Some(line) => format!("{purpose}: {line}"),
+            None => format!("{purpose}: the e-mail has the command"),
+        }
+    })
+    .collect()
 }
 
 #[cfg(test)]

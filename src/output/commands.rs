@@ -3,9 +3,8 @@
 use crate::detect::finding::{CloseReason, Finding, FindingStatus};
 use crate::detect::listing::KeyStatus;
 use crate::detect::verdict::Verdict;
-
-/// The longest name or id that a command is given for; IAM's end at 128.
-const LONGEST_ARGUMENT: usize = 300;
+use crate::output::invocation::{Invocation, Takes};
+use crate::output::shell::{option, pasteable};
 
 /// What a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +43,11 @@ pub struct Command {
 /// The commands that clean up after `finding`: for an open one, deactivate and roll back the key that `verdict` names, if it
 /// names one; for a closed one, roll back or delete the keys that are left inactive. Never commands for both active keys.
 #[must_use]
-pub fn recommended(finding: &Finding, verdict: Option<&Verdict>) -> Vec<Command> {
+pub fn recommended(
+    finding: &Finding,
+    verdict: Option<&Verdict>,
+    invocation: &Invocation,
+) -> Vec<Command> {
     let (purposes, keys): (_, Vec<&str>) = match finding.status {
         FindingStatus::Open | FindingStatus::Suppressed => (
             [Purpose::Deactivate, Purpose::RollBack],
@@ -56,7 +59,7 @@ pub fn recommended(finding: &Finding, verdict: Option<&Verdict>) -> Vec<Command>
         ),
     };
     keys.into_iter()
-        .flat_map(|key| purposes.map(|purpose| command(finding, key, purpose)))
+        .flat_map(|key| purposes.map(|purpose| command(finding, key, purpose, invocation)))
         .flatten()
         .collect()
 }
@@ -79,86 +82,81 @@ pub fn left_inactive(finding: &Finding) -> impl Iterator<Item = &str> {
 /// The command that does `purpose` to `key`. None for root, whose keys only root can reach, and none for a name or an id
 /// that IAM would not allow and that could not be pasted safely.
 #[must_use]
-pub fn command(finding: &Finding, key: &str, purpose: Purpose) -> Option<Command> {
+pub fn command(
+    finding: &Finding,
+    key: &str,
+    purpose: Purpose,
+    invocation: &Invocation,
+) -> Option<Command> {
     if finding.user().is_root() {
         return None;
     }
-    let user_name = argument("--user-name", &finding.display_name)?;
-    let key_id = argument("--access-key-id", key)?;
-    let line = match purpose {
-        Purpose::Deactivate => {
-            format!("aws iam update-access-key {user_name} {key_id} --status Inactive")
-        }
-        Purpose::RollBack => {
-            format!("aws iam update-access-key {user_name} {key_id} --status Active")
-        }
-        Purpose::Delete => format!("aws iam delete-access-key {user_name} {key_id}"),
-    };
+    let of_account = invocation.in_account(finding.user().account());
     Some(Command {
         purpose,
         key: key.to_owned(),
-        line,
+        line: change_of_key(&finding.display_name, key, purpose, &of_account)?,
     })
 }
 
 /// The command that shows which calls of `key` CloudTrail has in the reader's region. None for what does not look like a key id.
 #[must_use]
-pub fn look_up(key: &str) -> Option<String> {
+pub fn look_up(key: &str, invocation: &Invocation) -> Option<String> {
     // The pattern that IAM documents for `AccessKeyId`.
     let is_id = key.len() <= 128
         && key
             .chars()
             .all(|at| at.is_ascii_alphanumeric() || at == '_');
-    (is_id && !key.is_empty()).then(|| {
-        format!(
-            "aws cloudtrail lookup-events --max-items 20 \
-             --lookup-attributes AttributeKey=AccessKeyId,AttributeValue={key}"
-        )
-    })
+    if !is_id || key.is_empty() {
+        return None;
+    }
+    invocation.aws(&format!(
+        "cloudtrail lookup-events --max-items 20 \
+         --lookup-attributes AttributeKey=AccessKeyId,AttributeValue={key}"
+    ))
 }
 
-/// The command that checks later whether the trail of the finding's user still holds the entry with `audit_hash`. None
-/// for a name that could not be pasted safely. Where the trail is kept, a table or a file, only the reader knows.
+/// The command that does `purpose` to `key` of the user `name`. None for a name or an id that IAM
+/// would not allow and that could not be pasted safely.
 #[must_use]
-pub fn verify(finding: &Finding, audit_hash: &str) -> Option<String> {
+pub fn change_of_key(
+    name: &str,
+    key: &str,
+    purpose: Purpose,
+    invocation: &Invocation,
+) -> Option<String> {
+    let user_name = option("--user-name", &pasteable(name)?);
+    let key_id = option("--access-key-id", &pasteable(key)?);
+    let words = match purpose {
+        Purpose::Deactivate => {
+            format!("iam update-access-key {user_name} {key_id} --status Inactive")
+        }
+        Purpose::RollBack => format!("iam update-access-key {user_name} {key_id} --status Active"),
+        Purpose::Delete => format!("iam delete-access-key {user_name} {key_id}"),
+    };
+    invocation.aws(&words)
+}
+
+/// The command that makes a key for the user `name`. None for a name that could not be pasted
+/// safely.
+#[must_use]
+pub fn creation_of_key(name: &str, invocation: &Invocation) -> Option<String> {
+    let user_name = option("--user-name", &pasteable(name)?);
+    invocation.aws(&format!("iam create-access-key {user_name}"))
+}
+
+/// The command that checks later whether the trail of the finding's user still holds the entry with
+/// `audit_hash`. None where nothing is kept, and for a name that could not be pasted safely.
+#[must_use]
+pub fn verify(finding: &Finding, audit_hash: &str, invocation: &Invocation) -> Option<String> {
     let account = finding.user().account();
     let name = if finding.user().is_root() {
         "root"
     } else {
         &finding.display_name
     };
-    let user = pasteable(&format!("{account}/{name}"))?;
-    // It would be taken for an option.
-    let is_option = account.starts_with('-');
-    (!is_option).then(|| format!("secondkey verify {user} --head {audit_hash}"))
-}
-
-fn argument(option: &str, value: &str) -> Option<String> {
-    let shown = pasteable(value)?;
-    // After `=`, a value that begins with `-` is not taken for another option.
-    let separator = if value.starts_with('-') { '=' } else { ' ' };
-    Some(format!("{option}{separator}{shown}"))
-}
-
-/// `value` as one word of a command; none if it could not be pasted safely.
-pub(crate) fn pasteable(value: &str) -> Option<String> {
-    let is_printable = value
-        .chars()
-        .all(|character| character == ' ' || character.is_ascii_graphic());
-    // The AWS CLI reads a file where a value begins with `file://`.
-    let is_too_odd = value.is_empty() || value.len() > LONGEST_ARGUMENT || value.contains("://");
-    (is_printable && !is_too_odd).then(|| quoted(value))
-}
-
-/// `value` as one word of a shell's command.
-pub(crate) fn quoted(value: &str) -> String {
-    let is_plain = value
-        .chars()
-        .all(|character| character.is_ascii_alphanumeric() || "+,.@_-/".contains(character));
-    if is_plain {
-        return value.to_owned();
-    }
-    format!("'{}'", value.replace('\'', r"'\''"))
+    let words = ["verify", "--head", audit_hash];
+    invocation.ours(&words, Some(&format!("{account}/{name}")), Takes::Store)
 }
 
 #[cfg(test)]
@@ -167,12 +165,13 @@ mod tests {
     use crate::detect::testing::finding_of;
     use crate::detect::user::UserId;
     use crate::detect::verdict::{AskReason, RetireReason};
+    use crate::output::invocation::{Kept, NOWHERE};
 
     #[track_caller]
     fn check(user_name: &str, key: &str, expected: Option<&str>) {
         let mut finding = finding_of(&[("OLD", Some(1)), ("NEW", Some(2))]);
         user_name.clone_into(&mut finding.display_name);
-        let line = command(&finding, key, Purpose::Delete).map(|command| command.line);
+        let line = command(&finding, key, Purpose::Delete, &NOWHERE).map(|command| command.line);
         assert_eq!(line.as_deref(), expected);
     }
 
@@ -214,7 +213,11 @@ mod tests {
     fn the_command_that_verifies_names_one_user_and_one_hash() {
         let mut finding = finding_of(&[("OLD", Some(1)), ("NEW", Some(2))]);
         "Alice".clone_into(&mut finding.display_name);
-        let line = |finding: &Finding| verify(finding, "5e7a");
+        let usual = Invocation {
+            store: Kept::Usual,
+            ..Invocation::default()
+        };
+        let line = |finding: &Finding| verify(finding, "5e7a", &usual);
         let expected = "secondkey verify 111122223333/Alice --head 5e7a";
         assert_eq!(line(&finding).as_deref(), Some(expected));
         "x; reboot".clone_into(&mut finding.display_name);
@@ -226,7 +229,8 @@ mod tests {
         let expected = "secondkey verify 111122223333/root --head 5e7a";
         assert_eq!(line(&finding).as_deref(), Some(expected));
         finding.id.user = UserId::root("--table=x");
-        assert_eq!(line(&finding), None);
+        let expected = "secondkey verify --head 5e7a -- --table=x/root";
+        assert_eq!(line(&finding).as_deref(), Some(expected));
     }
 
     #[test]
@@ -236,7 +240,7 @@ mod tests {
             key: "OLD".to_owned(),
             reason: RetireReason::NeverUsed,
         };
-        let commands = recommended(&finding, Some(&retire));
+        let commands = recommended(&finding, Some(&retire), &NOWHERE);
         let keys: Vec<&str> = commands
             .iter()
             .map(|command| command.key.as_str())
@@ -246,7 +250,7 @@ mod tests {
             reason: AskReason::BothInUse,
         };
         for verdict in [Some(&ask), None] {
-            assert_eq!(recommended(&finding, verdict), []);
+            assert_eq!(recommended(&finding, verdict, &NOWHERE), []);
         }
     }
 
@@ -254,7 +258,7 @@ mod tests {
     fn a_look_up_names_one_key() {
         let expected = "aws cloudtrail lookup-events --max-items 20 --lookup-attributes \
                         AttributeKey=AccessKeyId,AttributeValue=AKIA1";
-        assert_eq!(look_up("AKIA1").as_deref(), Some(expected));
+        assert_eq!(look_up("AKIA1", &NOWHERE).as_deref(), Some(expected));
         for key in [
             "",
             "A,AttributeKey=EventName",
@@ -262,7 +266,7 @@ mod tests {
             "file://x",
             "www.evil.example",
         ] {
-            assert_eq!(look_up(key), None, "{key}");
+            assert_eq!(look_up(key, &NOWHERE), None, "{key}");
         }
     }
 }

@@ -156,7 +156,9 @@ fn of_key(key: Option<&FindingKey>, standing: &Standing) -> [String; 6] {
 
 /// The command that deactivates the key to retire; none if escaping would change what it does.
 fn deactivate_command(standing: &Standing) -> String {
-    recommended(&standing.alert.finding, standing.verdict().as_ref())
+    let verdict = standing.verdict();
+    let finding = &standing.alert.finding;
+    recommended(finding, verdict.as_ref(), &standing.invocation)
         .into_iter()
         .find(|command| command.purpose == Purpose::Deactivate)
         .map(|command| command.line)
@@ -168,6 +170,7 @@ fn deactivate_command(standing: &Standing) -> String {
 mod tests {
     use super::*;
     use crate::output::hostile::first_unseen;
+    use crate::output::invocation::Invocation;
     use crate::output::testing::{HOSTILE, closed, standings, standings_with, updated};
 
     /// The rows of `standings`, as a reader of CSV gets them.
@@ -192,6 +195,7 @@ mod tests {
         Standing {
             alert,
             last_uses: crate::output::testing::last_uses(),
+            invocation: Invocation::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::detect::finding::{Finding, FindingKey, FindingStatus, FoundBy};
 use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::severity::Severity;
 use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, Place};
+use crate::output::invocation::Invocation;
 use crate::output::time::{duration, readable};
 
 mod actor;
@@ -20,6 +21,7 @@ pub(super) struct Facts<'a> {
     pub(super) alert: &'a Alert,
     pub(super) last_uses: &'a LastUses,
     pub(super) place: Place,
+    pub(super) invocation: &'a Invocation,
 }
 
 /// The name to show for the user of `finding`, hostile still.

@@ -14,6 +14,7 @@ use crate::detect::severity::SeverityReason;
 use crate::detect::verdict::Verdict;
 use crate::output::escape::for_json;
 use crate::output::facts;
+use crate::output::invocation::{Invocation, NOWHERE};
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, JoinedV1,
@@ -116,6 +117,12 @@ fn opener(event: &Opener) -> OpenerV1 {
 /// `alert` in version 1.
 #[must_use]
 pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
+    alert_shown_by(alert, last_uses, &NOWHERE)
+}
+
+/// The same, with commands for who called `invocation`.
+#[must_use]
+pub fn alert_shown_by(alert: &Alert, last_uses: &LastUses, invocation: &Invocation) -> AlertV1 {
     let verdict = alert.verdict(last_uses);
     AlertV1 {
         version: "1",
@@ -132,7 +139,7 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
         finding: finding(&alert.finding),
         last_used: last_used_of(&alert.finding, last_uses),
         retire: verdict.as_ref().and_then(retire_of),
-        commands: commands_of(&alert.finding, verdict.as_ref()),
+        commands: commands_of(&alert.finding, verdict.as_ref(), invocation),
         verdict: verdict.as_ref().map(verdict_v1),
     }
 }
@@ -147,7 +154,7 @@ pub fn standing(standing: &Standing) -> StandingV1 {
         finding: finding(found),
         last_used: last_used_of(found, &standing.last_uses),
         retire: verdict.as_ref().and_then(retire_of),
-        commands: commands_of(found, verdict.as_ref()),
+        commands: commands_of(found, verdict.as_ref(), &standing.invocation),
         verdict: verdict.as_ref().map(verdict_v1),
     }
 }

@@ -14,12 +14,14 @@ pub mod escape;
 mod facts;
 #[cfg(test)]
 pub(crate) mod hostile;
+pub mod invocation;
 pub mod json_v1;
 pub mod number;
 pub mod ocsf;
 #[cfg(feature = "cli")]
 pub mod report;
 pub mod sarif;
+pub mod shell;
 pub mod standing;
 mod standing_text;
 #[cfg(test)]

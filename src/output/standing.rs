@@ -7,6 +7,7 @@ use crate::detect::finding::Finding;
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
 use crate::detect::verdict::Verdict;
+use crate::output::invocation::Invocation;
 
 /// A finding as it stands, in the form of the alert that would tell of it: opened if this look found it, updated if it is open
 /// still, closed if it ended since the last look.
@@ -16,6 +17,8 @@ pub struct Standing {
     pub alert: Alert,
     /// When its keys were last used, as far as that could be had.
     pub last_uses: LastUses,
+    /// How the run that shows it was called.
+    pub invocation: Invocation,
 }
 
 impl Standing {
@@ -38,7 +41,20 @@ impl Standing {
             window_ends_at: finding.opened_at + policy.rotation_window,
             finding,
         };
-        Self { alert, last_uses }
+        Self {
+            alert,
+            last_uses,
+            invocation: Invocation::default(),
+        }
+    }
+
+    /// The same, with commands for who called `invocation`.
+    #[must_use]
+    pub fn shown_by(self, invocation: &Invocation) -> Self {
+        Self {
+            invocation: invocation.clone(),
+            ..self
+        }
     }
 
     /// What to do about the keys; none once the finding is closed.

@@ -16,6 +16,7 @@ impl<'a> StandingText<'a> {
             alert: &standing.alert,
             last_uses: &standing.last_uses,
             place,
+            invocation: &standing.invocation,
         })
     }
 

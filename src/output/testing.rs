@@ -18,6 +18,7 @@ use crate::detect::testing::{actor, at, finding_of};
 use crate::detect::text::bounded;
 use crate::detect::user::UserId;
 use crate::output::hostile::HOSTILE_TEXTS;
+use crate::output::invocation::Invocation;
 use crate::output::standing::Standing;
 
 /// The texts of the table as they are once they were read: bounded.
@@ -226,6 +227,7 @@ pub(crate) fn standings() -> Vec<Standing> {
     let standing = |alert| Standing {
         alert,
         last_uses: last_uses(),
+        invocation: Invocation::default(),
     };
     every_alert().into_iter().map(standing).collect()
 }
@@ -235,6 +237,7 @@ pub(crate) fn standings_with(text: &str) -> Vec<Standing> {
     let standing = |alert| Standing {
         alert: filled_with(text, alert),
         last_uses: last_uses_with(text),
+        invocation: Invocation::default(),
     };
     every_alert().into_iter().map(standing).collect()
 }

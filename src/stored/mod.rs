@@ -63,6 +63,6 @@ pub(crate) fn unreadable(item: &str, error: &dyn fmt::Display) -> ServiceError {
 /// the record says that it is still to come.
 pub(crate) fn broken_trail(user: &dyn fmt::Display, sequence: u64) -> ServiceError {
     ServiceError::permanent(format!(
-        "the audit trail of `{user}` has an entry {sequence} that the user's record does not know: one of the two was tampered with or restored alone; check with `secondkey verify`"
+        "the audit trail of `{user}` has an entry {sequence} that the user's record does not know: one of the two was tampered with or restored alone; check both with verify, on the same --db or --table"
     ))
 }

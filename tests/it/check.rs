@@ -1,9 +1,16 @@
 //! `secondkey check USER`: both keys, who made them, what follows and why; on a file and on a deployed table.
 
+use std::collections::BTreeSet;
+
 use chrono::{TimeDelta, Utc};
 use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::detect::actor::Actor;
 use secondkey::detect::finding::FindingStatus;
-use secondkey::pipeline::finding_store::FindingReader;
+use secondkey::detect::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::listing::KeyStatus;
+use secondkey::detect::user_record::UserRecord;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
+use secondkey::pipeline::note::note;
 use serde_json::Value;
 
 use crate::rotate::world::{Said, World};
@@ -143,4 +150,136 @@ async fn a_deployed_table_is_only_read() {
         [],
         "the detector decides there"
     );
+}
+
+/// The user's record in the file.
+async fn record(world: &World) -> UserRecord {
+    world.store().record(&world.user_id()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_name_in_another_case_finds_the_user_and_closes_nothing() {
+    let (world, keys) = World::with_keys(2).await;
+    assert_eq!(check(&world, &[]).await.code, 10);
+    let db = world.db();
+    let db = db.to_str().unwrap();
+    for typed in [world.user.to_uppercase(), world.user.to_lowercase()] {
+        let said = world.run(&["check", &typed, "--db", db]).await;
+        assert_eq!(said.code, 10, "{typed}: {}\n{}", said.stdout, said.stderr);
+        said.prints(&format!("Second active access key: {}", world.user))
+            .prints(&format!("secondkey rotate finish {} --db", world.user));
+    }
+    let record = record(&world).await;
+    assert_eq!(record.display_name, world.user);
+    assert_eq!(record.no_such_user_since, None);
+    let listed = record.last_listing.expect("it was listed").keys;
+    assert_eq!(
+        listed.into_keys().collect::<Vec<_>>(),
+        BTreeSet::from_iter(keys).into_iter().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        world
+            .store()
+            .findings(FindingStatus::Open)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_iam_never_gave_is_said_and_leaves_nothing_behind() {
+    let (world, _) = World::with_keys(2).await;
+    let typed = world.user.to_uppercase();
+    let db = world.db();
+    let arguments = ["check", &typed, "--db", db.to_str().unwrap()];
+    let said = world.run(&arguments).await;
+    said.refused(&format!(
+        "there is no IAM user `{typed}` in account `123456789012`; tried `{typed}`"
+    ));
+    assert_eq!(world.store().users().await.unwrap(), []);
+    // A record that no listing with keys filled has no spelling of IAM's.
+    let (world, _) = World::with_keys(0).await;
+    check(&world, &[]).await.succeeded();
+    for _ in 0..2 {
+        world.make_key().await;
+    }
+    let typed = world.user.to_uppercase();
+    let db = world.db();
+    let said = world
+        .run(&["check", &typed, "--db", db.to_str().unwrap()])
+        .await;
+    said.refused(&format!("tried `{}`, `{typed}`", world.user.to_lowercase()));
+    assert!(!said.stdout.contains("[OK]"), "{}", said.stdout);
+    let record = record(&world).await;
+    assert_eq!((record.version, record.no_such_user_since), (1, None));
+    assert_eq!(check(&world, &[]).await.code, 10);
+}
+
+#[tokio::test]
+async fn a_user_made_again_in_another_case_is_found_by_the_name_typed() {
+    let (world, keys) = World::with_keys(2).await;
+    assert_eq!(check(&world, &[]).await.code, 10);
+    world.remove_user(&keys).await;
+    let again = World {
+        user: world.user.to_lowercase(),
+        ..world
+    };
+    again.make_user().await;
+    for _ in 0..2 {
+        again.make_key().await;
+    }
+    let said = check(&again, &[]).await;
+    assert_eq!(said.code, 10, "{}\n{}", said.stdout, said.stderr);
+    assert_eq!(record(&again).await.no_such_user_since, None);
+    assert_eq!(record(&again).await.display_name, again.user);
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_reported_under_the_recorded_name() {
+    let (world, keys) = World::with_keys(2).await;
+    assert_eq!(check(&world, &[]).await.code, 10);
+    world.remove_user(&keys).await;
+    let db = world.db();
+    let typed = world.user.to_uppercase();
+    let said = world
+        .run(&["check", &typed, "--db", db.to_str().unwrap()])
+        .await;
+    // IAM may be behind, so nothing closes yet.
+    assert_eq!(said.code, 10, "{}\n{}", said.stdout, said.stderr);
+    said.prints(&format!(
+        "that there is no such user; tried `{}`, `{typed}`",
+        world.user
+    ));
+    assert!(record(&world).await.no_such_user_since.is_some());
+}
+
+#[tokio::test]
+async fn a_name_in_another_case_is_looked_up_in_a_deployed_table_too() {
+    let (world, keys) = World::with_keys(2).await;
+    let (client, table) = crate::table::new_table().await;
+    let store = DynamoDbStore::new(client, table.clone());
+    let change = KeyChange {
+        id: "made".to_owned(),
+        event_id: Some("made".to_owned()),
+        corrects: None,
+        at: Utc::now() - TimeDelta::minutes(5),
+        user: world.user_id(),
+        user_name: world.user.clone(),
+        kind: ChangeKind::KeyCreated {
+            key: keys[1].clone(),
+            status: KeyStatus::Active,
+        },
+        actor: Actor::default(),
+        region: None,
+    };
+    note(&store, &change, Utc::now()).await.unwrap();
+    let typed = world.user.to_uppercase();
+    for step in [&["check"][..], &["rotate", "status"]] {
+        let arguments = [step, &[typed.as_str(), "--table", &table]].concat();
+        let said = world.run(&arguments).await;
+        assert!([0, 10].contains(&said.code), "{}", said.stderr);
+        said.prints(&keys[1]).prints(&world.user);
+    }
 }

@@ -27,6 +27,7 @@ mod interleaving;
 mod manners;
 mod mixed;
 mod outputs;
+mod pasted;
 mod reference;
 mod releases;
 mod replay_input;

@@ -889,7 +889,7 @@ fn a_missing_file_or_user_is_said_in_one_sentence() {
         check_failure(
             at,
             &args,
-            &["there is no database `missing.db`; `secondkey scan` makes one"],
+            &["there is no database `missing.db`; `secondkey scan --db missing.db`"],
         );
         assert!(!at.join("missing.db").exists());
     }
@@ -898,12 +898,12 @@ fn a_missing_file_or_user_is_said_in_one_sentence() {
         check_failure(
             at,
             &[command, "nobody", "--db", "db"],
-            &["nothing is kept of a user `nobody`"],
+            &["no records for user `nobody`; `secondkey verify --db db` lists"],
         );
         check_failure(
             at,
             &[command, "9/before", "--db", "db"],
-            &["nothing is kept of a user `9/before`"],
+            &["no records for user `9/before`"],
         );
     }
 }
@@ -926,7 +926,7 @@ fn without_a_name_the_file_among_the_local_data_is_read() {
         let (exit, _, stderr) = here(command);
         assert_eq!(exit, 1);
         assert!(
-            stderr.contains("findings.db`; `secondkey scan` makes one"),
+            stderr.contains("findings.db`; `secondkey scan --db "),
             "{stderr}"
         );
     }

@@ -6,6 +6,7 @@ mod finish;
 pub mod front;
 mod handing_over;
 pub mod history;
+mod spelling;
 mod start;
 mod status;
 mod table;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::bail;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use chrono::{SubsecRound, Utc};
@@ -12,6 +11,7 @@ use crate::aws::event_history::{History, changes_of_key};
 use crate::aws::iam::IamKeySource;
 use crate::cli::caller::Caller;
 use crate::cli::source::Store;
+use crate::cli::spelling::{Named, Pinned};
 use crate::detect::Timestamp;
 use crate::detect::decide::decide;
 use crate::detect::key_change::KeyChange;
@@ -40,6 +40,8 @@ pub(super) struct Looked {
     /// The user's record: as it is kept now, or as a deployed detector would write it.
     pub(super) record: UserRecord,
     pub(super) unsettled: BTreeSet<Unsettled>,
+    /// The spellings of the name that IAM was asked for, in words, safe for a terminal.
+    pub(super) tried: String,
     pub(super) now: Timestamp,
 }
 
@@ -67,23 +69,26 @@ pub(super) async fn look(
     policy: &Policy,
 ) -> anyhow::Result<Looked> {
     let caller = Caller::ask(config).await?;
+    let iam = IamKeySource::of_own(config, &caller.account);
     let user = if name == "root" {
         UserId::root(&caller.account)
     } else {
         UserId::new(&caller.account, name)
     };
+    let named = Named::look_up(&iam, Some(store.reader()), &user, name).await?;
+    if named.is_unknown() && !named.is_of_iam {
+        return Err(named.no_such_user());
+    }
     let source = Arc::new(Listing {
-        iam: IamKeySource::of_own(config, &caller.account),
+        iam: named.source(iam),
         last: Mutex::default(),
     });
-    let first = source.list(&user, name).await?;
-    let record = store.reader().record(&user).await?;
-    if *first.answer() == Answer::NoSuchUser && record.version == 0 {
-        bail!(
-            "there is no IAM user `{name}` in account `{}`; name another, or another account with --profile",
-            caller.account
-        );
-    }
+    let tried = named.tried();
+    let Named {
+        name,
+        listing: first,
+        ..
+    } = named;
     let keys: Vec<String> = match first.answer() {
         Answer::Keys { keys, .. } => keys.keys().cloned().collect(),
         // A report has no key ids to ask for.
@@ -96,9 +101,9 @@ pub(super) async fn look(
     };
     let (record, unsettled, now) = match store {
         Store::File(store) => {
-            rechecked(store, source.clone(), &user, name, changes, policy).await?
+            rechecked(store, source.clone(), &user, &name, changes, policy).await?
         }
-        Store::Table(table) => judged(table, &source, &user, name, &changes, policy).await?,
+        Store::Table(table) => judged(table, &source, &user, &name, &changes, policy).await?,
     };
     let listing = source.last().unwrap_or(first);
     let spelled = match listing.answer() {
@@ -107,12 +112,13 @@ pub(super) async fn look(
     };
     Ok(Looked {
         last_uses: source.last_used(&user, &keys).await,
-        name: spelled.unwrap_or_else(|| name.to_owned()),
+        name: spelled.unwrap_or(name),
         user,
         listing,
         history,
         record,
         unsettled,
+        tried,
         now,
     })
 }
@@ -224,7 +230,7 @@ async fn unknown(
 
 /// IAM, and what it listed last.
 struct Listing {
-    iam: IamKeySource,
+    iam: Pinned,
     last: Mutex<Option<KeyListing>>,
 }
 

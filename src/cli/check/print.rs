@@ -25,8 +25,13 @@ pub(super) fn text(
     looked: &Looked,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    if let Some(standing) = standing(looked, policy) {
-        let text = alert_text(&standing.alert, &standing.last_uses, Place::Terminal);
+    if let Some(standing) = standing(args, looked, policy) {
+        let Standing {
+            alert,
+            last_uses,
+            invocation,
+        } = &standing;
+        let text = alert_text(alert, last_uses, Place::Terminal, invocation);
         writeln!(out, "{}", text.whole())?;
     } else {
         let (name, account) = (shown(&looked.name), shown(looked.user.account()));
@@ -91,7 +96,7 @@ pub(super) fn document(
         .into_iter()
         .map(|(purpose, command)| json!({"purpose": purpose, "command": command}))
         .collect();
-    let standing = standing(looked, policy);
+    let standing = standing(args, looked, policy);
     let document = json!({
         "version": "1",
         "account": looked.user.account(),
@@ -109,7 +114,7 @@ pub(super) fn document(
 }
 
 /// The finding as it stands, if one is open.
-fn standing(looked: &Looked, policy: &Policy) -> Option<Standing> {
+fn standing(args: &Args, looked: &Looked, policy: &Policy) -> Option<Standing> {
     let finding = looked.record.open_finding()?.clone();
     let (trail, last_uses) = (&looked.record.audit, looked.last_uses.clone());
     let standing = Standing::of(
@@ -120,7 +125,7 @@ fn standing(looked: &Looked, policy: &Policy) -> Option<Standing> {
         last_uses,
         looked.now,
     );
-    Some(standing)
+    Some(standing.shown_by(&args.invocation()))
 }
 
 fn mark(looked: &Looked) -> &'static str {

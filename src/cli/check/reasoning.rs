@@ -57,7 +57,10 @@ fn listed(looked: &Looked) -> String {
             "The credential report of {at} shows {} keys of root active; it may be up to 4 h old.",
             count(KeyStatus::Active)
         ),
-        Answer::NoSuchUser => format!("IAM says at {at} that there is no such user."),
+        Answer::NoSuchUser => format!(
+            "IAM says at {at} that there is no such user; {}.",
+            looked.tried
+        ),
         Answer::Refused { reason } => {
             format!(
                 "The keys could not be listed: {}.",
@@ -130,7 +133,8 @@ pub(super) fn next(args: &Args, looked: &Looked) -> Vec<(&'static str, String)> 
             .filter(|(_, key)| key.status == status)
             .count()
     };
-    let command = |words: &[&str]| again(words, &looked.name, &args.which, &args.connection);
+    let invocation = args.invocation();
+    let command = |words: &[&str]| again(words, &looked.name, &invocation);
     match (count(KeyStatus::Active), count(KeyStatus::Inactive)) {
         (2.., _) => vec![
             (

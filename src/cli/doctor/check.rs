@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::aws::errors::{is_refusal, service_error};
+use crate::output::invocation::Invocation;
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub(super) struct Check {
     pub(super) found: String,
     /// How to mend it, where something is to be mended.
     pub(super) mend: Option<String>,
+    /// Whether it is mended in another account, with other credentials.
+    pub(super) is_mended_elsewhere: bool,
     /// The accounts that it is about, where it is about some.
     pub(super) accounts: Vec<String>,
 }
@@ -107,8 +110,26 @@ impl Check {
             state,
             found: found.into(),
             mend,
+            is_mended_elsewhere: false,
             accounts: vec![],
         }
+    }
+
+    /// The same check, which is mended in another account.
+    #[must_use]
+    pub(super) fn mended_elsewhere(mut self) -> Self {
+        self.is_mended_elsewhere = true;
+        self
+    }
+
+    /// The same check, with commands for who called `invocation`.
+    #[must_use]
+    pub(super) fn shown_by(mut self, invocation: &Invocation) -> Self {
+        // The profile is of this account.
+        if !self.is_mended_elsewhere {
+            self.mend = self.mend.map(|mend| invocation.on_same_aws(&mend));
+        }
+        self
     }
 
     /// The same check, about `accounts`.
@@ -200,18 +221,6 @@ pub(super) fn judged<T>(what: &str, asked: Asked<T>, judge: impl FnOnce(T) -> Ch
     }
 }
 
-/// `word` as one word of a POSIX shell.
-#[must_use]
-pub(in crate::cli) fn shell_word(word: &str) -> String {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "-_./:@=+,%".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,16 +244,5 @@ mod tests {
     fn what_is_gone_failed_and_what_cannot_be_asked_did_not() {
         assert_eq!(unasked(Why::Gone).check("x").state, State::Failed);
         assert_eq!(unasked(Why::Failed).check("x").state, State::NotChecked);
-    }
-
-    #[test]
-    fn a_shell_takes_a_word_as_one_word() {
-        assert_eq!(
-            shell_word("arn:aws:sqs:us-east-1:1:q"),
-            "arn:aws:sqs:us-east-1:1:q"
-        );
-        assert_eq!(shell_word("a b; rm -rf $HOME"), "'a b; rm -rf $HOME'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
     }
 }

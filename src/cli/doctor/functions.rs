@@ -6,10 +6,11 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::FunctionResponseType;
 use chrono::TimeDelta;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
 use crate::cli::doctor::metrics::{Metric, points};
 use crate::cli::doctor::stack::Deployed;
 use crate::detect::Timestamp;
+use crate::output::shell::quoted;
 use crate::output::time::readable;
 
 /// What is known of one function.
@@ -162,7 +163,7 @@ pub(super) fn judge_function(what: &str, name: &str, facts: &FunctionFacts) -> C
             format!("{name} may not run: its reserved concurrency is 0"),
             format!(
                 "aws lambda delete-function-concurrency --function-name {}",
-                shell_word(name)
+                quoted(name)
             ),
         );
     }
@@ -197,14 +198,14 @@ pub(super) fn judge_mappings(
             format!(
                 "aws lambda create-event-source-mapping --function-name {} --event-source-arn {} \
                  --function-response-types ReportBatchItemFailures",
-                shell_word(name),
-                shell_word(queue_arn)
+                quoted(name),
+                quoted(queue_arn)
             ),
         );
     };
     let update = format!(
         "aws lambda update-event-source-mapping --uuid {}",
-        shell_word(&mapping.id)
+        quoted(&mapping.id)
     );
     match mapping.state.as_str() {
         "Enabled" | "Updating" | "Enabling" | "Creating" => (),
@@ -236,7 +237,7 @@ pub(super) fn judge_errors(what: &str, log: &str, points: &[(Timestamp, f64)]) -
             "{errors:.0} in 24 hours, the last in the hour from {}",
             readable(*last)
         ),
-        format!("see why: aws logs tail {} --since 24h", shell_word(log)),
+        format!("see why: aws logs tail {} --since 24h", quoted(log)),
     )
 }
 

@@ -139,7 +139,8 @@ pub(super) fn judge_listing(stack: &Deployed, refused: Option<&Unasked>) -> Chec
                  organizations:ListAccounts to the role or profile in use"
                     .to_owned(),
             ),
-        ),
+        )
+        .mended_elsewhere(),
         Some(unasked) => unasked.check(what),
     }
 }
@@ -224,7 +225,9 @@ pub(super) fn judge_coverage(
     } else {
         "deploy with ListAccounts=true, or the sweep does not know of them".to_owned()
     };
-    Check::failed(ACCOUNTS, found, mend).about(uncovered)
+    Check::failed(ACCOUNTS, found, mend)
+        .about(uncovered)
+        .mended_elsewhere()
 }
 
 #[cfg(test)]

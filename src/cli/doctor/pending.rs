@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use crate::aws::dynamodb::{DynamoDbStore, PendingAlert};
-use crate::cli::doctor::check::{Asked, Check, Unasked, Why, judged, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, Why, judged};
 use crate::cli::doctor::stack::Deployed;
 use crate::detect::Timestamp;
+use crate::output::shell::quoted;
 use crate::output::time::duration;
 
 const WHAT: &str = "pending alerts";
@@ -59,7 +60,7 @@ pub(super) fn judge_pending(pending: &[PendingAlert], log: Option<&str>, now: Ti
         format!(
             "see why: aws logs tail {} --since 1h --filter-pattern '\"could not be delivered\"'; {}; the alerts then go out \
              by themselves within 15 minutes",
-            shell_word(log.unwrap_or("DETECTOR_LOG_GROUP")),
+            quoted(log.unwrap_or("DETECTOR_LOG_GROUP")),
             fixes.join("; ")
         ),
     )

@@ -8,10 +8,11 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use chrono::TimeDelta;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
 use crate::cli::doctor::metrics::{Metric, points};
 use crate::cli::doctor::stack::Deployed;
 use crate::detect::Timestamp;
+use crate::output::shell::quoted;
 use crate::output::time::duration;
 
 /// How old a metric of a queue may be; SQS tells some minutes late.
@@ -189,13 +190,13 @@ pub(super) fn judge_dead_letters(
         Some((from, to)) => format!(
             "fix the cause that the function's log gives, then: aws sqs start-message-move-task --source-arn {} \
              --destination-arn {}",
-            shell_word(from),
-            shell_word(to)
+            quoted(from),
+            quoted(to)
         ),
         None => format!(
             "aws sqs receive-message --queue-url {} --message-attribute-names All --visibility-timeout 5; then see \
              infra/README.md, *A dead-letter queue holds something*",
-            shell_word(url)
+            quoted(url)
         ),
     };
     Check::failed(queue, format!("{count} messages were given up"), back)

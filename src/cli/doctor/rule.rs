@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::cli::doctor::check::{Check, shell_word};
+use crate::cli::doctor::check::Check;
 use crate::cli::doctor::policy::{Allowance, policy_for};
+use crate::output::shell::quoted;
 
 /// What a rule should be.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +54,7 @@ pub(super) struct TargetFacts {
 fn on_bus(rule: &RuleFacts) -> String {
     rule.bus
         .as_ref()
-        .map(|bus| format!(" --event-bus-name {}", shell_word(bus)))
+        .map(|bus| format!(" --event-bus-name {}", quoted(bus)))
         .unwrap_or_default()
 }
 
@@ -66,7 +67,7 @@ pub(super) fn judge_state(expected: &Expected, rule: &RuleFacts) -> Check {
     }
     let mend = format!(
         "aws events enable-rule --name {}{}",
-        shell_word(&rule.name),
+        quoted(&rule.name),
         on_bus(rule)
     );
     Check::failed(expected.rule, found, mend)
@@ -84,7 +85,7 @@ pub(super) fn judge_what_it_lets_through(expected: &Expected, rule: &RuleFacts) 
                 format!("{} in place of rate(1 hour)", other.unwrap_or("none")),
                 format!(
                     "aws events put-rule --name {} --schedule-expression 'rate(1 hour)' --state ENABLED",
-                    shell_word(&rule.name)
+                    quoted(&rule.name)
                 ),
             ),
         };
@@ -103,7 +104,7 @@ pub(super) fn judge_what_it_lets_through(expected: &Expected, rule: &RuleFacts) 
         ),
         format!(
             "aws events put-rule --name {}{} --state ENABLED --event-pattern file://infra/event-pattern.json",
-            shell_word(&rule.name),
+            quoted(&rule.name),
             on_bus(rule)
         ),
     )
@@ -127,9 +128,9 @@ pub(super) fn judge_targets(
     );
     let mend = format!(
         "aws events put-targets --rule {}{} --targets {}",
-        shell_word(&rule.name),
+        quoted(&rule.name),
         on_bus(rule),
-        shell_word(&target)
+        quoted(&target)
     );
     let Some(target) = targets.iter().find(|target| target.arn == queue_arn) else {
         return Check::failed(what, format!("{} is none", expected.target), mend);
@@ -162,8 +163,8 @@ pub(super) fn judge_policy(
     let attributes = serde_json::json!({"Policy": policy_for(queue_arn, senders)}).to_string();
     let mend = format!(
         "aws sqs set-queue-attributes --queue-url {} --attributes {}",
-        shell_word(queue_url),
-        shell_word(&attributes)
+        quoted(queue_url),
+        quoted(&attributes)
     );
     match allowance {
         Allowance::Allowed => Check::ok(what, "lets the rule send"),

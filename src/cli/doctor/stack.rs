@@ -7,7 +7,8 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::ResourceStatus;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, Why, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, Why};
+use crate::output::shell::quoted;
 
 /// A deployed stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Deployed {
                 "the stack has no such resource",
                 format!(
                     "deploy infra/template.yaml of this release: sam build && sam deploy --stack-name {}",
-                    shell_word(&self.name)
+                    quoted(&self.name)
                 ),
             )
         })
@@ -186,7 +187,7 @@ pub(super) fn judge_stack(stack: &Deployed) -> Check {
     );
     let events = format!(
         "see why: aws cloudformation describe-stack-events --stack-name {}",
-        shell_word(&stack.name)
+        quoted(&stack.name)
     );
     match stack.status.as_str() {
         "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Check::ok(what, found),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::doctor::check::{Asked, Check, judged, shell_word};
+use crate::cli::doctor::check::{Asked, Check, judged};
 use crate::cli::doctor::stack::Deployed;
 use crate::detect::Timestamp;
 use crate::detect::account_record::AccountRecord;
 pub(super) use crate::detect::account_record::SWEPT_WITHIN;
+use crate::output::shell::quoted;
 use crate::output::time::{duration, readable};
 
 /// Judges the sweeps of the own account, and of those that cannot be entered.
@@ -33,7 +34,7 @@ pub(super) fn check(
 fn start(stack: &Deployed) -> String {
     format!(
         "aws sqs send-message --queue-url {} --message-body '{{\"secondkey_sweep\":{{\"version\":1}}}}'",
-        shell_word(
+        quoted(
             stack
                 .resources
                 .get("SweepQueue")
@@ -98,7 +99,12 @@ pub(super) fn judge_unreachable(stack: &Deployed, records: &[AccountRecord]) -> 
                     deploy_member(stack, &record.account)
                 },
             );
-            Some(check.about(vec![record.account.clone()]))
+            let check = check.about(vec![record.account.clone()]);
+            Some(if record.account == stack.place.account {
+                check
+            } else {
+                check.mended_elsewhere()
+            })
         })
         .collect()
 }
@@ -110,11 +116,11 @@ pub(super) fn deploy_member(stack: &Deployed, account: &str) -> String {
         "in account {}: aws cloudformation deploy --stack-name secondkey-member --template-file infra/member.yaml --region {} \
          --capabilities CAPABILITY_NAMED_IAM --parameter-overrides CentralAccountId={} CentralStackName={} MemberRoleName={} \
          MemberExternalId=EXTERNAL_ID",
-        shell_word(account),
-        shell_word(&stack.place.region),
-        shell_word(&stack.place.account),
-        shell_word(&stack.name),
-        shell_word(stack.parameter("MemberRoleName")),
+        quoted(account),
+        quoted(&stack.place.region),
+        quoted(&stack.place.account),
+        quoted(&stack.name),
+        quoted(stack.parameter("MemberRoleName")),
     )
 }
 

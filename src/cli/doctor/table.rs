@@ -7,8 +7,9 @@ use aws_sdk_dynamodb::types::{
     TableDescription, TableStatus, TimeToLiveStatus,
 };
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
 use crate::cli::doctor::stack::Deployed;
+use crate::output::shell::quoted;
 
 /// The attribute by which items expire.
 const EXPIRES_AT: &str = "expires_at";
@@ -115,7 +116,7 @@ pub(super) fn judge_keys(name: &str, table: &TableDescription) -> Check {
             found,
             format!(
                 "see why: aws dynamodb describe-table --table-name {}",
-                shell_word(name)
+                quoted(name)
             ),
         ),
     }
@@ -200,7 +201,7 @@ pub(super) fn judge_encryption(table: &TableDescription, key: &str) -> Check {
             format!("by the key {by}, of which the stack does not know"),
             format!(
                 "deploy with TableKeyArn={}, or the functions cannot read the table",
-                shell_word(by)
+                quoted(by)
             ),
         ),
         (by, key) => Check::failed(
@@ -211,8 +212,8 @@ pub(super) fn judge_encryption(table: &TableDescription, key: &str) -> Check {
             ),
             format!(
                 "aws dynamodb update-table --table-name {} --sse-specification Enabled=true,SSEType=KMS,KMSMasterKeyId={}",
-                shell_word(table.table_name.as_deref().unwrap_or("TABLE")),
-                shell_word(key)
+                quoted(table.table_name.as_deref().unwrap_or("TABLE")),
+                quoted(key)
             ),
         ),
     }
@@ -230,7 +231,7 @@ pub(super) fn judge_protection(name: &str, is_on: bool) -> Check {
         "off",
         format!(
             "aws dynamodb update-table --table-name {} --deletion-protection-enabled",
-            shell_word(name)
+            quoted(name)
         ),
     )
 }
@@ -248,7 +249,7 @@ pub(super) fn judge_recovery(name: &str, is_on: bool) -> Check {
         format!(
             "aws dynamodb update-continuous-backups --table-name {} --point-in-time-recovery-specification \
              PointInTimeRecoveryEnabled=true",
-            shell_word(name)
+            quoted(name)
         ),
     )
 }
@@ -260,7 +261,7 @@ pub(super) fn judge_expiry(name: &str, expiry: Option<&(String, bool)>) -> Check
     let mend = format!(
         "aws dynamodb update-time-to-live --table-name {} --time-to-live-specification \
          Enabled=true,AttributeName={EXPIRES_AT}",
-        shell_word(name)
+        quoted(name)
     );
     match expiry {
         Some((attribute, true)) if attribute == EXPIRES_AT => {

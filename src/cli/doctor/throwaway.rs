@@ -7,7 +7,8 @@ use aws_sdk_iam::Client;
 use aws_sdk_iam::error::ProvideErrorMetadata;
 use aws_sdk_iam::types::StatusType;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, Why, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, Why};
+use crate::output::shell::quoted;
 
 /// What IAM says of what is not there, or not yet.
 const MISSING: &str = "NoSuchEntity";
@@ -179,13 +180,13 @@ pub(super) fn judge_removal(name: &str, keys: &BTreeSet<String>, removed: &Asked
     let Err(unasked) = removed else {
         return Check::ok(what, format!("the user {name} and its keys are deleted"));
     };
-    let user = shell_word(name);
+    let user = quoted(name);
     let mut commands: Vec<String> = keys
         .iter()
         .map(|key| {
             format!(
                 "aws iam delete-access-key --user-name {user} --access-key-id {}",
-                shell_word(key)
+                quoted(key)
             )
         })
         .collect();

@@ -5,8 +5,9 @@ use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::Subscription;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
 use crate::cli::doctor::stack::Deployed;
+use crate::output::shell::quoted;
 
 /// What stands in place of the ARN until somebody confirms. Source: SNS API reference, `ListSubscriptionsByTopic`.
 const PENDING: &str = "PendingConfirmation";
@@ -120,11 +121,11 @@ pub(super) fn judge_key(topic: Topic, arn: &str, key: Option<&str>) -> Check {
         Topic::Alerts => format!(
             "deploy again with or without AlertKeyArn, or: aws sns set-topic-attributes --topic-arn {} --attribute-name \
              KmsMasterKeyId --attribute-value YOUR_KEY",
-            shell_word(arn)
+            quoted(arn)
         ),
         Topic::Alarms => format!(
             "aws sns set-topic-attributes --topic-arn {} --attribute-name KmsMasterKeyId --attribute-value ''",
-            shell_word(arn)
+            quoted(arn)
         ),
     };
     match (key, topic) {
@@ -178,7 +179,7 @@ pub(super) fn judge_subscriptions(
             format!("nobody gets the {carries}"),
             format!(
                 "aws sns subscribe --topic-arn {} --protocol email --notification-endpoint YOU@EXAMPLE.COM",
-                shell_word(arn)
+                quoted(arn)
             ),
         );
     }

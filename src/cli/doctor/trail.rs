@@ -4,8 +4,9 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudtrail::Client;
 use aws_sdk_cloudtrail::types::{AdvancedEventSelector, EventSelector, ReadWriteType, Trail};
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged, shell_word};
+use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
 use crate::cli::doctor::selectors::{Coverage, FieldFacts, advanced};
+use crate::output::shell::quoted;
 
 const WHAT: &str = "trail";
 
@@ -175,7 +176,7 @@ fn use_of(trail: &TrailFacts, region: &str) -> Use {
             "leaves global services out".to_owned(),
             Some(format!(
                 "aws cloudtrail update-trail --name {} --include-global-service-events",
-                shell_word(&trail.arn)
+                quoted(&trail.arn)
             )),
         );
     }
@@ -186,7 +187,7 @@ fn use_of(trail: &TrailFacts, region: &str) -> Use {
                 "is stopped".to_owned(),
                 Some(format!(
                     "aws cloudtrail start-logging --name {}",
-                    shell_word(&trail.arn)
+                    quoted(&trail.arn)
                 )),
             );
         }

@@ -38,8 +38,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let exemption = match found.as_slice() {
         [one] => one,
         [] => bail!(
-            "there is no exemption `{}`; `secondkey exempt list` shows those that there are",
-            args.id
+            "there is no exemption `{}`; `{}` shows those that there are",
+            args.id,
+            args.common.list()
         ),
         _ => bail!(
             "several accounts have an exemption `{}`; name one with --account",
@@ -72,7 +73,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         if hidden == 1 { "finding" } else { "findings" },
         if hidden == 0 { "" } else { "; " },
         if hidden == 0 {
-            ""
+            String::new()
         } else {
             args.common.effect()
         }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::aws::event_history::{History, changes_of_key};
 use crate::cli::Exit;
 use crate::cli::LONGEST;
-use crate::cli::again::word;
+use crate::cli::again::shown;
 use crate::cli::rotate::refusal::Refusal;
 use crate::cli::rotate::undo::inactive;
 use crate::cli::rotate::work::Work;
@@ -21,6 +21,7 @@ use crate::detect::inactivity::{
     Kept, Word, inactive_since, may_delete, words_of_changes, words_of_trail,
 };
 use crate::detect::rotation::RotationKey;
+use crate::output::commands::{Purpose, change_of_key};
 use crate::output::escape::for_terminal;
 use crate::output::time::{duration, readable};
 
@@ -177,11 +178,12 @@ fn refusal(work: &Work<'_>, key: &RotationKey, kept: Kept) -> Refusal {
         ))
         .way(
             "To deactivate it once more, which CloudTrail writes down within minutes; then come back after the soak time",
-            format!(
-                "aws iam update-access-key --user-name={} --access-key-id={} --status Inactive",
-                word(&work.name, "USER"),
-                word(&key.key.id, "ID")
-            ),
+            shown(change_of_key(
+                &work.name,
+                &key.key.id,
+                Purpose::Deactivate,
+                &work.invocation(),
+            )),
         ),
         Kept::Soaking { since, until } => Refusal::new(format!(
             "key `{id}` is inactive since {} only; come back in {}, after {}, or give another --soak-hours",

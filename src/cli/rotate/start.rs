@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::cli::Exit;
 use crate::cli::LONGEST;
-use crate::cli::again::word;
+use crate::cli::again::{again, shown};
 use crate::cli::rotate::place::{Place, PlaceArgs};
 use crate::cli::rotate::recorded::Recorded;
 use crate::cli::rotate::refusal::Refusal;
@@ -19,6 +19,7 @@ use crate::detect::exemption::Exemption;
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::KeyStatus;
 use crate::detect::rotation::RotationKey;
+use crate::output::commands::{Purpose, change_of_key, creation_of_key};
 use crate::output::escape::for_terminal;
 use crate::output::time::{duration, readable};
 
@@ -91,31 +92,28 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 /// An error unless the user has one active key and no other.
 fn refuse(work: &Work<'_>, keys: &[RotationKey]) -> Result<(), Refusal> {
     let name = work.shown_name();
-    let shown: Vec<String> = keys
+    let listed: Vec<String> = keys
         .iter()
         .map(|key| format!("{} {}", key.key.id, key.key.status.word().to_lowercase()))
         .collect();
-    let shown = shown.join(", ");
+    let listed = listed.join(", ");
     match keys {
         [] => Err(Refusal::new(format!(
             "user `{name}` has no access key, so there is none to rotate"
         ))
         .way(
             "To make a first one",
-            format!(
-                "aws iam create-access-key --user-name={}",
-                word(&work.name, "USER")
-            ),
+            shown(creation_of_key(&work.name, &work.invocation())),
         )),
         [one] if one.key.status == KeyStatus::Active => Ok(()),
         [_] => Err(Refusal::new(format!(
-            "user `{name}` has no active key ({shown}), so nobody can be using one"
+            "user `{name}` has no active key ({listed}), so nobody can be using one"
         ))
         .way("To activate it", work.command("undo", &["--apply"]))
         .way("To delete it", work.command("cleanup", &["--apply"]))),
         _ => {
             let refusal = Refusal::new(format!(
-                "user `{name}` has two keys already ({shown}), and there is room for two only"
+                "user `{name}` has two keys already ({listed}), and there is room for two only"
             ));
             let is_both = keys.iter().all(|key| key.key.status == KeyStatus::Active);
             Err(if is_both {
@@ -214,7 +212,7 @@ impl Start<'_> {
                  secret{exemption}",
                 key.key.id
             ))
-            .way("To delete it", deletion(&self.work.name, &key.key.id)),
+            .way("To delete it", deletion(self.work, &key.key.id)),
         }
     }
 
@@ -241,7 +239,7 @@ impl Start<'_> {
                  be deleted ({failure}){exemption}",
                 key.id
             ))
-            .way("To delete it", deletion(&self.work.name, &key.id)),
+            .way("To delete it", deletion(self.work, &key.id)),
         }
     }
 
@@ -256,17 +254,19 @@ impl Start<'_> {
             .await
         {
             Ok(_) => String::new(),
-            Err(failure) => format!(
-                ". Exemption `{id}` is left ({failure}); remove it with `secondkey exempt remove {id}`"
-            ),
+            Err(failure) => {
+                let words = ["exempt", "remove", "--account", account];
+                let command = again(&words, id, &self.work.invocation());
+                format!(". Exemption `{id}` is left ({failure}); remove it with `{command}`")
+            }
         }
     }
 }
 
 /// The commands that delete a key.
-fn deletion(name: &str, key: &str) -> String {
-    let (name, key) = (word(name, "USER"), word(key, "ID"));
-    format!("aws iam delete-access-key --user-name={name} --access-key-id={key}")
+fn deletion(work: &Work<'_>, key: &str) -> String {
+    let invocation = work.invocation();
+    shown(change_of_key(&work.name, key, Purpose::Delete, &invocation))
 }
 
 /// Says `lines` on stderr.

@@ -12,12 +12,15 @@ use crate::cli::LONGEST;
 use crate::cli::again::again;
 use crate::cli::caller::Caller;
 use crate::cli::rotate::Common;
+use crate::cli::source::Store;
+use crate::cli::spelling::Named;
 use crate::detect::Timestamp;
 use crate::detect::finding::FindingKey;
-use crate::detect::listing::Answer;
+use crate::detect::listing::{Answer, KeyListing};
 use crate::detect::rotation::RotationKey;
 use crate::detect::user::UserId;
 use crate::output::escape::for_terminal;
+use crate::output::invocation::Invocation;
 use crate::pipeline::key_source::KeySource;
 
 /// How long one call may take; IAM answers within a second or two.
@@ -50,22 +53,35 @@ impl<'a> Work<'a> {
             .build();
         let config = config.to_builder().timeout_config(timeouts).build();
         let caller = Caller::ask(&config).await?;
+        let now = Utc::now();
+        let source = IamKeySource::of_own(&config, &caller.account);
+        let store = common.which.open_if_there(&config)?;
+        let reader = store.as_ref().map(Store::reader);
+        let user = UserId::new(&caller.account, &common.user);
+        let named = Named::look_up(&source, reader, &user, &common.user).await?;
+        if named.is_unknown() {
+            return Err(named.no_such_user());
+        }
         let mut work = Self {
             common,
-            user: UserId::new(&caller.account, &common.user),
-            name: common.user.clone(),
-            source: IamKeySource::of_own(&config, &caller.account),
-            now: Utc::now(),
+            user: named.user,
+            name: named.name,
+            source,
+            now,
             config,
             caller,
         };
-        let keys = work.look().await?;
+        let keys = work.read(&named.listing).await?;
         Ok((work, keys))
     }
 
     /// The user's keys as IAM lists them now, and when each was last used.
     pub(super) async fn look(&mut self) -> anyhow::Result<Vec<RotationKey>> {
         let listing = self.source.list(&self.user, &self.name).await?;
+        self.read(&listing).await
+    }
+
+    async fn read(&mut self, listing: &KeyListing) -> anyhow::Result<Vec<RotationKey>> {
         match listing.answer() {
             Answer::Keys { display_name, .. } => {
                 if let Some(name) = display_name {
@@ -73,7 +89,7 @@ impl<'a> Work<'a> {
                 }
             }
             Answer::NoSuchUser => bail!(
-                "there is no IAM user `{}` in account `{}`; name another, or another account with --profile",
+                "IAM user `{}` of account `{}` is gone, so nothing was done",
                 self.name,
                 self.caller.account
             ),
@@ -108,14 +124,14 @@ impl<'a> Work<'a> {
         for_terminal(&self.name, LONGEST)
     }
 
+    /// How the command was called, for commands that are shown.
+    pub(super) fn invocation(&self) -> Invocation {
+        self.common.which.invocation(&self.common.connection)
+    }
+
     /// The command for `step` of this rotation, with `options` beside those that say where, ready for a shell.
     pub(super) fn command(&self, step: &str, options: &[&str]) -> String {
         let words = [&["rotate", step], options].concat();
-        again(
-            &words,
-            &self.name,
-            &self.common.which,
-            &self.common.connection,
-        )
+        again(&words, &self.name, &self.invocation())
     }
 }

@@ -8,7 +8,7 @@ use chrono::{SubsecRound, Utc};
 
 use crate::aws::errors::service_error;
 use crate::cli::LONGEST;
-use crate::cli::again::word;
+use crate::cli::again::{again, shown};
 use crate::cli::interrupt::interrupted;
 use crate::cli::rotate::recorded::{Done, Recorded};
 use crate::cli::rotate::refusal::Refusal;
@@ -24,6 +24,7 @@ use crate::detect::policy::Policy;
 use crate::detect::situation::Outcome;
 use crate::local::terminal::TerminalSink;
 use crate::output::escape::for_terminal;
+use crate::output::invocation::Takes;
 use crate::output::time::readable;
 use crate::pipeline::error::{ErrorKind, ServiceError};
 use crate::pipeline::note::note;
@@ -138,7 +139,9 @@ impl<'a> Writer<'a> {
                 let parts = Parts {
                     store: store.clone(),
                     keys: Arc::new(self.work.source()),
-                    sinks: vec![Box::new(TerminalSink::stderr())],
+                    sinks: vec![Box::new(
+                        TerminalSink::stderr().shown_by(self.work.invocation()),
+                    )],
                     policy: Policy::default(),
                 };
                 let occasion = Occasion {
@@ -224,10 +227,10 @@ impl<'a> Writer<'a> {
     }
 
     fn later(&self) -> String {
-        format!(
-            "a later `secondkey check {}` or `secondkey scan`",
-            word(&self.work.name, "USER")
-        )
+        let invocation = self.work.invocation();
+        let check = again(&["check"], &self.work.name, &invocation);
+        let scan = shown(invocation.ours(&["scan"], None, Takes::StoreAndAws));
+        format!("a later `{check}` or `{scan}`")
     }
 
     /// What we did at `at`, as CloudTrail would tell it.

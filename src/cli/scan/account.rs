@@ -23,6 +23,7 @@ use crate::detect::user::UserId;
 use crate::local::scan_log::{Scan, ScanLog};
 use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
+use crate::output::invocation::Invocation;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::deliver::deliver;
 use crate::pipeline::error::ServiceError;
@@ -36,6 +37,8 @@ pub(super) struct Scanning {
     pub(super) mode: SweepMode,
     pub(super) policy: Policy,
     pub(super) is_quiet: bool,
+    /// How the command was called, for commands that are shown.
+    pub(super) invocation: Invocation,
     /// Whether scans that were interrupted are begun anew.
     pub(super) restarts: bool,
     pub(super) progress: Progress,
@@ -117,7 +120,8 @@ impl Scanning {
         let sinks: Vec<Box<dyn AlertSink>> = if self.is_quiet {
             vec![]
         } else {
-            vec![Box::new(TerminalSink::new(self.progress.above()))]
+            let sink = TerminalSink::new(self.progress.above());
+            vec![Box::new(sink.shown_by(self.invocation.clone()))]
         };
         Parts {
             store: self.store.clone(),

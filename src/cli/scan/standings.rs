@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cli::scan::account::Scanned;
+use crate::cli::scan::account::{Scanned, Scanning};
 use crate::detect::Timestamp;
 use crate::detect::alert::AlertKind;
 use crate::detect::audit::AuditKind;
 use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::policy::Policy;
 use crate::local::scan_log::ScanLog;
 use crate::local::sqlite::SqliteStore;
 use crate::output::standing::Standing;
@@ -20,7 +19,7 @@ use crate::pipeline::finding_store::{FindingReader, FindingStore};
 pub(super) async fn standings(
     store: &Arc<SqliteStore>,
     scanned: &[Scanned],
-    policy: &Policy,
+    scanning: &Scanning,
     now: Timestamp,
 ) -> Result<Vec<Standing>, ServiceError> {
     let mut accounts = BTreeMap::new();
@@ -47,7 +46,9 @@ pub(super) async fn standings(
         let keys: Vec<String> = finding.keys.iter().map(|key| key.id.clone()).collect();
         let last_uses = log.last_uses(&keys)?;
         let trail = store.record(finding.user()).await?.audit;
-        standings.push(Standing::of(finding, kind, &trail, policy, last_uses, now));
+        let policy = &scanning.policy;
+        let standing = Standing::of(finding, kind, &trail, policy, last_uses, now);
+        standings.push(standing.shown_by(&scanning.invocation));
     }
     standings.sort_by_key(|standing| {
         let finding = &standing.alert.finding;

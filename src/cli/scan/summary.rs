@@ -7,7 +7,7 @@ use crate::cli::scan::Args;
 use crate::cli::scan::account::Scanned;
 use crate::cli::scan::print::Results;
 use crate::cli::scan::stop::Stop;
-use crate::cli::source::{Which, file_name};
+use crate::cli::source::file_name;
 use crate::cli::{Exit, LONGEST};
 use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingStatus};
@@ -115,8 +115,8 @@ fn say_next(
     } else {
         format!(", with credentials of account {}", shown(account))
     };
-    let which = Which::of_file(args.db.clone());
-    let command = |words: &[&str], name: &str| again(words, name, &which, &args.connection);
+    let invocation = args.invocation(own).in_account(account);
+    let command = |words: &[&str], name: &str| again(words, name, &invocation);
     if first.user().is_root() {
         writeln!(
             out,

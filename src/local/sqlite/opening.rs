@@ -7,6 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::local::sqlite::describe;
+use crate::output::invocation::{Invocation, Kept, Takes};
 use crate::pipeline::error::ServiceError;
 use crate::stored::{SCHEMA, check_schema};
 
@@ -101,9 +102,15 @@ pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
 /// Opens the database at `path`, which must be there.
 pub(super) fn open_existing(path: &Path) -> Result<Connection, ServiceError> {
     if !path.exists() {
+        let invocation = Invocation {
+            store: Kept::file(Some(path)),
+            ..Invocation::default()
+        };
+        let scan = invocation.ours(&["scan"], None, Takes::StoreAndAws);
         return Err(ServiceError::permanent(format!(
-            "there is no database `{}`; `secondkey scan` makes one, or `secondkey replay --db`; or name another file with --db",
-            path.display()
+            "there is no database `{}`; `{}` or a replay makes one; or name another file with --db",
+            path.display(),
+            scan.as_deref().unwrap_or("scan")
         )));
     }
     let mut connection = open(path, OpenFlags::empty())?;

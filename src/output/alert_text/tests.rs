@@ -13,9 +13,19 @@ use crate::detect::testing::{at, user};
 use crate::detect::user::UserId;
 use crate::output::commands::{Purpose, command};
 use crate::output::hostile::first_link;
+use crate::output::invocation::{Kept, NOWHERE};
 use crate::output::testing::{
     HOSTILE, closed, filled_with, last_uses, last_uses_with, opened, opener, root, updated,
 };
+
+/// The text for a caller whose findings are in the usual file.
+fn alert_text(alert: &Alert, last_uses: &LastUses, place: Place) -> AlertText {
+    let usual = Invocation {
+        store: Kept::Usual,
+        ..Invocation::default()
+    };
+    super::alert_text(alert, last_uses, place, &usual)
+}
 
 #[expect(clippy::needless_pass_by_value, reason = "as expect! gives it")]
 fn check(alert: &Alert, last_uses: &LastUses, expected: Expect) {
@@ -422,7 +432,7 @@ fn every_command_that_is_shown_is_the_command_that_was_made() {
             .filter(|line| line.contains("aws iam "))
         {
             let made = [Purpose::Deactivate, Purpose::RollBack]
-                .map(|purpose| command(&alert.finding, text, purpose))
+                .map(|purpose| command(&alert.finding, text, purpose, &NOWHERE))
                 .into_iter()
                 .flatten()
                 .any(|command| command.line == line.trim_start());
@@ -508,4 +518,46 @@ fn who_made_other_keys_active_is_told_and_nothing_that_is_not_known() {
         "{text}"
     );
     assert!(!text.contains("reactivated"), "{text}");
+}
+
+#[test]
+fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
+    let shown = |invocation: &Invocation| {
+        let text = super::alert_text(&opened(), &last_uses(), Place::PlainText, invocation).whole();
+        let is_command = |line: &&str| line.contains("aws iam ") || line.contains("secondkey ");
+        text.lines()
+            .filter(is_command)
+            .map(|line| line.trim().to_owned())
+            .collect::<Vec<String>>()
+    };
+    let of_table = Invocation {
+        store: Kept::Table("other table".to_owned()),
+        account: None,
+        profile: Some("security".to_owned()),
+        region: Some("eu-west-1".to_owned()),
+    };
+    let lines = shown(&of_table);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for line in &lines {
+        assert!(
+            line.contains(" --profile security --region eu-west-1"),
+            "{line}"
+        );
+    }
+    assert!(lines[2].contains(" --table 'other table' "), "{lines:?}");
+    let of_file = Invocation {
+        store: Kept::File(Some("other.db".to_owned())),
+        ..of_table.clone()
+    };
+    // `verify` takes `--profile` with a table only.
+    assert!(shown(&of_file)[2].ends_with(" --db other.db"));
+    let elsewhere = Invocation {
+        account: Some("444455556666".to_owned()),
+        ..of_table
+    };
+    assert!(
+        !shown(&elsewhere)[0].contains("--profile"),
+        "it is of another account"
+    );
+    assert_eq!(shown(&NOWHERE).len(), 2);
 }

@@ -23,9 +23,11 @@ pub(super) fn to_do(facts: &Facts<'_>) -> Vec<String> {
             lines.extend(shown(facts, key, Purpose::RollBack, heading));
         }
         (Verdict::Ask { reason }, None) if !is_root && is_about_use(*reason) => {
+            let account = facts.alert.finding.user().account();
+            let of_account = facts.invocation.in_account(account);
             for key in facts.alert.finding.active_keys() {
                 let heading = format!("  To see the calls of {}:", facts.id(key));
-                lines.extend(pasted(facts, look_up(key), heading));
+                lines.extend(pasted(facts, look_up(key, &of_account), heading));
             }
         }
         _ => {}
@@ -80,7 +82,7 @@ fn as_root(facts: &Facts<'_>) -> Vec<String> {
 
 /// The command that does `purpose` to `key`, under its heading, or why there is none.
 fn shown(facts: &Facts<'_>, key: &str, purpose: Purpose, heading: String) -> Vec<String> {
-    let command = command(&facts.alert.finding, key, purpose);
+    let command = command(&facts.alert.finding, key, purpose, facts.invocation);
     pasted(facts, command.map(|command| command.line), heading)
 }
 

@@ -4,6 +4,7 @@ use crate::detect::finding::Finding;
 use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::verdict::{RetireReason, Verdict};
 use crate::output::commands::recommended;
+use crate::output::invocation::Invocation;
 use crate::output::json_v1::verdict::reason;
 use crate::output::json_v1::wire::{CommandV1, LastUsedV1, RetireV1};
 use crate::output::time::rfc3339;
@@ -35,8 +36,9 @@ pub(in crate::output) fn retire_of(verdict: &Verdict) -> Option<RetireV1> {
 pub(in crate::output) fn commands_of(
     finding: &Finding,
     verdict: Option<&Verdict>,
+    invocation: &Invocation,
 ) -> Vec<CommandV1> {
-    recommended(finding, verdict)
+    recommended(finding, verdict, invocation)
         .into_iter()
         .map(|command| CommandV1 {
             purpose: command.purpose.word(),

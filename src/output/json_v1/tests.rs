@@ -132,6 +132,7 @@ fn a_standing_is_what_its_alert_says_and_what_became_of_it() {
         let standing = standing(&Standing {
             alert: told,
             last_uses: last_uses(),
+            invocation: crate::output::invocation::Invocation::default(),
         });
         assert_eq!(standing.change, change);
         assert_eq!(standing.finding, of_alert.finding);

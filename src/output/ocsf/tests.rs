@@ -10,6 +10,7 @@ fn of(alert: crate::detect::alert::Alert) -> Value {
     let standing = Standing {
         alert,
         last_uses: last_uses(),
+        invocation: crate::output::invocation::Invocation::default(),
     };
     serde_json::to_value(event(&standing)).unwrap()
 }
@@ -19,6 +20,7 @@ fn an_opening_in_ocsf() {
     let standing = Standing {
         alert: opened(),
         last_uses: last_uses(),
+        invocation: crate::output::invocation::Invocation::default(),
     };
     let document = document(&[standing]).unwrap();
     expect_test::expect_file!["opening.json"].assert_eq(&(document + "\n"));

@@ -14,6 +14,7 @@ fn an_opening_in_sarif() {
     let standing = Standing {
         alert: opened(),
         last_uses: last_uses(),
+        invocation: crate::output::invocation::Invocation::default(),
     };
     let document = document(&[standing]).unwrap() + "\n";
     expect_test::expect_file!["opening.json"].assert_eq(&document);

@@ -15,6 +15,7 @@ use secondkey::output::escape::{
     LONGEST_TEXT, Place, for_chat, for_csv, for_html, for_json, for_plain_text, for_subject,
     for_terminal, free_text_for_plain_text,
 };
+use secondkey::output::invocation::{Invocation, NOWHERE};
 use secondkey::output::standing::Standing;
 use secondkey::output::{asff, csv, json_v1, ocsf, sarif};
 use secondkey_fuzz::alert::{AnyAlert, FORGED, Told};
@@ -41,7 +42,11 @@ fuzz_target!(|any: AnyAlert| {
     check_chat(&alert, &last_uses);
     check_json(&alert, &last_uses);
     check_commands(&alert, &last_uses);
-    check_documents(Standing { alert, last_uses });
+    check_documents(Standing {
+        alert,
+        last_uses,
+        invocation: Invocation::default(),
+    });
 });
 
 fn check_shown(shown: &str) {
@@ -146,9 +151,14 @@ fn check_csv(text: &str) {
     );
 }
 
+fn deployed() -> Invocation {
+    Invocation::deployed("secondkey", Some("us-east-1"))
+}
+
 fn check_texts(alert: &Alert, last_uses: &LastUses) {
+    let invocation = deployed();
     for place in [Place::Terminal, Place::PlainText] {
-        let text = alert_text(alert, last_uses, place).whole();
+        let text = alert_text(alert, last_uses, place, &invocation).whole();
         for line in text.lines() {
             if let Some(found) = HIDDEN.find(line) {
                 panic!("{} gets through: {line:?}", found.as_str().escape_unicode());
@@ -199,7 +209,7 @@ fn check_json(alert: &Alert, last_uses: &LastUses) {
     assert!(!line.contains('\n'));
     assert!(line.len() <= LONGEST_LINE, "{} bytes", line.len());
     let chat = serde_json::to_string(&chat_notification(alert, last_uses)).unwrap();
-    let email = alert_text(alert, last_uses, Place::PlainText).whole();
+    let email = alert_text(alert, last_uses, Place::PlainText, &deployed()).whole();
     let message = json!({"default": &line, "email": email, "https": chat, "sms": subject(alert)});
     assert!(message.to_string().len() <= LONGEST_MESSAGE);
     let read: Value = serde_json::from_str(&line).unwrap();
@@ -221,7 +231,7 @@ fn check_json(alert: &Alert, last_uses: &LastUses) {
 
 /// A shell makes of a command exactly the words that were meant.
 fn check_commands(alert: &Alert, last_uses: &LastUses) {
-    for command in recommended(&alert.finding, alert.verdict(last_uses).as_ref()) {
+    for command in recommended(&alert.finding, alert.verdict(last_uses).as_ref(), &NOWHERE) {
         assert!(!alert.finding.user().is_root());
         let words = shlex::split(&command.line).unwrap_or_else(|| panic!("{}", command.line));
         let words: Vec<&str> = words

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::JSON;
 use super::world::{Said, World, doctor_at, run};
+use crate::stack::clients::REGION;
 use crate::stack::proxy::{Fault, Proxy};
 use crate::stack::wiring::{ACCOUNT, take_all};
 
@@ -124,13 +125,16 @@ async fn keys_that_cannot_be_removed_are_named_with_the_commands_that_do() {
     for key in keys {
         assert_eq!(key.status.unwrap().as_str(), "Inactive");
         let command = format!(
-            "aws iam delete-access-key --user-name {} --access-key-id {}",
+            "aws iam delete-access-key --region {REGION} --user-name {} --access-key-id {}",
             left[0],
             key.access_key_id.unwrap()
         );
         assert!(check["mend"].to_string().contains(&command), "{check}");
     }
-    let last = format!("aws iam delete-user --user-name {}", left[0]);
+    let last = format!(
+        "aws iam delete-user --region {REGION} --user-name {}",
+        left[0]
+    );
     assert!(check["mend"].to_string().contains(&last), "{check}");
 }
 

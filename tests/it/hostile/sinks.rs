@@ -11,6 +11,7 @@ use secondkey::detect::policy::Policy;
 use secondkey::detect::text::{bounded, sha256_hex};
 use secondkey::local::ledger::Ledger;
 use secondkey::output::asff::{self, Hub};
+use secondkey::output::invocation::Invocation;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use secondkey::pipeline::message::{Message, read_message, recheck_body};
 use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
@@ -77,6 +78,7 @@ impl Sinks {
                 Box::new(SnsSink::new(
                     aws_sdk_sns::Client::new(&config),
                     self.topic_arn.clone(),
+                    Invocation::deployed("secondkey", Some(REGION)),
                 )),
                 Box::new(EventBridgeSink::new(
                     aws_sdk_eventbridge::Client::new(&config),

@@ -12,6 +12,7 @@ use secondkey::detect::retire::{LastUsed, LastUses};
 use secondkey::detect::severity::{Severity, SeverityReason};
 use secondkey::detect::text::bounded;
 use secondkey::detect::user::UserId;
+use secondkey::output::invocation::Invocation;
 use secondkey::output::standing::Standing;
 
 const ACCOUNT: &str = "111122223333";
@@ -115,6 +116,7 @@ fn opened(text: &str) -> Standing {
         region: Some(text.to_owned()),
     };
     Standing {
+        invocation: Invocation::default(),
         last_uses: LastUses::from([
             (finding.keys[0].id.clone(), used),
             (finding.keys[1].id.clone(), LastUsed::Never),

@@ -61,9 +61,24 @@ impl World {
             iam: aws_sdk_iam::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
         };
-        let made = world.iam.create_user().user_name(&world.user).send().await;
-        made.expect("a user can be made");
+        world.make_user().await;
         world
+    }
+
+    /// Makes the user.
+    pub async fn make_user(&self) {
+        let made = self.iam.create_user().user_name(&self.user).send().await;
+        made.expect("a user can be made");
+    }
+
+    /// Deletes the user with its keys.
+    pub async fn remove_user(&self, keys: &[String]) {
+        for key in keys {
+            let call = self.iam.delete_access_key().user_name(&self.user);
+            call.access_key_id(key).send().await.unwrap();
+        }
+        let deleted = self.iam.delete_user().user_name(&self.user).send().await;
+        deleted.expect("a user can be deleted");
     }
 
     /// A new user with so many active keys; their ids, the oldest first.
