@@ -10,7 +10,7 @@ use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::listing::KeyStatus;
 use crate::output::escape::for_terminal;
-use crate::output::time::duration;
+use crate::output::since::{beginning, lasted};
 
 /// The width of a table that does not go to a terminal, in columns.
 const WIDTH_OFF_TERMINAL: u16 = 160;
@@ -213,8 +213,11 @@ fn row(finding: &Finding, now: Timestamp) -> [String; 9] {
         for_terminal(&finding.display_name, LONGEST),
         for_terminal(finding.user().account(), LONGEST),
         keys.join("\n"),
-        finding.opened_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-        duration(until - finding.opened_at),
+        beginning(
+            finding.is_since_estimated,
+            &finding.opened_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        ),
+        lasted(finding, until),
         finding.opener.as_ref().map_or_else(
             || "unknown".to_owned(),
             |opener| for_terminal(opener.actor.label(), LONGEST),

@@ -20,6 +20,7 @@ pub mod ocsf;
 #[cfg(feature = "cli")]
 pub mod report;
 pub mod sarif;
+pub mod since;
 pub mod standing;
 mod standing_text;
 #[cfg(test)]

@@ -50,12 +50,10 @@ pub(super) struct Args {
 /// Runs the step.
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (mut work, keys) = Work::begin(&args.common).await?;
-    let exemptions = match args.common.which.open_if_there(&work.config)? {
-        Some(store) => window::of_user(&work, &store).await?,
-        None => vec![],
-    };
+    let store = args.common.which.open_if_there(&work.config)?;
     let usual = TimeDelta::hours(args.window_hours.into());
-    let stage = stage(&keys, window::ends_at(&keys, &exemptions, usual), work.now);
+    let window_ends_at = window::ends_at(&work, store.as_ref(), &keys, usual).await?;
+    let stage = stage(&keys, window_ends_at, work.now);
     let is_forgotten = matches!(
         stage,
         Stage::TwoActive {

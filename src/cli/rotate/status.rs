@@ -72,12 +72,8 @@ struct Told {
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (work, keys) = Work::begin(&args.common).await?;
     let store = args.common.which.open_if_there(&work.config)?;
-    let exemptions = match &store {
-        Some(store) => window::of_user(&work, store).await?,
-        None => vec![],
-    };
     let usual = TimeDelta::hours(args.window_hours.into());
-    let window_ends_at = window::ends_at(&keys, &exemptions, usual);
+    let window_ends_at = window::ends_at(&work, store.as_ref(), &keys, usual).await?;
     let stage = stage(&keys, window_ends_at, work.now);
     let soak = TimeDelta::hours(args.soak_hours.into());
     let told = match &stage {

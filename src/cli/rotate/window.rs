@@ -7,7 +7,10 @@ use crate::cli::rotate::work::Work;
 use crate::cli::source::Store;
 use crate::detect::Timestamp;
 use crate::detect::exemption::Exemption;
+use crate::detect::finding::FindingKey;
 use crate::detect::rotation::RotationKey;
+use crate::detect::since::since;
+use crate::detect::user_record::UserRecord;
 use crate::pipeline::error::ServiceError;
 
 /// What the ids of such exemptions begin with.
@@ -33,6 +36,29 @@ pub(super) fn exemption(work: &Work<'_>, window: TimeDelta) -> Exemption {
     }
 }
 
+/// When the window of the rotation ends that made the newest of `keys`: as its exemption says, if
+/// `store` holds it, or else `usual` after the time since when the finding of two active keys counts.
+/// `scan` and `check` count from the same time.
+pub(super) async fn ends_at(
+    work: &Work<'_>,
+    store: Option<&Store>,
+    keys: &[RotationKey],
+    usual: TimeDelta,
+) -> Result<Option<Timestamp>, ServiceError> {
+    let (record, exemptions) = match store {
+        Some(store) => (
+            store.reader().record(&work.user).await?,
+            of_user(work, store).await?,
+        ),
+        None => (UserRecord::new(work.user.clone()), vec![]),
+    };
+    let newest = keys.iter().filter_map(|key| key.key.created).max();
+    let opened_with_it = newest.and_then(|newest| end_of_one_opened_at(&exemptions, newest));
+    let keys: Vec<FindingKey> = keys.iter().map(|key| key.key.clone()).collect();
+    let since = since(&record, &keys, work.now);
+    Ok(opened_with_it.or_else(|| Some(since?.window_ends_at(usual))))
+}
+
 /// The exemptions that rotations of the user opened.
 pub(super) async fn of_user(
     work: &Work<'_>,
@@ -46,18 +72,11 @@ pub(super) async fn of_user(
     Ok(exemptions)
 }
 
-/// When the window of the rotation ends that made the newest of `keys`: as its exemption says, if one of `exemptions` is it, or
-/// else `usual` after the key was made.
-pub(super) fn ends_at(
-    keys: &[RotationKey],
-    exemptions: &[Exemption],
-    usual: TimeDelta,
-) -> Option<Timestamp> {
-    let newest = keys.iter().filter_map(|key| key.key.created).max()?;
-    let opened_with_it = exemptions
+/// When the exemption ends that was written when the `newest` key was made, if one of `exemptions` was.
+fn end_of_one_opened_at(exemptions: &[Exemption], newest: Timestamp) -> Option<Timestamp> {
+    exemptions
         .iter()
         .filter(|exemption| (exemption.created_at - newest).abs() <= APART)
         .map(|exemption| exemption.until)
-        .max();
-    opened_with_it.or(Some(newest + usual))
+        .max()
 }
