@@ -312,7 +312,7 @@ fn state_details(finding: &Finding) -> BTreeMap<String, String> {
     ]);
     if finding.is_since_estimated {
         let since = finding.opened_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        details.insert("at_the_earliest_since".to_owned(), since);
+        details.insert("since".to_owned(), format!("at the earliest {since}"));
     }
     details
 }

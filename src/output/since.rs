@@ -38,6 +38,43 @@ pub fn lasted(finding: &Finding, until: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::detect::testing::{at, finding_of};
+    use crate::output::alert_text::alert_text;
+    use crate::output::chat::chat_notification;
+    use crate::output::digest_text::digest_text;
+    use crate::output::escape::Place;
+    use crate::output::standing::Standing;
+    use crate::output::testing::{closed, digest_of, estimated, last_uses, opened, updated};
+    use crate::output::{asff, ocsf, sarif};
+
+    #[test]
+    fn every_output_for_people_says_that_a_beginning_is_an_estimate() {
+        for alert in [opened(), updated(), closed()] {
+            let is_open = alert.finding.closing.is_none();
+            let estimated = estimated(alert.clone());
+            for (alert, is_said) in [(alert, false), (estimated, true)] {
+                let uses = last_uses();
+                let standings = [Standing {
+                    alert: alert.clone(),
+                    last_uses: uses.clone(),
+                }];
+                let mut outputs = vec![
+                    alert_text(&alert, &uses, Place::PlainText).whole(),
+                    alert_text(&alert, &uses, Place::Terminal).whole(),
+                    chat_notification(&alert, &uses).text(),
+                    asff::document(&standings, "us-east-1").unwrap(),
+                    ocsf::document(&standings).unwrap(),
+                    digest_text(&digest_of(std::slice::from_ref(&alert)), Place::PlainText),
+                ];
+                if is_open {
+                    outputs.push(sarif::document(&standings).unwrap());
+                }
+                for output in outputs {
+                    let says = output.contains("at the earliest since 2023-11-14 22:13:22 UTC");
+                    assert_eq!(says, is_said, "{output}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_estimate_says_that_it_is_one() {

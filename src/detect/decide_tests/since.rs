@@ -53,8 +53,8 @@ fn a_pair_older_than_the_window_is_high_at_the_first_look() {
         let entry = &decision.audit[0].draft;
         assert_eq!(entry.at, at(101), "it was opened now, and not then");
         assert_eq!(
-            entry.details["at_the_earliest_since"],
-            "2021-09-15T22:13:20Z"
+            entry.details["since"],
+            "at the earliest 2021-09-15T22:13:20Z"
         );
         story.check(&dated_listing(200, &OLD_PAIR), &[], "still open");
     }
@@ -108,7 +108,7 @@ fn what_an_earlier_release_stored_is_corrected_once() {
     );
     assert_eq!(kinds(&decision), [AuditKind::FindingUpdated]);
     let details = &decision.audit[0].draft.details;
-    assert_eq!(details["at_the_earliest_since"], "2021-09-15T22:13:20Z");
+    assert_eq!(details["since"], "at the earliest 2021-09-15T22:13:20Z");
     story.check(&dated_listing(600, &OLD_PAIR), &[], "still open");
 }
 
