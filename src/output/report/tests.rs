@@ -173,7 +173,7 @@ fn an_estimated_beginning_is_shown_as_one_and_counts_in_no_time_to_detect() {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     let known = html(&report(&[opened(), closed()])).unwrap();
-    for not_shown in ["at most", "at the earliest", "is an estimate"] {
+    for not_shown in ["at most 24 h", "at the earliest", "is an estimate"] {
         assert!(!known.contains(not_shown), "{not_shown}");
     }
 }
