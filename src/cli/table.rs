@@ -13,7 +13,7 @@ use crate::detect::listing::KeyStatus;
 use crate::detect::retire::LastUses;
 use crate::detect::verdict::{Verdict, verdict_on};
 use crate::output::escape::for_terminal;
-use crate::output::time::duration;
+use crate::output::since::{beginning, lasted};
 use crate::output::verdict_text::sentence;
 
 /// The width of a table that does not go to a terminal, in columns.
@@ -222,8 +222,11 @@ fn row(finding: &Finding, window: TimeDelta, now: Timestamp) -> [String; 9] {
         for_terminal(&finding.display_name, LONGEST),
         for_terminal(finding.user().account(), LONGEST),
         keys.join("\n"),
-        finding.opened_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-        duration(until - finding.opened_at),
+        beginning(
+            finding.is_since_estimated,
+            &finding.opened_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        ),
+        lasted(finding, until),
         finding.opener.as_ref().map_or_else(
             || "unknown".to_owned(),
             |opener| for_terminal(opener.actor.label(), LONGEST),
@@ -244,7 +247,12 @@ pub fn verdict_words(finding: &Finding, verdict: Option<&Verdict>) -> String {
 
 /// The verdict on `finding` at `now` by what is recorded, which does not hold when keys were last used.
 pub fn by_record(finding: &Finding, window: TimeDelta, now: Timestamp) -> Option<Verdict> {
-    verdict_on(finding, &LastUses::new(), finding.opened_at + window, now)
+    verdict_on(
+        finding,
+        &LastUses::new(),
+        finding.window_ends_at(window),
+        now,
+    )
 }
 
 fn status_word(status: KeyStatus) -> String {

@@ -185,7 +185,9 @@ impl AccountRecord {
         now: Timestamp,
     ) -> bool {
         told.iter().any(|finding| {
-            let over_at = finding.opened_at + policy.rotation_window;
+            // What was over before anybody saw it was told of when it was seen.
+            let over_at = finding.window_ends_at(policy.rotation_window);
+            let over_at = over_at.max(finding.detected_at);
             let Some(digest_at) = self.digest_at else {
                 return now - over_at >= remind_every;
             };
@@ -236,6 +238,20 @@ mod tests {
         let first = after(&registered, &[finding(FoundBy::Baseline, 5)], 10);
         assert_eq!(first.baseline_at, Some(at(10)));
         assert_eq!(first.digests_owed["sns"], DigestKind::Baseline);
+    }
+
+    #[test]
+    fn a_window_that_was_over_when_it_was_seen_is_no_reminder_at_once() {
+        let swept = told(after(&AccountRecord::new("1"), &[], 0));
+        let old = Finding {
+            opened_at: at(-790 * DAY),
+            detected_at: at(100),
+            ..finding(FoundBy::Sweep, 0)
+        };
+        let open = [old];
+        assert!(after(&swept, &open, 100).digests_owed.is_empty());
+        let next_day = after(&swept, &open, 100 + DAY);
+        assert_eq!(next_day.digests_owed["sns"], DigestKind::Reminder);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum Update {
     Opener,
     /// It goes on from the finding of the user's former name.
     Continues,
+    /// Its beginning was the time of a look, and is now the earliest possible time.
+    Since,
     /// The severity was raised.
     Severity,
     /// The rotation window is over, and the severity was high before.
@@ -71,6 +73,7 @@ impl Update {
             Self::Keys => "the active keys have changed",
             Self::Opener => "it is now known who made the second key active",
             Self::Continues => "it goes on from the finding of the user's former name",
+            Self::Since => "the beginning was corrected to the earliest possible time",
             Self::Severity => "the severity was raised",
             Self::OutlivedWindow => "the rotation window is over",
             Self::Exempted => "an exemption covers it from now on",

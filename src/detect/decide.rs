@@ -1,7 +1,7 @@
 //! The decision: given what is kept of a user, what the key source lists and what events say, what is to be written
 //! and who is to be told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
@@ -13,10 +13,11 @@ use crate::detect::evidence::{Evidence, UserState};
 use crate::detect::exemption::{Exemption, exemption_for};
 use crate::detect::finding::{CloseReason, Finding, FindingStatus};
 use crate::detect::key_change::ChangeKind;
-use crate::detect::listing::{Answer, KeyStatus};
+use crate::detect::listing::{AccessKey, Answer, KeyStatus};
 use crate::detect::policy::Policy;
 use crate::detect::rechecks::next_recheck;
 use crate::detect::severity::{SeverityReason, severity};
+use crate::detect::since::Since;
 use crate::detect::situation::{Outcome, Seen, Situation};
 use crate::detect::trail::{self, Transition};
 use crate::detect::user::UserId;
@@ -55,7 +56,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
         changes,
         ..
     } = *situation;
-    let evidence = evidence_of(situation);
+    let evidence = evidence_of(situation, policy.settle);
     let mut view = view(record, &evidence, listing, policy.settle);
     if !view.has_two_active() && is_just_renamed(record, changes, &evidence, listing, policy.settle)
     {
@@ -156,7 +157,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
 
 /// What events say of the user, new ones too, and of its keys under former names: keys go along with a renaming. Where an
 /// event is the first of its key, a listing tells what was before it.
-fn evidence_of(situation: &Situation<'_>) -> Evidence {
+fn evidence_of(situation: &Situation<'_>, settle: TimeDelta) -> Evidence {
     let Situation {
         record,
         listing,
@@ -185,6 +186,7 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
             evidence.keys.entry(key.clone()).or_default().merge(known);
         }
     }
+    let listed: BTreeMap<&String, &AccessKey> = listing.keys().collect();
     for (key, known) in &mut evidence.keys {
         if let Some(last) = &record.last_listing {
             let status = last.keys.get(key).copied().unwrap_or(KeyStatus::Gone);
@@ -193,9 +195,12 @@ fn evidence_of(situation: &Situation<'_>) -> Evidence {
         if let Some(below_two_at) = record.below_two_at {
             let was_alone = record.below_two_key.as_ref() == Some(key);
             let inactive = record.listed_inactive.get(key);
+            let was_listed = inactive.is_some_and(|inactive| inactive.covers(below_two_at));
+            let created = listed.get(key).and_then(|listed| listed.created);
+            let was_there = created.is_some_and(|created| created < below_two_at - settle);
             let status = if was_alone {
                 KeyStatus::Active
-            } else if inactive.is_some_and(|inactive| inactive.covers(below_two_at)) {
+            } else if was_listed || was_there {
                 KeyStatus::Inactive
             } else {
                 // Not active; whether it was there is not kept.
@@ -316,16 +321,21 @@ impl Seen<'_> {
             && let Some(former) = episode::former_finding(self)
         {
             finding.continues = Some(former.id.clone());
-            finding.opened_at = finding.opened_at.min(former.opened_at);
+            Since::continued(open, former).write(&mut finding);
             finding.joined.extend(former.joined.iter().cloned());
             finding.has_unknown_maker = true;
             finding.opener = former.opener.clone().or(finding.opener);
             updates.push(Update::Continues);
         } else if let Some(opener) = episode::better_opener(open, self) {
-            // The window runs from the earliest time that is known: nothing that comes to light later restarts it.
-            finding.opened_at = finding.opened_at.min(opener.at);
+            let since = Since::of(open).with(&opener, open.detected_at);
+            since.write(&mut finding);
             finding.joined.extend(finding.opener.replace(opener));
             updates.push(Update::Opener);
+        } else if self.is_settled()
+            && let Some(since) = Since::correcting(open, episode::earliest(self))
+        {
+            since.write(&mut finding);
+            updates.push(Update::Since);
         }
         finding.joined = episode::joined(&finding, self);
         let mut finding = self.judged(finding, self.now);
@@ -406,7 +416,7 @@ fn next_record(seen: &Seen<'_>) -> UserRecord {
             next.listed_inactive.clear();
             next.last_listing = Some(LastListing {
                 requested_at,
-                keys: std::collections::BTreeMap::new(),
+                keys: BTreeMap::new(),
             });
         }
         Answer::Report { .. } | Answer::Refused { .. } => {}

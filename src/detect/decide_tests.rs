@@ -26,6 +26,7 @@ use crate::detect::user_record::UserRecord;
 
 mod activations;
 mod exempt;
+mod since;
 mod swept;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -77,9 +78,9 @@ impl Story {
     fn swept_open() -> Self {
         let mut story = Self::new();
         story.check(
-            &listing(100, &["+K1", "+K2"]),
+            &dated_listing(100, &[("+K1", -1_000_000), ("+K2", 95)]),
             &[],
-            "opened: confirmed MEDIUM +K1 +K2 since 101",
+            "opened: confirmed MEDIUM +K1 +K2 since 95 at the earliest",
         );
         story
     }
@@ -246,6 +247,9 @@ fn finding_words(finding: &Finding) -> String {
         let _ = write!(words, " {sign}{}", key.id);
     }
     let _ = write!(words, " since {}", second(finding.opened_at));
+    if finding.is_since_estimated {
+        words.push_str(" at the earliest");
+    }
     if let Some(opener) = &finding.opener {
         let _ = write!(words, " by {}", opener.actor.name.as_deref().unwrap());
     }
@@ -270,7 +274,7 @@ fn two_active_keys_on_a_settled_view_open_a_confirmed_finding() {
     let decision = Story::new().check(
         &listing(100, &["+K1", "+K2", "-K3"]),
         &[],
-        "opened: confirmed MEDIUM +K1 +K2 -K3 since 101",
+        "opened: confirmed HIGH +K1 +K2 -K3 since -1000000 at the earliest",
     );
     assert_eq!(decision.alert.unwrap().kind, AlertKind::Opened);
     assert_eq!(
@@ -902,7 +906,7 @@ fn what_events_leave_undecided_in_blindness_is_looked_at_again() {
     new.check(
         &listing(2_200, &["+K1", "+K2"]),
         &[],
-        "opened: confirmed MEDIUM +K1 +K2 since 2201",
+        "opened: confirmed HIGH +K1 +K2 since -1000000 at the earliest",
     );
 
     let mut contradicted = Story::new();
@@ -1003,7 +1007,7 @@ fn an_event_on_a_key_that_is_not_in_view_is_not_blamed() {
     Story::swept_open().check(
         &listing(300, &["+K1", "+K2"]),
         &[created("K9", 50), deleted("K9", 60)],
-        "updated (the active keys have changed): confirmed MEDIUM +K1 +K2 -K9 since 101",
+        "updated (the active keys have changed): confirmed MEDIUM +K1 +K2 -K9 since 95 at the earliest",
     );
 }
 
@@ -1030,7 +1034,7 @@ fn the_older_keys_event_is_not_blamed_where_the_other_key_is_younger() {
     Story::new().check(
         &dated_listing(100, &[("+K1", 10), ("+K2", 90)]),
         &[created("K1", 10)],
-        "opened: confirmed MEDIUM +K1 +K2 since 101",
+        "opened: confirmed MEDIUM +K1 +K2 since 90 at the earliest",
     );
 }
 
@@ -1065,7 +1069,7 @@ fn an_event_after_which_fewer_than_two_were_active_is_not_blamed() {
     story.check(
         &listing(1_000, &["+K1", "+K2"]),
         &[],
-        "opened: confirmed MEDIUM +K1 +K2 since 1001",
+        "opened: confirmed MEDIUM +K1 +K2 since 500 at the earliest",
     );
     story.check(
         &listing(1_100, &["+K1", "+K2"]),
@@ -1086,9 +1090,13 @@ fn an_activation_that_a_listing_showed_alone_is_not_blamed_however_soon_that_was
     story.check(
         &listing(DAY, &["+K1", "+K2"]),
         &[],
-        &format!("opened: confirmed MEDIUM +K1 +K2 since {}", DAY + 1),
+        "opened: confirmed MEDIUM +K1 +K2 since 5 at the earliest",
     );
-    story.check(&listing(DAY + 50, &["+K1", "+K2"]), &[], "still open");
+    story.check(
+        &listing(DAY + 50, &["+K1", "+K2"]),
+        &[],
+        "updated (the severity was raised): confirmed HIGH +K1 +K2 since 5 at the earliest",
+    );
     let reactivation = by("carol", updated("K2", KeyStatus::Active, DAY - 10));
     story.check(
         &listing(DAY + 100, &["+K1", "+K2"]),
@@ -1159,7 +1167,7 @@ fn a_former_finding_that_ended_otherwise_does_not_go_on() {
     let decision = new.check(
         &listing(400, &["+K1", "+K3"]),
         &[],
-        "opened: confirmed MEDIUM +K1 +K3 since 401",
+        "opened: confirmed HIGH +K1 +K3 since -1000000 at the earliest",
     );
     assert_eq!(decision.record.finding.unwrap().continues, None);
 }
@@ -1389,7 +1397,7 @@ fn a_reopening_after_a_false_closing_blames_nobody_for_the_first_episode_again()
     story.check(
         &listing(671, &["+K1", "+K2"]),
         &[],
-        "opened: confirmed MEDIUM +K1 +K2 since 672",
+        "opened: confirmed MEDIUM +K1 +K2 since 70 at the earliest",
     );
 }
 
@@ -1500,7 +1508,7 @@ fn two_active_slots_of_root_open_a_critical_finding() {
         at(5_000),
         &report(100, &BOTH_SLOTS),
         &[],
-        "opened: confirmed CRITICAL +access_key_1 +access_key_2 since 5000",
+        "opened: confirmed CRITICAL +access_key_1 +access_key_2 since -1000000 at the earliest",
     );
 }
 

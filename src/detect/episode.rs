@@ -12,6 +12,7 @@ use crate::detect::finding::{
 };
 use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::severity::Severity;
+use crate::detect::since::{Since, earliest_together};
 use crate::detect::situation::{Seen, Sweep};
 use crate::detect::view::View;
 
@@ -29,12 +30,12 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
     let opener = former
         .and_then(|former| former.opener.clone())
         .or_else(|| opener(seen));
-    // The window runs from the earliest time that is known, under whatever name.
-    let known = former.map(|former| former.opened_at).into_iter();
-    let opened_at = known
-        .chain(opener.as_ref().map(|opener| opener.at))
-        .min()
-        .unwrap_or(seen.now);
+    let since = match (former, &opener) {
+        (Some(former), Some(opener)) => Since::of(former).with(opener, former.detected_at),
+        (Some(former), None) => Since::of(former),
+        (None, Some(opener)) => Since::without_event(None, opener.at),
+        (None, None) => Since::without_event(earliest(seen), seen.now),
+    };
     let finding = Finding {
         id: FindingId {
             user: record.user.clone(),
@@ -45,8 +46,8 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
         confirmed: seen.is_settled() && seen.has_two_active(),
         severity: Severity::Medium,
         severity_reasons: vec![],
-        opened_at,
-        is_since_estimated: false,
+        opened_at: since.at,
+        is_since_estimated: since.is_estimated,
         detected_at: seen.now,
         opener,
         could_not_list: match seen.situation.listing.answer() {
@@ -75,12 +76,24 @@ pub(super) fn opened(seen: &Seen<'_>) -> Finding {
     }
 }
 
+/// The earliest time at which two of the keys that are active can have been active together.
+pub(super) fn earliest(seen: &Seen<'_>) -> Option<Timestamp> {
+    let below_two_at = seen.situation.record.below_two_at;
+    earliest_together(&present_keys(seen.view), below_two_at, seen.now)
+}
+
 /// What made keys of `finding` active beside what opened it: since fewer than two were known to be active, and while it
 /// was open. What it has is kept, for the keys may be gone and their makers not.
 pub(super) fn joined(finding: &Finding, seen: &Seen<'_>) -> Vec<Opener> {
     let opened_at = finding.opened_at;
     let below_two_at = seen.situation.record.below_two_at;
-    let since = below_two_at.map_or(opened_at - SINCE_AT_LEAST, |below| {
+    // What happened before an estimated beginning cannot have made two keys active.
+    let before = if finding.is_since_estimated {
+        seen.policy.settle
+    } else {
+        SINCE_AT_LEAST
+    };
+    let since = below_two_at.map_or(opened_at - before, |below| {
         opened_at.min(below - seen.policy.settle)
     });
     let brief = seen.overlaps.iter().map(|overlap| overlap.key.as_str());
@@ -431,8 +444,10 @@ fn closing(open: &Finding, seen: &Seen<'_>) -> Closing {
 
 /// The event that left fewer than two keys active, if it is known.
 fn ending(open: &Finding, seen: &Seen<'_>, reason_of_user: CloseReason) -> Option<Ending> {
-    // Where no event told of the opening its time is that of the looking, which may be later than the end.
+    // Where no event told of the opening, two keys were active for certain when they were seen. That
+    // may be later than the end. An estimate may be long before it, and other endings between.
     let not_before = match open.opener {
+        _ if open.is_since_estimated => open.detected_at - seen.policy.settle,
         Some(_) => open.opened_at,
         None => open.opened_at - seen.policy.settle,
     };

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use chrono::TimeDelta;
+
 use crate::detect::Timestamp;
 use crate::detect::actor::Actor;
 use crate::detect::leak::Leak;
 use crate::detect::listing::KeyStatus;
 use crate::detect::relation::Relation;
 use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::since::Since;
 use crate::detect::user::UserId;
 
 /// One episode of two active keys.
@@ -25,7 +28,8 @@ pub struct Finding {
     pub severity: Severity,
     /// Why the severity is above the usual.
     pub severity_reasons: Vec<SeverityReason>,
-    /// When the second key became active: the event's time where one opened the finding, else when it was seen.
+    /// Since when two keys have been active: the time of the event that opened the finding. Where no
+    /// event told, the earliest possible time; where that is not known either, when it was seen.
     pub opened_at: Timestamp,
     /// Whether `opened_at` is an estimate: the earliest time at which two keys can have been active.
     pub is_since_estimated: bool,
@@ -207,6 +211,12 @@ impl Finding {
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.id.user
+    }
+
+    /// When its rotation window of length `window` ends.
+    #[must_use]
+    pub fn window_ends_at(&self, window: TimeDelta) -> Timestamp {
+        Since::of(self).window_ends_at(window)
     }
 
     /// Who made its keys active, by name: the second one, and those that joined. `None` stands for an unknown actor.

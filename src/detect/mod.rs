@@ -33,6 +33,7 @@ pub mod relation;
 pub mod retire;
 pub mod rotation;
 pub mod severity;
+pub mod since;
 pub mod situation;
 #[cfg(test)]
 pub(crate) mod testing;

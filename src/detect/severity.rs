@@ -83,7 +83,7 @@ pub fn severity(
         (SeverityReason::Root, user.is_root()),
         (
             SeverityReason::OutlivedWindow,
-            now - finding.opened_at >= policy.rotation_window,
+            now >= finding.window_ends_at(policy.rotation_window),
         ),
         (
             SeverityReason::UntrustedActor,

@@ -100,7 +100,13 @@ pub(super) fn of_finding(
     {
         let _ = write(AuditKind::FindingConfirmed, now, BTreeMap::new());
     }
-    let mut opened = |kind| write(kind, finding.opened_at, opening_details(finding));
+    // An estimate is no time at which something happened; the details tell it.
+    let opened_at = if finding.is_since_estimated {
+        finding.detected_at
+    } else {
+        finding.opened_at
+    };
+    let mut opened = |kind| write(kind, opened_at, opening_details(finding));
     let was_told = before.is_some_and(|before| before.told);
     let (kind, entry, is_told) = match outcome {
         Outcome::Opened => (AlertKind::Opened, opened(AuditKind::FindingOpened), true),
@@ -149,16 +155,21 @@ pub(super) fn of_finding(
         sequence: entry.sequence,
         audit_hash: entry.hash,
         at: now,
-        window_ends_at: finding.opened_at + policy.rotation_window,
+        window_ends_at: finding.window_ends_at(policy.rotation_window),
         finding: finding.clone(),
     })
 }
 
-/// Whether people read of it in a digest: of what the first sweep of an account found, and of the end of its window. Such
-/// findings may be many, and they began at one moment.
+/// Whether people read of it in a digest: of what the first sweep of an account found, of its
+/// beginning, where a sweep corrects it, and of the end of its window. Such findings may be many,
+/// and the news of them comes at one moment.
 fn is_in_digest(transition: &Transition<'_>) -> bool {
-    let is_of_window =
-        |update: &Update| matches!(update, Update::Severity | Update::OutlivedWindow);
+    let is_of_window = |update: &Update| {
+        matches!(
+            update,
+            Update::Since | Update::Severity | Update::OutlivedWindow
+        )
+    };
     transition.sweep.is_some()
         && transition.finding.found_by == FoundBy::Baseline
         && match transition.outcome {
@@ -294,9 +305,14 @@ fn state_details(finding: &Finding) -> BTreeMap<String, String> {
         .iter()
         .map(|key| format!("{} {}", key.id, key.status.word()))
         .collect();
-    BTreeMap::from([
+    let mut details = BTreeMap::from([
         ("keys".to_owned(), keys.join(", ")),
         ("severity".to_owned(), finding.severity.word().to_owned()),
         ("confirmed".to_owned(), finding.confirmed.to_string()),
-    ])
+    ]);
+    if finding.is_since_estimated {
+        let since = finding.opened_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        details.insert("since".to_owned(), format!("at the earliest {since}"));
+    }
+    details
 }

@@ -6,7 +6,8 @@ use crate::detect::retire::LastUses;
 use crate::detect::verdict::{Verdict, verdict_on};
 use crate::output::escape::{LONGEST_ID, Place, for_subject};
 use crate::output::facts::user_name;
-use crate::output::time::{duration, readable};
+use crate::output::since::{lasted, since};
+use crate::output::time::readable;
 use crate::output::verdict_text::sentence;
 
 /// How long the list of findings in a readable digest may get, in bytes. The rest are counted, and told by the command that it
@@ -89,11 +90,11 @@ fn line(finding: &Finding, digest: &Digest, place: Place) -> String {
         .map(|key| place.escape(key, LONGEST_ID))
         .collect();
     format!(
-        "{:<8} {}  since {}, for {}: {}{}",
+        "{:<8} {}  {}, for {}: {}{}",
         finding.severity.word(),
         place.escape(user_name(finding), LONGEST_ID),
-        readable(finding.opened_at),
-        duration(digest.at - finding.opened_at),
+        since(finding.is_since_estimated, &readable(finding.opened_at)),
+        lasted(finding, digest.at),
         keys.join(" and "),
         contained(finding, place)
     )

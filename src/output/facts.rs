@@ -7,6 +7,7 @@ use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::severity::Severity;
 use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, Place};
 use crate::output::invocation::Invocation;
+use crate::output::since::since;
 use crate::output::time::{duration, readable};
 
 mod actor;
@@ -139,12 +140,19 @@ impl Facts<'_> {
     /// Since when two keys are active, and how late that was seen.
     pub(super) fn opened(&self) -> String {
         let finding = self.finding();
+        if finding.is_since_estimated {
+            return format!(
+                "Two active keys {}, seen {}. No event told when the second one became active.",
+                since(true, &readable(finding.opened_at)),
+                readable(finding.detected_at)
+            );
+        }
         if finding.detected_at <= finding.opened_at {
             return format!("Two active keys, seen {}.", readable(finding.detected_at));
         }
         format!(
-            "Two active keys since {}, seen {} later.",
-            readable(finding.opened_at),
+            "Two active keys {}, seen {} later.",
+            since(false, &readable(finding.opened_at)),
             duration(finding.detected_at - finding.opened_at)
         )
     }

@@ -52,6 +52,7 @@ pub fn finding(finding: &Finding) -> FindingV1 {
             .map(|reason| severity_reason(*reason))
             .collect(),
         opened_at: rfc3339(finding.opened_at),
+        opened_at_is_estimate: finding.is_since_estimated,
         detected_at: rfc3339(finding.detected_at),
         closed_at: closing.map(|closing| rfc3339(closing.at)),
         close_reason: closing.map(|closing| close_reason(closing.reason)),
@@ -178,6 +179,7 @@ fn digest_v1(digest: &Digest, most: usize) -> DigestV1 {
                 user: finding.display_name.clone(),
                 severity: finding.severity.word(),
                 opened_at: rfc3339(finding.opened_at),
+                opened_at_is_estimate: finding.is_since_estimated,
                 keys: finding.active_keys().map(ToOwned::to_owned).collect(),
             })
             .collect(),
@@ -288,6 +290,7 @@ fn update(update: Update) -> &'static str {
         Update::Keys => "keys",
         Update::Opener => "opener",
         Update::Continues => "continues",
+        Update::Since => "since",
         Update::Severity => "severity",
         Update::OutlivedWindow => "outlived_window",
         Update::Exempted => "exempted",

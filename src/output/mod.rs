@@ -22,6 +22,7 @@ pub mod ocsf;
 pub mod report;
 pub mod sarif;
 pub mod shell;
+pub mod since;
 pub mod standing;
 mod standing_text;
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Standing {
             audit_hash: trail.hash.clone(),
             in_digest: false,
             at: now,
-            window_ends_at: finding.opened_at + policy.rotation_window,
+            window_ends_at: finding.window_ends_at(policy.rotation_window),
             finding,
         };
         Self {

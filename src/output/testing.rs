@@ -165,6 +165,15 @@ pub(crate) fn closed() -> Alert {
     alert
 }
 
+/// `of`, if no event had told of its opening: its beginning is an estimate.
+pub(crate) fn estimated(mut of: Alert) -> Alert {
+    let finding = &mut of.finding;
+    finding.opener = None;
+    finding.found_by = FoundBy::Sweep;
+    finding.is_since_estimated = true;
+    of
+}
+
 /// The same finding once its rotation window is over.
 pub(crate) fn updated() -> Alert {
     let mut alert = opened();

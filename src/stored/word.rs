@@ -104,6 +104,7 @@ words!(Update, "kind of update", {
     Keys => "keys",
     Opener => "opener",
     Continues => "continues",
+    Since => "since",
     Severity => "severity",
     OutlivedWindow => "outlived_window",
     Exempted => "exempted",

@@ -1,10 +1,19 @@
 //! What earlier releases stored: this one reads it, goes on with it, and finds its audit trails whole. The files beside
 //! hold what the last release of a schema wrote, and never change.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::detect::Timestamp;
+use secondkey::detect::alert::{AlertKind, Update};
 use secondkey::detect::audit::verify_trail;
+use secondkey::detect::decide::decide;
 use secondkey::detect::finding::{FindingStatus, FoundBy};
+use secondkey::detect::listing::{AccessKey, AfterPage, KeyStatus, PartialListing};
+use secondkey::detect::policy::Policy;
+use secondkey::detect::severity::Severity;
+use secondkey::detect::situation::{Outcome, Situation};
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::commit::{Commit, Committed};
@@ -80,6 +89,91 @@ async fn a_file_of_schema_2_is_read_and_nothing_in_it_is_announced_again() {
         assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
         assert_eq!(store.record(&user).await, Ok(record));
     }
+}
+
+/// What the release of schema 2 stored of a pair that a sweep found: no event told, and the time of
+/// the look stands for the beginning.
+const FOUND_BY_A_SWEEP: &str = r#"
+    UPDATE findings SET opened_at = '2026-03-12T07:00:00.000Z', body = json_set(
+        json_remove(body, '$.opener'), '$.opened_at', '2026-03-12T07:00:00.000Z',
+        '$.detected_at', '2026-03-12T07:00:00.000Z', '$.found_by', 'sweep',
+        '$.severity', 'medium', '$.severity_reasons', json('[]')
+    ) WHERE user = 'bob';
+    UPDATE records SET body = json_set(body, '$.evidence', json('{"keys": []}'), '$.finding', json((
+        SELECT body FROM findings WHERE user = 'bob'
+    ))) WHERE user = 'bob';
+"#;
+
+#[tokio::test]
+async fn what_schema_2_says_of_a_beginning_that_no_event_told_is_corrected_once() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("findings.db");
+    rusqlite::Connection::open(&path)
+        .and_then(|file| {
+            file.execute_batch(include_str!("releases/schema-2.sql"))?;
+            file.execute_batch(FOUND_BY_A_SWEEP)
+        })
+        .expect("it is SQL");
+    let store = SqliteStore::open(&path).expect("it can be opened");
+    let bob = UserId::new("111122223333", "bob");
+    let time = |text: &str| text.parse::<Timestamp>().expect("it is a time");
+    let made = time("2026-03-03T14:05:09Z");
+    let keys = [
+        ("AKIAEXAMPLEBOB001", time("2026-01-12T10:00:00Z")),
+        ("AKIAEXAMPLEBOB002", made),
+    ]
+    .map(|(id, created)| {
+        let (status, created) = (KeyStatus::Active, Some(created));
+        (id.to_owned(), AccessKey { status, created })
+    });
+    let now = time("2026-03-12T08:00:00Z");
+    let AfterPage::Complete(listing) = PartialListing::requested(now).page(None, keys, false)
+    else {
+        panic!("the last page completes a listing")
+    };
+    for outcome in [Outcome::Updated, Outcome::StillOpen] {
+        let record = store.record(&bob).await.unwrap();
+        let situation = Situation {
+            record: &record,
+            listing: &listing,
+            changes: &[],
+            already_recorded: &BTreeSet::new(),
+            is_retry: false,
+            former: &[],
+            exemptions: &[],
+            sweep: None,
+            has_left: false,
+            is_history: false,
+            foreign_entry: None,
+        };
+        let decision = decide(&situation, &Policy::default(), now);
+        assert_eq!(decision.outcome, outcome);
+        assert_eq!(
+            decision.alert.map(|alert| alert.kind),
+            (outcome == Outcome::Updated)
+                .then(|| AlertKind::Updated(vec![Update::Since, Update::Severity]))
+        );
+        let commit = Commit {
+            at: now,
+            record: decision.record,
+            finding_changed: decision.finding_changed,
+            audit: decision.audit,
+            recorded: vec![],
+            owed: vec![],
+        };
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        let open = store.findings(FindingStatus::Open).await.unwrap();
+        let [open] = &open[..] else {
+            panic!("{open:?}")
+        };
+        assert_eq!((open.opened_at, open.is_since_estimated), (made, true));
+        assert_eq!(open.severity, Severity::High);
+    }
+    let (record, trail) = (store.record(&bob).await, store.history(&bob).await);
+    assert_eq!(
+        verify_trail(&bob, &trail.unwrap(), &record.unwrap().audit),
+        Ok(())
+    );
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingKey};
 use crate::detect::retire::LastUses;
 use crate::detect::rotation::RotationKey;
+use crate::detect::user_record::UserRecord;
 use crate::detect::verdict::{Known, Verdict, verdict};
 use crate::pipeline::error::ServiceError;
 
@@ -34,23 +35,22 @@ pub(super) async fn judge(
     store: Option<&Store>,
     usual: TimeDelta,
 ) -> Result<Judged, ServiceError> {
-    let (exemptions, finding) = match store {
-        Some(store) => {
-            let record = store.reader().record(&work.user).await?;
-            let finding = record.open_finding().cloned();
-            (window::of_user(work, store).await?, finding)
-        }
-        None => (vec![], None),
+    let (record, exemptions) = match store {
+        Some(store) => (
+            store.reader().record(&work.user).await?,
+            window::of_user(work, store).await?,
+        ),
+        None => (UserRecord::new(work.user.clone()), vec![]),
     };
     let live: Vec<FindingKey> = keys.iter().map(|key| key.key.clone()).collect();
     let last_uses: LastUses = keys
         .iter()
         .filter_map(|key| Some((key.key.id.clone(), key.last_used.clone()?)))
         .collect();
-    let window_ends_at = window::ends_at(keys, &exemptions, finding.as_ref(), usual);
-    let finding = finding.map(|finding| Finding {
+    let window_ends_at = window::ends_at(&record, &exemptions, &live, usual, work.now);
+    let finding = record.open_finding().map(|finding| Finding {
         keys: live.clone(),
-        ..finding
+        ..finding.clone()
     });
     let known = match (&finding, window_ends_at) {
         (Some(finding), Some(end)) => Known::of(finding, &last_uses, end),

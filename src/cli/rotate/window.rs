@@ -7,8 +7,9 @@ use crate::cli::rotate::work::Work;
 use crate::cli::source::Store;
 use crate::detect::Timestamp;
 use crate::detect::exemption::{Exemption, ROTATION_PREFIX, is_rotation};
-use crate::detect::finding::Finding;
-use crate::detect::rotation::RotationKey;
+use crate::detect::finding::FindingKey;
+use crate::detect::since::since;
+use crate::detect::user_record::UserRecord;
 use crate::pipeline::error::ServiceError;
 
 /// The reason that such exemptions give. Whoever writes one for a user whose name begins like our ids gives another.
@@ -31,6 +32,21 @@ pub(super) fn exemption(work: &Work<'_>, window: TimeDelta) -> Exemption {
     }
 }
 
+/// When the window of the rotation ends that made the newest of `keys`: as its exemption says, if
+/// one of `exemptions` is it, or else `usual` after the time since when the finding of two active
+/// keys counts. `scan` and `check` count from the same time.
+pub(super) fn ends_at(
+    record: &UserRecord,
+    exemptions: &[Exemption],
+    keys: &[FindingKey],
+    usual: TimeDelta,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let newest = keys.iter().filter_map(|key| key.created).max();
+    let opened_with_it = newest.and_then(|newest| end_of_one_opened_at(exemptions, newest));
+    opened_with_it.or_else(|| Some(since(record, keys, now)?.window_ends_at(usual)))
+}
+
 /// The exemptions that rotations of the user opened.
 pub(super) async fn of_user(
     work: &Work<'_>,
@@ -43,22 +59,11 @@ pub(super) async fn of_user(
     Ok(exemptions)
 }
 
-/// When the rotation window ends: as the exemption says that `rotate start` wrote when it made the newest of `keys`, or else
-/// `usual` after two keys became active, by the user's open `finding` or by the age of the newest key.
-pub(super) fn ends_at(
-    keys: &[RotationKey],
-    exemptions: &[Exemption],
-    finding: Option<&Finding>,
-    usual: TimeDelta,
-) -> Option<Timestamp> {
-    let newest = keys.iter().filter_map(|key| key.key.created).max();
-    let opened_with_it = exemptions
+/// When the exemption ends that was written when the `newest` key was made, if one of `exemptions` was.
+fn end_of_one_opened_at(exemptions: &[Exemption], newest: Timestamp) -> Option<Timestamp> {
+    exemptions
         .iter()
-        .filter(|exemption| {
-            newest.is_some_and(|newest| (exemption.created_at - newest).abs() <= APART)
-        })
+        .filter(|exemption| (exemption.created_at - newest).abs() <= APART)
         .map(|exemption| exemption.until)
-        .max();
-    let began = finding.map(|finding| finding.opened_at).or(newest);
-    opened_with_it.or_else(|| began.map(|began| began + usual))
+        .max()
 }

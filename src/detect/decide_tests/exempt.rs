@@ -201,7 +201,7 @@ fn an_exemption_of_whatever_actor_hides_what_a_sweep_finds() {
     story.check(
         &listing(100, &["+K1", "+K2"]),
         &[],
-        "suppressed: confirmed MEDIUM +K1 +K2 since 101",
+        "suppressed: confirmed HIGH +K1 +K2 since -1000000 at the earliest",
     );
 }
 

@@ -7,9 +7,9 @@ fn swept(sweep: Sweep) -> (Story, Decision) {
     let mut story = Story::new();
     story.sweep = Some(sweep);
     let decision = story.check(
-        &listing(100, &["+K1", "+K2"]),
+        &dated_listing(100, &[("+K1", -1_000_000), ("+K2", 90)]),
         &[],
-        "opened: confirmed MEDIUM +K1 +K2 since 101",
+        "opened: confirmed MEDIUM +K1 +K2 since 90 at the earliest",
     );
     (story, decision)
 }

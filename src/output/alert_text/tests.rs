@@ -523,7 +523,8 @@ fn who_made_other_keys_active_is_told_and_nothing_that_is_not_known() {
 #[test]
 fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
     let shown = |invocation: &Invocation| {
-        let text = super::alert_text(&opened(), &last_uses(), Place::PlainText, invocation).whole();
+        let text =
+            super::alert_text(&updated(), &last_uses(), Place::PlainText, invocation).whole();
         let is_command = |line: &&str| line.contains("aws iam ") || line.contains("secondkey ");
         text.lines()
             .filter(is_command)

@@ -37,6 +37,7 @@ pub(super) struct Finding {
     pub(super) severity: String,
     pub(super) severity_reasons: Vec<String>,
     pub(super) opened_at: Timestamp,
+    pub(super) opened_at_is_estimate: bool,
     pub(super) detected_at: Option<Timestamp>,
     pub(super) closed_at: Option<Timestamp>,
     pub(super) close_reason: Option<String>,
@@ -119,6 +120,9 @@ struct FindingV1 {
     #[serde(default)]
     severity_reasons: Vec<String>,
     opened_at: String,
+    // Alerts of earlier releases have none.
+    #[serde(default)]
+    opened_at_is_estimate: bool,
     detected_at: Option<String>,
     closed_at: Option<String>,
     close_reason: Option<String>,
@@ -165,6 +169,7 @@ impl Alert {
                 severity: finding.severity,
                 severity_reasons: finding.severity_reasons,
                 opened_at: time("opened_at", &finding.opened_at)?,
+                opened_at_is_estimate: finding.opened_at_is_estimate,
                 detected_at: known_time("detected_at", finding.detected_at)?,
                 closed_at: known_time("closed_at", finding.closed_at)?,
                 close_reason: finding.close_reason,

@@ -5,6 +5,7 @@ use crate::detect::severity::SeverityReason;
 use crate::output::asff::alert::{Actor, Alert, Finding};
 use crate::output::asff::wire::Recommendation;
 use crate::output::escape::{Place, for_plain_text, free_text_for_plain_text};
+use crate::output::since::since;
 use crate::output::time::readable;
 use crate::output::verdict_text::sentence;
 
@@ -76,9 +77,9 @@ fn open(alert: &Alert) -> Vec<String> {
         format!(": {}", active.join(", "))
     };
     let mut sentences = vec![format!(
-        "{} has two active access keys since {}{keys}.",
+        "{} has two active access keys {}{keys}.",
         whose(finding),
-        readable(finding.opened_at)
+        since_words(finding)
     )];
     if finding.status == "suppressed" {
         sentences.push("An exemption covers it.".to_owned());
@@ -126,11 +127,11 @@ fn closed(finding: &Finding) -> Vec<String> {
         .closed_at
         .map(|at| format!(" until {}", readable(at)))
         .unwrap_or_default();
-    let (whose, since) = (whose(finding), readable(finding.opened_at));
+    let (whose, since) = (whose(finding), since_words(finding));
     let mut sentences = vec![if reason == "never_confirmed" {
-        format!("{whose} was thought to have two active access keys since {since}{until}.")
+        format!("{whose} was thought to have two active access keys {since}{until}.")
     } else {
-        format!("{whose} had two active access keys since {since}{until}.")
+        format!("{whose} had two active access keys {since}{until}.")
     }];
     sentences.push(format!("Closed: {}.", words(reason)));
     sentences.extend(
@@ -140,6 +141,11 @@ fn closed(finding: &Finding) -> Vec<String> {
             .map(|actor| format!("It was ended by {}.", who(actor))),
     );
     sentences
+}
+
+fn since_words(finding: &Finding) -> String {
+    let opened_at = readable(finding.opened_at);
+    since(finding.opened_at_is_estimate, &opened_at)
 }
 
 fn whose(finding: &Finding) -> String {

@@ -2,7 +2,8 @@
 
 use crate::detect::finding::CloseReason;
 use crate::output::facts::Facts;
-use crate::output::time::{duration, readable};
+use crate::output::since::{lasted, since};
+use crate::output::time::readable;
 
 impl Facts<'_> {
     /// How and when the finding ended, by whom, and how long it was open.
@@ -41,13 +42,13 @@ impl Facts<'_> {
             }
             None => Some("By whom is not known.".to_owned()),
         };
-        let open_for = duration(closing.at - finding.opened_at);
-        let since = readable(finding.opened_at);
+        let open_for = lasted(finding, closing.at);
+        let since = since(finding.is_since_estimated, &readable(finding.opened_at));
         let how_long = match closing.reason {
             CloseReason::NeverConfirmed | CloseReason::AccountLeft => {
-                format!("It was open for {open_for}, since {since}.")
+                format!("It was open for {open_for}, {since}.")
             }
-            _ => format!("Two keys were active for {open_for}, since {since}."),
+            _ => format!("Two keys were active for {open_for}, {since}."),
         };
         [
             Some(what.to_owned()),

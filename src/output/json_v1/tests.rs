@@ -28,6 +28,7 @@ fn an_alert_in_version_1() {
             "severity": "MEDIUM",
             "severity_reasons": [],
             "opened_at": "2023-11-14T22:13:22Z",
+            "opened_at_is_estimate": false,
             "detected_at": "2023-11-14T22:13:34Z",
             "closed_at": null,
             "close_reason": null,

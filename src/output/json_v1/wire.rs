@@ -11,7 +11,7 @@ pub struct AlertV1 {
     pub version: &'static str,
     /// `opened`, `updated` or `closed`.
     pub kind: &'static str,
-    /// What changed: `keys`, `opener`, `continues`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
+    /// What changed: `keys`, `opener`, `continues`, `since`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
     pub updates: Vec<&'static str>,
     /// Whether people read of it in a digest, and only programs get this.
     pub in_digest: bool,
@@ -75,6 +75,8 @@ pub struct FindingV1 {
     pub severity_reasons: Vec<&'static str>,
     /// Since when two keys are active.
     pub opened_at: String,
+    /// Whether no event told of `opened_at`: two keys have been active since then at the earliest.
+    pub opened_at_is_estimate: bool,
     /// When secondkey saw it.
     pub detected_at: String,
     /// When fewer than two were active again.
@@ -156,6 +158,8 @@ pub struct DigestFindingV1 {
     pub severity: &'static str,
     /// Since when two keys are active.
     pub opened_at: String,
+    /// Whether two keys have been active since then at the earliest.
+    pub opened_at_is_estimate: bool,
     /// The ids of the active keys.
     pub keys: Vec<String>,
 }

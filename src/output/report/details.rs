@@ -12,6 +12,7 @@ use crate::output::facts::did;
 use crate::output::report::Report;
 use crate::output::report::rows::time;
 use crate::output::report::trail::{Evidence, entries_of};
+use crate::output::since::beginning;
 use crate::output::time::duration;
 
 /// A fact by name.
@@ -107,12 +108,16 @@ fn facts(finding: &Finding) -> Vec<Fact> {
     let could_not_list = finding.could_not_list.clone();
     facts.extend(could_not_list.map(|reason| ("Keys could not be listed", reason)));
     facts.push(("Found by", finding.found_by.words().to_owned()));
-    facts.push(("Opened", time(finding.opened_at)));
-    let delay = finding.detected_at - finding.opened_at;
-    facts.push((
-        "Seen",
-        format!("{}, {} later", time(finding.detected_at), duration(delay)),
-    ));
+    let opened = beginning(finding.is_since_estimated, &time(finding.opened_at));
+    facts.push(("Opened", opened));
+    let seen = time(finding.detected_at);
+    let seen = if finding.is_since_estimated {
+        format!("{seen}; no event told when the second key became active")
+    } else {
+        let delay = finding.detected_at - finding.opened_at;
+        format!("{seen}, {} later", duration(delay))
+    };
+    facts.push(("Seen", seen));
     if let Some(former) = &finding.continues {
         facts.push(("Goes on from", former.to_string()));
     }

@@ -18,6 +18,7 @@ use crate::output::report::rows::{
 };
 use crate::output::report::stats::{self, Spread};
 use crate::output::report::timeline::timeline;
+use crate::output::since::lasted;
 use crate::output::time::duration;
 
 /// How many open findings stand at the top; the others are in the table of findings.
@@ -54,6 +55,8 @@ pub(super) struct Page {
     detect: Option<SpreadWords>,
     close: Option<SpreadWords>,
     not_in_detect: usize,
+    estimated: usize,
+    estimated_in_close: usize,
     renamed: usize,
     never_confirmed: usize,
     open_rows: Vec<FindingRow>,
@@ -154,12 +157,22 @@ impl Page {
                 .count(),
             open_severities: severity_counts(&open),
             oldest_open: open.first().map(|oldest| Oldest {
-                age: duration(period.now - oldest.opened_at),
+                age: lasted(oldest, period.now),
                 user: shown_user(oldest),
             }),
             severities: severities(findings),
             found_by: found_by(findings),
             not_in_detect: findings.len() - detect.as_ref().map_or(0, |spread| spread.n),
+            estimated: findings
+                .iter()
+                .filter(|finding| finding.is_since_estimated)
+                .count(),
+            estimated_in_close: findings
+                .iter()
+                .filter(|finding| {
+                    finding.is_since_estimated && stats::closed_after(finding).is_some()
+                })
+                .count(),
             detect: detect.as_ref().map(spread),
             close: stats::time_to_close(findings).as_ref().map(spread),
             renamed: closed_as(CloseReason::Renamed),

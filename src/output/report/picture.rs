@@ -9,6 +9,7 @@ use crate::output::number::count;
 use crate::output::report::counts::{percent, ratio};
 use crate::output::report::rows::{id, shown_user, time};
 use crate::output::report::timeline::{SLICES, Timeline};
+use crate::output::since::{beginning, lasted, since};
 use crate::output::time::duration;
 
 /// How wide a window is at least, of the whole.
@@ -105,12 +106,13 @@ fn rounded(slice: TimeDelta) -> TimeDelta {
 }
 
 fn window_words(finding: &Finding, now: Timestamp) -> String {
-    let from = time(finding.opened_at);
+    let (is_estimated, from) = (finding.is_since_estimated, time(finding.opened_at));
     let severity = finding.severity.word();
     if let Some(closing) = &finding.closing {
-        let (to, lasted) = (time(closing.at), duration(closing.at - finding.opened_at));
+        let from = beginning(is_estimated, &from);
+        let (to, lasted) = (time(closing.at), lasted(finding, closing.at));
         return format!("{severity}: {from} to {to}, {lasted}");
     }
-    let lasted = duration(now - finding.opened_at);
-    format!("{severity}: since {from}, open for {lasted}")
+    let (since, lasted) = (since(is_estimated, &from), lasted(finding, now));
+    format!("{severity}: {since}, open for {lasted}")
 }

@@ -10,6 +10,7 @@ use crate::output::facts::user_name;
 use crate::output::report::Report;
 use crate::output::report::exemptions;
 use crate::output::report::trail::Evidence;
+use crate::output::since::{beginning, lasted};
 use crate::output::time::duration;
 
 /// A finding.
@@ -55,7 +56,7 @@ pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
     let now = report.period.now;
     let account = finding.user().account();
     let evidence = Evidence::of(finding, report.trails.get(finding.user()), now);
-    let lasted = report.period.end_of(finding) - finding.opened_at;
+    let until = report.period.end_of(finding);
     let closing = finding.closing.as_ref();
     let closer = closing.and_then(|closing| closing.actor.as_ref());
     FindingRow {
@@ -69,10 +70,10 @@ pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
         status: status(finding),
         user: shown_user(finding),
         account: id(account),
-        opened: time(finding.opened_at),
+        opened: beginning(finding.is_since_estimated, &time(finding.opened_at)),
         opened_at: finding.opened_at.timestamp(),
-        lasted: duration(lasted),
-        lasted_seconds: lasted.num_seconds().max(0),
+        lasted: lasted(finding, until),
+        lasted_seconds: (until - finding.opened_at).num_seconds().max(0),
         opened_by: actor_words(
             finding
                 .opener

@@ -48,6 +48,7 @@ fn nearest_rank(sorted: &[TimeDelta], percent: usize) -> Option<TimeDelta> {
 pub fn time_to_detect(findings: &[&Finding]) -> Option<Spread> {
     let counted = findings.iter().filter(|finding| {
         finding.found_by == FoundBy::Event
+            && !finding.is_since_estimated
             && finding.opener.is_some()
             && finding.continues.is_none()
     });
@@ -58,19 +59,25 @@ pub fn time_to_detect(findings: &[&Finding]) -> Option<Spread> {
     )
 }
 
-/// How long two keys were active, of the findings that are closed. A renamed user's goes on in another finding, and where no
-/// listing ever showed two active keys there was nothing to close: neither counts.
+/// How long two keys were active, of the findings that are closed. Where the beginning is an
+/// estimate, they were so at most that long.
 #[must_use]
 pub fn time_to_close(findings: &[&Finding]) -> Option<Spread> {
-    let durations = findings.iter().filter_map(|finding| {
-        let closing = finding.closing.as_ref()?;
-        let is_cleanup = !matches!(
-            closing.reason,
-            CloseReason::Renamed | CloseReason::NeverConfirmed | CloseReason::AccountLeft
-        );
-        is_cleanup.then(|| (closing.at - finding.opened_at).max(TimeDelta::zero()))
-    });
+    let durations = findings.iter().filter_map(|finding| closed_after(finding));
     Spread::of(durations.collect())
+}
+
+/// How long two keys were active until `finding` was closed. A renamed user's goes on in another
+/// finding, and where no listing ever showed two active keys there was nothing to close: neither
+/// counts.
+#[must_use]
+pub fn closed_after(finding: &Finding) -> Option<TimeDelta> {
+    let closing = finding.closing.as_ref()?;
+    let is_cleanup = !matches!(
+        closing.reason,
+        CloseReason::Renamed | CloseReason::NeverConfirmed | CloseReason::AccountLeft
+    );
+    is_cleanup.then(|| (closing.at - finding.opened_at).max(TimeDelta::zero()))
 }
 
 /// How often each of `values` occurs: the most frequent first, and in order where they are as frequent.
@@ -132,7 +139,18 @@ mod tests {
             continues: Some(by_event.id.clone()),
             ..by_event.clone()
         };
-        let detected = time_to_detect(&[&by_event, &found_by_sweep, &nobody_told, &renamed]);
+        // An event that may have changed nothing does not tell when the second key became active.
+        let estimated = Finding {
+            is_since_estimated: true,
+            ..by_event.clone()
+        };
+        let detected = time_to_detect(&[
+            &by_event,
+            &found_by_sweep,
+            &nobody_told,
+            &renamed,
+            &estimated,
+        ]);
         let expected = Spread::of(seconds([12]));
         assert_eq!(detected, expected);
     }

@@ -7,7 +7,9 @@ use crate::detect::finding::FindingStatus;
 use crate::detect::testing::{at, exemption};
 use crate::output::hostile::first_unseen;
 use crate::output::report::trail::TrailState;
-use crate::output::testing::{HOSTILE, closed, every_alert, exempt, filled_with, opened};
+use crate::output::testing::{
+    HOSTILE, closed, estimated, every_alert, exempt, filled_with, opened,
+};
 
 /// A report on the findings of `alerts`, each with a trail that opens and closes it as it says.
 fn report(alerts: &[Alert]) -> Report {
@@ -152,6 +154,27 @@ fn what_is_broken_or_not_readable_is_said_at_the_top_and_at_each_finding() {
         let at_the_finding = format!("<strong class=\"trouble\">{word}</strong>");
         assert!(page.contains(&at_the_finding), "{page}");
         assert_eq!(details_of(&page)["findings"][0]["state"], word);
+    }
+}
+
+#[test]
+fn an_estimated_beginning_is_shown_as_one_and_counts_in_no_time_to_detect() {
+    let page = html(&report(&[estimated(opened()), estimated(closed())])).unwrap();
+    for shown in [
+        "Oldest open</span><span class=\"figure\">at most 24 h 59 min</span>",
+        "data-label=\"Age\">at most 24 h 59 min</td>",
+        "at the earliest 2023-11-14 22:13:22",
+        "no event opened one, n&nbsp;=&nbsp;0",
+        "2 of 2 findings do not count",
+        "The beginning of 2 of 2 findings is an estimate",
+        "1 of these 1 began at an estimated time",
+        "MEDIUM: at the earliest since 2023-11-14 22:13:22, open for at most 24 h 59 min",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let known = html(&report(&[opened(), closed()])).unwrap();
+    for not_shown in ["at most 24 h", "at the earliest", "is an estimate"] {
+        assert!(!known.contains(not_shown), "{not_shown}");
     }
 }
 

@@ -66,6 +66,26 @@ impl Front {
         self.answer(&["Action=GetAccessKeyLastUsed", key], 200, &body);
     }
 
+    /// IAM says of `user` that it has these active keys, each made at its time.
+    pub fn list_keys(&self, user: &str, keys: &[(&str, chrono::DateTime<chrono::Utc>)]) {
+        let members: String = keys
+            .iter()
+            .map(|(key, created)| {
+                let created = created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+                format!(
+                    "<member><UserName>{user}</UserName><AccessKeyId>{key}</AccessKeyId>\
+                     <Status>Active</Status><CreateDate>{created}</CreateDate></member>"
+                )
+            })
+            .collect();
+        let body = format!(
+            "<ListAccessKeysResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\">\
+             <ListAccessKeysResult><AccessKeyMetadata>{members}</AccessKeyMetadata>\
+             <IsTruncated>false</IsTruncated></ListAccessKeysResult></ListAccessKeysResponse>"
+        );
+        self.answer(&["Action=ListAccessKeys", user], 200, &body);
+    }
+
     /// Nobody may do what contains `parts`.
     pub fn deny(&self, parts: &[&str]) {
         let body = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized</Message>\

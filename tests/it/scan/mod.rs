@@ -4,6 +4,7 @@ mod blind;
 mod calls;
 mod interrupted;
 mod many_accounts;
+mod since;
 pub mod world;
 
 use world::{ACCOUNT, World, changes};

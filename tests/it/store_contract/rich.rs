@@ -77,7 +77,7 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             SeverityReason::DormantKey,
         ],
         opened_at: at(1_001),
-        is_since_estimated: false,
+        is_since_estimated: true,
         detected_at: at(2_002),
         opener: Some(Opener {
             key: "AKIA2".to_owned(),
@@ -288,6 +288,8 @@ pub(super) fn owed(commit: &Commit, sink: &str) -> OwedAlert {
             kind: AlertKind::Updated(vec![
                 Update::Keys,
                 Update::Opener,
+                Update::Continues,
+                Update::Since,
                 Update::Severity,
                 Update::OutlivedWindow,
                 Update::Exempted,
