@@ -26,6 +26,7 @@ use crate::detect::user_record::UserRecord;
 
 mod activations;
 mod exempt;
+mod leaks;
 mod swept;
 
 const DAY: i64 = 24 * 60 * 60;

@@ -59,6 +59,18 @@ impl KeySource for Iam {
         }
     }
 
+    async fn owner(&self, _: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        let state = self.0.lock().unwrap();
+        if state.is_down {
+            return Err(ServiceError::retryable(
+                "iam:GetAccessKeyLastUsed is throttled",
+            ));
+        }
+        let mut users = state.users.iter();
+        let owner = users.find(|(_, keys)| keys.iter().any(|(id, _)| id == key));
+        Ok(owner.map(|(name, _)| name.clone()))
+    }
+
     async fn last_used(&self, _: &UserId, _: &[String]) -> LastUses {
         LastUses::new()
     }

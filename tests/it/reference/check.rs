@@ -22,7 +22,8 @@ fn is_event(kind: AuditKind) -> bool {
         | AuditKind::KeyUpdated
         | AuditKind::KeyDeleted
         | AuditKind::UserDeleted
-        | AuditKind::UserRenamed => true,
+        | AuditKind::UserRenamed
+        | AuditKind::KeyLeaked => true,
         AuditKind::FindingOpened
         | AuditKind::FindingConfirmed
         | AuditKind::FindingUpdated
