@@ -131,3 +131,112 @@ pub fn read_leak_report(
         region: text(event, "region").map(|region| bounded(&region)),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::detect::testing::at;
+
+    /// The shape is that of the sample events in the AWS Health user guide.
+    fn event(code: &str, keys: &[&str]) -> Value {
+        let entities: Vec<Value> = keys.iter().map(|key| json!({"entityValue": key})).collect();
+        json!({"id": "1", "source": SOURCE, "detail-type": "AWS Health Event",
+            "account": "111122223333", "time": "2023-11-14T22:14:20Z", "region": "us-east-1",
+            "detail": {"eventArn": "arn:aws:health:us-east-1::event/RISK/x", "service": "RISK",
+                "eventTypeCode": code, "startTime": "Tue, 14 Nov 2023 22:13:20 GMT",
+                "affectedAccount": "111122223333", "affectedEntities": entities}})
+    }
+
+    fn read(event: &Value) -> LeakReport {
+        read_leak_report(event, None).unwrap().unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_report_about_credentials_is_read_and_no_other() {
+        for (code, expected) in [
+            ("AWS_RISK_CREDENTIALS_EXPOSED", Some(LeakSignal::Exposed)),
+            (
+                "AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED",
+                Some(LeakSignal::ExposureSuspected),
+            ),
+            (
+                "AWS_RISK_CREDENTIALS_COMPROMISED",
+                Some(LeakSignal::Exposed),
+            ),
+            (
+                "AWS_RISK_CREDENTIALS_COMPROMISE_SUSPECTED",
+                Some(LeakSignal::ExposureSuspected),
+            ),
+            ("AWS_RISK_ACCOUNT_CONSOLE_COMPROMISE", None),
+            ("AWS_IAM_OPERATIONAL_ISSUE", None),
+            ("", None),
+        ] {
+            let read = read_leak_report(&event(code, &["AKIA1"]), None).unwrap();
+            assert_eq!(read.map(|report| report.signal), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn copies_for_other_regions_are_one_change_and_other_keys_are_another() {
+        let report = read(&event(
+            "AWS_RISK_CREDENTIALS_EXPOSED",
+            &["AKIA2", "AKIA1", "AKIA2"],
+        ));
+        assert_eq!(report.keys, ["AKIA1", "AKIA2"]);
+        let mut copy = event("AWS_RISK_CREDENTIALS_EXPOSED", &["AKIA1"]);
+        copy["id"] = "2".into();
+        copy["region"] = "us-west-2".into();
+        copy["time"] = "2023-11-14T22:14:25Z".into();
+        let copy = read(&copy);
+        let id = |report: &LeakReport, key| report.change(key, "alice").id;
+        assert_eq!(id(&report, "AKIA1"), id(&copy, "AKIA1"));
+        assert_ne!(id(&report, "AKIA1"), id(&report, "AKIA2"));
+        let mut other = report.clone();
+        other.account = "444455556666".to_owned();
+        assert_ne!(id(&report, "AKIA1"), id(&other, "AKIA1"));
+    }
+
+    #[test]
+    fn the_affected_account_goes_before_that_of_the_organizations_administrator() {
+        let mut told = event("AWS_RISK_CREDENTIALS_EXPOSED", &["AKIA1"]);
+        told["detail"]["affectedAccount"] = "444455556666".into();
+        assert_eq!(read(&told).account, "444455556666");
+        told["detail"]["affectedAccount"] = Value::Null;
+        assert_eq!(read(&told).account, "111122223333");
+        told["account"] = Value::Null;
+        let error = read_leak_report(&told, None).unwrap_err();
+        assert!(matches!(error, RecordError::NoAccount(_)), "{error}");
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_envelope_then_of_the_event_then_of_the_message() {
+        let mut told = event("AWS_RISK_CREDENTIALS_EXPOSED", &["AKIA1"]);
+        assert_eq!(read(&told).at, at(60));
+        let early = read_leak_report(&told, Some(at(7))).unwrap().unwrap();
+        assert_eq!(early.at, at(7), "never later than the message");
+        told["time"] = "soon".into();
+        assert_eq!(read(&told).at, at(0));
+        told["detail"]["startTime"] = Value::Null;
+        let sent = read_leak_report(&told, Some(at(7))).unwrap().unwrap();
+        assert_eq!(sent.at, at(7));
+        let error = read_leak_report(&told, None).unwrap_err();
+        assert!(matches!(error, RecordError::NoTime(_)), "{error}");
+    }
+
+    #[test]
+    fn a_report_without_a_key_is_an_error_and_not_ignored() {
+        let mut told = event("AWS_RISK_CREDENTIALS_EXPOSED", &[]);
+        for entities in [
+            json!([]),
+            Value::Null,
+            json!([{"entityValue": ""}]),
+            json!("AKIA1"),
+        ] {
+            told["detail"]["affectedEntities"] = entities;
+            let error = read_leak_report(&told, None).unwrap_err();
+            assert!(matches!(error, RecordError::NoKey(_)), "{error}");
+        }
+    }
+}

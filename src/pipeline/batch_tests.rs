@@ -25,6 +25,9 @@ use crate::pipeline::key_source::KeySource;
 use crate::pipeline::message::Message;
 use crate::pipeline::recheck::{Parts, Rechecked};
 
+#[path = "owners_tests.rs"]
+mod owners;
+
 const ACCOUNT: &str = "111122223333";
 
 /// The keys of each user, with the second of their creation; or IAM is throttled.

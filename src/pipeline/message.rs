@@ -232,6 +232,18 @@ mod tests {
         };
         let of_others = read_event(event("my.app"), None).unwrap();
         assert_eq!(of_others, Message::Ignored(Ignored::OtherService));
+        let of_health = event("aws.health");
+        let ignored = Message::Ignored(Ignored::OtherHealthEvent);
+        assert_eq!(read_event(of_health, None).unwrap(), ignored);
+        let report = |source: &str| {
+            serde_json::json!({"source": source, "account": "111122223333", "time": "2026-03-02T09:12:44Z",
+                "detail-type": "AWS Health Event", "detail": {"eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED",
+                    "affectedEntities": [{"entityValue": "AKIAEXAMPLE"}]}})
+        };
+        let forged = read_event(report("my.health"), None).unwrap();
+        assert_eq!(forged, Message::Ignored(Ignored::OtherService));
+        let told = read_event(report("aws.health"), None).unwrap();
+        assert!(matches!(told, Message::Leaked(_)), "{told:?}");
         let of_aws = read_event(event("aws.iam"), None).unwrap();
         assert!(matches!(of_aws, Message::Change(_)), "{of_aws:?}");
     }
