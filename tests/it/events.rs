@@ -16,7 +16,7 @@ use secondkey::local::log_reading::LogReading;
 use secondkey::local::replay::replay;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::output::time::duration;
-use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
+use secondkey::pipeline::finding_store::FindingReader;
 use secondkey::pipeline::key_source::KeySource;
 use secondkey::pipeline::message::{Message, read_message};
 use secondkey::pipeline::recheck::{Occasion, Parts, recheck};

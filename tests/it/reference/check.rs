@@ -64,7 +64,8 @@ fn told_entries(trail: &[AuditEntry]) -> Vec<&AuditEntry> {
             | AuditKind::KeyUpdated
             | AuditKind::KeyDeleted
             | AuditKind::UserDeleted
-            | AuditKind::UserRenamed => false,
+            | AuditKind::UserRenamed
+            | AuditKind::KeyLeaked => false,
         };
         told.extend(is_told.then_some(entry));
     }
