@@ -123,56 +123,11 @@ async fn process(
     )
     .await;
     failed.extend(kept.into_iter().flatten());
-    let Reported {
-        results: of_reports,
-        without_owner,
-        failed: not_looked_up,
-    } = reported;
+    let (of_reports, comes_again) =
+        settle_reports(detector, reported, &bodies_of_reports, metrics).await;
     results.extend(of_reports);
-    for LeakedKey {
-        message_id,
-        account,
-        key,
-    } in without_owner
-    {
-        error!(
-            message_id,
-            account,
-            key,
-            "AWS reported a leaked key that no user of the account has; nothing to do"
-        );
-        *metrics.events_by_outcome.entry("no owner").or_default() += 1;
-    }
-    for (leaked, failure) in not_looked_up {
-        let body = bodies_of_reports.get(&leaked.message_id).cloned().flatten();
-        if !put_off(detector, &leaked, body.as_deref(), &failure).await {
-            failed.insert(leaked.message_id);
-        }
-        *metrics.events_by_outcome.entry("failed").or_default() += 1;
-    }
-    for result in &results {
-        let count = result.message_ids.len() as u64;
-        let outcome = match settle(detector, result).await {
-            Ok(rechecked) => {
-                metrics.count_rechecked(rechecked, Utc::now());
-                rechecked
-                    .outcomes
-                    .last()
-                    .map_or("nothing open", |outcome| outcome.word())
-            }
-            Err(failure) => {
-                error!(
-                    account = result.user.account(),
-                    user = result.user.name(),
-                    %failure,
-                    "re-check failed; its messages come again"
-                );
-                failed.extend(result.message_ids.iter().cloned());
-                "failed"
-            }
-        };
-        *metrics.events_by_outcome.entry(outcome).or_default() += count;
-    }
+    failed.extend(comes_again);
+    failed.extend(settle_all(detector, &results, metrics).await);
     metrics.failed_rechecks += failed.len() as u64;
     // After the alerts, which must not wait for it.
     let own = detector.accounts.own();
@@ -215,6 +170,39 @@ async fn give_up(detector: &Deployment, message_id: &str, body: Option<&str>, wh
     }
 }
 
+/// Settles what became of reports of leaked keys; returns the re-checks of the users, and the ids of
+/// the messages that come again.
+async fn settle_reports(
+    detector: &Deployment,
+    reported: Reported,
+    bodies: &BTreeMap<String, Option<String>>,
+    metrics: &mut Metrics,
+) -> (Vec<UserResult>, BTreeSet<String>) {
+    for leaked in reported.without_owner {
+        let LeakedKey {
+            message_id,
+            account,
+            key,
+        } = leaked;
+        error!(
+            message_id,
+            account,
+            key,
+            "AWS reported a leaked key that no user of the account has; nothing to do"
+        );
+        *metrics.events_by_outcome.entry("no owner").or_default() += 1;
+    }
+    let mut comes_again = BTreeSet::new();
+    for (leaked, failure) in reported.failed {
+        let body = bodies.get(&leaked.message_id).and_then(Option::as_deref);
+        if !put_off(detector, &leaked, body, &failure).await {
+            comes_again.insert(leaked.message_id);
+        }
+        *metrics.events_by_outcome.entry("failed").or_default() += 1;
+    }
+    (reported.results, comes_again)
+}
+
 /// Settles a report whose key's user could not be looked up; tells whether the message can be given
 /// up. What trying again may change comes again. A refusal does not: IAM may refuse the call also
 /// because the key is gone, so the report goes to the dead-letter queue, where an operator sees it.
@@ -232,6 +220,40 @@ async fn put_off(
     error!(message_id, account, key, %failure, "the user of a leaked key could not be looked up");
     let is_refused = failure.kind() == ErrorKind::Permanent && !failure.is_unauthenticated();
     is_refused && give_up(detector, message_id, body, &failure.to_string()).await
+}
+
+/// Queues what the re-checks want to have looked at again, and counts them; returns the ids of the
+/// messages that come again.
+async fn settle_all(
+    detector: &Deployment,
+    results: &[UserResult],
+    metrics: &mut Metrics,
+) -> BTreeSet<String> {
+    let mut failed = BTreeSet::new();
+    for result in results {
+        let count = result.message_ids.len() as u64;
+        let outcome = match settle(detector, result).await {
+            Ok(rechecked) => {
+                metrics.count_rechecked(rechecked, Utc::now());
+                rechecked
+                    .outcomes
+                    .last()
+                    .map_or("nothing open", |outcome| outcome.word())
+            }
+            Err(failure) => {
+                error!(
+                    account = result.user.account(),
+                    user = result.user.name(),
+                    %failure,
+                    "re-check failed; its messages come again"
+                );
+                failed.extend(result.message_ids.iter().cloned());
+                "failed"
+            }
+        };
+        *metrics.events_by_outcome.entry(outcome).or_default() += count;
+    }
+    failed
 }
 
 /// Queues what a re-check wants to have looked at again; before that is done its messages are not given up.

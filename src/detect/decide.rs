@@ -111,8 +111,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     let mut next = next_record(&seen);
     let open = finding.as_ref().or(record.open_finding());
     note_reported(&mut next, open, &seen);
-    let still_open = open.filter(|finding| finding.status != FindingStatus::Closed);
-    next.evidence.leaks = leak::kept(&seen, still_open);
+    next.evidence.leaks = leak::kept(&seen, open);
     let follow_up = seen.follow_up(finding.as_ref());
     let foreign = trail::of_foreign_entry(&mut next.audit, situation, now);
     let (entries, recorded) = trail::of_changes(&mut next.audit, situation, now);

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
 use crate::detect::evidence::{Evidence, KeyEvidence};
-use crate::detect::finding::{Finding, FindingKey};
+use crate::detect::finding::{Finding, FindingKey, FindingStatus};
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::{Answer, KeyStatus};
 use crate::detect::situation::{Seen, Situation};
@@ -267,15 +267,15 @@ pub(super) fn has_news(before: &[Leak], now: &[Leak]) -> bool {
     !now.iter().all(is_told)
 }
 
-/// The known leaks without those about keys that are gone; `open` is the finding that is open from
-/// now on, and keeps its own.
-pub(super) fn kept(seen: &Seen<'_>, open: Option<&Finding>) -> Vec<Leak> {
-    let leaks = seen.evidence.leaks.clone();
+/// The known leaks without those about keys that are gone; `finding` is the latest one from now on,
+/// and keeps its own as long as it is open.
+pub(super) fn kept(seen: &Seen<'_>, finding: Option<&Finding>) -> Vec<Leak> {
+    let open = finding.filter(|finding| finding.status != FindingStatus::Closed);
+    let mut kept = seen.evidence.leaks.clone();
     let is_report = matches!(seen.situation.listing.answer(), Answer::Report { .. });
     if is_report || !seen.may_close() {
-        return leaks;
+        return kept;
     }
-    let mut kept = leaks;
     kept.retain(|leak| {
         let may_be_present = seen
             .view

@@ -1,7 +1,8 @@
 //! What becomes of AWS's reports that a key leaked.
 
 use super::*;
-use crate::detect::leak::{Leak, LeakSignal::*, MAX_LEAKS};
+use crate::detect::leak::LeakSignal::{Exposed, ExposureSuspected, Quarantine};
+use crate::detect::leak::{Leak, MAX_LEAKS};
 use crate::detect::testing::{exemption, leaked, refused};
 
 /// `quarantine K1@55`, the key a `?` if it is not known.
