@@ -1,11 +1,11 @@
 //! The detector function: a payload in, users re-checked, messages that failed out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::Context;
 use chrono::Utc;
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use serde_json::Value;
 use tracing::{error, info};
 
@@ -15,8 +15,9 @@ use crate::aws::metrics::Metrics;
 use crate::detect::policy::Policy;
 use crate::detect::user::UserId;
 use crate::pipeline::batch::{Received, UserResult, recheck_users};
-use crate::pipeline::error::ServiceError;
+use crate::pipeline::error::{ErrorKind, ServiceError};
 use crate::pipeline::message::Message;
+use crate::pipeline::owners::{LeakedKey, ReceivedReport, Reported, recheck_owners};
 use crate::pipeline::payload::{HandedOut, Payload, read_payload};
 use crate::pipeline::recheck::Rechecked;
 
@@ -46,6 +47,8 @@ async fn process(
     let mut failed = BTreeSet::new();
     let mut readable = Vec::new();
     let mut unreadable = Vec::new();
+    let mut reports = Vec::new();
+    let mut bodies_of_reports = BTreeMap::new();
     for HandedOut {
         id: message_id,
         is_retry,
@@ -67,6 +70,14 @@ async fn process(
                     error!(message_id, %failure, "a probe left no trace");
                     failed.insert(message_id);
                 }
+            }
+            Ok(Message::Leaked(report)) => {
+                bodies_of_reports.insert(message_id.clone(), body);
+                reports.push(ReceivedReport {
+                    id: message_id,
+                    is_retry,
+                    report: *report,
+                });
             }
             Ok(message) => {
                 if let Message::Incomplete(incomplete) = &message {
@@ -100,9 +111,11 @@ async fn process(
             }
         }
     }
-    // Side by side, so that a dead-letter queue that does not answer holds up no change.
-    let (results, kept) = join(
+    // Side by side, so that a dead-letter queue that does not answer holds up no change, and the
+    // call that finds a key's user no alert.
+    let (mut results, reported, kept) = join3(
         recheck_users(&detector.parts, readable, Utc::now()),
+        recheck_owners(&detector.parts, reports, Utc::now()),
         join_all(unreadable.into_iter().map(|(id, body, why)| async move {
             let is_given_up = give_up(detector, &id, body.as_deref(), &why).await;
             (!is_given_up).then_some(id)
@@ -110,29 +123,11 @@ async fn process(
     )
     .await;
     failed.extend(kept.into_iter().flatten());
-    for result in &results {
-        let count = result.message_ids.len() as u64;
-        let outcome = match settle(detector, result).await {
-            Ok(rechecked) => {
-                metrics.count_rechecked(rechecked, Utc::now());
-                rechecked
-                    .outcomes
-                    .last()
-                    .map_or("nothing open", |outcome| outcome.word())
-            }
-            Err(failure) => {
-                error!(
-                    account = result.user.account(),
-                    user = result.user.name(),
-                    %failure,
-                    "re-check failed; its messages come again"
-                );
-                failed.extend(result.message_ids.iter().cloned());
-                "failed"
-            }
-        };
-        *metrics.events_by_outcome.entry(outcome).or_default() += count;
-    }
+    let (of_reports, comes_again) =
+        settle_reports(detector, reported, &bodies_of_reports, metrics).await;
+    results.extend(of_reports);
+    failed.extend(comes_again);
+    failed.extend(settle_all(detector, &results, metrics).await);
     metrics.failed_rechecks += failed.len() as u64;
     // After the alerts, which must not wait for it.
     let own = detector.accounts.own();
@@ -173,6 +168,92 @@ async fn give_up(detector: &Deployment, message_id: &str, body: Option<&str>, wh
             false
         }
     }
+}
+
+/// Settles what became of reports of leaked keys; returns the re-checks of the users, and the ids of
+/// the messages that come again.
+async fn settle_reports(
+    detector: &Deployment,
+    reported: Reported,
+    bodies: &BTreeMap<String, Option<String>>,
+    metrics: &mut Metrics,
+) -> (Vec<UserResult>, BTreeSet<String>) {
+    for leaked in reported.without_owner {
+        let LeakedKey {
+            message_id,
+            account,
+            key,
+        } = leaked;
+        error!(
+            message_id,
+            account,
+            key,
+            "AWS reported a leaked key that no user of the account has; nothing to do"
+        );
+        *metrics.events_by_outcome.entry("no owner").or_default() += 1;
+    }
+    let mut comes_again = BTreeSet::new();
+    for (leaked, failure) in reported.failed {
+        let body = bodies.get(&leaked.message_id).and_then(Option::as_deref);
+        if !put_off(detector, &leaked, body, &failure).await {
+            comes_again.insert(leaked.message_id);
+        }
+        *metrics.events_by_outcome.entry("failed").or_default() += 1;
+    }
+    (reported.results, comes_again)
+}
+
+/// Settles a report whose key's user could not be looked up; tells whether the message can be given
+/// up. What trying again may change comes again. A refusal does not: IAM may refuse the call also
+/// because the key is gone, so the report goes to the dead-letter queue, where an operator sees it.
+async fn put_off(
+    detector: &Deployment,
+    leaked: &LeakedKey,
+    body: Option<&str>,
+    failure: &ServiceError,
+) -> bool {
+    let LeakedKey {
+        message_id,
+        account,
+        key,
+    } = leaked;
+    error!(message_id, account, key, %failure, "the user of a leaked key could not be looked up");
+    let is_refused = failure.kind() == ErrorKind::Permanent && !failure.is_unauthenticated();
+    is_refused && give_up(detector, message_id, body, &failure.to_string()).await
+}
+
+/// Queues what the re-checks want to have looked at again, and counts them; returns the ids of the
+/// messages that come again.
+async fn settle_all(
+    detector: &Deployment,
+    results: &[UserResult],
+    metrics: &mut Metrics,
+) -> BTreeSet<String> {
+    let mut failed = BTreeSet::new();
+    for result in results {
+        let count = result.message_ids.len() as u64;
+        let outcome = match settle(detector, result).await {
+            Ok(rechecked) => {
+                metrics.count_rechecked(rechecked, Utc::now());
+                rechecked
+                    .outcomes
+                    .last()
+                    .map_or("nothing open", |outcome| outcome.word())
+            }
+            Err(failure) => {
+                error!(
+                    account = result.user.account(),
+                    user = result.user.name(),
+                    %failure,
+                    "re-check failed; its messages come again"
+                );
+                failed.extend(result.message_ids.iter().cloned());
+                "failed"
+            }
+        };
+        *metrics.events_by_outcome.entry(outcome).or_default() += count;
+    }
+    failed
 }
 
 /// Queues what a re-check wants to have looked at again; before that is done its messages are not given up.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::error::SdkError;
+use aws_sdk_iam::operation::get_access_key_last_used::GetAccessKeyLastUsedError;
 use aws_sdk_iam::operation::list_access_keys::{ListAccessKeysError, ListAccessKeysOutput};
 use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
 use chrono::{DateTime, Utc};
@@ -89,6 +90,15 @@ impl IamKeySource {
         })
     }
 
+    async fn owner_of(client: Client, key: &str) -> Result<Option<String>, AccountError> {
+        let asked = client.get_access_key_last_used().access_key_id(key);
+        match asked.send().await {
+            Ok(answer) => Ok(answer.user_name.filter(|name| !name.is_empty())),
+            Err(error) if is_no_such_key(&error) => Ok(None),
+            Err(error) => Err(AccountError::of_call("iam:GetAccessKeyLastUsed", &error)),
+        }
+    }
+
     async fn last_used_of(client: &Client, key: &str) -> Option<LastUsed> {
         let answer = client
             .get_access_key_last_used()
@@ -134,6 +144,18 @@ impl KeySource for IamKeySource {
         }
     }
 
+    async fn owner(&self, account: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        if !is_key_id(key) {
+            return Ok(None);
+        }
+        let owner = |client| Self::owner_of(client, key);
+        match self.accounts.call(account, owner).await {
+            Err(AccountError::Refused(reason)) => Err(ServiceError::permanent(reason)),
+            Err(AccountError::Failed(failure)) => Err(failure),
+            Ok(owner) => Ok(owner),
+        }
+    }
+
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
         if user.is_root() {
             // A report names slots, not keys.
@@ -175,6 +197,19 @@ fn access_key(key: AccessKeyMetadata) -> Option<(String, AccessKey)> {
         _ => KeyStatus::Inactive,
     };
     Some((key.access_key_id?, AccessKey { status, created }))
+}
+
+/// Whether IAM takes `key` as a key's id. Source: IAM API reference, `GetAccessKeyLastUsed`.
+fn is_key_id(key: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (16..=128).contains(&key.len()) && key.bytes().all(is_word)
+}
+
+/// Whether IAM does not have the key. The API reference lists no error of its own for this call, so
+/// the SDK has none either.
+fn is_no_such_key(error: &SdkError<GetAccessKeyLastUsedError>) -> bool {
+    use aws_sdk_iam::error::ProvideErrorMetadata;
+    error.code() == Some("NoSuchEntity")
 }
 
 fn unlisted(

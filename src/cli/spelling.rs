@@ -153,6 +153,10 @@ impl KeySource for Pinned {
         Ok(credible(listing, &self.name, self.is_of_iam))
     }
 
+    async fn owner(&self, account: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        self.iam.owner(account, key).await
+    }
+
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
         self.iam.last_used(user, keys).await
     }

@@ -63,6 +63,8 @@ pub enum Update {
     Exempted,
     /// The exemption that hid it has ended, was removed or does not cover it any more.
     ExemptionEnded,
+    /// AWS reported that one of its keys leaked.
+    Leaked,
 }
 
 impl Update {
@@ -78,6 +80,7 @@ impl Update {
             Self::OutlivedWindow => "the rotation window is over",
             Self::Exempted => "an exemption covers it from now on",
             Self::ExemptionEnded => "no exemption covers it any more",
+            Self::Leaked => "AWS reported that a key has leaked",
         }
     }
 }

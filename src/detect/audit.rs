@@ -60,6 +60,8 @@ pub enum AuditKind {
     UserDeleted,
     /// An event told of the user's new name.
     UserRenamed,
+    /// AWS reported that a key of the user leaked.
+    KeyLeaked,
     /// A finding was opened.
     FindingOpened,
     /// A settled listing confirmed the finding.
@@ -78,12 +80,13 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::KeyCreated,
         Self::KeyUpdated,
         Self::KeyDeleted,
         Self::UserDeleted,
         Self::UserRenamed,
+        Self::KeyLeaked,
         Self::FindingOpened,
         Self::FindingConfirmed,
         Self::FindingUpdated,
@@ -102,6 +105,7 @@ impl AuditKind {
             Self::KeyDeleted => "key_deleted",
             Self::UserDeleted => "user_deleted",
             Self::UserRenamed => "user_renamed",
+            Self::KeyLeaked => "key_leaked",
             Self::FindingOpened => "finding_opened",
             Self::FindingConfirmed => "finding_confirmed",
             Self::FindingUpdated => "finding_updated",

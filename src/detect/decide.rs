@@ -13,6 +13,7 @@ use crate::detect::evidence::{Evidence, UserState};
 use crate::detect::exemption::{Exemption, exemption_for};
 use crate::detect::finding::{CloseReason, Finding, FindingStatus};
 use crate::detect::key_change::ChangeKind;
+use crate::detect::leak;
 use crate::detect::listing::{AccessKey, Answer, KeyStatus};
 use crate::detect::policy::Policy;
 use crate::detect::rechecks::next_recheck;
@@ -56,8 +57,9 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
         changes,
         ..
     } = *situation;
-    let evidence = evidence_of(situation, policy.settle);
+    let mut evidence = evidence_of(situation, policy.settle);
     let mut view = view(record, &evidence, listing, policy.settle);
+    evidence.leaks = leak::narrowed(&evidence, &view, situation, now);
     if !view.has_two_active() && is_just_renamed(record, changes, &evidence, listing, policy.settle)
     {
         view.unsettled.insert(Unsettled::JustRenamed);
@@ -74,7 +76,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
 
     let (outcome, finding, updates) = match record.open_finding() {
         None if seen.is_to_open() => {
-            let opened = seen.judged(episode::opened(&seen), now);
+            let opened = seen.judged(seen.with_leaks(episode::opened(&seen)), now);
             match seen.exemption(&opened) {
                 Some(exemption) => {
                     let hidden = episode::hidden(opened, exemption);
@@ -97,7 +99,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
             seen.gone_on(open)
         }
         Some(open) if seen.may_close() => {
-            let closed = episode::closed(open, &seen);
+            let closed = seen.with_leaks(episode::closed(open, &seen));
             let ended_at = closed.closing.as_ref().map_or(now, |closing| closing.at);
             (Outcome::Closed, Some(seen.judged(closed, ended_at)), vec![])
         }
@@ -107,6 +109,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     let mut next = next_record(&seen);
     let open = finding.as_ref().or(record.open_finding());
     note_reported(&mut next, open, &seen);
+    next.evidence.leaks = leak::kept(&seen, open);
     let follow_up = seen.follow_up(finding.as_ref());
     let foreign = trail::of_foreign_entry(&mut next.audit, situation, now);
     let (entries, recorded) = trail::of_changes(&mut next.audit, situation, now);
@@ -186,6 +189,13 @@ fn evidence_of(situation: &Situation<'_>, settle: TimeDelta) -> Evidence {
             evidence.keys.entry(key.clone()).or_default().merge(known);
         }
     }
+    let leaks = former.iter().flat_map(|former| &former.evidence.leaks);
+    for known in leaks {
+        let is_here = |leaked| listing.keys().any(|(key, _)| key == leaked);
+        if known.key.as_ref().is_none_or(is_here) {
+            leak::add(&mut evidence.leaks, known.clone());
+        }
+    }
     let listed: BTreeMap<&String, &AccessKey> = listing.keys().collect();
     for (key, known) in &mut evidence.keys {
         if let Some(last) = &record.last_listing {
@@ -246,8 +256,23 @@ impl Seen<'_> {
         finding
     }
 
-    /// The exemption that covers `finding`, and did not cease to before.
+    /// `finding` with the leaks that are about its keys.
+    fn with_leaks(&self, finding: Finding) -> Finding {
+        Finding {
+            leaks: leak::of_keys(&finding.keys, self),
+            ..finding
+        }
+    }
+
+    /// The exemption that covers `finding`, and did not cease to before. None covers a key that
+    /// leaked: whoever wrote it did not know of that.
     fn exemption(&self, finding: &Finding) -> Option<&Exemption> {
+        if finding
+            .severity_reasons
+            .contains(&SeverityReason::LeakedKey)
+        {
+            return None;
+        }
         let usable = |exemption: &&Exemption| {
             finding.status != FindingStatus::Open || !is_spent(exemption, finding)
         };
@@ -338,7 +363,10 @@ impl Seen<'_> {
             updates.push(Update::Since);
         }
         finding.joined = episode::joined(&finding, self);
-        let mut finding = self.judged(finding, self.now);
+        let mut finding = self.judged(self.with_leaks(finding), self.now);
+        if leak::has_news(&open.leaks, &finding.leaks) {
+            updates.push(Update::Leaked);
+        }
         let outlived = |finding: &Finding| {
             let reasons = &finding.severity_reasons;
             reasons.contains(&SeverityReason::OutlivedWindow)

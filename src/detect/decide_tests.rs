@@ -26,6 +26,7 @@ use crate::detect::user_record::UserRecord;
 
 mod activations;
 mod exempt;
+mod leaks;
 mod since;
 mod swept;
 

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use crate::detect::Timestamp;
 use crate::detect::actor::Actor;
 use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::leak::{self, Leak};
 use crate::detect::listing::KeyStatus;
 use crate::detect::user::UserId;
 
@@ -28,6 +29,8 @@ pub struct Evidence {
     pub keys: BTreeMap<String, KeyEvidence>,
     /// Of the user itself.
     pub user: Option<UserEvidence>,
+    /// The reports that a key of the user leaked, the earliest first.
+    pub leaks: Vec<Leak>,
 }
 
 /// What events say of one key.
@@ -164,6 +167,11 @@ impl Evidence {
     /// This evidence on `user` with that of `change` merged in.
     #[must_use]
     pub fn with(mut self, user: &UserId, change: &KeyChange) -> Self {
+        if let Some(leak) = Leak::of(change) {
+            // It says nothing about a key's status, and a late one nothing about the user.
+            leak::add(&mut self.leaks, leak);
+            return self;
+        }
         let source = Source {
             event_id: change.event_id.clone(),
             actor: change.actor.clone(),
@@ -234,7 +242,9 @@ impl KeyChange {
                 Some((key, *status))
             }
             ChangeKind::KeyDeleted { key } => Some((key, KeyStatus::Gone)),
-            ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. } => None,
+            ChangeKind::UserDeleted
+            | ChangeKind::UserRenamed { .. }
+            | ChangeKind::KeyLeaked { .. } => None,
         }
     }
 }

@@ -6,18 +6,19 @@ use thiserror::Error;
 use crate::detect::Timestamp;
 use crate::detect::actor::Actor;
 use crate::detect::affected_user::{AffectedUser, affected_user};
+use crate::detect::leak::{LeakSignal, is_quarantine};
 use crate::detect::listing::KeyStatus;
 use crate::detect::record::CloudTrailRecord;
 use crate::detect::text::{bounded, sha256_hex};
 use crate::detect::user::UserId;
 
-/// A successful call that changed a user's access keys, or the user.
+/// A successful call that changed a user's access keys, or the user; or a report that a key leaked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyChange {
     /// Tells this change from every other: the event id and a fingerprint of the content, so that an event id that a
     /// relay lost or made constant hides nothing.
     pub id: String,
-    /// CloudTrail's `eventID`, if the record has one.
+    /// CloudTrail's `eventID`, or the ARN of the AWS Health event, if there is one.
     pub event_id: Option<String>,
     /// The `eventID` of the record that this one corrects.
     pub corrects: Option<String>,
@@ -66,6 +67,14 @@ pub enum ChangeKind {
         /// The new name as the record spells it.
         to_name: String,
     },
+    /// AWS quarantined the user (`AttachUserPolicy`), or AWS Health reported a key. It changes no
+    /// key.
+    KeyLeaked {
+        /// The key, if the report names it.
+        key: Option<String>,
+        /// What the report was.
+        signal: LeakSignal,
+    },
 }
 
 /// What reading a record came to.
@@ -92,7 +101,7 @@ pub struct Incomplete {
 /// Why a record is knowingly ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ignored {
-    /// Another API call than the five that change keys or users.
+    /// Another API call than the five that change keys or users, and than AWS's quarantine.
     OtherCall,
     /// Not from IAM.
     OtherService,
@@ -100,6 +109,8 @@ pub enum Ignored {
     FailedCall,
     /// `UpdateUser` that left the name as it was.
     NoRename,
+    /// An event of AWS Health that reports no exposed credentials.
+    OtherHealthEvent,
 }
 
 impl Ignored {
@@ -111,6 +122,7 @@ impl Ignored {
             Self::OtherService => "not from IAM",
             Self::FailedCall => "failed call",
             Self::NoRename => "user update without a new name",
+            Self::OtherHealthEvent => "AWS Health event about something else",
         }
     }
 }
@@ -174,10 +186,18 @@ pub fn read_key_change(
     let Some(event) = record.event_name.as_deref().filter(|name| !name.is_empty()) else {
         return Err(RecordError::NoEventName);
     };
-    if !matches!(
-        event,
-        "CreateAccessKey" | "UpdateAccessKey" | "DeleteAccessKey" | "UpdateUser" | "DeleteUser"
-    ) {
+    let is_relevant = match event {
+        "CreateAccessKey" | "UpdateAccessKey" | "DeleteAccessKey" | "UpdateUser" | "DeleteUser" => {
+            true
+        }
+        "AttachUserPolicy" => record
+            .request_parameters
+            .policy_arn
+            .as_deref()
+            .is_some_and(is_quarantine),
+        _ => false,
+    };
+    if !is_relevant {
         return Ok(Reading::Ignored(Ignored::OtherCall));
     }
     if record
@@ -297,6 +317,10 @@ fn change_kind(
             key: key(&asked.access_key_id)?,
         },
         "DeleteUser" => ChangeKind::UserDeleted,
+        "AttachUserPolicy" => ChangeKind::KeyLeaked {
+            key: None,
+            signal: LeakSignal::Quarantine,
+        },
         _ => {
             let to_name = bounded(asked.new_user_name.as_deref().unwrap_or_default());
             ChangeKind::UserRenamed {
@@ -346,18 +370,26 @@ fn change_id(
 ) -> String {
     let asked = &record.request_parameters;
     let created = &record.response_elements.access_key;
-    let content = [
+    let event_time = event_time.to_rfc3339();
+    let mut content = vec![
         record.event_name.as_deref(),
-        Some(&event_time.to_rfc3339()),
+        Some(event_time.as_str()),
         Some(user.account()),
         Some(user.name()),
         asked.access_key_id.as_deref(),
         asked.status.as_deref(),
         asked.new_user_name.as_deref(),
         created.access_key_id.as_deref(),
-    ]
-    .map(Option::unwrap_or_default)
-    .join("\n");
+    ];
+    // The ids of the other changes stand in tables already, so theirs must stay as they are.
+    content.extend(asked.policy_arn.as_ref().map(|arn| Some(arn.as_str())));
+    let content: Vec<&str> = content.into_iter().map(Option::unwrap_or_default).collect();
+    id_of(event_id, &content)
+}
+
+/// The id of a change: the event's id, and a fingerprint of the `content`.
+pub(super) fn id_of(event_id: Option<&str>, content: &[&str]) -> String {
+    let content = content.join("\n");
     let fingerprint: String = sha256_hex(content.as_bytes()).chars().take(16).collect();
     match event_id {
         Some(event_id) => format!("{event_id}.{fingerprint}"),

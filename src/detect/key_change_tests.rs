@@ -127,6 +127,7 @@ fn words(reading: Result<Reading, RecordError>) -> String {
                 ChangeKind::KeyDeleted { key } => format!("{key} deleted"),
                 ChangeKind::UserDeleted => "user deleted".to_owned(),
                 ChangeKind::UserRenamed { to, to_name } => format!("renamed to {to_name} = {to}"),
+                ChangeKind::KeyLeaked { key, signal } => format!("leaked {key:?} {signal:?}"),
             };
             format!("{} = {}: {kind}", change.user_name, change.user)
         }
@@ -154,6 +155,65 @@ fn the_five_calls_are_changes() {
             json!({"eventName": "DeleteUser", "requestParameters": {"userName": "Alice"}}),
         ),
         "Alice = 111122223333/alice: user deleted",
+    );
+}
+
+fn attach(policy_arn: &str) -> Value {
+    with(
+        delete(),
+        json!({"eventName": "AttachUserPolicy",
+            "requestParameters": {"userName": "Alice", "policyArn": policy_arn}}),
+    )
+}
+
+/// The policies are those of AWS's managed policy reference guide.
+#[test]
+fn a_quarantine_by_aws_is_a_leak_and_no_other_policy_is() {
+    for partition in ["aws", "aws-cn", "aws-us-gov"] {
+        for version in ["", "V2", "V3", "V4"] {
+            check(
+                &attach(&format!(
+                    "arn:{partition}:iam::aws:policy/AWSCompromisedKeyQuarantine{version}"
+                )),
+                "Alice = 111122223333/alice: leaked None Quarantine",
+            );
+        }
+    }
+    for other in [
+        "arn:aws:iam::aws:policy/ReadOnlyAccess",
+        "arn:aws:iam::aws:policy/AWSDenyAll",
+        // Anybody with an account can make a policy of that name.
+        "arn:aws:iam::111122223333:policy/AWSCompromisedKeyQuarantineV3",
+        "arn:aws:iam::111122223333:policy/x:iam::aws:policy/AWSCompromisedKeyQuarantineV3",
+        "AWSCompromisedKeyQuarantineV3",
+        "",
+    ] {
+        check(&attach(other), "ignored: not a key change");
+    }
+    let quarantine = attach("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3");
+    check(
+        &with(
+            quarantine.clone(),
+            json!({"errorCode": "NoSuchEntityException"}),
+        ),
+        "ignored: failed call",
+    );
+    check(
+        &with(
+            quarantine.clone(),
+            json!({"eventSource": "s3.amazonaws.com"}),
+        ),
+        "ignored: not from IAM",
+    );
+    let second = attach("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2");
+    assert_ne!(change(&quarantine).id, change(&second).id);
+}
+
+#[test]
+fn the_id_of_a_change_stays_or_tables_would_record_it_twice() {
+    assert_eq!(
+        change(&delete()).id,
+        "11111111-2222-3333-4444-555555555555.92eeb31d3c360f38"
     );
 }
 

@@ -20,6 +20,7 @@ mod episode;
 pub mod evidence;
 pub mod exemption;
 pub mod finding;
+pub mod health;
 pub mod inactivity;
 pub mod key_change;
 pub mod leak;

@@ -146,6 +146,9 @@ pub struct RequestParameters {
     /// The status asked for, in `UpdateAccessKey`.
     #[serde(deserialize_with = "text")]
     pub status: Option<String>,
+    /// The managed policy, in `AttachUserPolicy`.
+    #[serde(deserialize_with = "text")]
+    pub policy_arn: Option<String>,
     /// `"true"` where `CloudTrail` left the parameters out because the record was too large
     /// (user guide, record contents).
     #[serde(deserialize_with = "text")]

@@ -93,6 +93,7 @@ pub fn severity(
             SeverityReason::DormantKey,
             makers().filter_map(dormant_for).max() > Some(Policy::DORMANT),
         ),
+        (SeverityReason::LeakedKey, !finding.leaks.is_empty()),
     ]
     .into_iter()
     .filter_map(|(reason, holds)| holds.then_some(reason))

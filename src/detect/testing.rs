@@ -9,6 +9,7 @@ use crate::detect::actor::Actor;
 use crate::detect::exemption::Exemption;
 use crate::detect::finding::{Finding, FindingId, FindingKey, FindingStatus, FoundBy};
 use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::leak::LeakSignal;
 use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
 use crate::detect::severity::Severity;
 use crate::detect::user::UserId;
@@ -71,6 +72,12 @@ pub(crate) fn deleted(key: &str, second: i64) -> KeyChange {
 
 pub(crate) fn user_deleted(second: i64) -> KeyChange {
     change(ChangeKind::UserDeleted, second)
+}
+
+/// A report at `second` that `key` leaked; that of a quarantine names no key.
+pub(crate) fn leaked(key: Option<&str>, signal: LeakSignal, second: i64) -> KeyChange {
+    let key = key.map(ToOwned::to_owned);
+    change(ChangeKind::KeyLeaked { key, signal }, second)
 }
 
 pub(crate) fn renamed(to_name: &str, second: i64) -> KeyChange {

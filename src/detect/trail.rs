@@ -194,6 +194,13 @@ pub(super) fn of_change(change: &KeyChange, now: Timestamp) -> AuditDraft {
         ChangeKind::UserRenamed { to_name, .. } => {
             (AuditKind::UserRenamed, vec![("new_name", to_name.as_str())])
         }
+        ChangeKind::KeyLeaked { key, signal } => (
+            AuditKind::KeyLeaked,
+            [("signal", signal.word())]
+                .into_iter()
+                .chain(key.iter().map(|key| ("key", key.as_str())))
+                .collect(),
+        ),
     };
     let circumstances = [
         ("user", Some(change.user_name.as_str())),

@@ -218,34 +218,16 @@ fn contained(known: &Known<'_>, active: &[&FindingKey]) -> Option<Verdict> {
         })
 }
 
-/// The active keys that have leaked. A signal that names no key tells of the only one that existed then.
+/// The active keys that have leaked.
 fn leaked<'a>(known: &Known<'_>, active: &[&'a FindingKey]) -> Vec<(&'a FindingKey, LeakSignal)> {
     known
         .leaks
         .iter()
-        .filter_map(|leak| match &leak.key {
-            Some(id) => {
-                let key = active.iter().find(|key| key.id == *id)?;
-                Some((*key, leak.signal))
-            }
-            None => match candidates(known, leak, active).as_slice() {
-                [only] => Some((*only, leak.signal)),
-                _ => None,
-            },
+        .filter_map(|leak| {
+            let id = leak.key.as_ref()?;
+            let key = active.iter().find(|key| key.id == *id)?;
+            Some((*key, leak.signal))
         })
-        .collect()
-}
-
-/// The active keys that a leak signal without a key may be about: those that were not created after it.
-fn candidates<'a>(
-    known: &Known<'_>,
-    leak: &Leak,
-    active: &[&'a FindingKey],
-) -> Vec<&'a FindingKey> {
-    active
-        .iter()
-        .filter(|key| created(known, key).is_none_or(|created| created <= leak.at))
-        .copied()
         .collect()
 }
 
@@ -272,7 +254,7 @@ fn idle_rank(known: &Known<'_>, key: &FindingKey) -> (u8, std::cmp::Reverse<Opti
 }
 
 fn of_two(known: &Known<'_>, old: &FindingKey, new: &FindingKey, now: Timestamp) -> Verdict {
-    if !known.leaks.is_empty() && has_open_leak(known, &[old, new]) {
+    if has_open_leak(known, &[old, new]) {
         return ask(AskReason::OneLeaked);
     }
     if known.is_root {
@@ -357,10 +339,13 @@ fn use_of(known: &Known<'_>, old: &FindingKey, new: &FindingKey, now: Timestamp)
     }
 }
 
-/// Whether a leak signal without a key may be about more than one of `keys`.
+/// Whether a leak signal that names no key may be about one of `keys`: about one that was not created after it.
 fn has_open_leak(known: &Known<'_>, keys: &[&FindingKey]) -> bool {
+    let existed = |leak: &Leak, key: &FindingKey| {
+        created(known, key).is_none_or(|created| created <= leak.at)
+    };
     let mut open = known.leaks.iter().filter(|leak| leak.key.is_none());
-    open.any(|leak| candidates(known, leak, keys).len() > 1)
+    open.any(|leak| keys.iter().any(|key| existed(leak, key)))
 }
 
 fn was_dormant(maker: &Opener) -> bool {

@@ -232,10 +232,15 @@ fn a_leaked_key_goes_whichever_is_newer() {
             vec![leak(Some("NEW"), 1, ExposureSuspected)],
             "contain NEW Leaked(ExposureSuspected)",
         ),
-        // The user is quarantined: it is the key that there was then.
         (
-            vec![leak(None, -1, Quarantine)],
+            vec![leak(Some("OLD"), -1, Quarantine)],
             "contain OLD Leaked(Quarantine)",
+        ),
+        // Which of the keys that there were then has leaked is not known.
+        (vec![leak(None, -1, Quarantine)], "ask OneLeaked"),
+        (
+            vec![leak(None, -2_000 * HOUR, Quarantine)],
+            "wait OLD>NEW NewNotUsed",
         ),
         (vec![leak(None, 1, Quarantine)], "ask OneLeaked"),
         (

@@ -112,6 +112,7 @@ impl Ledger {
             ChangeKind::KeyCreated { .. }
             | ChangeKind::KeyUpdated { .. }
             | ChangeKind::KeyDeleted { .. } => state.apply_to_key(change),
+            ChangeKind::KeyLeaked { .. } => None,
         }
     }
 
@@ -153,7 +154,9 @@ impl State {
                 known.is_none().then(|| key.clone())
             }
             ChangeKind::KeyDeleted { key } => keys.remove(key).is_none().then(|| key.clone()),
-            ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. } => None,
+            ChangeKind::UserDeleted
+            | ChangeKind::UserRenamed { .. }
+            | ChangeKind::KeyLeaked { .. } => None,
         }
     }
 }
@@ -209,6 +212,20 @@ impl KeySource for Ledger {
             AfterPage::Complete(listing) => Ok(listing),
             AfterPage::More(_) => Err(ServiceError::permanent("the ledger has one page only")),
         }
+    }
+
+    async fn owner(&self, account: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        let state = self.state();
+        let mut of_account = state
+            .users
+            .iter()
+            .filter(|(user, _)| user.account() == account);
+        Ok(of_account.find_map(|(_, known)| match known {
+            LedgerUser::Listed {
+                display_name, keys, ..
+            } => keys.contains_key(key).then(|| display_name.clone()),
+            LedgerUser::Unlisted | LedgerUser::Gone => None,
+        }))
     }
 
     async fn last_used(&self, _user: &UserId, _keys: &[String]) -> LastUses {

@@ -8,13 +8,14 @@ use memchr::memmem::Finder;
 use crate::detect::Timestamp;
 use crate::detect::key_change::read_event_time;
 
-/// The calls that `read_key_change` reads, as they stand in a record.
-const CHANGES: [&[u8]; 5] = [
+/// The calls that `read_key_change` reads, as they stand in a record; of `AttachUserPolicy` few.
+const CHANGES: [&[u8]; 6] = [
     b"\"CreateAccessKey\"",
     b"\"UpdateAccessKey\"",
     b"\"DeleteAccessKey\"",
     b"\"UpdateUser\"",
     b"\"DeleteUser\"",
+    b"\"AttachUserPolicy\"",
 ];
 
 static EVENT_NAME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"eventName\""));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::detect::Timestamp;
+use crate::detect::health::{self, LeakReport, read_leak_report};
 use crate::detect::key_change::{
     Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
 };
@@ -25,6 +26,8 @@ pub struct LogReading {
     pub records: u64,
     /// The key changes by id; a change that stands in the logs twice is kept once.
     pub changes: BTreeMap<String, KeyChange>,
+    /// The reports of AWS Health that keys leaked. Whose keys they are follows from the changes.
+    pub reports: Vec<LeakReport>,
     /// How many records were knowingly ignored, by reason.
     pub ignored: BTreeMap<&'static str, u64>,
     /// How many records could not be read.
@@ -103,6 +106,9 @@ impl LogReading {
         for (_, change) in later.changes {
             self.change(change);
         }
+        for report in later.reports {
+            self.report(report);
+        }
         for (reason, count) in later.ignored {
             self.ignore(reason, count);
         }
@@ -149,6 +155,20 @@ impl LogReading {
         }
     }
 
+    /// Keeps `report` once: AWS Health sends an event to more than one region.
+    fn report(&mut self, report: LeakReport) {
+        let is_known = |known: &LeakReport| {
+            report.event_id.is_some()
+                && (&known.event_id, &known.account, &known.keys)
+                    == (&report.event_id, &report.account, &report.keys)
+        };
+        if self.reports.iter().any(is_known) {
+            self.ignore("duplicate", 1);
+        } else {
+            self.reports.push(report);
+        }
+    }
+
     fn parse(&mut self, name: &str, number: u64, bytes: &[u8]) {
         let json: Value = match serde_json::from_slice(bytes) {
             Ok(json) => json,
@@ -157,6 +177,18 @@ impl LogReading {
                 return;
             }
         };
+        let source = json.get("source").and_then(Value::as_str);
+        if source == Some(health::SOURCE) {
+            match read_leak_report(&json, None) {
+                Ok(Some(report)) => {
+                    self.saw(&report.account, report.at);
+                    self.report(report);
+                }
+                Ok(None) => self.ignore(Ignored::OtherHealthEvent.reason(), 1),
+                Err(error) => self.malformed(name, Some(number), error.to_string()),
+            }
+            return;
+        }
         match read(&json) {
             Ok(Reading::Change(change)) => {
                 self.saw(change.user.account(), change.at);

@@ -7,17 +7,19 @@ use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
 use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::health::LeakReport;
 use crate::detect::key_change::KeyChange;
 use crate::detect::policy::Policy;
 use crate::detect::user::UserId;
 use crate::local::caught_up::{caught_up, is_in_listing, refuse_older_than_listing};
-use crate::local::ledger::Ledger;
+use crate::local::ledger::{Ledger, LedgerUsers};
 use crate::local::ledger_table::{self, Replayed};
 use crate::local::log_reading::LogReading;
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingReader;
+use crate::pipeline::key_source::KeySource;
 use crate::pipeline::recheck::{Occasion, Parts, recheck};
 
 /// What a replay found out beside the findings.
@@ -27,6 +29,8 @@ pub struct Replay {
     pub known_only_from_then: BTreeSet<(UserId, String)>,
     /// How many changes had been replayed into the file before.
     pub already_replayed: usize,
+    /// How many leaked keys AWS Health reported that no user had then, as far as the logs tell.
+    pub reported_without_owner: usize,
 }
 
 /// Leads the changes in `reading` through the pipeline into `store`: all of it, or nothing.
@@ -39,16 +43,16 @@ pub async fn replay(
     store.begin()?;
     let before = store.write(ledger_table::load)?;
     let users = caught_up(store.as_ref(), &before, &reading.changes, policy.settle).await?;
-    let recorded =
-        store.read(|connection| ledger_table::already_recorded(connection, &reading.changes))?;
-    let mut changes = reading.changes.clone();
+    let (mut changes, reported_without_owner) = with_reports(reading, &users).await?;
+    let recorded = store.read(|connection| ledger_table::already_recorded(connection, &changes))?;
+    let all = changes.len();
     changes.retain(|id, change| {
         let replayed_until = before.newest.get(change.user.account());
         let is_known = Some(&change.at) <= replayed_until || is_in_listing(change, &users);
         // What another command recorded later than that the ledger has not heard of yet.
         !(is_known && recorded.binary_search(id).is_ok())
     });
-    let already_replayed = reading.changes.len() - changes.len();
+    let already_replayed = all - changes.len();
     refuse_older(&changes, &before.newest)?;
     let is_recorded = |id: &String| recorded.binary_search(id).is_ok();
     let news = changes.iter().filter(|(id, _)| !is_recorded(id));
@@ -67,6 +71,7 @@ pub async fn replay(
     };
     let mut replay = Replay {
         already_replayed,
+        reported_without_owner,
         ..Replay::default()
     };
     let newest = newest(before.newest, &changes, reading);
@@ -109,6 +114,41 @@ pub async fn replay(
     store.write(|connection| ledger_table::save(connection, &after))?;
     store.commit_all()?;
     Ok(replay)
+}
+
+/// The changes in `reading`, and the reports of leaked keys as changes of the users who had the keys
+/// then; and how many keys no user had. `users` are those before the first change.
+async fn with_reports(
+    reading: &LogReading,
+    users: &LedgerUsers,
+) -> Result<(BTreeMap<String, KeyChange>, usize), ServiceError> {
+    let mut changes = reading.changes.clone();
+    let mut reports: Vec<&LeakReport> = reading.reports.iter().collect();
+    reports.sort_by_key(|report| report.at);
+    let mut without_owner = 0;
+    if reports.is_empty() {
+        return Ok((changes, without_owner));
+    }
+    let ledger = Ledger::new(users.clone());
+    let mut seconds = in_order(reading.changes.clone()).into_iter().peekable();
+    for report in reports {
+        let is_due = |second: &Vec<KeyChange>| second.iter().any(|change| change.at <= report.at);
+        while let Some(second) = seconds.next_if(is_due) {
+            for change in ledger.legal_order(second) {
+                ledger.apply(&change);
+            }
+        }
+        for key in &report.keys {
+            match ledger.owner(&report.account, key).await? {
+                Some(name) => {
+                    let change = report.change(key, &name);
+                    changes.insert(change.id.clone(), change);
+                }
+                None => without_owner += 1,
+            }
+        }
+    }
+    Ok((changes, without_owner))
 }
 
 /// The time of the newest record of each account that had a key change, now or in an earlier

@@ -56,6 +56,7 @@ fn rank(kind: &ChangeKind) -> u8 {
         ChangeKind::KeyDeleted { .. } => 3,
         ChangeKind::UserRenamed { .. } => 4,
         ChangeKind::UserDeleted => 5,
+        ChangeKind::KeyLeaked { .. } => 6,
     }
 }
 
@@ -250,6 +251,8 @@ impl<'a> Names<'a> {
             (ChangeKind::KeyUpdated { key, .. } | ChangeKind::KeyDeleted { key }, _) => {
                 self.cost_of_known(key, bearer)
             }
+            // Reported, not done.
+            (ChangeKind::KeyLeaked { .. }, _) => Some(0),
             (ChangeKind::UserDeleted, None) => Some(1),
             (ChangeKind::UserDeleted, Some(Bearer::Unlisted)) => Some(0),
             (ChangeKind::UserDeleted, Some(Bearer::Keys(keys))) => keys.is_empty().then_some(0),
@@ -304,6 +307,7 @@ impl<'a> Names<'a> {
                 let moved = moved.unwrap_or_else(|| Bearer::Keys(BTreeSet::new()));
                 self.users.insert(to, moved);
             }
+            ChangeKind::KeyLeaked { .. } => {}
         }
     }
 

@@ -18,7 +18,7 @@ use crate::output::invocation::{Invocation, NOWHERE};
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, JoinedV1,
-    JudgedV1, KeyV1, OpenerV1, StandingV1,
+    JudgedV1, KeyV1, LeakV1, OpenerV1, StandingV1,
 };
 use crate::output::standing::Standing;
 use crate::output::time::rfc3339;
@@ -75,6 +75,16 @@ pub fn finding(finding: &Finding) -> FindingV1 {
             .map(|event| JoinedV1 {
                 opener: opener(event),
                 actor: actor(&event.actor),
+            })
+            .collect(),
+        leaks: finding
+            .leaks
+            .iter()
+            .map(|leak| LeakV1 {
+                key: leak.key.clone(),
+                at: rfc3339(leak.at),
+                signal: leak.signal.word(),
+                event_id: leak.event_id.clone(),
             })
             .collect(),
         continues: finding.continues.as_ref().map(ToString::to_string),
@@ -295,6 +305,7 @@ fn update(update: Update) -> &'static str {
         Update::OutlivedWindow => "outlived_window",
         Update::Exempted => "exempted",
         Update::ExemptionEnded => "exemption_ended",
+        Update::Leaked => "leaked",
     }
 }
 

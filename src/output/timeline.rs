@@ -54,6 +54,7 @@ fn headline(kind: AuditKind) -> &'static str {
         AuditKind::KeyDeleted => "key deleted",
         AuditKind::UserDeleted => "user deleted",
         AuditKind::UserRenamed => "user renamed",
+        AuditKind::KeyLeaked => "KEY LEAKED",
         AuditKind::FindingOpened => "FINDING OPENED",
         AuditKind::FindingConfirmed => "finding confirmed",
         AuditKind::FindingUpdated => "FINDING UPDATED",

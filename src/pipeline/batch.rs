@@ -88,7 +88,8 @@ pub async fn recheck_users(
                     work.add(&id, is_retry, Some(&change));
                 }
             }
-            Message::Probe(_) | Message::Ignored(_) => {}
+            // The keys of a report have no user yet; `recheck_owners` looks them up.
+            Message::Leaked(_) | Message::Probe(_) | Message::Ignored(_) => {}
         }
     }
     let changes: BTreeMap<UserId, Vec<KeyChange>> = by_user

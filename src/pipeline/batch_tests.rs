@@ -25,6 +25,9 @@ use crate::pipeline::key_source::KeySource;
 use crate::pipeline::message::Message;
 use crate::pipeline::recheck::{Parts, Rechecked};
 
+#[path = "owners_tests.rs"]
+mod owners;
+
 const ACCOUNT: &str = "111122223333";
 
 /// The keys of each user, with the second of their creation; or IAM is throttled.
@@ -57,6 +60,18 @@ impl KeySource for Iam {
             AfterPage::Complete(listing) => Ok(listing),
             AfterPage::More(_) => unreachable!("the last page completes a listing"),
         }
+    }
+
+    async fn owner(&self, _: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        let state = self.0.lock().unwrap();
+        if state.is_down {
+            return Err(ServiceError::retryable(
+                "iam:GetAccessKeyLastUsed is throttled",
+            ));
+        }
+        let mut users = state.users.iter();
+        let owner = users.find(|(_, keys)| keys.iter().any(|(id, _)| id == key));
+        Ok(owner.map(|(name, _)| name.clone()))
     }
 
     async fn last_used(&self, _: &UserId, _: &[String]) -> LastUses {

@@ -15,6 +15,9 @@ pub trait KeySource: Send + Sync {
     /// means that it may answer later.
     async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError>;
 
+    /// The name of the user of `account` who has `key`, as the source spells it; `None` if there is no such key.
+    async fn owner(&self, account: &str, key: &str) -> Result<Option<String>, ServiceError>;
+
     /// When each of `keys` was last used, as far as it can be had in one round trip; what cannot be had is left out.
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses;
 }

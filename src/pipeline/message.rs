@@ -1,4 +1,5 @@
-//! What comes out of the changes queue: a CloudTrail event in its EventBridge envelope, or a re-check that was queued.
+//! What comes out of the changes queue: an event of CloudTrail or AWS Health in its EventBridge envelope, or a re-check
+//! that was queued.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::{Deserialize, Serialize};
@@ -6,6 +7,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::detect::Timestamp;
+use crate::detect::health::{self, LeakReport, read_leak_report};
 use crate::detect::key_change::{
     Ignored, Incomplete, KeyChange, ReadContext, Reading, RecordError, read_key_change,
 };
@@ -24,6 +26,9 @@ pub enum Message {
     Change(Box<KeyChange>),
     /// An event reported a change incompletely: its users are re-checked, and it counts as malformed.
     Incomplete(Incomplete),
+    /// AWS Health reported leaked keys. Their users have to be looked up first; see
+    /// [`super::owners`].
+    Leaked(Box<LeakReport>),
     /// A user is to be looked at again.
     Recheck(UserId),
     /// Somebody wants to know whether messages are read.
@@ -109,6 +114,12 @@ pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, Me
         let queued: QueuedProbe = serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
         let probe = queued.secondkey_probe;
         return Ok(Message::Probe(bounded(&probe.id)));
+    }
+    if json.get("source").and_then(Value::as_str) == Some(health::SOURCE) {
+        return Ok(match read_leak_report(&json, sent_at)? {
+            Some(report) => Message::Leaked(Box::new(report)),
+            None => Message::Ignored(Ignored::OtherHealthEvent),
+        });
     }
     let event: EventBridgeEvent<Value> =
         serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
@@ -221,6 +232,18 @@ mod tests {
         };
         let of_others = read_event(event("my.app"), None).unwrap();
         assert_eq!(of_others, Message::Ignored(Ignored::OtherService));
+        let of_health = event("aws.health");
+        let ignored = Message::Ignored(Ignored::OtherHealthEvent);
+        assert_eq!(read_event(of_health, None).unwrap(), ignored);
+        let report = |source: &str| {
+            serde_json::json!({"source": source, "account": "111122223333", "time": "2026-03-02T09:12:44Z",
+                "detail-type": "AWS Health Event", "detail": {"eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED",
+                    "affectedEntities": [{"entityValue": "AKIAEXAMPLE"}]}})
+        };
+        let forged = read_event(report("my.health"), None).unwrap();
+        assert_eq!(forged, Message::Ignored(Ignored::OtherService));
+        let told = read_event(report("aws.health"), None).unwrap();
+        assert!(matches!(told, Message::Leaked(_)), "{told:?}");
         let of_aws = read_event(event("aws.iam"), None).unwrap();
         assert!(matches!(of_aws, Message::Change(_)), "{of_aws:?}");
     }

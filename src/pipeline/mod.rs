@@ -15,6 +15,7 @@ pub mod finding_store;
 pub mod key_source;
 pub mod message;
 pub mod note;
+pub mod owners;
 pub mod payload;
 pub mod recheck;
 pub mod sweep_message;

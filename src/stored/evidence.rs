@@ -7,6 +7,7 @@ use crate::detect::evidence::{
 };
 use crate::detect::listing::KeyStatus;
 use crate::stored::actor::{ActorV1, UserV1};
+use crate::stored::leak::LeakV1;
 use crate::stored::word::{Stored, Time};
 
 /// An [`Evidence`].
@@ -16,6 +17,9 @@ pub(super) struct EvidenceV1 {
     keys: Vec<StoredKeyEvidence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserEvidenceV1>,
+    // Optional since schema 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    leaks: Vec<LeakV1>,
 }
 
 /// What is known of a key: as it is written, or as releases before schema 3 wrote it.
@@ -110,6 +114,7 @@ impl From<&Evidence> for EvidenceV1 {
                 .map(|(id, key)| StoredKeyEvidence::of(id, key))
                 .collect(),
             user: evidence.user.as_ref().map(Into::into),
+            leaks: evidence.leaks.iter().map(Into::into).collect(),
         }
     }
 }
@@ -119,6 +124,7 @@ impl From<EvidenceV1> for Evidence {
         Self {
             keys: stored.keys.into_iter().map(Into::into).collect(),
             user: stored.user.map(Into::into),
+            leaks: stored.leaks.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -109,6 +109,7 @@ words!(Update, "kind of update", {
     OutlivedWindow => "outlived_window",
     Exempted => "exempted",
     ExemptionEnded => "exemption_ended",
+    Leaked => "leaked",
 });
 
 words!(DigestKind, "kind of digest", {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secondkey::detect::finding::{Finding, FindingStatus};
-use secondkey::detect::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::health::LeakReport;
+use secondkey::detect::key_change::{ChangeKind, Ignored, KeyChange};
+use secondkey::detect::leak::Leak;
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::policy::Policy;
 use secondkey::local::ledger::Ledger;
@@ -15,8 +17,10 @@ use secondkey::local::replay::replay;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::output::time::duration;
 use secondkey::pipeline::finding_store::FindingReader;
+use secondkey::pipeline::key_source::KeySource;
 use secondkey::pipeline::message::{Message, read_message};
 use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
+use serde_json::Value;
 
 fn events() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("events")
@@ -40,6 +44,13 @@ fn names_in(folder: &str, ending: &str) -> BTreeSet<String> {
 async fn decision(body: &str) -> String {
     let change = match read_message(body, None) {
         Ok(Message::Change(change)) => *change,
+        Ok(Message::Leaked(report)) => match owned(&report).await {
+            Some(change) => change,
+            None => {
+                let keys = report.keys.join(", ");
+                return format!("leaked: {keys} in {}, which no user has", report.account);
+            }
+        },
         Ok(Message::Incomplete(incomplete)) => {
             let users: Vec<String> = incomplete.users.iter().map(ToString::to_string).collect();
             return format!(
@@ -80,7 +91,43 @@ async fn decision(body: &str) -> String {
             .expect("the store answers");
         outcomes.extend(rechecked.outcomes.iter().map(|outcome| outcome.word()));
     }
-    outcomes.join(", ")
+    let record = parts.store.record(&change.user).await;
+    let record = record.expect("the store answers");
+    format!(
+        "{}{}",
+        outcomes.join(", "),
+        leaked("; ", &record.evidence.leaks)
+    )
+}
+
+/// `; leaked: quarantine KEY` after `before`; nothing if nothing leaked.
+fn leaked(before: &str, leaks: &[Leak]) -> String {
+    let leaks: Vec<String> = leaks
+        .iter()
+        .map(|leak| {
+            format!(
+                "{} {}",
+                leak.signal.word(),
+                leak.key.as_deref().unwrap_or("?")
+            )
+        })
+        .collect();
+    if leaks.is_empty() {
+        return String::new();
+    }
+    format!("{before}leaked: {}", leaks.join(", "))
+}
+
+/// The change that a report is to the user who has its key: alice, who has one key.
+async fn owned(report: &LeakReport) -> Option<KeyChange> {
+    let ledger = Ledger::new(std::collections::BTreeMap::new());
+    let [key] = report.keys.as_slice() else {
+        panic!("a sample names one key: {report:?}");
+    };
+    ledger.apply(&first_key(&report.change(key, "alice")));
+    let owner = ledger.owner(&report.account, key).await;
+    let owner = owner.expect("the ledger answers");
+    owner.map(|name| report.change(key, &name))
 }
 
 fn first_key(change: &KeyChange) -> KeyChange {
@@ -190,8 +237,56 @@ fn line(finding: &Finding, now: secondkey::detect::Timestamp) -> String {
             .map_or_else(String::new, |closing| format!(
                 " | {}",
                 closing.reason.words()
-            )),
+            ))
+            + &leaked(" | ", &finding.leaks),
     )
+}
+
+/// Whether EventBridge's rules let `event` through: those fields of the comparison operators that the
+/// pattern uses. Source: EventBridge user guide, "Comparison operators for use in event patterns".
+fn is_let_through(pattern: &Value, event: Option<&Value>) -> bool {
+    match pattern {
+        Value::Object(fields) => fields.iter().all(|(name, wanted)| match name.as_str() {
+            "$or" => {
+                let any = wanted.as_array().expect("`$or` has a list");
+                any.iter().any(|one| is_let_through(one, event))
+            }
+            name => is_let_through(wanted, event.and_then(|event| event.get(name))),
+        }),
+        Value::Array(values) => values.iter().any(|value| match value {
+            Value::Object(operator) => {
+                let (name, wanted) = operator.iter().next().expect("an operator has a name");
+                match (name.as_str(), event) {
+                    ("exists", found) => wanted.as_bool() == Some(found.is_some()),
+                    ("prefix", Some(Value::String(text))) => {
+                        text.starts_with(wanted.as_str().expect("a prefix is a text"))
+                    }
+                    ("prefix", _) => false,
+                    (other, _) => panic!("the operator `{other}` is not known here"),
+                }
+            }
+            exact => event == Some(exact),
+        }),
+        other => panic!("a pattern is of objects and lists: {other}"),
+    }
+}
+
+#[test]
+fn the_rules_let_through_what_is_read_and_nothing_that_is_ignored() {
+    let pattern = include_str!("../../infra/event-pattern.json");
+    let pattern: Value = serde_json::from_str(pattern).expect("it is JSON");
+    for name in names_in("samples", ".json") {
+        let path = events().join(format!("samples/{name}.json"));
+        let body = fs::read_to_string(path).expect("the sample is there");
+        let event: Value = serde_json::from_str(&body).expect("it is JSON");
+        let is_to_pass = match read_message(&body, None) {
+            // Whether an update is a renaming only its content tells.
+            Ok(Message::Ignored(reason)) => reason == Ignored::NoRename,
+            _ => true,
+        };
+        let is_through = is_let_through(&pattern, Some(&event));
+        assert_eq!(is_through, is_to_pass, "{name}");
+    }
 }
 
 #[tokio::test]

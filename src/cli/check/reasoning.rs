@@ -105,6 +105,11 @@ fn change(change: &KeyChange) -> String {
         ChangeKind::KeyDeleted { key } => format!("{key} deleted"),
         ChangeKind::UserDeleted => "user deleted".to_owned(),
         ChangeKind::UserRenamed { to_name, .. } => format!("user renamed to {to_name}"),
+        ChangeKind::KeyLeaked { key, signal } => format!(
+            "{} reported as leaked ({})",
+            key.as_deref().unwrap_or("a key"),
+            signal.word()
+        ),
     };
     let from = change
         .actor

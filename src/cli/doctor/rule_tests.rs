@@ -46,14 +46,18 @@ fn a_pattern_is_ours_however_it_is_written() {
         judge_what_it_lets_through(&CHANGES, &rule).state
     };
     let mut turned: Value = serde_json::from_str(EVENT_PATTERN).unwrap();
-    let names = turned["detail"]["eventName"].as_array_mut().unwrap();
-    names.reverse();
+    turned["$or"].as_array_mut().unwrap().reverse();
+    let names = &mut turned["$or"][2]["detail"]["eventName"];
+    names.as_array_mut().unwrap().reverse();
     assert_eq!(of(Some(turned.to_string())), State::Ok);
-    turned["detail"]["eventName"].as_array_mut().unwrap().pop();
+    turned["$or"][2]["detail"]["eventName"]
+        .as_array_mut()
+        .unwrap()
+        .pop();
     assert_eq!(of(Some(turned.to_string())), State::Failed);
     assert_eq!(of(Some("no JSON".to_owned())), State::Failed);
     assert_eq!(of(None), State::Failed);
-    let open = EVENT_PATTERN.replace(r#""source": ["aws.iam"],"#, "");
+    let open = EVENT_PATTERN.replace(r#""source": ["aws.iam", "aws.health"],"#, "");
     assert_eq!(
         of(Some(open)),
         State::Failed,

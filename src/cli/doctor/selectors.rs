@@ -31,12 +31,13 @@ pub(super) enum Coverage {
 }
 
 /// The calls that we listen to.
-const CALLS: [&str; 5] = [
+const CALLS: [&str; 6] = [
     "CreateAccessKey",
     "UpdateAccessKey",
     "DeleteAccessKey",
     "UpdateUser",
     "DeleteUser",
+    "AttachUserPolicy",
 ];
 
 /// Which of the calls get through `selectors`: through one of them is enough, and through one means by all its fields.

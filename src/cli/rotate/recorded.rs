@@ -60,7 +60,9 @@ impl fmt::Display for Done<'_> {
             } => (key.as_str(), "activated"),
             ChangeKind::KeyUpdated { key, .. } => (key.as_str(), "deactivated"),
             ChangeKind::KeyDeleted { key } => (key.as_str(), "deleted"),
-            ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. } => ("", "changed"),
+            ChangeKind::UserDeleted
+            | ChangeKind::UserRenamed { .. }
+            | ChangeKind::KeyLeaked { .. } => ("", "changed"),
         };
         write!(
             formatter,

@@ -23,6 +23,10 @@ impl KeySource for Remembering {
         self.iam.list(user, name).await
     }
 
+    async fn owner(&self, account: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        self.iam.owner(account, key).await
+    }
+
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
         let mut last_uses = self.log.last_uses(keys).unwrap_or_else(|failure| {
             warn!(%failure, "what a scan heard of last uses cannot be read");

@@ -66,6 +66,7 @@ fn an_alert_in_version_1() {
               "event_id": "6f0e3c1a-0000-4000-8000-000000000001"
             },
             "joined": [],
+            "leaks": [],
             "continues": null,
             "found_by": "event",
             "exemption": null

@@ -11,7 +11,8 @@ pub struct AlertV1 {
     pub version: &'static str,
     /// `opened`, `updated` or `closed`.
     pub kind: &'static str,
-    /// What changed: `keys`, `opener`, `continues`, `since`, `severity`, `outlived_window`, `exempted`, `exemption_ended`.
+    /// What changed: `keys`, `opener`, `continues`, `since`, `severity`, `outlived_window`, `exempted`, `exemption_ended`,
+    /// `leaked`.
     pub updates: Vec<&'static str>,
     /// Whether people read of it in a digest, and only programs get this.
     pub in_digest: bool,
@@ -71,7 +72,7 @@ pub struct FindingV1 {
     pub could_not_list: Option<String>,
     /// `MEDIUM`, `HIGH` or `CRITICAL`.
     pub severity: &'static str,
-    /// `root`, `outlived_window`, `untrusted_actor`, `dormant_key`.
+    /// `root`, `outlived_window`, `untrusted_actor`, `dormant_key`, `unfamiliar_actor`, `leaked_key`.
     pub severity_reasons: Vec<&'static str>,
     /// Since when two keys are active.
     pub opened_at: String,
@@ -95,6 +96,8 @@ pub struct FindingV1 {
     pub opener: Option<OpenerV1>,
     /// What made other keys active, since fewer than two were and while the finding was open, as far as events told.
     pub joined: Vec<JoinedV1>,
+    /// The reports by AWS that one of its keys leaked, the earliest first.
+    pub leaks: Vec<LeakV1>,
     /// The id of the finding of the same user under its former name.
     pub continues: Option<String>,
     /// `event`, `sweep` (no event had told of it) or `baseline` (the first sweep of the account).
@@ -111,6 +114,19 @@ pub struct JudgedV1 {
     pub finding: FindingV1,
     /// What to do about the keys; missing once the finding is closed.
     pub verdict: Option<VerdictV1>,
+}
+
+/// A report by AWS that a key leaked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeakV1 {
+    /// The key; `null` if nothing tells which of the user's keys it is.
+    pub key: Option<String>,
+    /// When AWS reported it.
+    pub at: String,
+    /// `quarantine` (AWS quarantined the user), `exposed` or `exposure_suspected` (AWS Health).
+    pub signal: &'static str,
+    /// CloudTrail's `eventID`, or the ARN of the AWS Health event.
+    pub event_id: Option<String>,
 }
 
 /// The exemption of a finding.

@@ -53,6 +53,7 @@ pub fn check(change: &KeyChange) {
             assert_eq!(to.name(), to_name.to_lowercase());
             texts.push(to_name);
         }
+        ChangeKind::KeyLeaked { key, .. } => texts.extend(key.as_deref()),
         ChangeKind::UserDeleted => {}
     }
     texts.extend(texts_of(actor));

@@ -29,6 +29,12 @@ fuzz_target!(|data: &[u8]| {
             assert!(!incomplete.users.is_empty());
             incomplete.users.iter().for_each(check_recheck);
         }
+        Ok(Message::Leaked(report)) => {
+            assert!(Some(report.at) <= sent_at && !report.keys.is_empty());
+            for key in &report.keys {
+                change::check(&report.change(key, "alice"));
+            }
+        }
         Ok(Message::Recheck(user)) => check_recheck(&user),
         Ok(Message::Probe(_) | Message::Ignored(_)) => {}
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -79,6 +79,10 @@ impl KeySource for Shared {
         }
     }
 
+    async fn owner(&self, _: &str, _: &str) -> Result<Option<String>, ServiceError> {
+        unreachable!("AWS reports no leak here")
+    }
+
     async fn last_used(&self, _: &UserId, _: &[String]) -> LastUses {
         LastUses::new()
     }

@@ -22,7 +22,8 @@ fn is_event(kind: AuditKind) -> bool {
         | AuditKind::KeyUpdated
         | AuditKind::KeyDeleted
         | AuditKind::UserDeleted
-        | AuditKind::UserRenamed => true,
+        | AuditKind::UserRenamed
+        | AuditKind::KeyLeaked => true,
         AuditKind::FindingOpened
         | AuditKind::FindingConfirmed
         | AuditKind::FindingUpdated
@@ -63,7 +64,8 @@ fn told_entries(trail: &[AuditEntry]) -> Vec<&AuditEntry> {
             | AuditKind::KeyUpdated
             | AuditKind::KeyDeleted
             | AuditKind::UserDeleted
-            | AuditKind::UserRenamed => false,
+            | AuditKind::UserRenamed
+            | AuditKind::KeyLeaked => false,
         };
         told.extend(is_told.then_some(entry));
     }

@@ -202,6 +202,13 @@ impl<K: KeySource> KeySource for WatchedKeys<K> {
         self.hands.carry_out(&effect, listed).await
     }
 
+    async fn owner(&self, account: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        let owner = self.inner.owner(account, key);
+        self.hands
+            .carry_out("looking up whose key it is", owner)
+            .await
+    }
+
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
         // What is never told is not told; the alert goes out without it.
         match self.hands.effects.begin("asking for last uses") {

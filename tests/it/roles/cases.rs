@@ -32,6 +32,10 @@ pub enum Case {
     MemberUser,
     /// The keys of a member's root stand in the report there.
     MemberRoot,
+    /// The user of a key that AWS Health reports is found.
+    Reported,
+    /// In a member too.
+    MemberReported,
     /// A probe leaves its trace.
     Probed,
     /// A message that cannot be read goes to the dead-letter queue.
@@ -65,7 +69,7 @@ pub enum Case {
 }
 
 impl Case {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Opened,
         Self::Closed,
         Self::LookedAtAgain,
@@ -73,6 +77,8 @@ impl Case {
         Self::Root,
         Self::MemberUser,
         Self::MemberRoot,
+        Self::Reported,
+        Self::MemberReported,
         Self::Probed,
         Self::SetAside,
         Self::ChangesTaken,
@@ -100,6 +106,8 @@ impl Case {
             Self::Root => detector::root(world, CENTRAL).await,
             Self::MemberUser => detector::member_user(world).await,
             Self::MemberRoot => detector::root(world, MEMBER).await,
+            Self::Reported => detector::reported(world, CENTRAL).await,
+            Self::MemberReported => detector::reported(world, MEMBER).await,
             Self::Probed => detector::probed(world).await,
             Self::SetAside => detector::set_aside(world).await,
             Self::ChangesTaken => {

@@ -71,7 +71,7 @@ fn the_members_role_reads_only_and_opens_to_the_three_functions_with_the_externa
 }
 
 #[test]
-fn the_bus_takes_iam_events_of_the_organisation_and_nothing_put_by_hand() {
+fn the_bus_takes_the_events_of_the_organisation_and_nothing_put_by_hand() {
     let central = central(&Known::default());
     let policy = &central["Resources"]["EventBusPolicy"]["Properties"]["Statement"];
     assert_eq!(
@@ -79,7 +79,7 @@ fn the_bus_takes_iam_events_of_the_organisation_and_nothing_put_by_hand() {
         json!({
             "Effect": "Allow", "Principal": "*", "Action": "events:PutEvents", "Resource": "${EventBus.Arn}",
             "Condition": {
-                "StringEquals": {"aws:PrincipalOrgID": ORGANIZATION, "events:source": "aws.iam"},
+                "StringEquals": {"aws:PrincipalOrgID": ORGANIZATION, "events:source": ["aws.iam", "aws.health"]},
                 "Bool": {"events:eventBusInvocation": "true"},
             },
         })

@@ -15,6 +15,7 @@ use secondkey::detect::exemption::Exemption;
 use secondkey::detect::finding::{
     CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
 };
+use secondkey::detect::leak::{Leak, LeakSignal};
 use secondkey::detect::listing::KeyStatus;
 use secondkey::detect::severity::{Severity, SeverityReason};
 use secondkey::detect::user::UserId;
@@ -116,7 +117,7 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             event_id: None,
         }],
         has_unknown_maker: true,
-        leaks: vec![],
+        leaks: leaks(),
         told: false,
         exemption: Some(Exempted {
             id: "farm".to_owned(),
@@ -132,6 +133,25 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             event_id: Some("event-2".to_owned()),
         }),
     }
+}
+
+fn leaks() -> Vec<Leak> {
+    let leak = |key: Option<&str>, second, signal, event_id: Option<&str>| Leak {
+        key: key.map(ToOwned::to_owned),
+        at: at(second),
+        signal,
+        event_id: event_id.map(ToOwned::to_owned),
+    };
+    vec![
+        leak(None, 4_001, LeakSignal::Quarantine, None),
+        leak(Some("AKIA1"), 4_002, LeakSignal::Exposed, Some("arn:1")),
+        leak(
+            Some("AKIA#2%\n"),
+            4_003,
+            LeakSignal::ExposureSuspected,
+            Some(""),
+        ),
+    ]
 }
 
 fn evidence() -> Evidence {
@@ -174,6 +194,7 @@ fn evidence() -> Evidence {
                 actor: Actor::default(),
             },
         }),
+        leaks: leaks(),
     }
 }
 

@@ -10,7 +10,7 @@ use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::{Value, json};
 
 use super::checks::{Held, confirmed, held, listed, open_finding, queued_for_later, told};
-use super::events::{created, event, recheck, sweep};
+use super::events::{created, event, leaked, recheck, sweep};
 use super::{ROOT, USER};
 use crate::roles::invoke::OTHER_TOPIC;
 use crate::roles::policies::{CENTRAL, MEMBER};
@@ -109,6 +109,17 @@ pub async fn member_user(world: &World) -> Held {
         format!("not registered: {account:?}")
     })?;
     told(world, "opened").await
+}
+
+pub async fn reported(world: &World, account: &str) -> Held {
+    let keys = world.user(account, USER, 2).await;
+    world.detect(&created(account, USER, &keys[1])).await?;
+    world.detect(&leaked(account, &keys[1])).await?;
+    let finding = open_finding(world, &UserId::new(account, USER)).await?;
+    let leaked: Vec<_> = finding.leaks.iter().map(|leak| leak.key.as_ref()).collect();
+    held(leaked == [Some(&keys[1])], || {
+        format!("{:?}", finding.leaks)
+    })
 }
 
 pub async fn probed(world: &World) -> Held {

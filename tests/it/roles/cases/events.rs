@@ -22,6 +22,15 @@ pub fn event(account: &str, record: &Value) -> Value {
         "time": record["eventTime"], "detail-type": "AWS API Call via CloudTrail", "detail": record})
 }
 
+/// A report of AWS Health that `key` leaked.
+pub fn leaked(account: &str, key: &str) -> Value {
+    json!({"version": "0", "id": "1", "source": "aws.health", "account": account, "region": "us-east-1",
+        "resources": [key], "time": Utc::now(), "detail-type": "AWS Health Event",
+        "detail": {"eventArn": "arn:aws:health:us-east-1::event/RISK/1", "service": "RISK",
+            "eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED", "affectedAccount": account,
+            "affectedEntities": [{"entityValue": key}]}})
+}
+
 pub fn recheck(account: &str, user: &str) -> Value {
     json!({"secondkey_recheck": {"version": 1, "account": account, "user": user}})
 }
