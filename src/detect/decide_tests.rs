@@ -11,6 +11,7 @@ use crate::detect::alert::{AlertKind, Update};
 use crate::detect::audit::{AuditEntry, AuditKind, verify_trail};
 use crate::detect::decide::{Decision, decide};
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::Familiar;
 use crate::detect::finding::{CloseReason, Closing, Finding, FindingStatus};
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{KeyListing, KeyStatus};
@@ -18,8 +19,8 @@ use crate::detect::policy::Policy;
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::situation::{Former, Outcome, Situation, Sweep};
 use crate::detect::testing::{
-    at, by, created, dated_listing, deleted, listing, no_such_user, refused, renamed, report,
-    second, updated, user, user_deleted,
+    at, by, created, dated_listing, deleted, familiar, listing, no_such_user, refused, renamed,
+    report, second, updated, user, user_deleted,
 };
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
@@ -37,6 +38,8 @@ struct Story {
     recorded: BTreeSet<String>,
     former: Vec<Former>,
     exemptions: Vec<Exemption>,
+    /// Who has completed rotations in the account before: only Bob, unless a test says otherwise.
+    familiar: Vec<Familiar>,
     sweep: Option<Sweep>,
     policy: Policy,
 }
@@ -57,6 +60,7 @@ impl Story {
             recorded: BTreeSet::new(),
             former: vec![],
             exemptions: vec![],
+            familiar: vec![familiar("bob")],
             sweep: None,
             policy: Policy::default(),
         }
@@ -132,6 +136,7 @@ impl Story {
             is_retry: false,
             former: &self.former,
             exemptions: &self.exemptions,
+            familiar: &self.familiar,
             sweep: self.sweep,
             has_left: false,
             is_history: false,
@@ -193,6 +198,7 @@ impl Story {
     /// What a look at the user's next name sees of this one.
     fn as_former(&self) -> Former {
         Former {
+            user: self.record.user.clone(),
             finding: self.record.finding.clone(),
             evidence: self.record.evidence.clone(),
         }
@@ -1221,6 +1227,7 @@ fn a_retry_queues_again_what_a_worker_may_have_died_before_queueing() {
         is_retry: false,
         former: &[],
         exemptions: &[],
+        familiar: &[],
         sweep: None,
         has_left: false,
         is_history: false,

@@ -9,7 +9,7 @@ use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::{Value, json};
 
-use super::checks::{Held, confirmed, held, listed, open_finding, queued_for_later, told};
+use super::checks::{Held, confirmed, familiar, held, listed, open_finding, queued_for_later, told};
 use super::events::{created, event, recheck, sweep};
 use super::{ROOT, USER};
 use crate::roles::invoke::OTHER_TOPIC;
@@ -41,7 +41,8 @@ pub async fn closed(world: &World) -> Held {
     let parameters = json!({"userName": USER, "accessKeyId": keys[0]});
     let record = cloudtrail_record("DeleteAccessKey", &parameters, Utc::now());
     world.detect(&event(CENTRAL, &record)).await?;
-    told(world, "closed").await
+    told(world, "closed").await?;
+    familiar(world).await
 }
 
 pub async fn looked_at_again(world: &World) -> Held {
