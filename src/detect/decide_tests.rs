@@ -27,6 +27,7 @@ use crate::detect::user_record::UserRecord;
 
 mod activations;
 mod exempt;
+mod related;
 mod swept;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -991,11 +992,11 @@ fn a_late_event_fills_in_who_opened_it_and_when() {
     let decision = story.check(
         &listing(300, &["+K1", "+K2"]),
         &[by("carol", created("K2", 95))],
-        "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since 95 by carol",
+        "updated (it is now known who made the second key active, the severity was raised): confirmed HIGH +K1 +K2 since 95 by carol",
     );
     assert_eq!(
         decision.alert.unwrap().kind,
-        AlertKind::Updated(vec![Update::Opener])
+        AlertKind::Updated(vec![Update::Opener, Update::Severity])
     );
     story.check(
         &listing(400, &["+K1", "+K2"]),
@@ -1018,7 +1019,7 @@ fn the_latest_activation_of_an_active_key_is_the_opener() {
     Story::new().check(
         &listing(100, &["+K1", "+K2"]),
         &[by("carol", created("K2", 95)), by("bob", created("K1", 90))],
-        "opened: confirmed MEDIUM +K1 +K2 since 95 by carol",
+        "opened: confirmed HIGH +K1 +K2 since 95 by carol",
     );
     Story::new().check(
         &listing(100, &["+K1", "+K2"]),
@@ -1027,7 +1028,7 @@ fn the_latest_activation_of_an_active_key_is_the_opener() {
             by("eve", updated("K1", KeyStatus::Inactive, 85)),
             by("dave", updated("K1", KeyStatus::Active, 95)),
         ],
-        "opened: confirmed MEDIUM +K1 +K2 since 95 by dave",
+        "opened: confirmed HIGH +K1 +K2 since 95 by dave",
     );
 }
 
@@ -1076,7 +1077,7 @@ fn an_event_after_which_fewer_than_two_were_active_is_not_blamed() {
     story.check(
         &listing(1_100, &["+K1", "+K2"]),
         &[by("carol", updated("K2", KeyStatus::Active, 990))],
-        "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since 990 by carol",
+        "updated (it is now known who made the second key active, the severity was raised): confirmed HIGH +K1 +K2 since 990 by carol",
     );
 }
 
@@ -1100,7 +1101,7 @@ fn an_activation_that_a_listing_showed_alone_is_not_blamed_however_soon_that_was
         &listing(DAY + 100, &["+K1", "+K2"]),
         &[reactivation],
         &format!(
-            "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since {} by carol",
+            "updated (it is now known who made the second key active, the severity was raised): confirmed HIGH +K1 +K2 since {} by carol",
             DAY - 10
         ),
     );
@@ -1337,11 +1338,11 @@ fn an_update_says_in_the_trail_what_changed_and_who_opened_it() {
     let decision = Story::swept_open().step(
         at(301),
         &listing(300, &["+K1", "+K2"]),
-        &[by("carol", created("K2", 95))],
+        &[by("bob", created("K2", 95))],
     );
     let details = &decision.audit.last().unwrap().draft.details;
     assert_eq!(details["update"], Update::Opener.words());
-    assert_eq!(details["opened_by"], "arn:aws:iam::111122223333:user/carol");
+    assert_eq!(details["opened_by"], "arn:aws:iam::111122223333:user/bob");
     assert_eq!(details["keys"], "K1 Active, K2 Active");
 }
 

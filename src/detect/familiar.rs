@@ -175,3 +175,202 @@ fn is_for_another(event: &Opener, user: &UserId) -> bool {
         None => !is_own(&event.actor, user),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::finding::{Closing, FindingKey};
+    use crate::detect::leak::{Leak, LeakSignal};
+    use crate::detect::listing::KeyStatus;
+    use crate::detect::testing::{actor, at, finding_of};
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    fn made(key: &str, by: &str) -> Opener {
+        Opener {
+            key: key.to_owned(),
+            created: true,
+            at: at(2),
+            inactive_since: None,
+            actor: actor(by),
+            relation: Some(Relation::Unfamiliar),
+            event_id: None,
+        }
+    }
+
+    fn key(id: &str, status: KeyStatus) -> FindingKey {
+        FindingKey {
+            id: id.to_owned(),
+            status,
+            created: None,
+        }
+    }
+
+    /// Bob made `K2` for Alice, and her old key was deleted at second 100.
+    fn rotated() -> Finding {
+        Finding {
+            status: FindingStatus::Closed,
+            opener: Some(made("K2", "bob")),
+            keys: vec![key("K1", KeyStatus::Gone), key("K2", KeyStatus::Active)],
+            closing: Some(Closing {
+                reason: CloseReason::Deleted,
+                at: at(100),
+                actor: Some(actor("bob")),
+                event_id: None,
+            }),
+            ..finding_of(&[])
+        }
+    }
+
+    fn bob(since: i64, last_at: i64) -> Familiar {
+        Familiar {
+            account: "111122223333".to_owned(),
+            identity: "arn:aws:iam::111122223333:user/bob".to_owned(),
+            since: at(since),
+            last_at: at(last_at),
+        }
+    }
+
+    #[test]
+    fn who_made_the_key_that_stayed_becomes_familiar() {
+        assert_eq!(learned(&rotated(), &[], at(101)), [bob(100, 100)]);
+        let mut finding = rotated();
+        finding.keys[0].status = KeyStatus::Inactive;
+        finding.closing.as_mut().unwrap().reason = CloseReason::Deactivated;
+        assert_eq!(learned(&finding, &[], at(101)), [bob(100, 100)]);
+        // Switched on again instead of created, and not judged, as a former release left it.
+        let opener = finding.opener.as_mut().unwrap();
+        (opener.created, opener.inactive_since) = (false, Some(at(1)));
+        opener.relation = None;
+        assert_eq!(learned(&finding, &[], at(101)), [bob(100, 100)]);
+    }
+
+    #[test]
+    fn only_an_ordinary_cleanup_in_sight_of_people_counts() {
+        let leak = Leak {
+            key: None,
+            at: at(50),
+            signal: LeakSignal::Quarantine,
+            event_id: None,
+        };
+        let open = Finding {
+            status: FindingStatus::Open,
+            closing: None,
+            ..rotated()
+        };
+        let mut not_ordinary = vec![
+            open,
+            Finding {
+                confirmed: false,
+                ..rotated()
+            },
+            Finding {
+                told: false,
+                ..rotated()
+            },
+            Finding {
+                leaks: vec![leak],
+                ..rotated()
+            },
+        ];
+        for reason in [SeverityReason::DormantKey, SeverityReason::LeakedKey] {
+            not_ordinary.push(Finding {
+                severity_reasons: vec![reason],
+                ..rotated()
+            });
+        }
+        for reason in [
+            CloseReason::UserDeleted,
+            CloseReason::Renamed,
+            CloseReason::NeverConfirmed,
+            CloseReason::AccountLeft,
+        ] {
+            let mut finding = rotated();
+            finding.closing.as_mut().unwrap().reason = reason;
+            not_ordinary.push(finding);
+        }
+        for finding in not_ordinary {
+            assert_eq!(learned(&finding, &[], at(101)), [], "{finding:?}");
+        }
+        let late = Finding {
+            severity_reasons: vec![
+                SeverityReason::OutlivedWindow,
+                SeverityReason::UnfamiliarActor,
+            ],
+            ..rotated()
+        };
+        assert_eq!(learned(&late, &[], at(101)), [bob(100, 100)]);
+    }
+
+    #[test]
+    fn whose_own_key_went_stays_unfamiliar_for_it_may_have_been_a_backdoor() {
+        let mut finding = rotated();
+        finding.keys = vec![key("K1", KeyStatus::Active), key("K2", KeyStatus::Gone)];
+        assert_eq!(learned(&finding, &[], at(101)), []);
+        // Nor where another key by the same actor stayed.
+        finding.joined = vec![made("K1", "bob")];
+        assert_eq!(learned(&finding, &[], at(101)), []);
+        // Who made the key that stayed is another matter.
+        finding.joined = vec![made("K1", "carol")];
+        let learned = learned(&finding, &[], at(101));
+        assert_eq!(learned.len(), 1);
+        assert!(learned[0].identity.ends_with("user/carol"));
+    }
+
+    #[test]
+    fn no_one_becomes_familiar_by_own_keys_by_trust_or_by_what_changed_nothing() {
+        for relation in [Relation::Own, Relation::Trusted] {
+            let mut finding = rotated();
+            finding.opener.as_mut().unwrap().relation = Some(relation);
+            assert_eq!(learned(&finding, &[], at(101)), []);
+        }
+        let mut own = rotated();
+        own.opener = Some(Opener {
+            relation: None,
+            ..made("K2", "alice")
+        });
+        assert_eq!(learned(&own, &[], at(101)), []);
+        let mut unproven = rotated();
+        unproven.opener.as_mut().unwrap().created = false;
+        assert_eq!(learned(&unproven, &[], at(101)), []);
+    }
+
+    #[test]
+    fn it_is_noted_again_only_when_less_than_half_of_its_time_is_left() {
+        let finding = rotated();
+        let first = learned(&finding, &[], at(101));
+        assert_eq!(learned(&finding, &first, at(102)), [], "asked again");
+        assert_eq!(learned(&finding, &[bob(-1, 200)], at(300)), [], "late");
+        let closed_after = |days: i64| {
+            let mut later = rotated();
+            later.closing.as_mut().unwrap().at = at(100 + days * DAY);
+            (later, at(101 + days * DAY))
+        };
+        let (later, now) = closed_after(90);
+        assert_eq!(learned(&later, &first, now), []);
+        let (later, now) = closed_after(91);
+        let renewed = [bob(100, 100 + 91 * DAY)];
+        assert_eq!(learned(&later, &first, now), renewed);
+        let (later, now) = closed_after(180);
+        let anew = [bob(100 + 180 * DAY, 100 + 180 * DAY)];
+        assert_eq!(learned(&later, &first, now), anew, "it had ended");
+    }
+
+    #[test]
+    fn a_cleanup_of_long_ago_or_of_the_future_is_no_reason_to_note_it_so() {
+        assert_eq!(learned(&rotated(), &[], at(100 + 180 * DAY)), []);
+        assert_eq!(learned(&rotated(), &[], at(50)), [bob(50, 50)]);
+    }
+
+    #[test]
+    fn where_very_many_are_known_no_other_is_noted() {
+        let one = |number: usize| Familiar {
+            identity: format!("arn:aws:iam::111122223333:user/{number}"),
+            ..bob(0, 0)
+        };
+        let mut known: Vec<Familiar> = (0..Familiar::MOST).map(one).collect();
+        assert_eq!(learned(&rotated(), &known, at(101)), []);
+        known[0].last_at = at(0) - Familiar::KEPT_FOR;
+        assert_eq!(learned(&rotated(), &known, at(101)).len(), 1);
+    }
+}

@@ -67,7 +67,7 @@ fn a_reactivation_of_which_nothing_was_known_is_shown_and_unlocks_nothing() {
     story.check(
         &listing(100, &["+K1", "+K2"]),
         &[by("farm", updated("K2", KeyStatus::Active, 95))],
-        "opened: confirmed MEDIUM +K1 +K2 since 95 by farm",
+        "opened: confirmed HIGH +K1 +K2 since 95 by farm",
     );
     assert_eq!(story.finding().makers().last(), Some(&None));
     // The event that tells when the key was switched off comes late: now the activation is one.
@@ -86,7 +86,7 @@ fn an_update_of_a_key_whose_creation_was_missed_unlocks_nothing() {
     story.check(
         &listing(111, &["+K1", "+K2"]),
         &[by("farm", updated("K2", KeyStatus::Active, 110))],
-        "opened: confirmed MEDIUM +K1 +K2 since 110 by farm",
+        "opened: confirmed HIGH +K1 +K2 since 110 by farm",
     );
     assert_eq!(story.finding().makers().last(), Some(&None));
     let created_late = [by("mallory", created("K2", 100))];
@@ -175,7 +175,7 @@ fn a_key_that_lived_shorter_than_its_event_took_is_told_and_closed() {
     story.check(
         &listing(170, &["+K1"]),
         std::slice::from_ref(&make),
-        "opened: unconfirmed MEDIUM +K1 -K2 since 100 by mallory; again 5 65",
+        "opened: unconfirmed HIGH +K1 -K2 since 100 by mallory; again 5 65",
     );
     story.check(
         &listing(175, &["+K1"]),
@@ -192,14 +192,14 @@ fn a_key_that_lived_shorter_than_its_event_took_is_told_and_closed() {
     at_once.check(
         &listing(145, &["+K1"]),
         &[make.clone(), delete.clone()],
-        "opened: unconfirmed MEDIUM +K1 -K2 since 100 by mallory; again 5 65",
+        "opened: unconfirmed HIGH +K1 -K2 since 100 by mallory; again 5 65",
     );
     let mut late_end = one_key();
     late_end.check(&listing(400, &["-K1", "+K2"]), &[make], "nothing open");
     late_end.check(
         &listing(500, &["-K1", "+K2"]),
         &[by("mallory", updated("K1", KeyStatus::Inactive, 130))],
-        "opened: unconfirmed MEDIUM -K1 +K2 since 100 by mallory; again 5 65",
+        "opened: unconfirmed HIGH -K1 +K2 since 100 by mallory; again 5 65",
     );
 }
 
@@ -319,7 +319,7 @@ fn what_events_said_of_a_key_goes_along_with_a_renaming() {
     new.check(
         &dated_listing(200, &[("+K1", -1_000), ("+K2", 100)]),
         &[renamed("Alicia", 110)],
-        "opened: confirmed MEDIUM +K1 +K2 since 100 by carol",
+        "opened: confirmed HIGH +K1 +K2 since 100 by carol",
     );
     old.check(
         &no_such_user(200),

@@ -9,7 +9,9 @@ use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::{Value, json};
 
-use super::checks::{Held, confirmed, familiar, held, listed, open_finding, queued_for_later, told};
+use super::checks::{
+    Held, confirmed, familiar, held, listed, open_finding, queued_for_later, told,
+};
 use super::events::{created, event, recheck, sweep};
 use super::{ROOT, USER};
 use crate::roles::invoke::OTHER_TOPIC;
