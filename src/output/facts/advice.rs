@@ -43,7 +43,9 @@ impl Facts<'_> {
         self.finding().severity_reasons.iter().any(|reason| {
             matches!(
                 reason,
-                SeverityReason::UntrustedActor | SeverityReason::DormantKey
+                SeverityReason::UntrustedActor
+                    | SeverityReason::UnfamiliarActor
+                    | SeverityReason::DormantKey
             )
         })
     }

@@ -67,7 +67,7 @@ pub struct FindingV1 {
     pub could_not_list: Option<String>,
     /// `MEDIUM`, `HIGH` or `CRITICAL`.
     pub severity: &'static str,
-    /// `root`, `outlived_window`, `untrusted_actor`, `dormant_key`.
+    /// `root`, `outlived_window`, `untrusted_actor`, `dormant_key`, `unfamiliar_actor`, `leaked_key`.
     pub severity_reasons: Vec<&'static str>,
     /// Since when two keys are active.
     pub opened_at: String,
@@ -168,6 +168,9 @@ pub struct OpenerV1 {
     pub at: String,
     /// Since when the key had been inactive, if an event told.
     pub inactive_since: Option<String>,
+    /// How the actor relates to the user: `own` (the actor is the user), `trusted`, `familiar` (the actor completed a
+    /// rotation in the account before) or `unfamiliar`; none if it was not judged.
+    pub relation: Option<&'static str>,
     /// CloudTrail's `eventID`.
     pub event_id: Option<String>,
 }
