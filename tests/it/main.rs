@@ -29,6 +29,7 @@ mod mixed;
 mod outputs;
 mod reference;
 mod releases;
+mod replay_familiar;
 mod replay_input;
 mod replay_oracle;
 mod replay_others;

@@ -229,4 +229,12 @@ mod tests {
         // What is stored stays where it is looked for.
         assert_eq!(due(&alice), "due#b");
     }
+
+    #[test]
+    fn the_table_drops_a_familiar_actor_when_it_is_one_no_longer() {
+        let known = crate::detect::testing::familiar("bob");
+        let item = familiar(&known).unwrap();
+        let expires_at = item["expires_at"].as_n().unwrap();
+        assert_eq!(*expires_at, known.until().timestamp().to_string());
+    }
 }
