@@ -206,14 +206,9 @@ async fn recheck_part(
                 Committed::Written => {
                     log(user, &decision);
                     rechecked.duplicates += already_recorded.len() - of_other_parts.len();
-                    let closed = decision.record.finding.as_ref();
-                    let learned =
-                        closed.map_or_else(Vec::new, |finding| learned(finding, &familiar, now));
+                    let news = learned_by(&decision, &familiar, now);
                     rechecked.add(decision);
-                    rechecked.refused = match listing.answer() {
-                        Answer::Refused { reason } => Some(reason.clone()),
-                        _ => None,
-                    };
+                    rechecked.refused = refusal(&listing);
                     rechecked
                         .rechecks
                         .extend(wait_for(&to_wait_for, occasion.is_retry, now));
@@ -228,7 +223,7 @@ async fn recheck_part(
                     rechecked.told.extend(delivered.told);
                     rechecked.failed_deliveries.extend(delivered.failed);
                     rechecked.rechecks.extend(delivered.retries);
-                    return keep(parts, &learned).await;
+                    return keep(parts, &news).await;
                 }
                 Committed::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
                     already_recorded.extend(ids);
@@ -257,6 +252,20 @@ async fn recheck_part(
     Err(ServiceError::retryable(format!(
         "the record of `{user}` was written by others {MAX_ATTEMPTS} times in a row while it was being re-checked"
     )))
+}
+
+/// Why the keys could not be listed, if they could not.
+fn refusal(listing: &KeyListing) -> Option<String> {
+    match listing.answer() {
+        Answer::Refused { reason } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// What the user's latest finding shows of the actors who made its keys, beside what is known.
+fn learned_by(decision: &Decision, known: &[Familiar], now: Timestamp) -> Vec<Familiar> {
+    let latest = decision.record.finding.as_ref();
+    latest.map_or_else(Vec::new, |finding| learned(finding, known, now))
 }
 
 /// Keeps what was learned of actors. Not within the commit: there two rotations of one pipeline that

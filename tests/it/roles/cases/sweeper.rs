@@ -100,7 +100,7 @@ pub async fn swept_familiar(world: &World) -> Held {
         .key("SK", sort);
     forget.send().await.unwrap();
     world
-        .sweep(SweepMode::List, TOPIC, &sweep(CENTRAL, &[]))
+        .sweep(SweepMode::List, TOPIC, &sweep(CENTRAL, &[USER]))
         .await?;
     familiar(world).await
 }
