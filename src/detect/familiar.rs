@@ -9,7 +9,7 @@ use crate::detect::relation::{Relation, is_own};
 use crate::detect::severity::SeverityReason;
 use crate::detect::user::UserId;
 
-/// How the session of a person begins that IAM Identity Center signed in. IAM reserves such role names.
+/// How the role of a person begins whom IAM Identity Center signed in. IAM reserves such names.
 const PERSONAL_ROLE: &str = "AWSReservedSSO_";
 
 /// What CloudTrail calls any of AWS's own services that it does not name.
