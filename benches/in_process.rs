@@ -103,6 +103,7 @@ fn situation<'a>(
         is_retry: false,
         former: &[],
         exemptions: &[],
+        familiar: &[],
         sweep: None,
         has_left: false,
         is_history: false,

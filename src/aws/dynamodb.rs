@@ -8,6 +8,7 @@
 //! | alert owed | `OWED#<account>#<user>` | `<sequence>#<sink>` |
 //! | change recorded | `EVENT#<account>#<change>` | `SEEN#<user>` |
 //! | exemption | `EXEMPTION#<account>` | its id |
+//! | familiar actor | `FAMILIAR#<account>` | who it is |
 //! | account | `ACCOUNT` | `<account>` |
 //!
 //! Two sparse indexes: `findings` (`finding_status`, `opened_at`) and `due` (`due`, `due_at`: records to look at again
@@ -27,6 +28,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -42,13 +44,16 @@ use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::Familiar;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
-use crate::stored::{AuditV1, ExemptionV1, FindingV1, OwedV1, RecordV1, SCHEMA, Word, time_text};
+use crate::stored::{
+    AuditV1, ExemptionV1, FamiliarV1, FindingV1, OwedV1, RecordV1, SCHEMA, Word, time_text,
+};
 
 /// The index of findings by status and opening.
 const FINDINGS_INDEX: &str = "findings";
@@ -154,6 +159,44 @@ impl FindingStore for DynamoDbStore {
             })
             .map(Into::into)
             .collect())
+    }
+
+    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+        let items = self.partition(&keys::familiar_partition(account)).await?;
+        Ok(items
+            .into_iter()
+            .map(items::read::<FamiliarV1>)
+            .filter_map(|read| {
+                read.inspect_err(|failure| error!(account, %failure, "a familiar actor cannot be read and counts as unfamiliar"))
+                    .ok()
+            })
+            .map(Into::into)
+            .collect())
+    }
+
+    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+        let written = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(items::familiar(familiar)?))
+            .condition_expression(transaction::NOT_NEWER)
+            .expression_attribute_names("#schema", "schema")
+            .expression_attribute_values(":known", items::number(SCHEMA))
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(()),
+            // A newer release knows the actor already.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(self.error("dynamodb:PutItem", &error)),
+        }
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {

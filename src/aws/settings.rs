@@ -34,7 +34,8 @@ pub struct Settings {
     pub event_bus_name: Option<String>,
     /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts; empty or absent for none.
     pub member_role: Option<MemberRole>,
-    /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by commas).
+    /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by commas),
+    /// `UNFAMILIAR_ACTORS` (whether a key by an unfamiliar actor raises the severity).
     pub policy: Policy,
 }
 
@@ -86,6 +87,13 @@ impl Settings {
                 .filter(|pattern| !pattern.is_empty())
                 .collect()
         });
+        let raises_unfamiliar = one_of(
+            &lookup,
+            &mut problems,
+            "UNFAMILIAR_ACTORS",
+            default.raises_unfamiliar,
+            &[false, true],
+        );
         if !problems.is_empty() {
             return Err(SettingsError { problems });
         }
@@ -102,6 +110,7 @@ impl Settings {
                 settle: TimeDelta::seconds(settle_seconds),
                 rotation_window: TimeDelta::hours(rotation_window_hours),
                 trusted_actors,
+                raises_unfamiliar,
             },
         })
     }
@@ -307,6 +316,7 @@ mod tests {
         assert_eq!(settings.policy.settle, TimeDelta::seconds(60));
         assert_eq!(settings.policy.rotation_window, TimeDelta::hours(24));
         assert_eq!(settings.policy.trusted_actors.len(), 2);
+        assert!(settings.policy.raises_unfamiliar);
         assert_eq!(settings.event_bus_name, None);
         assert_eq!(settings.log_level, LevelFilter::INFO);
     }

@@ -15,6 +15,11 @@ pub struct PolicyArgs {
     /// a key that somebody else makes for another user has the severity HIGH at once
     #[arg(long = "trusted-actor", value_name = "PATTERN")]
     trusted_actors: Vec<String>,
+
+    /// Leave the severity alone where an unfamiliar actor makes a key for a user. Without this it is HIGH at once: the
+    /// actor is not the user, not trusted, and has completed no rotation in the account before
+    #[arg(long)]
+    ignore_unfamiliar_actors: bool,
 }
 
 impl PolicyArgs {
@@ -24,6 +29,7 @@ impl PolicyArgs {
         Policy {
             rotation_window: TimeDelta::hours(i64::from(self.rotation_window_hours)),
             trusted_actors: self.trusted_actors.clone(),
+            raises_unfamiliar: !self.ignore_unfamiliar_actors,
             ..Policy::default()
         }
     }

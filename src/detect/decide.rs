@@ -11,15 +11,16 @@ use crate::detect::audit::AuditEntry;
 use crate::detect::episode;
 use crate::detect::evidence::{Evidence, UserState};
 use crate::detect::exemption::{Exemption, exemption_for};
-use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::finding::{CloseReason, Finding, FindingStatus, Opener};
 use crate::detect::key_change::ChangeKind;
 use crate::detect::leak;
 use crate::detect::listing::{AccessKey, Answer, KeyStatus};
 use crate::detect::policy::Policy;
 use crate::detect::rechecks::next_recheck;
+use crate::detect::relation::{Relation, relation};
 use crate::detect::severity::{SeverityReason, severity};
 use crate::detect::since::Since;
-use crate::detect::situation::{Outcome, Seen, Situation};
+use crate::detect::situation::{Former, Outcome, Seen, Situation};
 use crate::detect::trail::{self, Transition};
 use crate::detect::user::UserId;
 use crate::detect::user_record::{FormerName, KEEP_EVIDENCE, LastListing, UserRecord};
@@ -248,12 +249,75 @@ fn note_reported(next: &mut UserRecord, finding: Option<&Finding>, seen: &Seen<'
 impl Seen<'_> {
     /// `finding` with the severity it has at `at`; what was raised once stays raised, for the reasons that it was.
     fn judged(&self, mut finding: Finding, at: Timestamp) -> Finding {
+        finding.opener = finding.opener.map(|opener| self.related(opener));
+        let joined = finding.joined.into_iter();
+        finding.joined = joined
+            .map(|event| {
+                if event.is_proven() {
+                    self.related(event)
+                } else {
+                    event
+                }
+            })
+            .collect();
         let (severity, reasons) = severity(&finding, self.policy, at);
         finding.severity = finding.severity.max(severity);
         finding.severity_reasons.extend(reasons);
         finding.severity_reasons.sort();
         finding.severity_reasons.dedup();
+        let reasons = &mut finding.severity_reasons;
+        if reasons.contains(&SeverityReason::UntrustedActor) {
+            reasons.retain(|reason| *reason != SeverityReason::UnfamiliarActor);
+        }
         finding
+    }
+
+    /// `event` with the relation of its actor, by what is known of the time at which it made its key active.
+    ///
+    /// INVARIANT (a relation is judged once): an actor who becomes familiar later makes no open finding milder.
+    fn related(&self, event: Opener) -> Opener {
+        if event.relation.is_some() {
+            return event;
+        }
+        let user = self.user_of(&event);
+        let relation = relation(
+            &event.actor,
+            user,
+            self.policy,
+            self.situation.familiar,
+            event.at,
+        );
+        let relation = match relation {
+            Relation::Unfamiliar if self.is_vouched_for(&event) => Some(Relation::Trusted),
+            Relation::Unfamiliar if !self.policy.raises_unfamiliar => None,
+            judged => Some(judged),
+        };
+        Opener { relation, ..event }
+    }
+
+    /// Whether an exemption names the actor of `event` as one who makes keys for the user, as `rotate start` does. One for
+    /// every actor vouches for none of them.
+    fn is_vouched_for(&self, event: &Opener) -> bool {
+        let exemptions = self.situation.exemptions.iter();
+        // One who switched on what may have been on all along made nothing.
+        let naming = exemptions.filter(|one| one.names_an_actor() && event.is_proven());
+        let maker = [Some(event.actor.label())];
+        exemption_for(naming, &self.situation.record.user, &maker, self.now).is_some()
+    }
+
+    /// The name that the user had when `event` made its key active.
+    fn user_of(&self, event: &Opener) -> &UserId {
+        let is_of = |former: &&Former| {
+            let known = former.evidence.keys.get(&event.key);
+            known.is_some_and(|known| {
+                known.words.iter().any(|word| {
+                    (word.at, &word.by.event_id, &word.by.actor)
+                        == (event.at, &event.event_id, &event.actor)
+                })
+            })
+        };
+        let former = self.situation.former.iter().find(is_of);
+        former.map_or(&self.situation.record.user, |former| &former.user)
     }
 
     /// `finding` with the leaks that are about its keys.

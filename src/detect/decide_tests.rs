@@ -11,6 +11,7 @@ use crate::detect::alert::{AlertKind, Update};
 use crate::detect::audit::{AuditEntry, AuditKind, verify_trail};
 use crate::detect::decide::{Decision, decide};
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::Familiar;
 use crate::detect::finding::{CloseReason, Closing, Finding, FindingStatus};
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{KeyListing, KeyStatus};
@@ -18,8 +19,8 @@ use crate::detect::policy::Policy;
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::situation::{Former, Outcome, Situation, Sweep};
 use crate::detect::testing::{
-    at, by, created, dated_listing, deleted, listing, no_such_user, refused, renamed, report,
-    second, updated, user, user_deleted,
+    at, by, created, dated_listing, deleted, familiar, listing, no_such_user, refused, renamed,
+    report, second, updated, user, user_deleted,
 };
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
@@ -27,6 +28,7 @@ use crate::detect::user_record::UserRecord;
 mod activations;
 mod exempt;
 mod leaks;
+mod related;
 mod since;
 mod swept;
 
@@ -39,6 +41,8 @@ struct Story {
     recorded: BTreeSet<String>,
     former: Vec<Former>,
     exemptions: Vec<Exemption>,
+    /// Who has completed rotations in the account before: only Bob, unless a test says otherwise.
+    familiar: Vec<Familiar>,
     sweep: Option<Sweep>,
     policy: Policy,
 }
@@ -59,6 +63,7 @@ impl Story {
             recorded: BTreeSet::new(),
             former: vec![],
             exemptions: vec![],
+            familiar: vec![familiar("bob")],
             sweep: None,
             policy: Policy::default(),
         }
@@ -134,6 +139,7 @@ impl Story {
             is_retry: false,
             former: &self.former,
             exemptions: &self.exemptions,
+            familiar: &self.familiar,
             sweep: self.sweep,
             has_left: false,
             is_history: false,
@@ -195,6 +201,7 @@ impl Story {
     /// What a look at the user's next name sees of this one.
     fn as_former(&self) -> Former {
         Former {
+            user: self.record.user.clone(),
             finding: self.record.finding.clone(),
             evidence: self.record.evidence.clone(),
         }
@@ -990,11 +997,11 @@ fn a_late_event_fills_in_who_opened_it_and_when() {
     let decision = story.check(
         &listing(300, &["+K1", "+K2"]),
         &[by("carol", created("K2", 95))],
-        "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since 95 by carol",
+        "updated (it is now known who made the second key active, the severity was raised): confirmed HIGH +K1 +K2 since 95 by carol",
     );
     assert_eq!(
         decision.alert.unwrap().kind,
-        AlertKind::Updated(vec![Update::Opener])
+        AlertKind::Updated(vec![Update::Opener, Update::Severity])
     );
     story.check(
         &listing(400, &["+K1", "+K2"]),
@@ -1017,7 +1024,7 @@ fn the_latest_activation_of_an_active_key_is_the_opener() {
     Story::new().check(
         &listing(100, &["+K1", "+K2"]),
         &[by("carol", created("K2", 95)), by("bob", created("K1", 90))],
-        "opened: confirmed MEDIUM +K1 +K2 since 95 by carol",
+        "opened: confirmed HIGH +K1 +K2 since 95 by carol",
     );
     Story::new().check(
         &listing(100, &["+K1", "+K2"]),
@@ -1026,7 +1033,7 @@ fn the_latest_activation_of_an_active_key_is_the_opener() {
             by("eve", updated("K1", KeyStatus::Inactive, 85)),
             by("dave", updated("K1", KeyStatus::Active, 95)),
         ],
-        "opened: confirmed MEDIUM +K1 +K2 since 95 by dave",
+        "opened: confirmed HIGH +K1 +K2 since 95 by dave",
     );
 }
 
@@ -1075,7 +1082,7 @@ fn an_event_after_which_fewer_than_two_were_active_is_not_blamed() {
     story.check(
         &listing(1_100, &["+K1", "+K2"]),
         &[by("carol", updated("K2", KeyStatus::Active, 990))],
-        "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since 990 by carol",
+        "updated (it is now known who made the second key active, the severity was raised): confirmed HIGH +K1 +K2 since 990 by carol",
     );
 }
 
@@ -1103,7 +1110,7 @@ fn an_activation_that_a_listing_showed_alone_is_not_blamed_however_soon_that_was
         &listing(DAY + 100, &["+K1", "+K2"]),
         &[reactivation],
         &format!(
-            "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since {} by carol",
+            "updated (it is now known who made the second key active): confirmed HIGH +K1 +K2 since {} by carol",
             DAY - 10
         ),
     );
@@ -1230,6 +1237,7 @@ fn a_retry_queues_again_what_a_worker_may_have_died_before_queueing() {
         is_retry: false,
         former: &[],
         exemptions: &[],
+        familiar: &[],
         sweep: None,
         has_left: false,
         is_history: false,
@@ -1339,11 +1347,11 @@ fn an_update_says_in_the_trail_what_changed_and_who_opened_it() {
     let decision = Story::swept_open().step(
         at(301),
         &listing(300, &["+K1", "+K2"]),
-        &[by("carol", created("K2", 95))],
+        &[by("bob", created("K2", 95))],
     );
     let details = &decision.audit.last().unwrap().draft.details;
     assert_eq!(details["update"], Update::Opener.words());
-    assert_eq!(details["opened_by"], "arn:aws:iam::111122223333:user/carol");
+    assert_eq!(details["opened_by"], "arn:aws:iam::111122223333:user/bob");
     assert_eq!(details["keys"], "K1 Active, K2 Active");
 }
 

@@ -304,7 +304,16 @@ pub(super) fn better_opener(open: &Finding, seen: &Seen<'_>) -> Option<Opener> {
                 || (found.key != known.key && was_alone && found.is_proven() && found.at > known.at)
         }
     };
-    is_better.then_some(found)
+    let is_same = |event: &&Opener| {
+        (event.at, &event.key, &event.event_id) == (found.at, &found.key, &found.event_id)
+    };
+    // INVARIANT (a relation is judged once): it stays what it was when the event had only joined.
+    let relation = open
+        .joined
+        .iter()
+        .find(is_same)
+        .and_then(|event| event.relation);
+    is_better.then_some(Opener { relation, ..found })
 }
 
 /// Whether a listing showed `key` active alone after `activation`: so that did not make two. A listing may be behind, so it

@@ -61,6 +61,12 @@ impl Exemption {
     /// The longest that an exemption may last.
     pub const LONGEST: TimeDelta = TimeDelta::days(400);
 
+    /// Whether it is about certain actors, and not about every one.
+    #[must_use]
+    pub fn names_an_actor(&self) -> bool {
+        self.actor_pattern.chars().any(|part| part != '*')
+    }
+
     /// An error if this is no exemption. Whoever writes one checks it; whoever uses one does too, for anybody who may
     /// write to the store can leave a check out.
     pub fn check(&self) -> Result<(), ExemptionError> {

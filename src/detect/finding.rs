@@ -231,6 +231,15 @@ impl Finding {
             .collect()
     }
 
+    /// The events that its severity is judged by. One that may have changed nothing counts only as
+    /// the opener: there nothing else tells how two keys came to be active, and to pass over it would
+    /// let an attacker switch on an old key unnoticed. Beside an opener it would blame an actor whose
+    /// tool repeats what is so already.
+    pub fn judged_makers(&self) -> impl Iterator<Item = &Opener> {
+        let joined = self.joined.iter().filter(|event| event.is_proven());
+        self.opener.iter().chain(joined)
+    }
+
     /// The ids of the keys that are active, as last noted.
     pub fn active_keys(&self) -> impl Iterator<Item = &str> {
         self.keys

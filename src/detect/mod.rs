@@ -19,6 +19,7 @@ pub mod digest;
 mod episode;
 pub mod evidence;
 pub mod exemption;
+pub mod familiar;
 pub mod finding;
 pub mod health;
 pub mod inactivity;

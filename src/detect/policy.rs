@@ -10,8 +10,10 @@ pub struct Policy {
     /// How long two active keys are a rotation and not yet a finding of high severity.
     pub rotation_window: TimeDelta,
     /// ARN patterns (`*` and `?`) of those who make keys for others as their job. Where none is given, nobody's making
-    /// a key raises the severity, for an administrator or a pipeline makes most keys.
+    /// a key raises the severity by this, for an administrator or a pipeline makes most keys.
     pub trusted_actors: Vec<String>,
+    /// Whether a key that an unfamiliar actor makes for a user raises the severity.
+    pub raises_unfamiliar: bool,
 }
 
 impl Policy {
@@ -49,6 +51,7 @@ impl Default for Policy {
             settle: TimeDelta::seconds(60),
             rotation_window: TimeDelta::hours(24),
             trusted_actors: Vec::new(),
+            raises_unfamiliar: true,
         }
     }
 }

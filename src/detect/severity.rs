@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
-use crate::detect::actor::Actor;
 use crate::detect::finding::{Finding, Opener};
 use crate::detect::policy::Policy;
+use crate::detect::relation::{Relation, is_own, is_trusted};
 use crate::detect::user::UserId;
 
 /// The level of harm; apart from whether it is confirmed.
@@ -42,7 +42,8 @@ pub enum SeverityReason {
     UntrustedActor,
     /// The second key had been inactive for long.
     DormantKey,
-    /// A key was made active by an actor who is not the user, not trusted and not familiar.
+    /// A key was made active by an actor who is not the user, not trusted and not familiar. Not given
+    /// beside [`SeverityReason::UntrustedActor`], which says the same more strictly.
     UnfamiliarActor,
     /// AWS reported that a key has leaked.
     LeakedKey,
@@ -60,7 +61,7 @@ impl SeverityReason {
             }
             Self::DormantKey => "the key had been inactive for over 30 days",
             Self::UnfamiliarActor => {
-                "the actor who made the key active is not the user and has no record of routine key changes in this account"
+                "the actor who made the key active is not the user and has no record of key rotations in this account"
             }
             Self::LeakedKey => "AWS reported that a key has leaked",
         }
@@ -75,25 +76,26 @@ pub fn severity(
     now: Timestamp,
 ) -> (Severity, Vec<SeverityReason>) {
     let user = finding.user();
-    let makers = || {
-        let joined = finding.joined.iter().filter(|event| event.is_proven());
-        finding.opener.iter().chain(joined)
-    };
+    let makers = || finding.judged_makers();
+    // INVARIANT (a relation is judged once): what was unfamiliar when it was judged stays so.
+    let is_unfamiliar = |event: &Opener| event.relation == Some(Relation::Unfamiliar);
+    let has_untrusted = makers().any(|event| is_untrusted(event, user, policy));
     let reasons: Vec<SeverityReason> = [
         (SeverityReason::Root, user.is_root()),
         (
             SeverityReason::OutlivedWindow,
             now >= finding.window_ends_at(policy.rotation_window),
         ),
-        (
-            SeverityReason::UntrustedActor,
-            makers().any(|event| is_untrusted(&event.actor, user, policy)),
-        ),
+        (SeverityReason::UntrustedActor, has_untrusted),
         (
             SeverityReason::DormantKey,
             makers().filter_map(dormant_for).max() > Some(Policy::DORMANT),
         ),
         (SeverityReason::LeakedKey, !finding.leaks.is_empty()),
+        (
+            SeverityReason::UnfamiliarActor,
+            !has_untrusted && makers().any(is_unfamiliar),
+        ),
     ]
     .into_iter()
     .filter_map(|(reason, holds)| holds.then_some(reason))
@@ -107,23 +109,9 @@ pub fn severity(
     (severity, reasons)
 }
 
-fn is_untrusted(actor: &Actor, user: &UserId, policy: &Policy) -> bool {
-    let is_root_itself = user.is_root()
-        && actor.kind.as_deref() == Some("Root")
-        && actor
-            .account
-            .as_deref()
-            .is_none_or(|account| account == user.account());
-    let is_the_user = is_root_itself
-        || actor.name.as_deref().is_some_and(|name| {
-            UserId::new(actor.account.as_deref().unwrap_or(user.account()), name) == *user
-        });
-    !policy.trusted_actors.is_empty()
-        && !is_the_user
-        && !policy
-            .trusted_actors
-            .iter()
-            .any(|pattern| wildmatch::WildMatch::new(pattern).matches(actor.label()))
+fn is_untrusted(event: &Opener, user: &UserId, policy: &Policy) -> bool {
+    let is_own = event.relation == Some(Relation::Own) || is_own(&event.actor, user);
+    !policy.trusted_actors.is_empty() && !is_own && !is_trusted(&event.actor, policy)
 }
 
 fn dormant_for(opener: &Opener) -> Option<TimeDelta> {

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use crate::detect::actor::Actor;
 use crate::detect::finding::{Finding, FindingId, Opener};
 use crate::detect::policy::Policy;
+use crate::detect::relation::Relation;
 use crate::detect::severity::{Severity, SeverityReason, severity};
 use crate::detect::testing::{actor, at, finding_of};
 use crate::detect::user::UserId;
@@ -76,6 +77,8 @@ fn trusting(patterns: &[&str]) -> Policy {
 const MEDIUM: (Severity, &[SeverityReason]) = (Severity::Medium, &[]);
 const UNTRUSTED: (Severity, &[SeverityReason]) =
     (Severity::High, &[SeverityReason::UntrustedActor]);
+const UNFAMILIAR: (Severity, &[SeverityReason]) =
+    (Severity::High, &[SeverityReason::UnfamiliarActor]);
 const DORMANT: (Severity, &[SeverityReason]) = (Severity::High, &[SeverityReason::DormantKey]);
 const OUTLIVED: (Severity, &[SeverityReason]) = (Severity::High, &[SeverityReason::OutlivedWindow]);
 
@@ -99,8 +102,41 @@ fn a_finding_that_outlives_the_rotation_window_is_high() {
 }
 
 #[test]
-fn where_nobody_is_trusted_by_name_nobody_raises_the_severity() {
-    check(&opened_by(actor("mallory")), &Policy::default(), 3, MEDIUM);
+fn an_unfamiliar_maker_raises_the_severity_and_no_other_relation_does() {
+    let judged = |relation: Option<Relation>| {
+        let mut finding = opened_by(actor("mallory"));
+        finding.opener.as_mut().unwrap().relation = relation;
+        finding
+    };
+    let policy = Policy::default();
+    check(&judged(Some(Relation::Unfamiliar)), &policy, 3, UNFAMILIAR);
+    let milder = [Relation::Own, Relation::Trusted, Relation::Familiar];
+    for relation in milder.map(Some).into_iter().chain([None]) {
+        check(&judged(relation), &policy, 3, MEDIUM);
+    }
+}
+
+#[test]
+fn beside_the_untrusted_actor_the_unfamiliar_one_is_not_named() {
+    let mut finding = opened_by(actor("mallory"));
+    for relation in [Relation::Familiar, Relation::Unfamiliar] {
+        finding.opener.as_mut().unwrap().relation = Some(relation);
+        check(&finding, &trusting(&["nobody"]), 3, UNTRUSTED);
+    }
+}
+
+#[test]
+fn what_may_have_changed_nothing_counts_as_the_opener_only() {
+    let unproven = Opener {
+        created: false,
+        relation: Some(Relation::Unfamiliar),
+        ..opened_by(actor("mallory")).opener.unwrap()
+    };
+    let mut finding = opened_by(actor("alice"));
+    finding.joined = vec![unproven.clone()];
+    check(&finding, &Policy::default(), 3, MEDIUM);
+    finding.opener = Some(unproven);
+    check(&finding, &Policy::default(), 3, UNFAMILIAR);
 }
 
 #[test]

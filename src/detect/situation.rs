@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use crate::detect::Timestamp;
 use crate::detect::evidence::Evidence;
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::Familiar;
 use crate::detect::finding::Finding;
 use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{KeyListing, KeyStatus};
 use crate::detect::overlap::Overlap;
 use crate::detect::policy::Policy;
+use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::detect::view::{Unsettled, View};
 
@@ -31,6 +33,8 @@ pub struct Situation<'a> {
     pub former: &'a [Former],
     /// The exemptions of the user's account.
     pub exemptions: &'a [Exemption],
+    /// The actors whom the user's account knows from rotations.
+    pub familiar: &'a [Familiar],
     /// The sweep that asks, where no event does.
     pub sweep: Option<Sweep>,
     /// Whether the account has left the organization or was closed.
@@ -45,6 +49,8 @@ pub struct Situation<'a> {
 /// What is kept of a user under a former name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
+    /// The user under that name.
+    pub user: UserId,
     /// The latest finding under that name.
     pub finding: Option<Finding>,
     /// What events said of the keys, which went along with the renaming.

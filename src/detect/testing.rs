@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use crate::detect::Timestamp;
 use crate::detect::actor::Actor;
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::{Familiar, identity};
 use crate::detect::finding::{Finding, FindingId, FindingKey, FindingStatus, FoundBy};
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::leak::LeakSignal;
@@ -169,6 +170,16 @@ pub(crate) fn finding_of(active: &[(&str, Option<i64>)]) -> Finding {
         told: true,
         exemption: None,
         closing: None,
+    }
+}
+
+/// The IAM user `name`, who completed a first rotation two days before second 0, and a last one at second 0.
+pub(crate) fn familiar(name: &str) -> Familiar {
+    Familiar {
+        account: "111122223333".to_owned(),
+        identity: identity(&actor(name)).unwrap(),
+        since: at(0) - TimeDelta::days(2),
+        last_at: at(0),
     }
 }
 

@@ -18,13 +18,16 @@ use tracing::error;
 use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::Familiar;
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::local::sqlite::writing::{Durability, Writing};
 use crate::pipeline::commit::{Commit, Committed};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
-use crate::stored::{ExemptionV1, OwedV1, RecordV1, check_schema, time_text, unreadable};
+use crate::stored::{
+    ExemptionV1, FamiliarV1, OwedV1, RecordV1, SCHEMA, check_schema, time_text, unreadable,
+};
 
 /// A database of findings in one file.
 ///
@@ -201,6 +204,44 @@ impl FindingStore for SqliteStore {
             })
             .map(Into::into)
             .collect())
+    }
+
+    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+        let rows = self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT schema, body FROM familiar WHERE account = ?1 ORDER BY actor",
+                )?
+                .query_map(params![account], schema_and_body)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|(schema, body)| self.parse::<FamiliarV1>("a familiar actor", schema, &body))
+            .filter_map(|read| {
+                read.inspect_err(|failure| error!(account, %failure, "a familiar actor cannot be read and counts as unfamiliar"))
+                    .ok()
+            })
+            .map(Into::into)
+            .collect())
+    }
+
+    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+        let body = serde_json::to_string(&FamiliarV1::from(familiar)).map_err(|error| {
+            ServiceError::permanent(format!("a familiar actor cannot be written: {error}"))
+        })?;
+        // The next look at the user finds out again what a power cut takes.
+        self.write_unsynced(|connection| {
+            connection
+                .prepare_cached(
+                    // A newer release knows the actor already.
+                    "INSERT INTO familiar VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET schema = excluded.schema, body = excluded.body
+                     WHERE familiar.schema <= excluded.schema",
+                )?
+                .execute(params![familiar.account, familiar.identity, SCHEMA, body])
+                .map(drop)
+        })
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {

@@ -9,6 +9,7 @@ use crate::detect::alert::{Alert, AlertKind, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::digest::Digest;
 use crate::detect::finding::{CloseReason, Finding, FindingStatus, FoundBy, Opener};
+use crate::detect::relation::Relation;
 use crate::detect::retire::LastUses;
 use crate::detect::severity::SeverityReason;
 use crate::detect::verdict::Verdict;
@@ -121,7 +122,17 @@ fn opener(event: &Opener) -> OpenerV1 {
         },
         at: rfc3339(event.at),
         inactive_since: event.inactive_since.map(rfc3339),
+        relation: event.relation.map(relation),
         event_id: event.event_id.clone(),
+    }
+}
+
+fn relation(relation: Relation) -> &'static str {
+    match relation {
+        Relation::Own => "own",
+        Relation::Trusted => "trusted",
+        Relation::Familiar => "familiar",
+        Relation::Unfamiliar => "unfamiliar",
     }
 }
 

@@ -13,7 +13,7 @@ use crate::detect::key_change::KeyChange;
 use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
 use crate::detect::policy::Policy;
 use crate::detect::retire::LastUses;
-use crate::detect::severity::Severity;
+use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::testing::{at, by, created, deleted, renamed, updated};
 use crate::detect::user::UserId;
 use crate::local::sqlite::SqliteStore;
@@ -25,6 +25,7 @@ use crate::pipeline::key_source::KeySource;
 use crate::pipeline::message::Message;
 use crate::pipeline::recheck::{Parts, Rechecked};
 
+mod familiar;
 #[path = "owners_tests.rs"]
 mod owners;
 
@@ -254,7 +255,8 @@ async fn a_chain_of_renamings_takes_the_finding_along_in_any_batches() {
         // The window goes on through all names.
         world.set(95 + 24 * 3_600, &[("c", PAIR)]);
         world.look(95 + 24 * 3_600, "c").await;
-        assert_eq!(world.finding("c").await.severity, Severity::High);
+        let reasons = world.finding("c").await.severity_reasons;
+        assert!(reasons.contains(&SeverityReason::OutlivedWindow));
     }
 }
 

@@ -134,6 +134,7 @@ mod tests {
             is_retry: false,
             former: &[],
             exemptions: &[],
+            familiar: &[],
             sweep: None,
             has_left: false,
             is_history: false,

@@ -8,6 +8,7 @@ use crate::detect::Timestamp;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::Familiar;
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
@@ -26,6 +27,14 @@ pub trait FindingStore: Send + Sync {
     /// The exemptions of `account`, as they are now (strongly consistent). One that cannot be read is left out, and logged:
     /// better an alert too many than a user whom nobody looks at.
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError>;
+
+    /// The actors whom `account` knows from rotations, as they are now (strongly consistent); those
+    /// that have expired may be among them. One that cannot be read is left out, and logged: a key
+    /// by that actor is HIGH then.
+    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError>;
+
+    /// Keeps `familiar`, in place of what is kept of the same actor. Doing it twice is no error.
+    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError>;
 
     /// Writes `commit` whole or not at all; see [`Commit`] for the conditions.
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError>;

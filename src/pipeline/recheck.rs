@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{SubsecRound, TimeDelta};
-use futures::future::{join, try_join3};
+use futures::future::{join, try_join4};
 use tracing::{error, info, warn};
 
 use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, AlertKind, OwedAlert};
 use crate::detect::decide::{Decision, decide};
+use crate::detect::familiar::{Familiar, learned};
 use crate::detect::finding::Finding;
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::{Answer, KeyListing};
@@ -167,9 +168,10 @@ async fn recheck_part(
             Ok((former, listing))
         };
         // Read after the record, or an alert that this version of it owes could be overlooked, and overtaken.
-        let (owed, exemptions, (former, listing)) = try_join3(
+        let (owed, exemptions, familiar, (former, listing)) = try_join4(
             parts.store.owed(user),
             parts.store.exemptions(user.account()),
+            parts.store.familiar(user.account()),
             former_and_listing,
         )
         .await?;
@@ -186,6 +188,7 @@ async fn recheck_part(
                 is_retry: occasion.is_retry,
                 former: &former,
                 exemptions: &exemptions,
+                familiar: &familiar,
                 sweep: occasion.sweep,
                 has_left: occasion.has_left,
                 is_history: occasion.is_history,
@@ -203,11 +206,9 @@ async fn recheck_part(
                 Committed::Written => {
                     log(user, &decision);
                     rechecked.duplicates += already_recorded.len() - of_other_parts.len();
+                    let news = learned_by(&decision, &familiar, now);
                     rechecked.add(decision);
-                    rechecked.refused = match listing.answer() {
-                        Answer::Refused { reason } => Some(reason.clone()),
-                        _ => None,
-                    };
+                    rechecked.refused = refusal(&listing);
                     rechecked
                         .rechecks
                         .extend(wait_for(&to_wait_for, occasion.is_retry, now));
@@ -222,7 +223,7 @@ async fn recheck_part(
                     rechecked.told.extend(delivered.told);
                     rechecked.failed_deliveries.extend(delivered.failed);
                     rechecked.rechecks.extend(delivered.retries);
-                    return Ok(());
+                    return keep(parts, &news).await;
                 }
                 Committed::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
                     already_recorded.extend(ids);
@@ -251,6 +252,35 @@ async fn recheck_part(
     Err(ServiceError::retryable(format!(
         "the record of `{user}` was written by others {MAX_ATTEMPTS} times in a row while it was being re-checked"
     )))
+}
+
+/// Why the keys could not be listed, if they could not.
+fn refusal(listing: &KeyListing) -> Option<String> {
+    match listing.answer() {
+        Answer::Refused { reason } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// What the user's latest finding shows of the actors who made its keys, beside what is known.
+fn learned_by(decision: &Decision, known: &[Familiar], now: Timestamp) -> Vec<Familiar> {
+    let latest = decision.record.finding.as_ref();
+    latest.map_or_else(Vec::new, |finding| learned(finding, known, now))
+}
+
+/// Keeps what was learned of actors. Not within the commit: there two rotations of one pipeline that
+/// end together would refuse each other. Where it fails or the worker dies before it, the next look
+/// at the user finds out the same from the closed finding.
+async fn keep(parts: &Parts, learned: &[Familiar]) -> Result<(), ServiceError> {
+    for familiar in learned {
+        parts.store.put_familiar(familiar).await?;
+        info!(
+            account = familiar.account,
+            actor = familiar.identity,
+            "the actor completed a rotation; its next key is no reason for a higher severity"
+        );
+    }
+    Ok(())
 }
 
 impl Rechecked {
@@ -387,6 +417,7 @@ async fn formers(
             evidence.with(&lead.name, change)
         });
         formers.push(Former {
+            user: lead.name,
             finding: former.finding.filter(|_| may_go_on),
             evidence,
         });

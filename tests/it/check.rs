@@ -39,7 +39,7 @@ async fn two_active_keys_are_told_with_who_made_them_which_one_goes_and_the_comm
         .last_used(&keys[1], Utc::now() - TimeDelta::minutes(10));
     let said = check(&world, &[]).await;
     assert_eq!(said.code, 10, "{}", said.stderr);
-    said.prints("[MEDIUM] Second active access key: ")
+    said.prints("[HIGH] Second active access key: ")
         .prints("actor           arn:aws:iam::123456789012:user/dana")
         .prints("source IP       198.51.100.7")
         .prints("last used     ")

@@ -14,6 +14,7 @@ use secondkey::detect::alert::{Alert, OwedAlert};
 use secondkey::detect::audit::AuditEntry;
 use secondkey::detect::digest::Digest;
 use secondkey::detect::exemption::Exemption;
+use secondkey::detect::familiar::Familiar;
 use secondkey::detect::finding::{Finding, FindingStatus};
 use secondkey::detect::key_change::{KeyChange, ReadContext, Reading, read_key_change};
 use secondkey::detect::policy::Policy;
@@ -83,6 +84,14 @@ impl FindingStore for Interrupted {
 
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
         self.store.exemptions(account).await
+    }
+
+    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+        self.store.familiar(account).await
+    }
+
+    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+        self.store.put_familiar(familiar).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
@@ -214,6 +223,14 @@ impl FindingStore for Busy {
 
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
         self.store.exemptions(account).await
+    }
+
+    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+        self.store.familiar(account).await
+    }
+
+    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+        self.store.put_familiar(familiar).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {

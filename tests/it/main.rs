@@ -30,6 +30,7 @@ mod outputs;
 mod pasted;
 mod reference;
 mod releases;
+mod replay_familiar;
 mod replay_input;
 mod replay_oracle;
 mod replay_others;

@@ -134,6 +134,7 @@ async fn what_schema_2_says_of_a_beginning_that_no_event_told_is_corrected_once(
     for outcome in [Outcome::Updated, Outcome::StillOpen] {
         let record = store.record(&bob).await.unwrap();
         let situation = Situation {
+            familiar: &[],
             record: &record,
             listing: &listing,
             changes: &[],

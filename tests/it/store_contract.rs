@@ -13,6 +13,7 @@ use secondkey::detect::account_record::AccountRecord;
 use secondkey::detect::alert::{AlertKind, OwedAlert};
 use secondkey::detect::audit::{ChainHead, verify_trail};
 use secondkey::detect::exemption::Exemption;
+use secondkey::detect::familiar::Familiar;
 use secondkey::detect::finding::FindingStatus;
 use secondkey::detect::text::bounded;
 use secondkey::detect::user::UserId;
@@ -55,6 +56,8 @@ contract! {
     findings_move_from_open_to_closed,
     a_hidden_finding_is_neither_open_nor_closed,
     exemptions_are_kept_by_account_and_removed,
+    familiar_actors_are_kept_by_account_and_replaced,
+    a_familiar_actor_of_a_newer_release_stays_as_it_is,
     the_oldest_open_finding_comes_first,
     a_long_history_comes_whole_and_in_order,
     hostile_names_stay_apart,
@@ -265,6 +268,55 @@ async fn exemptions_are_kept_by_account_and_removed(Fresh { store, other, .. }: 
     assert_eq!(store.remove_exemption(&account, "one").await, Ok(false));
     assert_eq!(other.exemptions(&account).await.unwrap().len(), 1);
     assert_eq!(other.exemptions("444455556666").await.unwrap().len(), 1);
+}
+
+async fn familiar_actors_are_kept_by_account_and_replaced(Fresh { store, other, .. }: Fresh) {
+    let account = alice().account().to_owned();
+    assert_eq!(store.familiar(&account).await, Ok(vec![]));
+    let one = |identity: &str, last_at| Familiar {
+        account: account.clone(),
+        identity: identity.to_owned(),
+        since: at(1),
+        last_at: at(last_at),
+    };
+    let ci = "arn:aws:sts::111122223333:assumed-role/ci";
+    // As bounded as the texts of events are.
+    let hostile = bounded(&"#%\n\u{202e}'; --".repeat(1024));
+    for kept in [one(ci, 1), one(&hostile, 2), one(ci, 3)] {
+        assert_eq!(store.put_familiar(&kept).await, Ok(()));
+        assert_eq!(store.put_familiar(&kept).await, Ok(()), "written twice");
+    }
+    let elsewhere = Familiar {
+        account: "444455556666".to_owned(),
+        ..one(ci, 4)
+    };
+    store.put_familiar(&elsewhere).await.unwrap();
+    let mut kept = other.familiar(&account).await.unwrap();
+    kept.sort_by_key(|familiar| familiar.last_at);
+    assert_eq!(kept, [one(&hostile, 2), one(ci, 3)]);
+    assert_eq!(other.familiar("444455556666").await, Ok(vec![elsewhere]));
+    // Nothing else of the account takes one for its own.
+    assert_eq!(store.exemptions(&account).await, Ok(vec![]));
+    assert_eq!(store.users().await, Ok(vec![]));
+}
+
+async fn a_familiar_actor_of_a_newer_release_stays_as_it_is(fresh: Fresh) {
+    let familiar = Familiar {
+        account: alice().account().to_owned(),
+        identity: "arn:aws:sts::111122223333:assumed-role/ci".to_owned(),
+        since: at(1),
+        last_at: at(1),
+    };
+    fresh.store.put_familiar(&familiar).await.unwrap();
+    fresh.make_familiar_newer(&familiar).await;
+    let again = Familiar {
+        last_at: at(2),
+        ..familiar
+    };
+    assert_eq!(fresh.store.put_familiar(&again).await, Ok(()));
+    // It was not replaced, so it still cannot be read: the actor counts as unfamiliar until this release is newer too.
+    let read = fresh.store.familiar(alice().account()).await;
+    assert_eq!(read, Ok(vec![]));
 }
 
 async fn the_oldest_open_finding_comes_first(Fresh { store, .. }: Fresh) {

@@ -4,7 +4,7 @@
 mod said;
 mod stories;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use secondkey::detect::alert::AlertKind;
@@ -15,8 +15,7 @@ use secondkey::local::log_reading::LogReading;
 use secondkey::local::replay::replay;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::output::standing::Standing;
-use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
-use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
+use secondkey::pipeline::finding_store::FindingReader;
 
 use self::said::{Said, said};
 use self::stories::{Story, story};

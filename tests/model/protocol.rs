@@ -87,6 +87,7 @@ impl Protocol {
             is_retry: input.is_retry && self != Self::RetryTrustsPromise,
             former: &[],
             exemptions: input.exemptions,
+            familiar: &[],
             sweep: None,
             has_left: false,
             is_history: self == Self::BriefIgnored,

@@ -13,14 +13,15 @@ use crate::detect::account_record::AccountRecord;
 use crate::detect::alert::OwedAlert;
 use crate::detect::audit::AuditEntry;
 use crate::detect::exemption::Exemption;
+use crate::detect::familiar::Familiar;
 use crate::detect::finding::Finding;
 use crate::detect::text::sha256_hex;
 use crate::detect::user::UserId;
 use crate::detect::user_record::UserRecord;
 use crate::pipeline::error::ServiceError;
 use crate::stored::{
-    AccountV1, AuditV1, ExemptionV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR, check_schema,
-    time_text, unreadable,
+    AccountV1, AuditV1, ExemptionV1, FamiliarV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR,
+    check_schema, time_text, unreadable,
 };
 
 /// An item of the table.
@@ -85,6 +86,14 @@ pub(super) fn exemption(exemption: &Exemption) -> Result<Item, ServiceError> {
         &keys::exemption(&exemption.account, &exemption.id),
         &ExemptionV1::from(exemption),
     )
+}
+
+pub(super) fn familiar(familiar: &Familiar) -> Result<Item, ServiceError> {
+    let key = keys::familiar(&familiar.account, &familiar.identity);
+    let mut item = item(&key, &FamiliarV1::from(familiar))?;
+    let expires_at = familiar.until().timestamp();
+    item.insert("expires_at".to_owned(), number(expires_at));
+    Ok(item)
 }
 
 /// The mark that the change `change_id` is in the trail of `user`.
@@ -219,5 +228,13 @@ mod tests {
         let alice = UserId::new("111122223333", "alice");
         // What is stored stays where it is looked for.
         assert_eq!(due(&alice), "due#b");
+    }
+
+    #[test]
+    fn the_table_drops_a_familiar_actor_when_it_is_one_no_longer() {
+        let known = crate::detect::testing::familiar("bob");
+        let item = familiar(&known).unwrap();
+        let expires_at = item["expires_at"].as_n().unwrap();
+        assert_eq!(*expires_at, known.until().timestamp().to_string());
     }
 }

@@ -87,6 +87,18 @@ pub(super) fn exemption_partition(account: &str) -> String {
     format!("EXEMPTION#{}", part(account))
 }
 
+pub(super) fn familiar(account: &str, identity: &str) -> Key {
+    Key {
+        partition: familiar_partition(account),
+        sort: part(identity),
+    }
+}
+
+/// Apart from the exemptions: the functions write this one, and must not be able to write those.
+pub(super) fn familiar_partition(account: &str) -> String {
+    format!("FAMILIAR#{}", part(account))
+}
+
 /// The partition of what is kept of each account.
 pub(super) const ACCOUNT: &str = "ACCOUNT";
 
@@ -177,7 +189,13 @@ mod tests {
         let long = |end: &str| bounded(&("İ".repeat(MAX_BYTES) + end));
         let one = UserId::new(&long("one"), &long("one"));
         let two = UserId::new(&long("one"), &long("two"));
-        for key in [record(&one), seen(&one, &long("x")), owed(&one, 1, "sns")] {
+        let familiar = familiar(&long("one"), &long("actor"));
+        for key in [
+            record(&one),
+            seen(&one, &long("x")),
+            owed(&one, 1, "sns"),
+            familiar,
+        ] {
             assert!(key.partition.len() <= 2048 && key.sort.len() <= 1024);
         }
         assert_ne!(record(&one), record(&two));

@@ -163,6 +163,7 @@ async fn judged(
 ) -> Result<Judged, ServiceError> {
     let record = table.record(user).await?;
     let exemptions = table.exemptions(user.account()).await?;
+    let familiar = table.familiar(user.account()).await?;
     let listing = source.list(user, name).await?;
     let now = Utc::now().trunc_subsecs(3).max(listing.requested_at());
     let situation = Situation {
@@ -173,6 +174,7 @@ async fn judged(
         is_retry: false,
         former: &[],
         exemptions: &exemptions,
+        familiar: &familiar,
         sweep: None,
         has_left: false,
         is_history: true,

@@ -68,7 +68,7 @@ fn a_reactivation_of_which_nothing_was_known_is_shown_and_unlocks_nothing() {
     story.check(
         &listing(100, &["+K1", "+K2"]),
         &[by("farm", updated("K2", KeyStatus::Active, 95))],
-        "opened: confirmed MEDIUM +K1 +K2 since 95 by farm",
+        "opened: confirmed HIGH +K1 +K2 since 95 by farm",
     );
     assert_eq!(story.finding().makers().last(), Some(&None));
     // The event that tells when the key was switched off comes late: now the activation is one.
@@ -87,7 +87,7 @@ fn an_update_of_a_key_whose_creation_was_missed_unlocks_nothing() {
     story.check(
         &listing(111, &["+K1", "+K2"]),
         &[by("farm", updated("K2", KeyStatus::Active, 110))],
-        "opened: confirmed MEDIUM +K1 +K2 since 110 by farm",
+        "opened: confirmed HIGH +K1 +K2 since 110 by farm",
     );
     assert_eq!(story.finding().makers().last(), Some(&None));
     let created_late = [by("mallory", created("K2", 100))];
@@ -176,7 +176,7 @@ fn a_key_that_lived_shorter_than_its_event_took_is_told_and_closed() {
     story.check(
         &listing(170, &["+K1"]),
         std::slice::from_ref(&make),
-        "opened: unconfirmed MEDIUM +K1 -K2 since 100 by mallory; again 5 65",
+        "opened: unconfirmed HIGH +K1 -K2 since 100 by mallory; again 5 65",
     );
     story.check(
         &listing(175, &["+K1"]),
@@ -193,14 +193,14 @@ fn a_key_that_lived_shorter_than_its_event_took_is_told_and_closed() {
     at_once.check(
         &listing(145, &["+K1"]),
         &[make.clone(), delete.clone()],
-        "opened: unconfirmed MEDIUM +K1 -K2 since 100 by mallory; again 5 65",
+        "opened: unconfirmed HIGH +K1 -K2 since 100 by mallory; again 5 65",
     );
     let mut late_end = one_key();
     late_end.check(&listing(400, &["-K1", "+K2"]), &[make], "nothing open");
     late_end.check(
         &listing(500, &["-K1", "+K2"]),
         &[by("mallory", updated("K1", KeyStatus::Inactive, 130))],
-        "opened: unconfirmed MEDIUM -K1 +K2 since 100 by mallory; again 5 65",
+        "opened: unconfirmed HIGH -K1 +K2 since 100 by mallory; again 5 65",
     );
 }
 
@@ -231,6 +231,7 @@ fn what_cloudtrail_keeps_of_the_past_is_no_news() {
         is_retry: false,
         former: &[],
         exemptions: &[],
+        familiar: &[],
         sweep: None,
         has_left: false,
         is_history: true,
@@ -319,7 +320,7 @@ fn what_events_said_of_a_key_goes_along_with_a_renaming() {
     new.check(
         &dated_listing(200, &[("+K1", -1_000), ("+K2", 100)]),
         &[renamed("Alicia", 110)],
-        "opened: confirmed MEDIUM +K1 +K2 since 100 by carol",
+        "opened: confirmed HIGH +K1 +K2 since 100 by carol",
     );
     old.check(
         &no_such_user(200),
@@ -351,6 +352,7 @@ fn an_entry_that_is_not_ours_is_passed_and_named() {
         is_retry: false,
         former: &[],
         exemptions: &[],
+        familiar: &[],
         sweep: None,
         has_left: false,
         is_history: false,
@@ -400,6 +402,7 @@ fn the_finding_of_an_account_that_left_is_closed_and_told() {
         is_retry: true,
         former: &[],
         exemptions: &[],
+        familiar: &[],
         sweep: None,
         has_left: true,
         is_history: false,

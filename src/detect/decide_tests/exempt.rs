@@ -45,7 +45,7 @@ fn the_same_pair_by_another_actor_is_told() {
     story.check(
         &listing(100, &["+K1", "+K2"]),
         &[by("eve", created("K2", 95))],
-        "opened: confirmed MEDIUM +K1 +K2 since 95 by eve",
+        "opened: confirmed HIGH +K1 +K2 since 95 by eve",
     );
 }
 
@@ -123,7 +123,7 @@ fn a_key_by_another_actor_ends_the_hiding_though_two_are_active_as_before() {
     let decision = story.check(
         &listing(300, &["+K2", "+K3"]),
         &[deleted("K1", 200), by("eve", created("K3", 201))],
-        "updated: confirmed MEDIUM +K2 +K3 since 95 by bob",
+        "updated: confirmed HIGH +K2 +K3 since 95 by bob",
     );
     assert_eq!(decision.alert.unwrap().kind, AlertKind::Opened);
     assert_eq!(story.finding().status, FindingStatus::Open);

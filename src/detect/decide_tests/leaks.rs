@@ -260,6 +260,7 @@ fn a_renaming_takes_the_leaks_along() {
     before.look(60, &[OLD], &changes);
     let mut story = Story::of(UserId::new("111122223333", "alicia"));
     story.former = vec![Former {
+        user: before.record.user.clone(),
         finding: None,
         evidence: before.record.evidence.clone(),
     }];

@@ -133,12 +133,12 @@ fn the_event_that_made_the_second_key_active_replaces_the_estimate() {
         &[],
         "opened: confirmed HIGH +K1 +K2 since 100 at the earliest",
     );
-    let reactivated = by("carol", updated("K2", KeyStatus::Active, 3 * DAY - 50));
+    let reactivated = by("bob", updated("K2", KeyStatus::Active, 3 * DAY - 50));
     let decision = story.check(
         &dated_listing(3 * DAY + 100, &OLD_PAIR),
         &[reactivated],
         &format!(
-            "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since {} by carol",
+            "updated (it is now known who made the second key active): confirmed MEDIUM +K1 +K2 since {} by bob",
             3 * DAY - 50
         ),
     );
@@ -154,7 +154,7 @@ fn the_event_that_made_the_second_key_active_replaces_the_estimate() {
         &dated_listing(4 * DAY, &OLD_PAIR),
         &[],
         &format!(
-            "updated (the severity was raised): confirmed HIGH +K1 +K2 since {} by carol",
+            "updated (the severity was raised): confirmed HIGH +K1 +K2 since {} by bob",
             3 * DAY - 50
         ),
     );

@@ -71,6 +71,14 @@ const TABLES_OF_SCHEMA_2: &str = "
     ) STRICT;
 ";
 
+/// What came without a new schema: an older release passes over it.
+const TABLES_BESIDE: &str = "
+    CREATE TABLE IF NOT EXISTS familiar (
+        account TEXT NOT NULL, actor TEXT NOT NULL, schema INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (account, actor)
+    ) STRICT;
+";
+
 /// Opens the database at `path` for writing; makes it if there is no file, or an empty one.
 pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
@@ -93,7 +101,7 @@ pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
         }
         Owner::SomebodyElse => return Err(not_ours(path)),
     }
-    if check(&connection, path)? < SCHEMA {
+    if is_behind(&connection, path)? {
         raise(&mut connection).map_err(described)?;
     }
     Ok(connection)
@@ -118,7 +126,7 @@ pub(super) fn open_existing(path: &Path) -> Result<Connection, ServiceError> {
         Owner::Us => {}
         Owner::Nobody | Owner::SomebodyElse => return Err(not_ours(path)),
     }
-    if check(&connection, path)? < SCHEMA {
+    if is_behind(&connection, path)? {
         // One that may not be written is read as far as it goes.
         let _ = raise(&mut connection);
     }
@@ -172,6 +180,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     if matches!(owner(&transaction)?, Owner::Nobody) {
         transaction.execute_batch(TABLES)?;
         transaction.execute_batch(TABLES_OF_SCHEMA_2)?;
+        transaction.execute_batch(TABLES_BESIDE)?;
         transaction.execute("INSERT INTO meta VALUES ('schema', ?1)", [SCHEMA])?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
@@ -182,11 +191,21 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
 fn raise(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES_OF_SCHEMA_2)?;
+    transaction.execute_batch(TABLES_BESIDE)?;
     transaction.execute(
         "UPDATE meta SET value = ?1 WHERE name = 'schema' AND value < ?1",
         [SCHEMA],
     )?;
     transaction.commit()
+}
+
+/// Whether the database, which is one of ours, lacks something that this release needs.
+fn is_behind(connection: &Connection, path: &Path) -> Result<bool, ServiceError> {
+    let schema = check(connection, path)?;
+    let has_all = connection
+        .table_exists(None, "familiar")
+        .map_err(|error| describe(path, &error))?;
+    Ok(schema < SCHEMA || !has_all)
 }
 
 /// The schema of the database, which is one of ours; an error if this release cannot use it.

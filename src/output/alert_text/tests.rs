@@ -393,7 +393,7 @@ fn hostile_text_as_a_terminal_gets_it() {
         Who reactivated x\u{1b}[2J\u{a}Keys: none
           when            2023-11-14 22:13:21 UTC
           inactive since  2023-11-14 22:13:20 UTC, for 1 s
-          actor           x\u{1b}[2J\u{a}Keys: none (the user itself)
+          actor           x\u{1b}[2J\u{a}Keys: none (not the user; has no record of key rotations in this account)
           through         x\u{1b}[2J\u{a}Keys: none
           signed with     x\u{1b}[2J\u{a}Keys: none
           source IP       x\u{1b}[2J\u{a}Keys: none

@@ -2,6 +2,7 @@
 
 use crate::detect::actor::Actor;
 use crate::detect::finding::{Finding, Opener};
+use crate::detect::relation::{Relation, is_own};
 use crate::output::facts::Facts;
 use crate::output::time::{duration, readable};
 
@@ -15,22 +16,8 @@ pub(in crate::output) fn user_arn(finding: &Finding) -> Option<&str> {
     [by_opener, by_closing]
         .into_iter()
         .flatten()
-        .filter(|actor| is_the_user(actor, finding))
+        .filter(|actor| is_own(actor, finding.user()))
         .find_map(|actor| actor.arn.as_deref())
-}
-
-fn is_the_user(actor: &Actor, finding: &Finding) -> bool {
-    let user = finding.user();
-    let is_same_account = actor.account.as_deref() == Some(user.account());
-    let is_same_name = if user.is_root() {
-        actor.kind.as_deref() == Some("Root")
-    } else {
-        actor
-            .name
-            .as_deref()
-            .is_some_and(|name| name.to_lowercase() == user.name())
-    };
-    is_same_account && is_same_name
 }
 
 impl Facts<'_> {
@@ -79,23 +66,21 @@ impl Facts<'_> {
                 format!("{}, for {dormant}", readable(since)),
             )
         }));
-        rows.extend(self.actor_rows(&opener.actor));
+        rows.extend(self.actor_rows(&opener.actor, opener.relation));
         rows.extend(opener.event_id.as_ref().map(|id| ("event", self.id(id))));
         rows
     }
 
-    /// What is known of `actor`, by name.
-    fn actor_rows(&self, actor: &Actor) -> Vec<(&'static str, String)> {
+    /// What is known of `actor`, by name, and how the actor relates to the user, if that was judged.
+    fn actor_rows(&self, actor: &Actor, relation: Option<Relation>) -> Vec<(&'static str, String)> {
         let known = |text: Option<String>| text.unwrap_or_else(|| "not known".to_owned());
         let source_ip = actor.source_ip.as_deref().map(|text| self.text(text));
         let user_agent = actor.user_agent.as_deref().map(|text| self.free_text(text));
         let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-        let itself = if is_the_user(actor, self.finding()) {
-            " (the user itself)"
-        } else {
-            ""
-        };
-        let mut rows = vec![("actor", format!("{}{itself}", self.id(actor.label())))];
+        let is_own = is_own(actor, self.finding().user());
+        let relation = relation.or(is_own.then_some(Relation::Own));
+        let relation = relation.map_or_else(String::new, |known| format!(" ({})", known.words()));
+        let mut rows = vec![("actor", format!("{}{relation}", self.id(actor.label())))];
         if let (Some(service), Some(_)) = (&actor.invoked_by, &actor.arn) {
             rows.push(("through", self.text(service)));
         }
@@ -122,5 +107,42 @@ pub(in crate::output) fn did(opener: &Opener) -> &'static str {
         Opener { created: true, .. } => "created",
         _ if opener.is_proven() => "reactivated",
         _ => "activated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::escape::Place;
+    use crate::output::invocation::NOWHERE;
+    use crate::output::testing::{last_uses, opened, opener};
+
+    #[test]
+    fn an_actor_is_shown_with_its_relation_to_the_user() {
+        let (alert, last_uses) = (opened(), last_uses());
+        let facts = Facts {
+            alert: &alert,
+            last_uses: &last_uses,
+            place: Place::PlainText,
+            invocation: &NOWHERE,
+        };
+        let shown = |relation: Option<Relation>, name: &str| {
+            let event = Opener {
+                relation,
+                actor: crate::detect::testing::actor(name),
+                ..opener("AKIANEW")
+            };
+            let mut rows = facts.opener_rows(&event).into_iter();
+            rows.find(|(name, _)| *name == "actor").unwrap().1
+        };
+        let arn = |name: &str| format!("arn:aws:iam::111122223333:user/{name}");
+        assert_eq!(shown(None, "bob"), arn("bob"));
+        assert_eq!(
+            shown(Some(Relation::Unfamiliar), "bob"),
+            arn("bob") + " (not the user; has no record of key rotations in this account)"
+        );
+        let itself = arn("alice") + " (the user itself)";
+        assert_eq!(shown(Some(Relation::Own), "alice"), itself);
+        assert_eq!(shown(None, "alice"), itself, "as former releases left it");
     }
 }

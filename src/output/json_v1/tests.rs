@@ -63,6 +63,7 @@ fn an_alert_in_version_1() {
               "how": "created",
               "at": "2023-11-14T22:13:22Z",
               "inactive_since": null,
+              "relation": null,
               "event_id": "6f0e3c1a-0000-4000-8000-000000000001"
             },
             "joined": [],
@@ -97,6 +98,21 @@ fn an_alert_in_version_1() {
           "commands": []
         }"#]]
     .assert_eq(&json);
+}
+
+#[test]
+fn a_maker_is_told_with_its_relation_to_the_user() {
+    let mut alert = opened();
+    let opener = alert.finding.opener.as_mut().unwrap();
+    opener.relation = Some(Relation::Unfamiliar);
+    let joined = Opener {
+        relation: Some(Relation::Own),
+        ..opener.clone()
+    };
+    alert.finding.joined = vec![joined];
+    let finding = serde_json::to_value(finding(&alert.finding)).unwrap();
+    assert_eq!(finding["opener"]["relation"], "unfamiliar");
+    assert_eq!(finding["joined"][0]["relation"], "own");
 }
 
 #[test]

@@ -202,6 +202,9 @@ pub struct OpenerV1 {
     pub at: String,
     /// Since when the key had been inactive, if an event told.
     pub inactive_since: Option<String>,
+    /// How the actor relates to the user: `own` (the actor is the user), `trusted`, `familiar` (the actor completed a
+    /// rotation in the account before) or `unfamiliar`; none if it was not judged.
+    pub relation: Option<&'static str>,
     /// CloudTrail's `eventID`.
     pub event_id: Option<String>,
 }

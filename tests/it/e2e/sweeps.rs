@@ -251,6 +251,8 @@ async fn a_finding_that_outlives_its_window_is_told_again_once() {
         let key = swept.world.create_key().await;
         let mut created = swept.world.created(&key);
         created["eventTime"] = at.format("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+        // Made by the user itself, or the finding would be HIGH from the start.
+        created["userIdentity"]["userName"] = swept.world.user.clone().into();
         swept.world.tell(created).await;
     }
     swept

@@ -11,6 +11,7 @@ use secondkey::detect::Timestamp;
 use secondkey::detect::alert::{Alert, OwedAlert};
 use secondkey::detect::digest::Digest;
 use secondkey::detect::exemption::Exemption;
+use secondkey::detect::familiar::Familiar;
 use secondkey::detect::listing::KeyListing;
 use secondkey::detect::retire::LastUses;
 use secondkey::detect::user::UserId;
@@ -160,6 +161,18 @@ impl FindingStore for WatchedStore {
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
         let read = self.inner.exemptions(account);
         self.hands.carry_out("reading the exemptions", read).await
+    }
+
+    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+        let read = self.inner.familiar(account);
+        self.hands.carry_out("reading who is familiar", read).await
+    }
+
+    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+        let written = self.inner.put_familiar(familiar);
+        self.hands
+            .carry_out("keeping who is familiar", written)
+            .await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {

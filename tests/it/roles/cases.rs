@@ -20,7 +20,7 @@ const ROOT: &str = "<root_account>";
 pub enum Case {
     /// The detector tells of a second key, with what is known of its use, and owes nothing afterwards.
     Opened,
-    /// It tells when there is one again.
+    /// It tells when there is one again, and notes that who made the second one is familiar.
     Closed,
     /// What IAM does not show yet is queued to be looked at again.
     LookedAtAgain,
@@ -54,6 +54,8 @@ pub enum Case {
     MemberSwept,
     /// What a sweep cannot be sure of is queued for the detector.
     SweptLookedAtAgain,
+    /// A sweep notes that an actor is familiar where the detector could not.
+    SweptFamiliar,
     /// A sweep puts off an alert that is overdue and cannot be delivered.
     SweptPutOff,
     /// Lambda takes messages from the sweep queue with the sweeper's role.
@@ -69,7 +71,7 @@ pub enum Case {
 }
 
 impl Case {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Opened,
         Self::Closed,
         Self::LookedAtAgain,
@@ -88,6 +90,7 @@ impl Case {
         Self::SweptByReport,
         Self::MemberSwept,
         Self::SweptLookedAtAgain,
+        Self::SweptFamiliar,
         Self::SweptPutOff,
         Self::SweepsTaken,
         Self::LookedAtSweeps,
@@ -121,6 +124,7 @@ impl Case {
             Self::SweptByReport => sweeper::swept(world, CENTRAL, SweepMode::Report).await,
             Self::MemberSwept => sweeper::swept(world, MEMBER, SweepMode::List).await,
             Self::SweptLookedAtAgain => sweeper::swept_looked_at_again(world).await,
+            Self::SweptFamiliar => sweeper::swept_familiar(world).await,
             Self::SweptPutOff => detector::put_off(world, true).await,
             Self::SweepsTaken => lambda::taken(&world.functions[1], &world.wiring.sweep_url).await,
             Self::LookedAtSweeps => {

@@ -86,19 +86,27 @@ fn no_role_has_an_action_with_a_wildcard_and_only_named_ones_a_resource_with_one
 fn a_table_statement_names_its_partitions_and_is_void_for_requests_without_any() {
     // Role, actions, partitions: no more and no less.
     let expected = [
-        ("DetectorRole", "GetItem Query", "EXEMPTION#* OWED#* USER#*"),
+        (
+            "DetectorRole",
+            "GetItem Query",
+            "EXEMPTION#* FAMILIAR#* OWED#* USER#*",
+        ),
         (
             "DetectorRole",
             "PutItem",
-            "ACCOUNT AUDIT#* EVENT#* OWED#* PROBE#* USER#*",
+            "ACCOUNT AUDIT#* EVENT#* FAMILIAR#* OWED#* PROBE#* USER#*",
         ),
         ("DetectorRole", "DeleteItem UpdateItem", "OWED#*"),
         (
             "SweeperRole",
             "GetItem Query",
-            "ACCOUNT EXEMPTION#* OWED#* USER#*",
+            "ACCOUNT EXEMPTION#* FAMILIAR#* OWED#* USER#*",
         ),
-        ("SweeperRole", "PutItem", "ACCOUNT AUDIT#* OWED#* USER#*"),
+        (
+            "SweeperRole",
+            "PutItem",
+            "ACCOUNT AUDIT#* FAMILIAR#* OWED#* USER#*",
+        ),
         ("SweeperRole", "DeleteItem UpdateItem", "OWED#*"),
     ];
     let mut found = BTreeSet::new();

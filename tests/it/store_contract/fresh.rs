@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use secondkey::aws::dynamodb::DynamoDbStore;
+use secondkey::detect::familiar::Familiar;
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::finding_store::FindingReader;
@@ -119,6 +120,33 @@ impl Fresh {
                 let updated = self
                     .sqlite_connection()
                     .execute("UPDATE findings SET schema = 4", []);
+                assert_eq!(updated, Ok(1));
+            }
+        }
+    }
+
+    /// Gives `familiar`, whose texts need no encoding, the schema of a newer release.
+    pub(super) async fn make_familiar_newer(&self, familiar: &Familiar) {
+        match &self.storage {
+            Storage::DynamoDb { client, table } => {
+                let partition = format!("FAMILIAR#{}", familiar.account);
+                client
+                    .update_item()
+                    .table_name(table)
+                    .key("PK", text(&partition))
+                    .key("SK", text(&familiar.identity))
+                    .update_expression("SET #schema = :newer")
+                    .condition_expression("attribute_exists(PK)")
+                    .expression_attribute_names("#schema", "schema")
+                    .expression_attribute_values(":newer", AttributeValue::N("99".to_owned()))
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Storage::Sqlite(_) => {
+                let updated = self
+                    .sqlite_connection()
+                    .execute("UPDATE familiar SET schema = 99", []);
                 assert_eq!(updated, Ok(1));
             }
         }

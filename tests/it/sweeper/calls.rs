@@ -58,7 +58,7 @@ async fn a_turn_without_findings_takes_a_call_per_user_and_a_dozen_more() {
             [
                 ("GetItem", 3),
                 ("PutItem", 1),
-                ("Query", 2),
+                ("Query", 3),
                 ("TransactWriteItems", 1),
             ]
         );

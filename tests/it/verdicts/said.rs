@@ -7,6 +7,7 @@ use secondkey::detect::rotation::{NoRetirement, RotationKey, key_to_deactivate};
 use secondkey::output::alert_text::alert_text;
 use secondkey::output::chat::chat_notification;
 use secondkey::output::escape::Place;
+use secondkey::output::invocation::NOWHERE;
 use secondkey::output::standing::Standing;
 use secondkey::output::{asff, csv, json_v1, ocsf, sarif};
 use serde_json::Value;
@@ -23,7 +24,7 @@ pub struct Said {
 /// What each output says of `standing`, by the output's name.
 pub fn said(standing: &Standing) -> BTreeMap<&'static str, Said> {
     let alert = &standing.alert;
-    let text = |place| alert_text(alert, &standing.last_uses, place).whole();
+    let text = |place| alert_text(alert, &standing.last_uses, place, &NOWHERE).whole();
     let chat = chat_notification(alert, &standing.last_uses).text();
     let of_alert = serde_json::to_value(json_v1::alert(alert, &standing.last_uses)).unwrap();
     let of_standing = serde_json::to_value(json_v1::standing(standing)).unwrap();
@@ -69,7 +70,7 @@ fn words(value: &Value) -> &str {
 /// Reads a text as a person does: the first sentence that says what to do, the first command.
 fn by_text(text: &str) -> Said {
     let text = text.replace('`', "");
-    let place = |start: &str| text.find(start).map(|place| (place, start));
+    let place = |start: &'static str| text.find(start).map(|place| (place, start));
     let starts = ["Nothing to deactivate", "Retire ", "Deactivate ", "Ask "];
     let (at, start) = starts
         .into_iter()

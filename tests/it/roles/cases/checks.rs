@@ -2,9 +2,10 @@
 
 use secondkey::detect::finding::{Finding, FindingStatus};
 use secondkey::detect::user::UserId;
-use secondkey::pipeline::finding_store::FindingReader;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::Value;
 
+use crate::roles::policies::CENTRAL;
 use crate::roles::world::World;
 use crate::stack::wiring::message_counts;
 
@@ -48,6 +49,15 @@ pub fn last_used(events: &[Value]) -> Held {
     let mut uses = events.iter().map(|event| &event["detail"]["last_used"]);
     let is_known = uses.any(|uses| uses.as_array().is_some_and(|uses| uses.len() == 2));
     held(is_known, || format!("last uses unknown: {events:?}"))
+}
+
+/// The actor of the cases' events is familiar.
+pub async fn familiar(world: &World) -> Held {
+    let known = world.table().familiar(CENTRAL).await.unwrap();
+    let dana = |identity: &str| identity.ends_with(":user/dana");
+    held(known.iter().any(|known| dana(&known.identity)), || {
+        format!("not familiar: {known:?}")
+    })
 }
 
 pub async fn queued_for_later(world: &World) -> Held {

@@ -9,7 +9,9 @@ use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::{Value, json};
 
-use super::checks::{Held, confirmed, held, listed, open_finding, queued_for_later, told};
+use super::checks::{
+    Held, confirmed, familiar, held, listed, open_finding, queued_for_later, told,
+};
 use super::events::{created, event, leaked, recheck, sweep};
 use super::{ROOT, USER};
 use crate::roles::invoke::OTHER_TOPIC;
@@ -30,18 +32,23 @@ pub async fn opened(world: &World) -> Result<Vec<String>, String> {
 
 pub async fn closed(world: &World) -> Held {
     let keys = opened(world).await?;
+    world.detect(&first_deleted(world, &keys[0]).await).await?;
+    told(world, "closed").await?;
+    familiar(world).await
+}
+
+/// The first of the user's keys is deleted; the event that tells of it.
+pub async fn first_deleted(world: &World, key: &str) -> Value {
     // An event's time has whole seconds: one of the second of the last listing does not explain what changed since.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let iam = aws_sdk_iam::Client::new(&world.admin);
-    let delete = iam
-        .delete_access_key()
-        .user_name(USER)
-        .access_key_id(&keys[0]);
+    let delete = iam.delete_access_key().user_name(USER).access_key_id(key);
     delete.send().await.unwrap();
-    let parameters = json!({"userName": USER, "accessKeyId": keys[0]});
-    let record = cloudtrail_record("DeleteAccessKey", &parameters, Utc::now());
-    world.detect(&event(CENTRAL, &record)).await?;
-    told(world, "closed").await
+    let parameters = json!({"userName": USER, "accessKeyId": key});
+    event(
+        CENTRAL,
+        &cloudtrail_record("DeleteAccessKey", &parameters, Utc::now()),
+    )
 }
 
 pub async fn looked_at_again(world: &World) -> Held {

@@ -1,15 +1,17 @@
 //! What the sweeper does.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use secondkey::aws::account_users::SweepMode;
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::{Value, json};
 
 use super::USER;
-use super::checks::{Held, held, last_used, open_finding, queued_for_later};
+use super::checks::{Held, familiar, held, last_used, open_finding, queued_for_later};
+use super::detector::first_deleted;
 use super::events::{created, sweep};
 use crate::roles::policies::CENTRAL;
-use crate::roles::world::{TOPIC, World};
+use crate::roles::world::{TABLE, TOPIC, World};
 
 pub async fn all_queued(world: &World) -> Held {
     let keys = world.user(CENTRAL, USER, 2).await;
@@ -73,4 +75,32 @@ pub async fn swept_looked_at_again(world: &World) -> Held {
     let body = sweep(CENTRAL, &[USER]);
     world.sweep(SweepMode::Report, TOPIC, &body).await?;
     queued_for_later(world).await
+}
+
+/// A detector closed the finding and could not note who is familiar.
+pub async fn swept_familiar(world: &World) -> Held {
+    let keys = world.user(CENTRAL, USER, 2).await;
+    let made = created(CENTRAL, USER, &keys[1]);
+    let by_admin = world.detect_as(&world.admin, TOPIC, &made).await;
+    by_admin.unwrap();
+    let gone = first_deleted(world, &keys[0]).await;
+    let by_admin = world.detect_as(&world.admin, TOPIC, &gone).await;
+    by_admin.unwrap();
+    familiar(world).await?;
+    let items = aws_sdk_dynamodb::Client::new(&world.admin);
+    let [partition, sort] = [
+        format!("FAMILIAR#{CENTRAL}"),
+        format!("arn:aws:iam::{CENTRAL}:user/dana"),
+    ]
+    .map(AttributeValue::S);
+    let forget = items
+        .delete_item()
+        .table_name(TABLE)
+        .key("PK", partition)
+        .key("SK", sort);
+    forget.send().await.unwrap();
+    world
+        .sweep(SweepMode::List, TOPIC, &sweep(CENTRAL, &[USER]))
+        .await?;
+    familiar(world).await
 }
