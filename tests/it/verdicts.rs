@@ -41,8 +41,6 @@ async fn told(story: &Story) -> Finding {
         reading.read("log", log.to_string().as_bytes(), story.looked_at);
     }
     assert_eq!(reading.malformed, 0, "{}: {reading:?}", story.user);
-    // Somebody looks by the clock, and not only when something happens.
-    reading.newest = reading.newest.max(Some(story.looked_at));
     let policy = Policy::default();
     replay(&reading, store.clone(), vec![], &policy)
         .await
@@ -52,7 +50,8 @@ async fn told(story: &Story) -> Finding {
     let [finding] = &findings[..] else {
         panic!("{}, {}: {findings:?}", story.kind, story.user);
     };
-    assert_eq!(finding.display_name, story.user);
+    let is_root = finding.user().is_root();
+    assert!(is_root || finding.display_name == story.user, "{finding:?}");
     finding.clone()
 }
 
@@ -69,32 +68,29 @@ fn standing(finding: Finding, story: &Story, uses: &LastUses) -> Standing {
 
 #[tokio::test]
 async fn every_output_gives_the_right_verdict_on_every_story() {
-    let (mut wrong, mut disagreements) = (vec![], vec![]);
+    let (mut wrong, mut disagreements, mut mislabeled) = (vec![], vec![], vec![]);
     let mut outputs = BTreeSet::new();
     for number in 0..STORIES {
         let story = story(number);
         let finding = told(&story).await;
         let label = &story.label;
-        assert_eq!(
-            finding.severity.word(),
-            label.severity,
-            "{}, {}: {finding:#?}",
-            story.kind,
-            story.user
-        );
+        if finding.severity.word() != label.severity {
+            mislabeled.push(format!(
+                "{}, {}: {}",
+                story.kind,
+                story.user,
+                finding.severity.word()
+            ));
+        }
         let all = said(&standing(finding, &story, &story.uses));
         let verdicts: BTreeSet<&str> = all.values().map(|said| said.verdict.as_str()).collect();
         if verdicts.len() > 1 {
             disagreements.push(format!("{}, {}: {all:?}", story.kind, story.user));
         }
         let code = verdicts.iter().next().unwrap().split(' ').next();
-        assert_eq!(
-            code,
-            Some(label.verdict),
-            "{}, {}: {all:#?}",
-            story.kind,
-            story.user
-        );
+        if code != Some(label.verdict) {
+            mislabeled.push(format!("{}, {}: {verdicts:?}", story.kind, story.user));
+        }
         for (output, Said { first_command, .. }) in &all {
             let Some(key) = first_command else { continue };
             let leaves_the_intruder = label.hostile.as_ref().is_some_and(|hostile| hostile != key);
@@ -110,5 +106,8 @@ async fn every_output_gives_the_right_verdict_on_every_story() {
         disagreements.len(),
         outputs.len()
     );
-    assert_eq!((wrong, disagreements), (vec![], vec![]));
+    let none: [&str; 0] = [];
+    assert_eq!(mislabeled, none);
+    assert_eq!(wrong, none);
+    assert_eq!(disagreements, none);
 }

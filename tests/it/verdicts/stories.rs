@@ -198,6 +198,14 @@ impl Telling {
         may_go: &[&str],
         hostile: Option<&str>,
     ) -> Story {
+        // The logs go on until somebody looks.
+        self.record(
+            looked_at,
+            &Who::Root,
+            "GetAccountSummary",
+            Value::Null,
+            Value::Null,
+        );
         self.records.sort_by_key(|(second, _)| *second);
         Story {
             kind,
