@@ -5,7 +5,7 @@ mod reading;
 use std::io::Write;
 
 use anyhow::Context;
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::CommandFactory;
 
 use crate::cli::destination::Destination;
@@ -41,6 +41,10 @@ pub struct Args {
     /// The file to write, or `-` for standard output; a file that is there is replaced
     #[arg(long, value_name = "FILE")]
     html: Destination,
+
+    /// How long two active keys are a rotation
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    window_hours: u32,
 
     /// The first day of the period, in UTC [default: that of the first finding]
     #[arg(long, value_name = "DATE", value_parser = date)]
@@ -95,6 +99,7 @@ fn report(args: &Args, contents: Contents, now: Timestamp) -> anyhow::Result<Rep
             to,
             now,
         },
+        window: TimeDelta::hours(args.window_hours.into()),
         accounts: contents.accounts,
         findings: contents.findings,
         trails: contents.trails,

@@ -16,6 +16,7 @@ pub mod stats;
 mod timeline;
 pub mod trail;
 
+use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
@@ -46,6 +47,8 @@ pub struct Report {
     pub command: String,
     /// The period that it is about.
     pub period: Period,
+    /// How long two active keys are a rotation.
+    pub window: TimeDelta,
     /// The accounts of which the store holds something.
     pub accounts: BTreeSet<String>,
     /// Every finding, whatever the period.

@@ -4,7 +4,9 @@
 mod said;
 mod stories;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use secondkey::detect::alert::AlertKind;
@@ -16,8 +18,9 @@ use secondkey::local::replay::replay;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::output::standing::Standing;
 use secondkey::pipeline::finding_store::FindingReader;
+use serde_json::Value;
 
-use self::said::{Said, said};
+use self::said::{Said, by_fields, by_text, said};
 use self::stories::{Story, story};
 
 /// How many stories are told; of each kind there are as many.
@@ -110,4 +113,110 @@ async fn every_output_gives_the_right_verdict_on_every_story() {
     assert_eq!(mislabeled, none);
     assert_eq!(wrong, none);
     assert_eq!(disagreements, none);
+}
+
+/// What `secondkey ARGUMENTS` prints, in `folder`.
+fn printed(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("HOME", folder)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        matches!(output.status.code(), Some(0 | 10)),
+        "{arguments:?}: {errors:.2000}"
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Commands that know nothing of last uses agree with each other, and with the label where use does not matter.
+#[tokio::test]
+async fn replay_findings_and_the_report_give_one_verdict_on_what_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join("logs")).unwrap();
+    let stories: Vec<Story> = (0..STORIES)
+        .map(story)
+        .filter(|story| story.exemption.is_none())
+        .collect();
+    for (number, story) in stories.iter().enumerate() {
+        let (records, others): (Vec<_>, Vec<_>) = story
+            .records
+            .iter()
+            .partition(|record| record.get("eventName").is_some());
+        let log = serde_json::json!({"Records": records}).to_string();
+        std::fs::write(at.join(format!("logs/{number}.json")), log).unwrap();
+        for (place, other) in others.iter().enumerate() {
+            std::fs::write(
+                at.join(format!("logs/{number}-{place}.json")),
+                other.to_string(),
+            )
+            .unwrap();
+        }
+    }
+    let replayed = printed(
+        at,
+        &[
+            "replay", "logs", "--quiet", "--db", "f.db", "--format", "json",
+        ],
+    );
+    let listed = printed(
+        at,
+        &["findings", "--open", "--db", "f.db", "--format", "json"],
+    );
+    let page = printed(at, &["report", "--db", "f.db", "--html", "-"]);
+    let by_id = |document: &str| -> BTreeMap<String, Value> {
+        let document: Value = serde_json::from_str(document).unwrap();
+        let findings = document["findings"].as_array().unwrap().iter();
+        let open = findings.filter(|finding| finding["status"] == "open");
+        open.map(|finding| (finding["id"].as_str().unwrap().to_owned(), finding.clone()))
+            .collect()
+    };
+    let (replayed, listed, reported) = (by_id(&replayed), by_id(&listed), reported(&page));
+    assert_eq!(replayed.len(), stories.len());
+    for story in &stories {
+        let is_its = |finding: &Value| {
+            let is_root = finding["is_root"] == true && story.user == "<root_account>";
+            let account = story.account.as_str();
+            finding["account"] == account && (is_root || finding["user"] == story.user.as_str())
+        };
+        let (id, finding) = listed.iter().find(|(_, finding)| is_its(finding)).unwrap();
+        let said = by_fields(&finding["verdict"], "code", "key").verdict;
+        assert_eq!(by_text(&reported[id]).verdict, said, "{}", story.user);
+        if story.label.verdict == "contain" {
+            let key = story.label.may_go.first().unwrap();
+            assert_eq!(said, format!("contain {key}"), "{}", story.user);
+            assert_eq!(
+                by_fields(&replayed[id]["verdict"], "code", "key").verdict,
+                said
+            );
+        } else {
+            assert!(
+                said == "ask" || said == "rotation_in_progress",
+                "{}: {said}",
+                story.user
+            );
+        }
+    }
+}
+
+/// What the report's `page` says to do, by the finding's id.
+fn reported(page: &str) -> BTreeMap<String, String> {
+    let start = page.find(r#"id="details">"#).unwrap() + r#"id="details">"#.len();
+    let end = start + page[start..].find("</script>").unwrap();
+    let details: Value = serde_json::from_str(&page[start..end]).unwrap();
+    let text = |place: &Value| {
+        let place = usize::try_from(place.as_u64().unwrap()).unwrap();
+        details["texts"][place].as_str().unwrap().to_owned()
+    };
+    let facts = |finding: &Value| -> BTreeMap<String, String> {
+        let pairs = finding["facts"].as_array().unwrap().iter();
+        pairs.map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
+    };
+    let findings = details["findings"].as_array().unwrap().iter().map(facts);
+    findings
+        .filter_map(|facts| Some((facts["Finding"].clone(), facts.get("What to do")?.clone())))
+        .collect()
 }

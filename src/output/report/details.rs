@@ -7,13 +7,16 @@ use serde_json::{Value, json};
 use crate::detect::actor::Actor;
 use crate::detect::audit::AuditEntry;
 use crate::detect::finding::Finding;
+use crate::detect::retire::LastUses;
 use crate::detect::user::UserId;
+use crate::detect::verdict::verdict_on;
 use crate::output::facts::did;
 use crate::output::report::Report;
 use crate::output::report::rows::time;
 use crate::output::report::trail::{Evidence, entries_of};
 use crate::output::since::beginning;
 use crate::output::time::duration;
+use crate::output::verdict_text::sentence;
 
 /// A fact by name.
 type Fact = (&'static str, String);
@@ -37,7 +40,7 @@ pub(super) fn document(report: &Report, findings: &[&Finding]) -> Value {
             });
             let shown = entries_of(&finding.id.to_string(), entries);
             let evidence = Evidence::of(finding, trail, report.period.now);
-            let facts = facts(finding).into_iter();
+            let facts = facts(finding, report).into_iter();
             json!({
                 "facts": facts.map(|(name, value)| texts.pair(name, &value)).collect::<Value>(),
                 "trail": [place, shown.start, shown.end],
@@ -91,9 +94,13 @@ impl Texts {
     }
 }
 
-fn facts(finding: &Finding) -> Vec<Fact> {
+fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     let mut facts = vec![("Finding", finding.id.to_string())];
+    let window_ends_at = finding.window_ends_at(report.window);
+    // What is recorded does not say when keys were last used.
+    let verdict = verdict_on(finding, &LastUses::new(), window_ends_at, report.period.now);
+    facts.extend(verdict.map(|verdict| ("What to do", sentence(&verdict, &str::to_owned))));
     facts.extend(finding.keys.iter().map(|key| {
         let created = key.created.map_or_else(
             || "creation not known".to_owned(),

@@ -48,6 +48,7 @@ fn report(alerts: &[Alert]) -> Report {
             to: at(90_000),
             now: at(90_000),
         },
+        window: chrono::TimeDelta::hours(24),
         accounts: BTreeSet::from(["111122223333".to_owned()]),
         findings,
         trails: trails.collect(),

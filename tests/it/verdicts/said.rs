@@ -68,7 +68,7 @@ fn words(value: &Value) -> &str {
 }
 
 /// Reads a text as a person does: the first sentence that says what to do, the first command.
-fn by_text(text: &str) -> Said {
+pub fn by_text(text: &str) -> Said {
     let text = text.replace('`', "");
     let place = |start: &'static str| text.find(start).map(|place| (place, start));
     let starts = ["Nothing to deactivate", "Retire ", "Deactivate ", "Ask "];
@@ -118,7 +118,7 @@ fn by_json(document: &Value) -> Said {
     }
 }
 
-fn by_fields(fields: &Value, code: &str, key: &str) -> Said {
+pub fn by_fields(fields: &Value, code: &str, key: &str) -> Said {
     let key = fields[key].as_str().map(str::to_owned);
     let verdict = key.as_ref().map_or_else(
         || words(&fields[code]).to_owned(),

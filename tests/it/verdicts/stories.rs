@@ -15,6 +15,8 @@ pub struct Story {
     pub kind: &'static str,
     /// The user's name when somebody looks.
     pub user: String,
+    /// The account.
+    pub account: String,
     /// What CloudTrail and Health recorded, in order of time.
     pub records: Vec<Value>,
     /// The exemption that covers the user.
@@ -216,6 +218,7 @@ impl Telling {
                 severity,
             },
             user: self.user,
+            account: self.account,
             records: self.records.into_iter().map(|(_, record)| record).collect(),
             exemption: self.exemption,
             uses: self.uses,
