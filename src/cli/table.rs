@@ -236,6 +236,7 @@ fn row(finding: &Finding, window: TimeDelta, now: Timestamp) -> [String; 9] {
 }
 
 /// What is to be done about `finding`, or how it ended.
+#[must_use]
 pub fn verdict_words(finding: &Finding, verdict: Option<&Verdict>) -> String {
     let shown = |key: &str| for_terminal(key, LONGEST);
     match (&finding.closing, verdict) {
@@ -246,6 +247,7 @@ pub fn verdict_words(finding: &Finding, verdict: Option<&Verdict>) -> String {
 }
 
 /// The verdict on `finding` at `now` by what is recorded, which does not hold when keys were last used.
+#[must_use]
 pub fn by_record(finding: &Finding, window: TimeDelta, now: Timestamp) -> Option<Verdict> {
     verdict_on(
         finding,

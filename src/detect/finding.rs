@@ -15,6 +15,10 @@ use crate::detect::user::UserId;
 
 /// One episode of two active keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of its own about the finding"
+)]
 pub struct Finding {
     /// Which user and which episode.
     pub id: FindingId,

@@ -378,10 +378,10 @@ fn a_finding() -> impl Strategy<Value = Finding> {
     )
         .prop_map(|(opener, joined, leaks, confirmed, is_root)| {
             let mut finding = Finding {
+                confirmed,
                 opener,
                 joined,
                 leaks,
-                confirmed,
                 ..pair()
             };
             if is_root {

@@ -252,9 +252,9 @@ impl<'a> Names<'a> {
                 self.cost_of_known(key, bearer)
             }
             // Reported, not done.
-            (ChangeKind::KeyLeaked { .. }, _) => Some(0),
             (ChangeKind::UserDeleted, None) => Some(1),
-            (ChangeKind::UserDeleted, Some(Bearer::Unlisted)) => Some(0),
+            (ChangeKind::KeyLeaked { .. }, _)
+            | (ChangeKind::UserDeleted, Some(Bearer::Unlisted)) => Some(0),
             (ChangeKind::UserDeleted, Some(Bearer::Keys(keys))) => keys.is_empty().then_some(0),
             (ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. }, Some(Bearer::Nobody)) => {
                 None

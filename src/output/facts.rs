@@ -14,7 +14,9 @@ mod actor;
 mod closing;
 mod verdict;
 
-pub(super) use self::actor::{did, user_arn};
+#[cfg(feature = "cli")]
+pub(super) use self::actor::did;
+pub(super) use self::actor::user_arn;
 
 /// An alert, about to be told in a place.
 #[derive(Clone, Copy)]

@@ -15,6 +15,10 @@ use crate::stored::word::{Stored, Time};
 
 /// A [`Finding`].
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of its own about the finding"
+)]
 pub(crate) struct FindingV1 {
     account: String,
     user: String,

@@ -44,13 +44,13 @@ fn names_in(folder: &str, ending: &str) -> BTreeSet<String> {
 async fn decision(body: &str) -> String {
     let change = match read_message(body, None) {
         Ok(Message::Change(change)) => *change,
-        Ok(Message::Leaked(report)) => match owned(&report).await {
-            Some(change) => change,
-            None => {
+        Ok(Message::Leaked(report)) => {
+            let Some(change) = owned(&report).await else {
                 let keys = report.keys.join(", ");
                 return format!("leaked: {keys} in {}, which no user has", report.account);
-            }
-        },
+            };
+            change
+        }
         Ok(Message::Incomplete(incomplete)) => {
             let users: Vec<String> = incomplete.users.iter().map(ToString::to_string).collect();
             return format!(

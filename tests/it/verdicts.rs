@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use secondkey::detect::alert::AlertKind;
+use secondkey::detect::audit::ChainHead;
 use secondkey::detect::finding::{Finding, FindingStatus};
 use secondkey::detect::policy::Policy;
 use secondkey::detect::retire::LastUses;
@@ -29,9 +30,9 @@ const STORIES: usize = 24 * 25;
 /// The finding that the pipeline makes of `story`, as it stands when somebody looks.
 async fn told(story: &Story) -> Finding {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(&folder.path().join("findings.db")).unwrap());
+    let kept = Arc::new(SqliteStore::open(&folder.path().join("findings.db")).unwrap());
     if let Some(exemption) = &story.exemption {
-        store.put_exemption(exemption).await.unwrap();
+        kept.put_exemption(exemption).await.unwrap();
     }
     let mut reading = LogReading::default();
     for record in &story.records {
@@ -45,11 +46,11 @@ async fn told(story: &Story) -> Finding {
     }
     assert_eq!(reading.malformed, 0, "{}: {reading:?}", story.user);
     let policy = Policy::default();
-    replay(&reading, store.clone(), vec![], &policy)
+    replay(&reading, kept.clone(), vec![], &policy)
         .await
         .unwrap();
-    let mut findings = store.findings(FindingStatus::Open).await.unwrap();
-    findings.extend(store.findings(FindingStatus::Suppressed).await.unwrap());
+    let mut findings = kept.findings(FindingStatus::Open).await.unwrap();
+    findings.extend(kept.findings(FindingStatus::Suppressed).await.unwrap());
     let [finding] = &findings[..] else {
         panic!("{}, {}: {findings:?}", story.kind, story.user);
     };
@@ -62,7 +63,7 @@ fn standing(finding: Finding, story: &Story, uses: &LastUses) -> Standing {
     Standing::of(
         finding,
         AlertKind::Opened,
-        &Default::default(),
+        &ChainHead::default(),
         &Policy::default(),
         uses.clone(),
         story.looked_at,
@@ -103,7 +104,7 @@ async fn every_output_gives_the_right_verdict_on_every_story() {
         }
         outputs.extend(all.into_keys());
     }
-    println!(
+    eprintln!(
         "verdicts: {STORIES} stories, {} wrong first commands, {} disagreements between {} outputs",
         wrong.len(),
         disagreements.len(),

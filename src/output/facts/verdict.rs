@@ -30,12 +30,10 @@ impl Facts<'_> {
                     .to_owned(),
             ],
             Verdict::Contain { key, .. } => self.made_with(key).collect(),
-            Verdict::InProgress {
-                reason: ProgressReason::Exempt,
-                ..
-            } => vec![],
-            Verdict::InProgress { .. } => self.unexpected().into_iter().collect(),
-            Verdict::Retire { .. } | Verdict::Ask { .. } => vec![],
+            Verdict::InProgress { reason, .. } if *reason != ProgressReason::Exempt => {
+                self.unexpected().into_iter().collect()
+            }
+            Verdict::InProgress { .. } | Verdict::Retire { .. } | Verdict::Ask { .. } => vec![],
         }
     }
 

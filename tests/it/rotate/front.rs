@@ -68,16 +68,14 @@ impl Front {
 
     /// IAM says of `user` that it has these active keys, each made at its time.
     pub fn list_keys(&self, user: &str, keys: &[(&str, chrono::DateTime<chrono::Utc>)]) {
-        let members: String = keys
-            .iter()
-            .map(|(key, created)| {
-                let created = created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-                format!(
-                    "<member><UserName>{user}</UserName><AccessKeyId>{key}</AccessKeyId>\
-                     <Status>Active</Status><CreateDate>{created}</CreateDate></member>"
-                )
-            })
-            .collect();
+        let member = |(key, created): &(&str, chrono::DateTime<chrono::Utc>)| {
+            let created = created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            format!(
+                "<member><UserName>{user}</UserName><AccessKeyId>{key}</AccessKeyId>\
+                 <Status>Active</Status><CreateDate>{created}</CreateDate></member>"
+            )
+        };
+        let members = keys.iter().map(member).collect::<Vec<_>>().concat();
         let body = format!(
             "<ListAccessKeysResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\">\
              <ListAccessKeysResult><AccessKeyMetadata>{members}</AccessKeyMetadata>\
