@@ -45,14 +45,17 @@ async fn two_active_keys_are_told_with_who_made_them_which_one_goes_and_the_comm
         .prints("last used     ")
         .prints(", by s3, in eu-west-1")
         .prints(&format!(
-            "Retire {}: it was used longer ago than the other.",
-            keys[0]
+            "Deactivate {} now: an unfamiliar actor, who is not the user, created it.",
+            keys[1]
         ))
         .prints(&format!(
             "{} created by arn:aws:iam::123456789012:user/dana from 198.51.100.7",
             keys[1]
         ))
-        .prints(&format!("secondkey rotate finish {} --db", world.user));
+        .prints(&format!(
+            "secondkey rotate finish {} --key {} --db",
+            world.user, keys[1]
+        ));
     world.assert_only_read();
 
     // Looked at twice, what CloudTrail told stands in the trail once.
@@ -130,10 +133,10 @@ async fn programs_read_the_same() {
     assert_eq!(document["keys"].as_array().map(Vec::len), Some(2));
     assert_eq!(document["settled"], true);
     assert!(
-        document["next"][1]["command"]
+        document["next"][0]["command"]
             .as_str()
             .unwrap()
-            .starts_with("secondkey rotate finish")
+            .starts_with("secondkey rotate status")
     );
 }
 
@@ -167,7 +170,7 @@ async fn a_name_in_another_case_finds_the_user_and_closes_nothing() {
         let said = world.run(&["check", &typed, "--db", db]).await;
         assert_eq!(said.code, 10, "{typed}: {}\n{}", said.stdout, said.stderr);
         said.prints(&format!("Second active access key: {}", world.user))
-            .prints(&format!("secondkey rotate finish {} --db", world.user));
+            .prints(&format!("secondkey rotate status {} --db", world.user));
     }
     let record = record(&world).await;
     assert_eq!(record.display_name, world.user);

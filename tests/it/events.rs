@@ -312,3 +312,20 @@ async fn the_real_records_hold_two_key_changes_and_no_pair() {
     assert_eq!(document["summary"]["key_changes"], 2);
     assert_eq!(document["findings"], serde_json::json!([]));
 }
+
+#[test]
+fn the_alert_in_the_readme_is_the_one_that_replay_prints() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_secondkey"))
+        .args(["replay", "events/scenarios/backdoor-key.json"])
+        .current_dir(folder)
+        .output()
+        .expect("it runs");
+    let printed = String::from_utf8(output.stderr).expect("it is UTF-8");
+    let readme = fs::read_to_string(folder.join("README.md")).expect("the page is there");
+    let shown = readme.split("```\n").nth(1).expect("it shows an alert");
+    let mut lines = printed.lines();
+    for line in shown.lines().filter(|line| line.trim() != "…") {
+        assert!(lines.any(|printed| printed == line), "{line}\n{printed}");
+    }
+}

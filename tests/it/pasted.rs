@@ -188,6 +188,12 @@ async fn every_shown_command_names_the_file_the_profile_and_the_region() {
 #[tokio::test]
 async fn every_shown_command_names_the_table_the_profile_and_the_region() {
     let (world, keys) = world(2).await;
+    // So that one key is to be retired, and commands do it.
+    let now = chrono::Utc::now();
+    world
+        .front
+        .last_used(&keys[0], now - chrono::TimeDelta::hours(5));
+    world.front.last_used(&keys[1], now);
     let (_, table) = new_table().await;
     let store = Store::Table(&table);
     let user = world.user.as_str();

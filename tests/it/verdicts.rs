@@ -1,6 +1,7 @@
 //! Labelled stories, and what every output says of each: the same verdict, the right severity, and no command that shuts out
 //! the legitimate owner and leaves the intruder.
 
+mod live;
 mod said;
 mod stories;
 

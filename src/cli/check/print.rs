@@ -25,7 +25,8 @@ pub(super) fn text(
     looked: &Looked,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    if let Some(standing) = standing(args, looked, policy) {
+    let standing = standing(args, looked, policy);
+    if let Some(standing) = &standing {
         let Standing {
             alert,
             last_uses,
@@ -48,7 +49,8 @@ pub(super) fn text(
         writeln!(out)?;
     }
     section(out, "Why", reasoning(looked))?;
-    let next = next(args, looked);
+    let verdict = standing.as_ref().and_then(Standing::verdict);
+    let next = next(args, looked, verdict.as_ref());
     if !next.is_empty() {
         writeln!(out, "\nWith secondkey")?;
         for (purpose, command) in next {
@@ -92,11 +94,12 @@ pub(super) fn document(
         Told::Changes(_) => Some(changes(&looked.history)),
         Told::Nothing(_) => None,
     };
-    let next: Vec<_> = next(args, looked)
+    let standing = standing(args, looked, policy);
+    let verdict = standing.as_ref().and_then(Standing::verdict);
+    let next: Vec<_> = next(args, looked, verdict.as_ref())
         .into_iter()
         .map(|(purpose, command)| json!({"purpose": purpose, "command": command}))
         .collect();
-    let standing = standing(args, looked, policy);
     let document = json!({
         "version": "1",
         "account": looked.user.account(),

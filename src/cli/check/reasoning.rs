@@ -7,6 +7,7 @@ use crate::cli::check::look::{Looked, Told};
 use crate::detect::finding::FindingStatus;
 use crate::detect::key_change::{ChangeKind, KeyChange};
 use crate::detect::listing::{Answer, KeyStatus};
+use crate::detect::verdict::Verdict;
 use crate::output::escape::for_terminal;
 use crate::output::time::readable;
 
@@ -127,7 +128,11 @@ fn change(change: &KeyChange) -> String {
 }
 
 /// The commands of ours that may come next, with what each is for.
-pub(super) fn next(args: &Args, looked: &Looked) -> Vec<(&'static str, String)> {
+pub(super) fn next(
+    args: &Args,
+    looked: &Looked,
+    verdict: Option<&Verdict>,
+) -> Vec<(&'static str, String)> {
     if looked.user.is_root() {
         return vec![];
     }
@@ -141,16 +146,24 @@ pub(super) fn next(args: &Args, looked: &Looked) -> Vec<(&'static str, String)> 
     let invocation = args.invocation();
     let command = |words: &[&str]| again(words, &looked.name, &invocation);
     match (count(KeyStatus::Active), count(KeyStatus::Inactive)) {
-        (2.., _) => vec![
-            (
+        (2.., _) => {
+            let status = (
                 "see how far the rotation is",
                 command(&["rotate", "status"]),
-            ),
-            (
-                "deactivate the key to retire (a dry run first)",
-                command(&["rotate", "finish"]),
-            ),
-        ],
+            );
+            let finish = match verdict {
+                Some(Verdict::Retire { .. }) => Some((
+                    "deactivate the key to retire (a dry run first)",
+                    command(&["rotate", "finish"]),
+                )),
+                Some(Verdict::Contain { key, .. }) => Some((
+                    "deactivate that key (a dry run first)",
+                    command(&["rotate", "finish", "--key", key]),
+                )),
+                Some(Verdict::InProgress { .. } | Verdict::Ask { .. }) | None => None,
+            };
+            [status].into_iter().chain(finish).collect()
+        }
         (_, 1..) => vec![
             (
                 "activate the inactive key again, if something fails",

@@ -127,9 +127,9 @@ fn say_next(
     }
     writeln!(
         out,
-        "Next, to see all of a user, and to end the rotation{place}:\n  {}\n  {}",
+        "Next, to see all of a user, and how far the rotation is{place}:\n  {}\n  {}",
         command(&["check"], &first.display_name),
-        command(&["rotate", "finish"], &first.display_name)
+        command(&["rotate", "status"], &first.display_name)
     )?;
     Ok(())
 }

@@ -50,7 +50,7 @@ async fn where_nothing_tells_since_when_a_key_is_inactive_it_is_kept() {
     let (world, old, typed) = finished().await;
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
     said.refused("nothing tells since when key")
-        .refused("aws iam update-access-key --user-name=");
+        .refused("aws iam update-access-key --user-name ");
     said.prints("Audit trail: not asked, there is no such file");
     world.history.deny();
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;

@@ -212,13 +212,13 @@ async fn where_that_fails_too_it_is_said_what_is_left() {
         .rotate("start", &["--to-secret", "x", "--apply"])
         .await;
     said.refused("IS LEFT, ACTIVE").refused(&format!(
-        "aws iam delete-access-key --user-name={} --access-key-id=AKIA",
+        "aws iam delete-access-key --user-name {} --access-key-id AKIA",
         world.user
     ));
     assert_eq!(world.keys().await.len(), 2);
     // Nobody rotates this key, so nothing is hidden.
     assert_eq!(world.store().exemptions(ACCOUNT).await.unwrap(), []);
-    assert!(said.stderr.contains("[MEDIUM]"), "{}", said.stderr);
+    assert!(said.stderr.contains("[HIGH]"), "{}", said.stderr);
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn the_next_command_is_one_that_can_be_pasted() {
     assert_eq!(said.code, 10, "{}", said.stderr);
     for line in [
         "  secondkey check --db 'its own.db' -- -bob\n",
-        "  secondkey rotate finish --db 'its own.db' -- -bob\n",
+        "  secondkey rotate status --db 'its own.db' -- -bob\n",
     ] {
         assert!(said.stderr.contains(line), "{}", said.stderr);
     }

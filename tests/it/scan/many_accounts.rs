@@ -61,7 +61,7 @@ async fn all_accounts_of_an_organisation_are_scanned_and_one_that_cannot_be_ente
 
     // The commands that come next work in the account that credentials are at hand of.
     let line = format!(
-        "to end the rotation, with credentials of account {}:\n",
+        "how far the rotation is, with credentials of account {}:\n",
         members[0]
     );
     assert!(said.stderr.contains(&line), "{}", said.stderr);

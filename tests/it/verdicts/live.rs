@@ -1,0 +1,126 @@
+//! The verdict of the commands that ask AWS: `check`, `scan` in three formats, `rotate status` and `rotate finish` say the same of
+//! one user.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::said::{by_fields, by_text};
+use crate::rotate::world::World;
+use crate::stack::server::{Server, start_moto};
+
+/// A user with an old and a new key, each made so long ago, alone in an account of its own.
+async fn pair(old: TimeDelta, new: TimeDelta) -> (World, [String; 2], Server) {
+    let server = tokio::task::spawn_blocking(|| start_moto(&[]));
+    let server = server.await.expect("moto starts");
+    let world = World::on(&server.url).await;
+    let keys = [world.make_key().await, world.make_key().await];
+    let now = Utc::now();
+    let made = [(keys[0].as_str(), now - old), (keys[1].as_str(), now - new)];
+    world.front.list_keys(&world.user, &made);
+    (world, keys, server)
+}
+
+/// What each command says of the user, and the severity.
+async fn check(world: &World, verdict: &str, severity: &str) {
+    let db = world.db();
+    let run = |arguments: &'static [&'static str], with_user: bool| {
+        let user = with_user.then_some(world.user.as_str());
+        let words: Vec<String> = arguments
+            .iter()
+            .copied()
+            .chain(user)
+            .chain(["--db", db.to_str().unwrap()])
+            .map(str::to_owned)
+            .collect();
+        async move {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            world.run(&words).await
+        }
+    };
+    let json =
+        |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| panic!("{text}"));
+    // `check` asks CloudTrail who made the keys, and keeps the answer for the others.
+    let looked = json(&run(&["check", "--format", "json"], true).await.stdout);
+    let told = run(&["check"], true).await.stdout;
+    let scanned = json(&run(&["scan", "--format", "json"], false).await.stdout);
+    let rows = run(&["scan", "--format", "csv"], false).await.stdout;
+    let table = run(&["scan"], false).await.stdout;
+    let status = json(
+        &run(&["rotate", "status", "--format", "json"], true)
+            .await
+            .stdout,
+    );
+    let finish = run(&["rotate", "finish"], true).await;
+    let finish = format!("{}{}", finish.stdout, finish.stderr);
+
+    let mut rows = csv::Reader::from_reader(rows.as_bytes());
+    let row: std::collections::BTreeMap<String, String> =
+        rows.deserialize().next().unwrap().unwrap();
+    let of_row = format!("{} {}", row["verdict"], row["retire_key"]);
+    let one_line = table.replace('\n', " ");
+    let said = [
+        (
+            "check JSON",
+            by_fields(&looked["open"]["verdict"], "code", "key").verdict,
+        ),
+        ("check", by_text(&told).verdict),
+        (
+            "scan JSON",
+            by_fields(&scanned["findings"][0]["verdict"], "code", "key").verdict,
+        ),
+        ("scan CSV", of_row.trim().to_owned()),
+        ("scan", by_text(&one_line).verdict),
+        (
+            "rotate status",
+            by_fields(&status["verdict"], "code", "key").verdict,
+        ),
+        ("rotate finish", by_text(&finish).verdict),
+    ];
+    for (command, said) in &said {
+        assert_eq!(said, verdict, "{command}: {said:?}\n{finish}\n{table}");
+    }
+    assert_eq!(looked["open"]["finding"]["severity"], severity);
+    assert_eq!(scanned["findings"][0]["finding"]["severity"], severity);
+}
+
+fn ago(minutes: i64) -> DateTime<Utc> {
+    Utc::now() - TimeDelta::minutes(minutes)
+}
+
+#[tokio::test]
+async fn two_keys_in_use_and_past_their_window_are_for_a_person_to_decide() {
+    let (world, [old, new], _server) = pair(TimeDelta::days(300), TimeDelta::days(20)).await;
+    world.front.last_used(&old, ago(14));
+    world.front.last_used(&new, ago(14));
+    check(&world, "ask", "HIGH").await;
+}
+
+#[tokio::test]
+async fn a_last_use_that_may_not_be_asked_for_retires_no_key() {
+    let (world, _, _server) = pair(TimeDelta::days(300), TimeDelta::days(20)).await;
+    world.front.deny(&["Action=GetAccessKeyLastUsed"]);
+    check(&world, "ask", "HIGH").await;
+}
+
+#[tokio::test]
+async fn the_new_key_of_a_clean_rotation_is_not_retired() {
+    let (world, [old, _], _server) = pair(TimeDelta::days(300), TimeDelta::minutes(2)).await;
+    world.front.last_used(&old, ago(1));
+    check(&world, "rotation_in_progress", "MEDIUM").await;
+}
+
+#[tokio::test]
+async fn a_key_that_a_stranger_made_is_contained_by_every_command() {
+    let (world, [old, new], _server) = pair(TimeDelta::days(300), TimeDelta::minutes(30)).await;
+    world.front.last_used(&old, ago(1));
+    world.history.add_created(&world.user, &new, ago(30));
+    check(&world, &format!("contain {new}"), "HIGH").await;
+}
+
+#[tokio::test]
+async fn an_idle_old_key_is_retired() {
+    let (world, [old, new], _server) = pair(TimeDelta::days(300), TimeDelta::hours(9)).await;
+    world.front.last_used(&old, ago(300));
+    world.front.last_used(&new, ago(1));
+    check(&world, &format!("retire {old}"), "MEDIUM").await;
+}
