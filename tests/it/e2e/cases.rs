@@ -35,7 +35,11 @@ async fn a_second_key_created_opens_a_finding_and_alerts() {
         alerts[0]["finding"]["actor"]["arn"],
         format!("arn:aws:iam::{ACCOUNT}:user/dana")
     );
-    assert_eq!(alerts[0]["retire"]["key"], first);
+    // Dana is not the user, and has no record in this account.
+    assert_eq!(alerts[0]["finding"]["severity"], "HIGH");
+    assert_eq!(alerts[0]["verdict"]["code"], "contain");
+    assert_eq!(alerts[0]["verdict"]["key"], second);
+    assert_eq!(alerts[0]["retire"]["key"], second);
     let events = world.bus_events().await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["detail-type"], "Second Active Access Key Opened");
