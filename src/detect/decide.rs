@@ -9,8 +9,9 @@ use crate::detect::Timestamp;
 use crate::detect::alert::{Alert, Update};
 use crate::detect::audit::AuditEntry;
 use crate::detect::episode;
-use crate::detect::evidence::{Evidence, UserState};
+use crate::detect::evidence::{Evidence, UserState, Word};
 use crate::detect::exemption::{Exemption, exemption_for};
+use crate::detect::familiar::identity;
 use crate::detect::finding::{CloseReason, Finding, FindingStatus, Opener};
 use crate::detect::key_change::ChangeKind;
 use crate::detect::leak;
@@ -289,10 +290,29 @@ impl Seen<'_> {
         );
         let relation = match relation {
             Relation::Unfamiliar if self.is_vouched_for(&event) => Some(Relation::Trusted),
+            Relation::Unfamiliar if self.is_rollback(&event) => None,
             Relation::Unfamiliar if !self.policy.raises_unfamiliar => None,
             judged => Some(judged),
         };
         Opener { relation, ..event }
+    }
+
+    /// Whether `event` takes back what the same actor did shortly before: a cleanup that broke something.
+    fn is_rollback(&self, event: &Opener) -> bool {
+        let is_the_same = |word: &Word| {
+            let actor = identity(&word.by.actor);
+            actor.is_some() && actor == identity(&event.actor)
+        };
+        let known = self.evidence.keys.get(&event.key);
+        event
+            .inactive_since
+            .filter(|since| event.at - *since <= Policy::ROLLBACK)
+            .is_some_and(|since| {
+                let mut words = known.into_iter().flat_map(|known| &known.words);
+                words.any(|word| {
+                    word.at == since && word.status == KeyStatus::Inactive && is_the_same(word)
+                })
+            })
     }
 
     /// Whether an exemption names the actor of `event` as one who makes keys for the user, as `rotate start` does. One for

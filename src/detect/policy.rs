@@ -35,6 +35,10 @@ impl Policy {
     /// How long a key has to be inactive for its reactivation to raise the severity.
     pub const DORMANT: TimeDelta = TimeDelta::days(30);
 
+    /// For how long a reactivation by whoever deactivated the key is a rollback. An old key is deleted some days after its
+    /// deactivation.
+    pub const ROLLBACK: TimeDelta = TimeDelta::days(7);
+
     /// How long the worker that committed an alert has to deliver it before another one may.
     pub const DELIVERY_GRACE: TimeDelta = TimeDelta::seconds(30);
 

@@ -50,7 +50,7 @@ impl Outputs {
             assert!(line.chars().count() <= 2_000, "{name}: {line}");
             let shared = expected.split(HARMLESS).next().unwrap_or_default();
             // A command may be quoted, or there is none for a name that cannot be pasted safely.
-            let command = ["aws iam ", "secondkey "]
+            let command = ["aws iam ", "aws cloudtrail ", "secondkey "]
                 .iter()
                 .find_map(|command| shared.find(command));
             let is_command = command.is_some();

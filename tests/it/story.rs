@@ -30,9 +30,12 @@ async fn a_forgotten_rotation_from_the_scan_to_the_report() {
 
     // 2. Alert: somebody makes a second key and forgets the first.
     let new = world.make_key().await;
-    world
-        .history
-        .add_created(&world.user, &new, Utc::now() - TimeDelta::seconds(2));
+    world.history.add_created_by(
+        &world.user,
+        &world.user,
+        &new,
+        Utc::now() - TimeDelta::seconds(2),
+    );
     world
         .front
         .last_used(&old, Utc::now() - TimeDelta::days(40));
@@ -56,7 +59,7 @@ async fn a_forgotten_rotation_from_the_scan_to_the_report() {
     said.prints(&format!(
         "Retire {old}: it was used longer ago than the other."
     ))
-    .prints("arn:aws:iam::123456789012:user/dana");
+    .prints(&format!("arn:aws:iam::123456789012:user/{}", world.user));
 
     // A scan that found the key with no event before it had not settled; nothing is closed for a minute after.
     tokio::time::sleep(Duration::from_secs(61)).await;

@@ -172,3 +172,23 @@ fn an_exemption_that_names_the_maker_vouches_for_it_after_its_end() {
         assert_eq!(relations(&story), expected, "{actor_pattern}");
     }
 }
+
+#[test]
+fn a_key_switched_on_again_by_whoever_switched_it_off_is_a_rollback() {
+    for (by_whom, after, relation) in [
+        ("mallory", 7 * DAY, None),
+        ("mallory", 7 * DAY + 1, Some(Relation::Unfamiliar)),
+        ("eve", 100, Some(Relation::Unfamiliar)),
+        ("alice", 100, Some(Relation::Own)),
+    ] {
+        let mut story = Story::new();
+        let off = by("mallory", updated("K1", KeyStatus::Inactive, 0));
+        story.step(at(5), &listing(5, &["-K1", "+K2"]), &[off]);
+        let on = by(by_whom, updated("K1", KeyStatus::Active, after));
+        let listed = listing(after + 5, &["+K1", "+K2"]);
+        story.step(at(after + 5), &listed, &[on]);
+        assert_eq!(relations(&story), [(Some(by_whom), relation)], "{after}");
+        let is_high = story.finding().severity == Severity::High;
+        assert_eq!(is_high, relation == Some(Relation::Unfamiliar), "{by_whom}");
+    }
+}

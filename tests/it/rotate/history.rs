@@ -43,26 +43,39 @@ impl History {
     /// Somebody gave `key` of `user` the status at `at`.
     pub fn add(&self, user: &str, key: &str, status: &str, at: DateTime<Utc>) {
         let asked = json!({"userName": user, "accessKeyId": key, "status": status});
-        self.add_call("UpdateAccessKey", key, &asked, &Value::Null, at);
+        self.add_call("dana", "UpdateAccessKey", key, &asked, &Value::Null, at);
     }
 
-    /// Somebody made `key` for `user` at `at`.
+    /// Dana made `key` for `user` at `at`.
     pub fn add_created(&self, user: &str, key: &str, at: DateTime<Utc>) {
+        self.add_created_by("dana", user, key, at);
+    }
+
+    /// The IAM user `actor` made `key` for `user` at `at`.
+    pub fn add_created_by(&self, actor: &str, user: &str, key: &str, at: DateTime<Utc>) {
         let answered =
             json!({"accessKey": {"userName": user, "accessKeyId": key, "status": "Active"}});
         let asked = json!({"userName": user});
-        self.add_call("CreateAccessKey", key, &asked, &answered, at);
+        self.add_call(actor, "CreateAccessKey", key, &asked, &answered, at);
     }
 
-    fn add_call(&self, name: &str, key: &str, asked: &Value, answered: &Value, at: DateTime<Utc>) {
+    fn add_call(
+        &self,
+        actor: &str,
+        name: &str,
+        key: &str,
+        asked: &Value,
+        answered: &Value,
+        at: DateTime<Utc>,
+    ) {
         let record = json!({
             "eventVersion": "1.11", "eventID": format!("{:032x}", fastrand::u128(..)),
             "eventTime": at.to_rfc3339_opts(SecondsFormat::Secs, true),
             "eventSource": "iam.amazonaws.com", "eventName": name, "awsRegion": "us-east-1",
             "recipientAccountId": ACCOUNT, "requestParameters": asked, "responseElements": answered,
             "sourceIPAddress": "198.51.100.7",
-            "userIdentity": {"type": "IAMUser", "userName": "dana", "accountId": ACCOUNT,
-                "arn": format!("arn:aws:iam::{ACCOUNT}:user/dana")},
+            "userIdentity": {"type": "IAMUser", "userName": actor, "accountId": ACCOUNT,
+                "arn": format!("arn:aws:iam::{ACCOUNT}:user/{actor}")},
         });
         self.state
             .lock()
