@@ -342,12 +342,15 @@ impl World {
                 if decided.was_open {
                     state.broken = Some("one finding is open at most");
                 }
-                let opened_at = decided
-                    .commit
-                    .record
-                    .finding
-                    .as_ref()
-                    .map(|open| open.opened_at);
+                let finding = decided.commit.record.finding.as_ref();
+                // An estimate lies before what the finding is about.
+                let opened_at = finding.map(|open| {
+                    if open.is_since_estimated {
+                        open.detected_at
+                    } else {
+                        open.opened_at
+                    }
+                });
                 let opened = opened_at.map_or(state.clock, moment_of);
                 state.was_below_two = (opened..=state.clock)
                     .any(|moment| !script.truths[script.done_by(moment)].has_two_active());
