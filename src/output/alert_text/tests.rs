@@ -536,6 +536,7 @@ fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
         account: None,
         profile: Some("security".to_owned()),
         region: Some("eu-west-1".to_owned()),
+        ..Invocation::default()
     };
     let lines = shown(&of_table);
     assert_eq!(lines.len(), 3, "{lines:?}");
