@@ -226,25 +226,21 @@ pub fn read_key_change(
     }
 
     let affected = affected_user(record);
-    // Root has no keys in another account than its own, so the caller's account is the right one.
-    let roots_account = match affected {
-        AffectedUser::Root if record.user_identity.kind.as_deref() == Some("Root") => {
-            non_empty(record.user_identity.account_id.as_deref())
-        }
-        _ => None,
-    };
-    let callers_account = || match affected {
+    let is_root = record.user_identity.kind.as_deref() == Some("Root");
+    let (roots_account, callers_account) = match affected {
+        // Root has no keys in another account than its own, so the caller's account is the right one.
+        AffectedUser::Root if is_root => (record.callers_account(), None),
         // Such a record is mangled: a session of root has root's type.
-        AffectedUser::Root => None,
-        _ => record.callers_account(),
+        AffectedUser::Root => (None, None),
+        AffectedUser::Named(_) | AffectedUser::Unknown => (None, record.callers_account()),
     };
     let account = context
         .account
         .and_then(account_id)
         .or_else(|| record.recipient_account_id.clone())
-        .or_else(|| roots_account.map(str::to_owned))
+        .or(roots_account)
         .or_else(|| context.account_if_missing.map(str::to_owned))
-        .or_else(callers_account)
+        .or(callers_account)
         .map(|account| bounded(&account))
         .ok_or_else(|| RecordError::NoAccount(event.to_owned()))?;
     let (user, user_name) = match affected {

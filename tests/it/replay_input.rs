@@ -177,7 +177,7 @@ fn replay_names_a_file_that_is_no_json() {
         .collect();
     let folder = between_neighbours("m.json", &binary);
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert_eq!((exit, stderr.lines().count()), (1, 1), "{stderr}");
+    assert_eq!((exit, stderr.lines().count()), (10, 1), "{stderr}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn replay_says_once_that_a_gzip_is_cut() {
     let folder = between_neighbours("m.json.gz", &whole[..whole.len() - 300]);
     let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
     assert!(
-        exit == 1 && stdout.contains("AKIAmid2") && stdout.contains("AKIAzafter2"),
+        exit == 10 && stdout.contains("AKIAmid2") && stdout.contains("AKIAzafter2"),
         "{stdout}{stderr}"
     );
     assert!(
@@ -209,7 +209,7 @@ fn replay_of_a_gzip_cut_after_a_record_keeps_what_came_before() {
     let whole = gzipped(format!("{one}\n{two}\n").as_bytes());
     let folder = between_neighbours("m.json.gz", &whole[..whole.len() - 4]);
     let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert!(exit == 1 && stdout.contains("mid"), "{stdout}{stderr}");
+    assert!(exit == 10 && stdout.contains("mid"), "{stdout}{stderr}");
     assert!(
         stderr.starts_with("malformed: logs/m.json.gz, record 3: ") && stderr.lines().count() == 1,
         "{stderr}"
@@ -270,7 +270,7 @@ fn replay_names_what_stands_between_the_records_of_a_list_and_reads_on() {
         );
         let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
         assert!(
-            exit == 1 && stderr.contains("m.json, record 2: not JSON"),
+            exit == 10 && stderr.contains("m.json, record 2: not JSON"),
             "{between}: {stdout}{stderr}"
         );
     }
@@ -664,7 +664,7 @@ fn replay_survives_deep_nesting() {
     );
     let folder = between_neighbours("m.json", closed.as_bytes());
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert_eq!((exit, stderr.lines().count()), (1, 1), "{stderr}");
+    assert_eq!((exit, stderr.lines().count()), (10, 1), "{stderr}");
     assert!(
         stderr.starts_with("malformed: logs/m.json, record 1: "),
         "{stderr}"
@@ -685,7 +685,7 @@ fn replay_names_a_list_that_never_ends() {
 fn replay_names_lists_that_stand_in_one_another_without_end() {
     let folder = between_neighbours("m.json", "[".repeat(100_000).as_bytes());
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert_eq!((exit, stderr.lines().count()), (1, 2), "{stderr}");
+    assert_eq!((exit, stderr.lines().count()), (10, 2), "{stderr}");
     assert!(
         stderr.starts_with("malformed: logs/m.json, record 1: not JSON: found `[[["),
         "{stderr}"
@@ -707,7 +707,7 @@ fn replay_names_bytes_that_are_no_text() {
         let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
         assert!(
             stderr.starts_with("malformed: logs/m.json, record 1: not readable as JSON: ")
-                && exit == 1,
+                && exit == 10,
             "{stderr}"
         );
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -828,7 +828,7 @@ fn hostile_text_reaches_no_terminal() {
 
     for format in ["table", "json", "jsonl"] {
         let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--format", format]);
-        assert_eq!(exit, 1);
+        assert_eq!(exit, 10);
         assert!(
             stderr.contains("malformed: ") && stderr.contains("FORGED"),
             "{stderr}"
