@@ -91,11 +91,11 @@ fn shown(record: &MalformedRecord) -> String {
 
 /// The kind of `reason`: its words, without what they quote and count.
 fn kind(reason: &str) -> String {
-    let words = reason.split('`').enumerate().map(|(place, part)| {
-        // What stands at odd places was in backticks.
-        if place % 2 == 1 { "`…`" } else { part }
-    });
-    let words: String = words.collect();
+    // What is quoted may hold backticks itself, so all from the first to the last one goes.
+    let words = match (reason.split_once('`'), reason.rsplit_once('`')) {
+        (Some((before, _)), Some((_, after))) => format!("{before}`…`{after}"),
+        _ => reason.to_owned(),
+    };
     let mut kind = String::new();
     for character in words.chars() {
         match character {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_log_is_one_line() {
-        let text = "# Title\n\nSome words.\n".repeat(135);
+        let text = "# Title\n\nSome `words`, `quoted\n".repeat(135);
         check(
             &read(&[("README.md", &text), ("b.json", "odd\n{}")]),
             &[
@@ -138,6 +138,13 @@ mod tests {
                 "malformed: b.json, record 2: not a CloudTrail record: it has no `eventName`",
             ],
         );
+    }
+
+    #[test]
+    fn what_is_quoted_and_counted_makes_no_kind_of_its_own() {
+        assert_eq!(kind("found ```sh` where"), kind("found `a `b`, `c` where"));
+        assert_eq!(kind("at line 1 column 23"), "at line # column #");
+        assert_ne!(kind("`A` names no key"), kind("`A` names no user"));
     }
 
     #[test]
