@@ -16,16 +16,19 @@ use crate::cli::policy::PolicyArgs;
 use crate::cli::table::{self, Format, by_record};
 use crate::detect::finding::{Finding, FindingStatus};
 use crate::local::log_files::{LogFile, find_logs};
-use crate::local::log_reading::{LogReading, MalformedRecord};
+use crate::local::log_reading::LogReading;
 use crate::local::log_workers::read_logs;
 use crate::local::replay::{Replay, replay};
 use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
 use crate::output::escape::{for_json, for_terminal};
-use crate::output::invocation::{Invocation, Kept, Takes};
+use crate::output::invocation::{Invocation, Kept, KeysFrom, Takes};
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::finding_store::FindingReader;
+
+mod ending;
+mod malformed;
 
 /// Find second active keys in CloudTrail logs, with nothing deployed
 ///
@@ -39,8 +42,9 @@ use crate::pipeline::finding_store::FindingReader;
   secondkey replay january/ --db findings.db && secondkey replay february/ --db findings.db
   secondkey replay AWSLogs/ --quiet --format json | jq '.findings[] | select(.status == \"open\")'
 
-Exit codes: 0 no finding, 10 at least one finding (open or closed), 1 failure (a record that could not be read among \
-them), 2 wrong usage.")]
+Exit codes: 0 no finding, and all of the logs was understood; 10 at least one finding (open or closed), also where some \
+records could not be read; 1 failure: no finding, but a record or file could not be read or there was no CloudTrail \
+record; 2 wrong usage.")]
 pub struct Args {
     /// Log files, folders with log files, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
@@ -71,6 +75,7 @@ impl Args {
         };
         Invocation {
             store,
+            keys_from: KeysFrom::Logs,
             ..Invocation::default()
         }
     }
@@ -90,12 +95,12 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         drop(SqliteStore::open_existing(&path)?);
     }
     let mut reading = read(&logs);
-    report_malformed(&reading)?;
+    malformed::report(&mut anstream::stderr().lock(), &reading)?;
     report_future(&reading)?;
     if reading.records == 0 {
         writeln!(
             anstream::stderr(),
-            "secondkey: no CloudTrail record was found there; if there should be some, name another file or folder"
+            "secondkey: no CloudTrail record was found there; name another file or folder"
         )?;
     }
     if passed_over > 0 {
@@ -124,13 +129,13 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut findings = store.findings(FindingStatus::Open).await?;
     findings.extend(store.findings(FindingStatus::Closed).await?);
     table::sort(&mut findings);
-    print(&args, &findings, &reading, &replayed)?;
-    Ok(if reading.malformed > 0 {
-        Exit::Failure
-    } else if findings.is_empty() {
+    print(&args, &findings, &reading, passed_over, &replayed)?;
+    Ok(if !findings.is_empty() {
+        Exit::Findings
+    } else if ending::is_complete(&reading) {
         Exit::NoFinding
     } else {
-        Exit::Findings
+        Exit::Failure
     })
 }
 
@@ -165,10 +170,11 @@ fn print(
     args: &Args,
     findings: &[Finding],
     reading: &LogReading,
+    passed_over: usize,
     replayed: &Replay,
 ) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
-    let summary = summary_json(reading, replayed);
+    let summary = summary_json(reading, replayed, findings);
     let (window, now) = (
         args.policy.policy().rotation_window,
         reading.newest.unwrap_or_else(Utc::now),
@@ -177,7 +183,8 @@ fn print(
     match args.format {
         Format::Table => {
             if findings.is_empty() {
-                writeln!(out, "No user had two active access keys.")?;
+                let ending = ending::without_finding(reading, &args.paths, passed_over);
+                writeln!(out, "{ending}")?;
             } else {
                 table::print(&mut out, findings, window, now)?;
             }
@@ -218,7 +225,11 @@ fn print(
     Ok(())
 }
 
-fn summary_json(reading: &LogReading, replayed: &Replay) -> serde_json::Value {
+fn summary_json(
+    reading: &LogReading,
+    replayed: &Replay,
+    findings: &[Finding],
+) -> serde_json::Value {
     let malformed: Vec<_> = reading
         .malformed_records
         .iter()
@@ -229,13 +240,21 @@ fn summary_json(reading: &LogReading, replayed: &Replay) -> serde_json::Value {
         .iter()
         .map(|(user, key)| json!({"account": user.account(), "user": user.name(), "key": key}))
         .collect();
+    let may_have_had_another: Vec<_> = ending::may_have_had_another(reading, findings)
+        .into_iter()
+        .map(|user| json!({"account": user.account(), "user": user.name()}))
+        .collect();
     json!({
+        // Nothing was listed: what is confirmed is confirmed by the logs.
+        "keys_from": "logs",
+        "complete": ending::is_complete(reading),
         "records": reading.records,
         "key_changes": reading.changes.len(),
         "ignored": reading.ignored,
         "malformed": reading.malformed,
         "malformed_records": malformed,
         "known_only_from_first_change": known_only_from_then,
+        "may_have_had_another_key": may_have_had_another,
     })
 }
 
@@ -265,13 +284,8 @@ fn print_summary(
     if !ignored.is_empty() {
         writeln!(out, "Ignored: {}.", ignored.join(", "))?;
     }
-    let known = replayed.known_only_from_then.len();
-    if known > 0 {
-        writeln!(
-            out,
-            "{known} of the keys were there before the logs begin: each counts from its first change in them, and what \
-             was before is not known."
-        )?;
+    for line in ending::not_known(reading, replayed, findings) {
+        writeln!(out, "{line}")?;
     }
     Ok(())
 }
@@ -288,29 +302,6 @@ fn report_future(reading: &LogReading) -> anyhow::Result<()> {
                 format!("{} records lie", reading.after_clock)
             }
         )?;
-    }
-    Ok(())
-}
-
-fn report_malformed(reading: &LogReading) -> anyhow::Result<()> {
-    let mut err = anstream::stderr().lock();
-    for MalformedRecord {
-        file,
-        record,
-        reason,
-    } in &reading.malformed_records
-    {
-        let place = record.map_or_else(String::new, |number| format!(", record {number}"));
-        writeln!(
-            err,
-            "malformed: {}{place}: {}",
-            for_terminal(file, LONGEST),
-            for_terminal(reason, LONGEST)
-        )?;
-    }
-    let not_listed = reading.malformed - reading.malformed_records.len() as u64;
-    if not_listed > 0 {
-        writeln!(err, "malformed: {not_listed} more records, not listed")?;
     }
     Ok(())
 }

@@ -94,9 +94,9 @@ impl Source {
     pub fn invocation(&self) -> Invocation {
         Invocation {
             store: self.which.kept(),
-            account: None,
             profile: self.profile.clone(),
             region: self.region.clone(),
+            ..Invocation::default()
         }
     }
 
@@ -149,9 +149,9 @@ impl Which {
     pub fn invocation(&self, connection: &Connection) -> Invocation {
         Invocation {
             store: self.kept(),
-            account: None,
             profile: connection.profile.clone(),
             region: connection.region.clone(),
+            ..Invocation::default()
         }
     }
 

@@ -28,6 +28,7 @@ pub fn affected_user(record: &CloudTrailRecord) -> AffectedUser {
     // A name that CloudTrail left out of a large record is not a name that the caller left out.
     let caller_may_be_meant = asked_for.is_none()
         && record.request_parameters.omitted.as_deref() != Some("true")
+        && !record.request_parameters.is_unreadable
         && matches!(
             event,
             Some("CreateAccessKey" | "UpdateAccessKey" | "DeleteAccessKey")

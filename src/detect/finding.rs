@@ -26,7 +26,7 @@ pub struct Finding {
     pub display_name: String,
     /// Open or closed.
     pub status: FindingStatus,
-    /// Whether a settled listing has shown two active keys.
+    /// Whether a settled listing has shown two active keys; in `replay`, whether the logs do.
     pub confirmed: bool,
     /// The level of harm.
     pub severity: Severity,

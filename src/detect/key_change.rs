@@ -8,7 +8,7 @@ use crate::detect::actor::Actor;
 use crate::detect::affected_user::{AffectedUser, affected_user};
 use crate::detect::leak::{LeakSignal, is_quarantine};
 use crate::detect::listing::KeyStatus;
-use crate::detect::record::CloudTrailRecord;
+use crate::detect::record::{CloudTrailRecord, account_id};
 use crate::detect::text::{bounded, sha256_hex};
 use crate::detect::user::UserId;
 
@@ -135,7 +135,8 @@ pub enum RecordError {
     NoEventName,
     /// No account in the envelope or the record.
     #[error(
-        "`{0}` names no account: neither the envelope's `account` nor `recipientAccountId` is there"
+        "`{0}` names no account: the envelope's `account`, `recipientAccountId`, \
+         `userIdentity.accountId` and `userIdentity.arn` are missing or name none"
     )]
     NoAccount(String),
     /// No user.
@@ -143,11 +144,16 @@ pub enum RecordError {
         "`{0}` names no user: `requestParameters.userName` is missing and the caller is no IAM user"
     )]
     NoUser(String),
+    /// The request is a text that is not JSON, and only it names the user.
+    #[error("`{0}` names no user: its `requestParameters` are a text that is not JSON")]
+    UnreadableRequest(String),
     /// No time.
     #[error("`{0}` has no `eventTime`")]
     NoTime(String),
     /// A time that is none.
-    #[error("`{event}` has the `eventTime` `{time}`, which is not an RFC 3339 time")]
+    #[error(
+        "`{event}` has the `eventTime` `{time}`, which is not an RFC 3339 time or epoch seconds or milliseconds"
+    )]
     BadTime {
         /// The event's name.
         event: String,
@@ -172,7 +178,7 @@ pub enum RecordError {
 pub struct ReadContext<'a> {
     /// The envelope's account, which goes before the record's.
     pub account: Option<&'a str>,
-    /// The account for a record that names none; without it such a record is an error.
+    /// The account for a record that names none; without it, the caller's account counts.
     pub account_if_missing: Option<&'a str>,
     /// When the message that brought the record was sent; an event time later than this is clamped to it.
     pub sent_at: Option<Timestamp>,
@@ -207,7 +213,7 @@ pub fn read_key_change(
     {
         return Ok(Reading::Ignored(Ignored::OtherService));
     }
-    if record.failure().is_some() {
+    if record.is_failure() {
         return Ok(Reading::Ignored(Ignored::FailedCall));
     }
     let asked = &record.request_parameters;
@@ -220,24 +226,31 @@ pub fn read_key_change(
     }
 
     let affected = affected_user(record);
-    // Root has no keys in another account than its own, so the caller's account is the right one.
-    let roots_account = match affected {
-        AffectedUser::Root if record.user_identity.kind.as_deref() == Some("Root") => {
-            non_empty(record.user_identity.account_id.as_deref())
-        }
-        _ => None,
+    let is_root = record.user_identity.kind.as_deref() == Some("Root");
+    let (roots_account, callers_account) = match affected {
+        // Root has no keys in another account than its own, so the caller's account is the right one.
+        AffectedUser::Root if is_root => (record.callers_account(), None),
+        // Such a record is mangled: a session of root has root's type.
+        AffectedUser::Root => (None, None),
+        AffectedUser::Named(_) | AffectedUser::Unknown => (None, record.callers_account()),
     };
-    let account = non_empty(context.account)
-        .or(non_empty(record.recipient_account_id.as_deref()))
+    let account = context
+        .account
+        .and_then(account_id)
+        .or_else(|| record.recipient_account_id.clone())
         .or(roots_account)
-        .or(context.account_if_missing)
-        .map(bounded)
+        .or_else(|| context.account_if_missing.map(str::to_owned))
+        .or(callers_account)
+        .map(|account| bounded(&account))
         .ok_or_else(|| RecordError::NoAccount(event.to_owned()))?;
     let (user, user_name) = match affected {
         AffectedUser::Root => (UserId::root(&account), "root".to_owned()),
         AffectedUser::Named(name) => {
             let name = bounded(&name);
             (UserId::new(&account, &name), name)
+        }
+        AffectedUser::Unknown if asked.is_unreadable => {
+            return Err(RecordError::UnreadableRequest(event.to_owned()));
         }
         AffectedUser::Unknown => return Err(RecordError::NoUser(event.to_owned())),
     };
@@ -332,15 +345,18 @@ fn change_kind(
 }
 
 /// Reads an `eventTime`: RFC 3339, and the forms that relays write: without the `Z` or the `T`, with
-/// ` UTC` at the end, or with an offset that lacks its colon. CloudTrail times are UTC, in whole
-/// seconds.
+/// ` UTC` at the end, with an offset that lacks its colon, or as epoch seconds or milliseconds.
+/// CloudTrail times are UTC, in whole seconds.
 #[must_use]
 pub fn read_event_time(text: &str) -> Option<Timestamp> {
+    if let Some(time) = epoch(text) {
+        return Some(time);
+    }
     let text = text.strip_suffix(" UTC").unwrap_or(text);
     let with_t = text.replacen(' ', "T", 1);
     let without_zone = NaiveDateTime::parse_from_str(&with_t, "%Y-%m-%dT%H:%M:%S%.f");
     let rfc_3339 = || chrono::DateTime::parse_from_rfc3339(text);
-    let with_offset = || chrono::DateTime::parse_from_str(&with_t, "%Y-%m-%dT%H:%M:%S%.f%z");
+    let with_offset = || chrono::DateTime::parse_from_str(&with_t, "%Y-%m-%dT%H:%M:%S%.f%#z");
     without_zone
         .map(|time| time.and_utc())
         .or_else(|_| {
@@ -352,6 +368,22 @@ pub fn read_event_time(text: &str) -> Option<Timestamp> {
         // A leap second is the one before it, which both stores can hold.
         .and_then(|time| chrono::DateTime::from_timestamp(time.timestamp(), 0))
         .filter(|time| (0..=9999).contains(&chrono::Datelike::year(time)))
+}
+
+/// The time in epoch seconds or milliseconds, told apart by their digits: until 2286 there are ten of
+/// seconds and thirteen of milliseconds. Any other number is no time of a record.
+fn epoch(text: &str) -> Option<Timestamp> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) || fraction.is_empty() {
+        return None;
+    }
+    let seconds = match whole.len() {
+        10 => whole.parse().ok()?,
+        13 => whole.parse::<i64>().ok()? / 1_000,
+        _ => return None,
+    };
+    chrono::DateTime::from_timestamp(seconds, 0)
 }
 
 fn event_time(event: &str, text: Option<&str>) -> Result<Timestamp, RecordError> {

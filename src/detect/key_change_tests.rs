@@ -250,10 +250,85 @@ fn unknown_fields_are_ignored() {
 }
 
 #[test]
-fn an_error_code_that_is_absent_null_or_empty_means_success() {
+fn an_error_code_that_says_nothing_or_success_means_success() {
+    for code in [
+        Value::Null,
+        json!(""),
+        json!(" "),
+        json!("-"),
+        json!("success"),
+        json!("Success"),
+        json!("None"),
+        json!("null"),
+        json!("NULL"),
+        json!("NaN"),
+    ] {
+        let fields = json!({"errorCode": code, "errorMessage": code});
+        check(&with(create(), fields.clone()), CREATED);
+        check(
+            &with(update(), fields.clone()),
+            "Alice = 111122223333/alice: AKIA1 set Inactive",
+        );
+        check(
+            &with(delete(), fields.clone()),
+            "Alice = 111122223333/alice: AKIA1 deleted",
+        );
+        // A creation that succeeded has an answer: what it was must be looked up, not ignored.
+        let unanswered = with(create(), json!({"responseElements": null}));
+        check(&with(unanswered.clone(), fields.clone()), NO_KEY);
+        // A message tells that it failed.
+        let message = json!({"errorMessage": "Cannot exceed quota for AccessKeysPerUser: 2"});
+        check(
+            &with(with(unanswered, fields), message),
+            "ignored: failed call",
+        );
+    }
     check(&create(), CREATED);
-    check(&with(create(), json!({"errorCode": null})), CREATED);
-    check(&with(create(), json!({"errorCode": ""})), CREATED);
+    for code in ["AccessDenied", "successful", "NoneSuch", "0"] {
+        check(
+            &with(create(), json!({"errorCode": code})),
+            "ignored: failed call",
+        );
+    }
+}
+
+const NO_KEY: &str =
+    "incomplete: `CreateAccessKey` names no access key; re-check 111122223333/alice";
+
+#[test]
+fn objects_that_became_strings_of_json_are_read() {
+    for record in [create(), update(), delete(), rename()] {
+        let mut strings = record.clone();
+        for name in ["requestParameters", "responseElements", "userIdentity"] {
+            strings[name] = json!(record[name].to_string());
+        }
+        assert_eq!(change(&strings), change(&record));
+    }
+    let mut mangled = create();
+    let key = mangled["responseElements"]["accessKey"].to_string();
+    mangled["responseElements"]["accessKey"] = json!(key);
+    check(&mangled, CREATED);
+}
+
+#[test]
+fn a_request_that_is_text_but_not_json_is_said_and_never_means_the_caller() {
+    for text in ["{\"userName\":\"Ali", "{userName=Alice, accessKeyId=AKIA1}"] {
+        let fields = json!({"requestParameters": text});
+        for (event, record) in [
+            ("UpdateAccessKey", update()),
+            ("DeleteAccessKey", delete()),
+            ("UpdateUser", rename()),
+        ] {
+            check(
+                &with(record, fields.clone()),
+                &format!(
+                    "error: `{event}` names no user: its `requestParameters` are a text that is not JSON"
+                ),
+            );
+        }
+        // The answer names the user still.
+        check(&with(create(), fields), CREATED);
+    }
 }
 
 #[test]
@@ -364,11 +439,74 @@ fn numbers_stand_for_the_text_that_belongs_there() {
 
 #[test]
 fn an_account_that_became_a_number_gets_its_leading_zeros_back() {
-    let mut record = with(create(), json!({"recipientAccountId": 11_122_223_333_u64}));
-    record["userIdentity"]["accountId"] = json!(42);
-    let change = change(&record);
-    assert_eq!(change.user, UserId::new("011122223333", "alice"));
-    assert_eq!(change.actor.account.as_deref(), Some("000000000042"));
+    for account in [
+        json!(11_122_223_333_u64),
+        json!(11_122_223_333.0),
+        json!("11122223333"),
+        json!("11122223333.0"),
+        json!(" 011122223333 "),
+    ] {
+        let mut record = with(create(), json!({"recipientAccountId": account}));
+        record["userIdentity"]["accountId"] = json!(42);
+        let change = change(&record);
+        assert_eq!(change.user, UserId::new("011122223333", "alice"));
+        assert_eq!(change.actor.account.as_deref(), Some("000000000042"));
+        let context = ReadContext {
+            account: account.as_str(),
+            ..ReadContext::default()
+        };
+        assert_eq!(change_in(&record, context).user, change.user);
+    }
+}
+
+#[test]
+fn a_record_without_its_account_is_of_the_callers() {
+    for nothing in [
+        Value::Null,
+        json!(""),
+        json!("-"),
+        json!("None"),
+        json!("NULL"),
+        json!("NaN"),
+        json!(0),
+        json!({}),
+    ] {
+        let lost = with(create(), json!({"recipientAccountId": nothing}));
+        for (of_caller, arn, expected) in [
+            (
+                json!("222222222222"),
+                json!("arn:aws:iam::333333333333:user/bob"),
+                "222222222222",
+            ),
+            (json!(22_222_222), Value::Null, "000022222222"),
+            (
+                json!("-"),
+                json!("arn:aws:iam::333333333333:user/bob"),
+                "333333333333",
+            ),
+            (
+                Value::Null,
+                json!("arn:aws-cn:sts::033333333333:assumed-role/a/b"),
+                "033333333333",
+            ),
+        ] {
+            let mut record = lost.clone();
+            record["userIdentity"]["accountId"] = of_caller;
+            record["userIdentity"]["arn"] = arn;
+            assert_eq!(change(&record).user, UserId::new(expected, "alice"));
+        }
+        for identity in [
+            json!({"type": "IAMUser", "arn": "bob"}),
+            json!({"type": "AWSService", "arn": "arn:aws:iam:::user/bob"}),
+            // By definition the account of somebody else.
+            json!({"type": "AWSAccount", "accountId": "999999999999"}),
+        ] {
+            check(
+                &with(lost.clone(), json!({"userIdentity": identity})),
+                NO_ACCOUNT,
+            );
+        }
+    }
 }
 
 #[test]
@@ -384,7 +522,7 @@ fn masked_keys_and_accounts_are_accepted() {
         ("123456789012", "AKIAIOSFODNN7EXAMPLE"),
         ("XXXXXXXXXXXX", "AKIAXXXXXXXX********"),
         ("<account>", "<redacted>"),
-        ("1", "k"),
+        ("000000000001", "k"),
     ] {
         let mut record = with(create(), json!({"recipientAccountId": account}));
         record["responseElements"]["accessKey"]["accessKeyId"] = json!(key);
@@ -449,13 +587,13 @@ fn errors_name_the_event_and_the_field() {
         "error: not a CloudTrail record: it has no `eventName`",
     );
     for record in [
-        without(create(), &["recipientAccountId"]),
-        with(create(), json!({"recipientAccountId": ""})),
+        without(create(), &["recipientAccountId", "userIdentity"]),
+        with(
+            without(create(), &["userIdentity"]),
+            json!({"recipientAccountId": ""}),
+        ),
     ] {
-        check(
-            &record,
-            "error: `CreateAccessKey` names no account: neither the envelope's `account` nor `recipientAccountId` is there",
-        );
+        check(&record, NO_ACCOUNT);
     }
     check(
         &with(
@@ -524,11 +662,11 @@ fn a_known_user_of_an_incomplete_record_is_rechecked() {
         ),
         (
             with(update(), json!({"eventTime": "yesterday"})),
-            "`UpdateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time",
+            "`UpdateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time or epoch seconds or milliseconds",
         ),
         (
-            with(update(), json!({"eventTime": 1_700_000_000})),
-            "`UpdateAccessKey` has the `eventTime` `1700000000`, which is not an RFC 3339 time",
+            with(update(), json!({"eventTime": 170_000_000})),
+            "`UpdateAccessKey` has the `eventTime` `170000000`, which is not an RFC 3339 time or epoch seconds or milliseconds",
         ),
     ] {
         let expected = format!("incomplete: {why}; re-check 111122223333/alice");
@@ -547,13 +685,18 @@ fn both_names_of_an_incomplete_rename_are_rechecked_the_new_one_first() {
 #[test]
 fn an_incomplete_record_without_account_or_user_stays_an_error() {
     check(
-        &without(create(), &["eventTime", "recipientAccountId"]),
-        "error: `CreateAccessKey` names no account: neither the envelope's `account` nor `recipientAccountId` is there",
+        &without(
+            create(),
+            &["eventTime", "recipientAccountId", "userIdentity"],
+        ),
+        NO_ACCOUNT,
     );
     let nobody =
         json!({"requestParameters": {"accessKeyId": ""}, "userIdentity": {"type": "AssumedRole"}});
     check(&with(delete(), nobody), NO_USER);
 }
+
+const NO_ACCOUNT: &str = "error: `CreateAccessKey` names no account: the envelope's `account`, `recipientAccountId`, `userIdentity.accountId` and `userIdentity.arn` are missing or name none";
 
 const NO_USER: &str = "error: `DeleteAccessKey` names no user: `requestParameters.userName` is missing and the caller is no IAM user";
 
@@ -662,7 +805,18 @@ fn a_time_is_read_without_its_z_or_its_t_and_in_whole_seconds() {
         "2024-07-30T21:53:13-00:00",
         "2024-07-30t21:53:13z",
         "2024-07-30T21:53:13+0000",
+        "2024-07-30 21:53:13+0000",
+        "2024-07-30 21:53:13 +0000",
+        "2024-07-30 21:53:13+00:00",
+        "2024-07-30 21:53:13.123+00",
+        "2024-07-30T21:53:13 UTC",
+        "2024-07-30 21:53:13 UTC",
         "2024-07-30 21:53:13.000 UTC",
+        "1722376393",
+        "1722376393.0",
+        "1722376393.123",
+        "1722376393000",
+        "1722376393999.0",
     ] {
         check_time(text, expected);
     }
@@ -691,7 +845,13 @@ fn what_is_no_time_is_none() {
         "2024-13-30T21:53:13Z",
         "2024-07-30T25:53:13Z",
         "Jul 30, 2024 9:53:13 PM",
-        "1722376393",
+        "172237639",
+        "17223763930",
+        "-1722376393",
+        "1722376393.",
+        "1722376393.1.2",
+        "1.722376393e9",
+        "1722376393000000",
         "2024-07-30T21:53:13Z and more",
         "2024-07-30T21:53:13 CET",
         "2024-07-30 UTC",
@@ -740,6 +900,8 @@ fn clamping_the_time_does_not_make_another_change_of_it() {
 
 #[test]
 fn the_envelopes_account_goes_before_the_records() {
+    const TWO: &str = "222222222222";
+    const THREE: &str = "333333333333";
     let account = |record: &Value, account, account_if_missing| {
         let context = ReadContext {
             account,
@@ -750,21 +912,31 @@ fn the_envelopes_account_goes_before_the_records() {
     };
     let own = create();
     let none = without(create(), &["recipientAccountId"]);
-    assert_eq!(account(&own, Some("2"), Some("3")), "2");
-    assert_eq!(account(&own, None, Some("3")), "111122223333");
-    assert_eq!(account(&own, Some(""), Some("3")), "111122223333");
-    assert_eq!(account(&none, Some("2"), Some("3")), "2");
-    assert_eq!(account(&none, None, Some("3")), "3");
+    assert_eq!(account(&own, Some(TWO), Some(THREE)), TWO);
+    assert_eq!(account(&own, None, Some(THREE)), "111122223333");
+    assert_eq!(account(&own, Some(""), Some(THREE)), "111122223333");
+    assert_eq!(account(&none, Some(TWO), Some(THREE)), TWO);
+    assert_eq!(account(&none, None, Some(THREE)), THREE);
 }
 
 #[test]
-fn the_callers_account_is_never_the_users() {
-    let mut record = without(create(), &["recipientAccountId"]);
-    record["userIdentity"]["accountId"] = json!("999999999999");
-    assert!(matches!(read(&record), Err(RecordError::NoAccount(_))));
+fn the_callers_account_counts_only_where_nothing_else_names_one() {
     let mut record = create();
     record["userIdentity"]["accountId"] = json!("999999999999");
     check(&record, CREATED);
+    record["recipientAccountId"] = Value::Null;
+    let account = |account, account_if_missing| {
+        let context = ReadContext {
+            account,
+            account_if_missing,
+            sent_at: None,
+        };
+        change_in(&record, context).user.account().to_owned()
+    };
+    let (ours, other) = ("111122223333", "444455556666");
+    assert_eq!(account(Some(ours), Some(other)), ours);
+    assert_eq!(account(None, Some(other)), other);
+    assert_eq!(account(None, None), "999999999999");
 }
 
 #[test]
@@ -1004,8 +1176,14 @@ fn the_same_record_twice_is_one_change() {
     for record in [create(), update(), delete(), rename()] {
         assert_eq!(change(&record), change(&record.clone()));
     }
-    let relayed = with(create(), json!({"eventTime": "2024-07-30 21:53:13"}));
-    assert_eq!(change(&relayed).id, change(&create()).id);
+    for time in [
+        json!("2024-07-30 21:53:13"),
+        json!(1_722_376_393),
+        json!(1_722_376_393_000_u64),
+    ] {
+        let relayed = with(create(), json!({"eventTime": time}));
+        assert_eq!(change(&relayed).id, change(&create()).id);
+    }
 }
 
 #[test]

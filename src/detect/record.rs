@@ -1,4 +1,5 @@
-//! A CloudTrail record as it really comes: fields missing, null, of another type, or from a version not yet known.
+//! A CloudTrail record as it really comes: fields missing, null, of another type, as a string of JSON, or from a version
+//! not yet known.
 //!
 //! Source: `CloudTrail` user guide, record contents and `userIdentity` element; the quirks are those of published records.
 
@@ -34,6 +35,9 @@ pub struct CloudTrailRecord {
     /// Set when the call failed.
     #[serde(deserialize_with = "text")]
     pub error_code: Option<String>,
+    /// Set when the call failed, in words.
+    #[serde(deserialize_with = "text")]
+    pub error_message: Option<String>,
     /// The account that the call acted on.
     #[serde(deserialize_with = "account")]
     pub recipient_account_id: Option<String>,
@@ -44,7 +48,7 @@ pub struct CloudTrailRecord {
     #[serde(deserialize_with = "object")]
     pub user_identity: UserIdentity,
     /// What was asked for.
-    #[serde(deserialize_with = "object")]
+    #[serde(deserialize_with = "request")]
     pub request_parameters: RequestParameters,
     /// What was answered.
     #[serde(deserialize_with = "object")]
@@ -61,11 +65,61 @@ impl CloudTrailRecord {
         object(value).unwrap_or_default()
     }
 
-    /// The error code of a failed call. Absent, `null` and `""` all mean that the call succeeded.
+    /// Whether the call failed.
+    ///
+    /// Exports write words for an `errorCode` that is not there: those mean success. A record that
+    /// says it succeeded and lacks the answer of a success is incomplete, but it did not fail.
     #[must_use]
-    pub fn failure(&self) -> Option<&str> {
-        self.error_code.as_deref().filter(|code| !code.is_empty())
+    pub fn is_failure(&self) -> bool {
+        let has = |text: &Option<String>| text.as_deref().is_some_and(|text| !is_nothing(text));
+        if has(&self.error_code) {
+            return true;
+        }
+        // Without the code, only the calls that answer something tell a failure from a success.
+        has(&self.error_message)
+            && self.event_name.as_deref() == Some("CreateAccessKey")
+            && self.response_elements.access_key.access_key_id.is_none()
     }
+
+    /// The account whose credentials made the call, for a record that lost `recipientAccountId`.
+    ///
+    /// IAM has no calls into other accounts, so its caller is of the account that it acts on. Only
+    /// `AWSAccount` is another account by definition (user guide, `userIdentity` element).
+    #[must_use]
+    pub fn callers_account(&self) -> Option<String> {
+        let identity = &self.user_identity;
+        if identity.kind.as_deref() == Some("AWSAccount") {
+            return None;
+        }
+        let of_arn = || account_id(identity.arn.as_deref()?.split(':').nth(4)?);
+        identity.account_id.clone().or_else(of_arn)
+    }
+}
+
+/// The id in `text` in its twelve digits, `None` where `text` stands for nothing.
+///
+/// A tool that took the id for a number lost its leading zeros. An id of no digits is a masked one.
+#[must_use]
+pub fn account_id(text: &str) -> Option<String> {
+    let text = text.trim();
+    if is_nothing(text) {
+        return None;
+    }
+    // A column of numbers with gaps becomes one of fractions.
+    let whole = text.strip_suffix(".0").unwrap_or(text);
+    if whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_zero = whole.bytes().all(|byte| byte == b'0');
+        return (!is_zero).then(|| format!("{whole:0>12}"));
+    }
+    Some(text.to_owned())
+}
+
+/// Whether `text` is what an export writes where a record has nothing, or has no error.
+fn is_nothing(text: &str) -> bool {
+    const WORDS: [&str; 8] = ["", "-", "none", "null", "nil", "nan", "n/a", "success"];
+    WORDS
+        .iter()
+        .any(|word| text.trim().eq_ignore_ascii_case(word))
 }
 
 /// Who made the call.
@@ -153,6 +207,9 @@ pub struct RequestParameters {
     /// (user guide, record contents).
     #[serde(deserialize_with = "text")]
     pub omitted: Option<String>,
+    /// Whether the parameters are a text that is not JSON: nothing in it can be told.
+    #[serde(skip)]
+    pub is_unreadable: bool,
 }
 
 /// What the call answered.
@@ -201,16 +258,16 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     })
 }
 
-/// An account id; a relay that made a number of it lost the leading zeros of its twelve digits.
+/// An account id, as text or as a number.
 fn account<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) if !text.is_empty() => Some(text),
-        Value::Number(number) => Some(format!("{:0>12}", number.to_string())),
+        Value::String(text) => account_id(&text),
+        Value::Number(number) => account_id(&number.to_string()),
         _ => None,
     })
 }
 
-/// A nested object; `null`, text or anything else that is no object counts as absent.
+/// A nested object, or a string of JSON that is one; anything else counts as absent.
 fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -218,8 +275,36 @@ where
     T: serde::de::DeserializeOwned + Default,
 {
     use serde::de::Error;
-    match Value::deserialize(deserializer).map_err(D::Error::custom)? {
-        value @ Value::Object(_) => serde_json::from_value(value).map_err(D::Error::custom),
-        _ => Ok(T::default()),
+    let value = Value::deserialize(deserializer).map_err(D::Error::custom)?;
+    unwrapped(value)
+        .ok()
+        .flatten()
+        .map_or_else(|| Ok(T::default()), serde_json::from_value)
+        .map_err(D::Error::custom)
+}
+
+/// The same for the request, of which it matters whether it was absent or could not be read.
+fn request<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RequestParameters, D::Error> {
+    use serde::de::Error;
+    match unwrapped(Value::deserialize(deserializer)?) {
+        Ok(Some(object)) => serde_json::from_value(object).map_err(D::Error::custom),
+        Ok(None) => Ok(RequestParameters::default()),
+        Err(NotJson) => Ok(RequestParameters {
+            is_unreadable: true,
+            ..RequestParameters::default()
+        }),
     }
+}
+
+/// A text that is neither JSON nor a word for nothing.
+struct NotJson;
+
+/// The object that `value` is, or that it is the JSON text of.
+fn unwrapped(value: Value) -> Result<Option<Value>, NotJson> {
+    let value = match value {
+        Value::String(text) if is_nothing(&text) => Value::Null,
+        Value::String(text) => serde_json::from_str(&text).map_err(|_| NotJson)?,
+        value => value,
+    };
+    Ok(Some(value).filter(Value::is_object))
 }

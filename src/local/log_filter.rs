@@ -23,6 +23,7 @@ static EVENT_TIME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"event
 static RECIPIENT_ACCOUNT: LazyLock<Finder<'_>> =
     LazyLock::new(|| Finder::new(b"\"recipientAccountId\""));
 static ENVELOPE_ACCOUNT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"account\""));
+static CALLERS_ACCOUNT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"accountId\""));
 static ESCAPED_ASCII: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(br"\u00"));
 
 /// Whether a record has to be parsed: one of its `eventName`s, wherever it stands, is or may be a key change's. What else
@@ -68,8 +69,6 @@ pub(super) struct Newest {
 pub(super) enum Account {
     /// Its twelve digits.
     Id([u8; ACCOUNT_DIGITS]),
-    /// The record names none.
-    Missing,
     /// The record names none in the form of an account id.
     Odd,
 }
@@ -135,17 +134,22 @@ impl Newest {
     }
 }
 
-/// The account that `record` names: `recipientAccountId`, else the one of the envelope around it.
+/// The account that `record` names: `recipientAccountId`, else the one of the envelope around it,
+/// else the caller's.
 fn account_in(record: &[u8]) -> Account {
-    let found = RECIPIENT_ACCOUNT
-        .find(record)
-        .map(|at| at + RECIPIENT_ACCOUNT.needle().len())
-        .or_else(|| Some(ENVELOPE_ACCOUNT.find(record)? + ENVELOPE_ACCOUNT.needle().len()));
-    let Some(after) = found.and_then(|at| record.get(at..)) else {
-        return Account::Missing;
-    };
-    let value = after.trim_ascii_start().strip_prefix(b":");
-    let value = value.map(<[u8]>::trim_ascii_start).unwrap_or_default();
+    [&RECIPIENT_ACCOUNT, &ENVELOPE_ACCOUNT, &CALLERS_ACCOUNT]
+        .into_iter()
+        .find_map(|name| {
+            let at = name.find(record)? + name.needle().len();
+            account_at(record.get(at..)?)
+        })
+        .map_or(Account::Odd, Account::Id)
+}
+
+/// The account id in what follows the name of its field.
+fn account_at(after: &[u8]) -> Option<[u8; ACCOUNT_DIGITS]> {
+    let value = after.trim_ascii_start().strip_prefix(b":")?;
+    let value = value.trim_ascii_start();
     let value = value.strip_prefix(b"\"").unwrap_or(value);
     let digits = value
         .iter()
@@ -153,17 +157,9 @@ fn account_in(record: &[u8]) -> Account {
         .count();
     // A relay that made a number of it lost the leading zeros.
     let mut id = [b'0'; ACCOUNT_DIGITS];
-    let room = ACCOUNT_DIGITS.checked_sub(digits).filter(|_| digits > 0);
-    match (
-        room.and_then(|room| id.get_mut(room..)),
-        value.get(..digits),
-    ) {
-        (Some(place), Some(digits)) => {
-            place.copy_from_slice(digits);
-            Account::Id(id)
-        }
-        _ => Account::Odd,
-    }
+    let room = ACCOUNT_DIGITS.checked_sub(digits).filter(|_| digits > 0)?;
+    id.get_mut(room..)?.copy_from_slice(value.get(..digits)?);
+    Some(id)
 }
 
 fn is_usual(text: &[u8; USUAL.len()]) -> bool {
@@ -178,9 +174,11 @@ fn event_time_in(record: &[u8]) -> Option<&[u8]> {
     let after = EVENT_TIME.find(record)? + EVENT_TIME.needle().len();
     let value = record.get(after..)?.trim_ascii_start();
     let value = value.strip_prefix(b":")?.trim_ascii_start();
+    if let Some(text) = value.strip_prefix(b"\"") {
+        return text.split(|byte| *byte == b'"').next();
+    }
     value
-        .strip_prefix(b"\"")?
-        .split(|byte| *byte == b'"')
+        .split(|byte| !byte.is_ascii_digit() && *byte != b'.')
         .next()
 }
 
@@ -249,6 +247,9 @@ mod tests {
         let without_zone = r#""2024-01-01 00:00:09""#;
         assert_eq!(newest(&[without_zone, &usual(8)]), at(9));
         assert_eq!(newest(&[&usual(8), without_zone]), at(9));
+        let epoch = "1704067209000";
+        assert_eq!(newest(&[epoch, &usual(8)]), at(9));
+        assert_eq!(newest(&[&usual(8), epoch]), at(9));
         let no_time = r#""2024-99-01T00:00:00Z""#;
         assert_eq!(newest(&[no_time, &usual(1), "7", "null", no_time]), at(1));
         assert_eq!(newest(&[no_time, "{}"]), None);
@@ -262,6 +263,10 @@ mod tests {
             (3, r#""recipientAccountId" : 12345678901"#),
             (5, r#""account":"111122223333""#),
             (7, r#""a":1"#),
+            (
+                8,
+                r#""userIdentity":{"accountId":"444455556666"},"recipientAccountId":"-""#,
+            ),
             (9, r#""recipientAccountId":"somebody""#),
         ] {
             let time = format!("2024-01-01T00:00:0{second}Z");
@@ -273,7 +278,7 @@ mod tests {
         let expected = [
             (Account::Id(*b"012345678901"), 3),
             (Account::Id(*b"111122223333"), 5),
-            (Account::Missing, 7),
+            (Account::Id(*b"444455556666"), 8),
             (Account::Odd, 9),
         ];
         assert_eq!(seconds.collect::<Vec<_>>(), expected);

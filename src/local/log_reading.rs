@@ -13,9 +13,6 @@ use crate::detect::record::CloudTrailRecord;
 use crate::local::log_filter::{Account, Newest, may_be_key_change};
 use crate::local::log_records::{LogError, for_each_record};
 
-/// The account under which a record that names none is kept.
-const UNKNOWN_ACCOUNT: &str = "unknown";
-
 /// How many unreadable records are kept in full; the rest are counted.
 const MAX_MALFORMED_KEPT: usize = 1_000;
 
@@ -82,7 +79,6 @@ impl LogReading {
         for (account, time) in newest.times() {
             match account {
                 Account::Id(id) => self.saw(&String::from_utf8_lossy(&id), time),
-                Account::Missing => self.saw(UNKNOWN_ACCOUNT, time),
                 Account::Odd => self.newest = self.newest.max(Some(time)),
             }
         }
@@ -220,7 +216,7 @@ fn read(json: &Value) -> Result<Reading, RecordError> {
     }
     let context = ReadContext {
         account: envelope.and(text("account")),
-        account_if_missing: Some(UNKNOWN_ACCOUNT),
+        account_if_missing: None,
         sent_at: None,
     };
     read_key_change(
@@ -236,7 +232,7 @@ mod tests {
     #[test]
     fn a_name_spelled_with_escapes_is_the_same_name() {
         let record = r#"{"eventName":"CreateAccessKey","eventTime":"2024-01-01T00:00:00Z",
-            "requestParameters":{"userName":"alice"},"responseElements":{"accessKey":{"accessKeyId":"AKIA1"}}}"#;
+            "recipientAccountId":"111122223333","requestParameters":{"userName":"alice"},"responseElements":{"accessKey":{"accessKeyId":"AKIA1"}}}"#;
         let read = |log: &str| {
             let mut reading = LogReading::default();
             reading.read("log", log.as_bytes(), chrono::DateTime::UNIX_EPOCH);
@@ -256,7 +252,7 @@ mod tests {
     #[test]
     fn an_incomplete_record_is_malformed_and_has_its_place() {
         let log = r#"{"eventName":"ListUsers"}{"eventName":"CreateAccessKey","eventTime":"2024-01-01T00:00:00Z",
-            "requestParameters":{"userName":"alice"},"responseElements":null}"#;
+            "recipientAccountId":"111122223333","requestParameters":{"userName":"alice"},"responseElements":null}"#;
         let mut reading = LogReading::default();
         reading.read("log", log.as_bytes(), chrono::DateTime::UNIX_EPOCH);
         let expected = MalformedRecord {
@@ -287,7 +283,8 @@ mod tests {
     fn logs_that_are_appended_are_read_as_one() {
         let changed = |user: &str, time: &str| {
             format!(
-                r#"{{"eventName":"DeleteUser","eventTime":"{time}","requestParameters":{{"userName":"{user}"}}}}"#
+                r#"{{"eventName":"DeleteUser","eventTime":"{time}","recipientAccountId":"111122223333",
+                    "requestParameters":{{"userName":"{user}"}}}}"#
             )
         };
         let one = [

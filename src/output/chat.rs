@@ -182,6 +182,7 @@ fn description(facts: &Facts<'_>) -> Vec<String> {
             facts.opener_heading(opener),
             rows.join(" · ")
         ));
+        lines.extend(facts.joined());
     }
     lines
 }

@@ -6,7 +6,8 @@ use crate::detect::finding::{Finding, FindingKey, FindingStatus, FoundBy};
 use crate::detect::retire::{LastUsed, LastUses};
 use crate::detect::severity::Severity;
 use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, Place};
-use crate::output::invocation::Invocation;
+use crate::output::invocation::{Invocation, KeysFrom};
+use crate::output::number::in_words;
 use crate::output::since::since;
 use crate::output::time::{duration, readable};
 
@@ -36,11 +37,31 @@ pub(super) fn user_name(finding: &Finding) -> &str {
 }
 
 /// What the alert is about, before the name: the beginning of headlines and subjects.
-pub(super) fn topic(alert: &Alert) -> &'static str {
-    match alert.kind {
-        AlertKind::Opened | AlertKind::Closed => "Second active access key",
-        AlertKind::Updated(_) => "Still two active access keys",
+pub(super) fn topic(alert: &Alert) -> String {
+    let still = match alert.kind {
+        AlertKind::Opened => "",
+        AlertKind::Updated(_) => "still ",
+        AlertKind::Closed => return SECOND.to_owned(),
+    };
+    match (more_than_two(&alert.finding), still) {
+        (None, "") => SECOND.to_owned(),
+        (None, still) => capitalized(&format!("{still}two active access keys")),
+        (Some(many), still) => capitalized(&format!("{still}{many} active access keys")),
     }
+}
+
+const SECOND: &str = "Second active access key";
+
+/// How many active keys `finding` has, where that is more than the two that it is named for.
+pub(super) fn more_than_two(finding: &Finding) -> Option<String> {
+    let active = finding.active_keys().count();
+    (active > 2).then(|| in_words(active))
+}
+
+fn capitalized(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(rest).collect()
 }
 
 /// The word in front of it all: the severity, as long as it matters.
@@ -77,9 +98,19 @@ impl Facts<'_> {
     /// Whether two active keys are certain, and if not, why not.
     pub(super) fn standing(&self) -> Vec<String> {
         let finding = self.finding();
+        let are_listed = self.invocation.keys_from == KeysFrom::Listings;
+        let source = if are_listed {
+            "a listing shows"
+        } else {
+            "the logs show"
+        };
         let mut lines = match (&finding.could_not_list, &finding.opener) {
             _ if finding.confirmed => {
-                vec!["Confirmed: a listing shows both keys active.".to_owned()]
+                let keys = match more_than_two(finding) {
+                    Some(many) => format!("all {many} keys"),
+                    None => "both keys".to_owned(),
+                };
+                vec![format!("Confirmed: {source} {keys} active.")]
             }
             (Some(reason), _) => vec![
                 "Not confirmed: could not list the user's keys; opened on the event's word."
@@ -87,16 +118,16 @@ impl Facts<'_> {
                 format!("The reason: {}", self.id(reason)),
                 "This cannot close until the keys can be listed.".to_owned(),
             ],
-            (None, Some(_)) => vec![
+            (None, Some(_)) if are_listed => vec![
                 "Not confirmed: opened on the event's word; a listing has not confirmed it yet."
                     .to_owned(),
             ],
-            (None, None) => vec![
-                "Not confirmed: a listing shows two active keys, but it may be out of date."
-                    .to_owned(),
-            ],
+            (None, Some(_)) => vec!["Not confirmed: opened on the event's word.".to_owned()],
+            (None, None) => vec![format!(
+                "Not confirmed: {source} two active keys, but it may be out of date."
+            )],
         };
-        if finding.user().is_root() {
+        if finding.user().is_root() && are_listed {
             lines.push(
                 "Root's keys are listed from the credential report, which may be up to 4 h old."
                     .to_owned(),
@@ -139,8 +170,16 @@ impl Facts<'_> {
         (!reasons.is_empty()).then(|| format!("{word} because {}.", reasons.join("; ")))
     }
 
-    /// Since when two keys are active, and how late that was seen.
+    /// Since when two keys are active, how late that was seen, and how many are active by now.
     pub(super) fn opened(&self) -> String {
+        let opened = self.opened_with_two();
+        match more_than_two(self.finding()) {
+            Some(many) => format!("{opened} By now, {many} keys are active."),
+            None => opened,
+        }
+    }
+
+    fn opened_with_two(&self) -> String {
         let finding = self.finding();
         if finding.is_since_estimated {
             return format!(

@@ -15,6 +15,18 @@ pub struct Invocation {
     pub profile: Option<String>,
     /// `--region`.
     pub region: Option<String>,
+    /// What shows the run which keys a user has.
+    pub keys_from: KeysFrom,
+}
+
+/// What shows which keys a user has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeysFrom {
+    /// IAM, when asked.
+    #[default]
+    Listings,
+    /// The changes in logs: nothing was listed.
+    Logs,
 }
 
 /// Where a run keeps and reads findings.
@@ -44,6 +56,7 @@ pub static NOWHERE: Invocation = Invocation {
     account: None,
     profile: None,
     region: None,
+    keys_from: KeysFrom::Listings,
 };
 
 /// Which options a command of ours takes.

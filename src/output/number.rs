@@ -15,3 +15,13 @@ pub fn entry_count(number: usize) -> String {
     }
     format!("{number} entries")
 }
+
+/// `number` as a word, as far as words go.
+#[must_use]
+pub fn in_words(number: usize) -> String {
+    const WORDS: [&str; 9] = [
+        "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    ];
+    let word = number.checked_sub(2).and_then(|place| WORDS.get(place));
+    word.map_or_else(|| number.to_string(), |word| (*word).to_owned())
+}

@@ -42,6 +42,7 @@ impl<'a> StandingText<'a> {
         sentences.extend(facts.severity_reasons());
         sentences.push(facts.opened());
         sentences.extend(facts.opened_by());
+        sentences.extend(facts.joined());
         sentences.push(facts.window());
         sentences
     }

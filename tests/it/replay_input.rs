@@ -126,12 +126,16 @@ fn check(name: &str, log: &[u8], expected_users: &[&str], expected_line: Option<
         assert_eq!(document["summary"]["malformed"], 1);
         let named = &document["summary"]["malformed_records"][0];
         assert_eq!(named["file"], format!("logs/{name}"));
-        assert_eq!(exit, 1);
     } else {
         assert_eq!(stderr, "");
         assert_eq!(document["summary"]["malformed"], 0);
-        assert_eq!(exit, 10);
     }
+    assert_eq!(
+        document["summary"]["complete"],
+        Value::from(expected_line.is_none())
+    );
+    // What could not be read takes nothing away from what was found.
+    assert_eq!(exit, 10);
 }
 
 /// The same of a record put between two others that give its user a second key.
@@ -173,7 +177,7 @@ fn replay_names_a_file_that_is_no_json() {
         .collect();
     let folder = between_neighbours("m.json", &binary);
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert_eq!((exit, stderr.lines().count()), (1, 1), "{stderr}");
+    assert_eq!((exit, stderr.lines().count()), (10, 1), "{stderr}");
 }
 
 #[test]
@@ -190,7 +194,7 @@ fn replay_says_once_that_a_gzip_is_cut() {
     let folder = between_neighbours("m.json.gz", &whole[..whole.len() - 300]);
     let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
     assert!(
-        exit == 1 && stdout.contains("AKIAmid2") && stdout.contains("AKIAzafter2"),
+        exit == 10 && stdout.contains("AKIAmid2") && stdout.contains("AKIAzafter2"),
         "{stdout}{stderr}"
     );
     assert!(
@@ -205,7 +209,7 @@ fn replay_of_a_gzip_cut_after_a_record_keeps_what_came_before() {
     let whole = gzipped(format!("{one}\n{two}\n").as_bytes());
     let folder = between_neighbours("m.json.gz", &whole[..whole.len() - 4]);
     let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert!(exit == 1 && stdout.contains("mid"), "{stdout}{stderr}");
+    assert!(exit == 10 && stdout.contains("mid"), "{stdout}{stderr}");
     assert!(
         stderr.starts_with("malformed: logs/m.json.gz, record 3: ") && stderr.lines().count() == 1,
         "{stderr}"
@@ -266,7 +270,7 @@ fn replay_names_what_stands_between_the_records_of_a_list_and_reads_on() {
         );
         let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
         assert!(
-            exit == 1 && stderr.contains("m.json, record 2: not JSON"),
+            exit == 10 && stderr.contains("m.json, record 2: not JSON"),
             "{between}: {stdout}{stderr}"
         );
     }
@@ -286,18 +290,18 @@ fn replay_of_nothing_finds_nothing() {
     check("m.json.gz", &gzipped(b""), &[], None);
     let empty = tempfile::tempdir().unwrap();
     let (exit, stdout, stderr) = run(empty.path(), &["replay", "."]);
-    assert_eq!(exit, 0);
+    assert_eq!(exit, 1);
     // Nothing where something was expected is most often another folder than the one that was meant.
     assert!(
         stderr.starts_with("secondkey: no CloudTrail record was found there"),
         "{stderr}"
     );
     assert!(
-        stdout.starts_with("No user had two active access keys.\nRecords: 0."),
+        stdout.starts_with("No CloudTrail record was found in ..\nRecords: 0."),
         "{stdout}"
     );
     let (exit, stdout, _) = run(empty.path(), &["replay", ".", "--format", "json"]);
-    assert_eq!(exit, 0);
+    assert_eq!(exit, 1);
     assert_eq!(
         serde_json::from_str::<Value>(&stdout).unwrap()["findings"],
         json!([])
@@ -344,12 +348,13 @@ fn replay_names_a_record_that_lacks_what_it_needs() {
         (
             "/eventTime",
             Some(json!("yesterday")),
-            "`CreateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time",
+            "`CreateAccessKey` has the `eventTime` `yesterday`, which is not an RFC 3339 time or epoch seconds or milliseconds",
         ),
         (
             "/eventTime",
-            Some(json!(1_704_067_200)),
-            "`CreateAccessKey` has the `eventTime` `1704067200`, which is not an RFC 3339 time",
+            Some(json!(17_040_672)),
+            "`CreateAccessKey` has the `eventTime` `17040672`, which is not an RFC 3339 time or epoch seconds or \
+             milliseconds",
         ),
         (
             "/responseElements",
@@ -406,17 +411,242 @@ fn replay_reads_numbers_where_text_belongs() {
     check("m.json", &log_of(&[one, two]), &["4711"], None);
 }
 
-#[test]
-fn replay_keeps_a_record_without_account_under_unknown() {
-    let [one, two] = pair("mid").map(|record| with(record, "/recipientAccountId", None));
-    let folder = between_neighbours("m.json", &log_of(&[one, two]));
+/// The ids of the findings in `records`, all of which are understood.
+#[track_caller]
+fn findings_in(records: &[Value]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("log.json"), log_of(records)).unwrap();
     let (exit, stdout, stderr) = run(
         folder.path(),
-        &["replay", "logs/m.json", "--quiet", "--format", "jsonl"],
+        &["replay", "log.json", "--quiet", "--format", "jsonl"],
     );
-    assert_eq!((exit, stderr.as_str()), (10, ""));
-    let finding: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
-    assert_eq!(finding["id"], "unknown/mid/1");
+    let mut ids: Vec<String> = stdout
+        .lines()
+        .filter_map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["id"].as_str().map(str::to_owned)
+        })
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(stderr, "");
+    assert_eq!(exit, if ids.is_empty() { 0 } else { 10 });
+    ids
+}
+
+/// `record` as bob of `account` made it.
+fn by_bob_of(account: &str, record: Value) -> Value {
+    let arn = format!("arn:aws:iam::{account}:user/bob");
+    let identity = json!({"type": "IAMUser", "userName": "bob", "accountId": account, "arn": arn});
+    with(record, "/userIdentity", Some(identity))
+}
+
+#[test]
+fn an_account_that_one_record_of_a_pair_lost_is_the_callers() {
+    let account = "001122223333";
+    let place = "/recipientAccountId";
+    let [one, two] = pair("mid").map(|record| by_bob_of(account, record));
+    let one = with(one, place, Some(json!(account)));
+    for lost in [
+        None,
+        Some(Value::Null),
+        Some(json!("-")),
+        Some(json!("")),
+        Some(json!(1_122_223_333)),
+        Some(json!("1122223333")),
+    ] {
+        let two = with(two.clone(), place, lost.clone());
+        let found = findings_in(&[one.clone(), two.clone()]);
+        assert_eq!(found, ["001122223333/mid/1"], "{lost:?}");
+        let two = with(two, "/userIdentity/accountId", None);
+        let found = findings_in(&[one.clone(), two]);
+        assert_eq!(found, ["001122223333/mid/1"], "by the ARN, {lost:?}");
+    }
+}
+
+#[test]
+fn users_of_one_name_in_two_accounts_stay_apart_without_their_accounts() {
+    let [one, two] = pair("deploy").map(|record| with(record, "/recipientAccountId", None));
+    let (mine, other) = ("111111111111", "222222222222");
+    let apart = [by_bob_of(mine, one.clone()), by_bob_of(other, two.clone())];
+    assert_eq!(findings_in(&apart), Vec::<String>::new());
+    let same = [by_bob_of(mine, one), by_bob_of(mine, two)];
+    assert_eq!(findings_in(&same), ["111111111111/deploy/1"]);
+}
+
+#[test]
+fn a_record_that_names_no_account_at_all_is_malformed() {
+    let mut nowhere = with(
+        created("mid", "AKIA9", "2024-01-01T00:00:30Z"),
+        "/recipientAccountId",
+        None,
+    );
+    nowhere["userIdentity"] = json!({"type": "IAMUser", "userName": "bob"});
+    check_record(
+        &nowhere,
+        Some(
+            "record 2: `CreateAccessKey` names no account: the envelope's `account`, `recipientAccountId`, \
+             `userIdentity.accountId` and `userIdentity.arn` are missing or name none",
+        ),
+    );
+}
+
+/// What relays and exports make of a record's fields, in files under `shared/data/logs/formats`.
+#[test]
+fn fields_as_exports_write_them_lead_to_the_same_finding() {
+    let found = ["111122223333/mid/1"];
+    let pair = || pair("mid");
+    for code in ["success", "Success", "-", "None", "null", "", "NULL"] {
+        let records = pair().map(|record| with(record, "/errorCode", Some(json!(code))));
+        assert_eq!(findings_in(&records), found, "{code}");
+    }
+    let strings = pair().map(|mut record| {
+        for name in ["requestParameters", "responseElements", "userIdentity"] {
+            record[name] = json!(record[name].to_string());
+        }
+        record
+    });
+    assert_eq!(findings_in(&strings), found);
+    let time = |one: Value, two: Value| {
+        let [first, second] = pair();
+        let records = [
+            with(first, "/eventTime", Some(one)),
+            with(second, "/eventTime", Some(two)),
+        ];
+        assert_eq!(findings_in(&records), found, "{records:?}");
+    };
+    time(json!(1_704_067_200), json!(1_704_067_260));
+    time(json!(1_704_067_200_000_u64), json!("1704067260000"));
+    time(
+        json!("2024-01-01 00:00:00 UTC"),
+        json!("2024-01-01 00:01:00.000 UTC"),
+    );
+    time(
+        json!("2024-01-01T00:00:00+0000"),
+        json!("2024-01-01 00:01:00+00:00"),
+    );
+}
+
+#[test]
+fn a_rename_in_a_string_of_json_is_followed() {
+    let [one, mut two] = pair("mid");
+    let mut rename = created("mid", "AKIA9", "2024-01-01T00:00:30Z");
+    rename["eventName"] = json!("UpdateUser");
+    rename["responseElements"] = Value::Null;
+    rename["requestParameters"] = json!(r#"{"userName":"mid","newUserName":"later"}"#);
+    two["requestParameters"]["userName"] = json!("later");
+    if two["responseElements"]["accessKey"]
+        .get("userName")
+        .is_some()
+    {
+        two["responseElements"]["accessKey"]["userName"] = json!("later");
+    }
+    let found = findings_in(&[one, rename, two]);
+    assert!(
+        found.iter().any(|id| id.starts_with("111122223333/later/")),
+        "{found:?}"
+    );
+}
+
+// ---------------------------------------------------------------------------------------------- what the end says
+
+/// The exit code, stdout and stderr of replaying `files` by name.
+fn ending(files: &[(&str, &[u8])]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut args = vec!["replay", "--quiet"];
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        args.push(name);
+    }
+    run(folder.path(), &args)
+}
+
+#[test]
+fn what_was_not_understood_is_never_no_finding() {
+    let [one, _] = pair("mid");
+    let good = log_of(&[one]);
+    let (exit, stdout, stderr) = ending(&[("good.json", &good)]);
+    assert_eq!((exit, stderr.as_str()), (0, ""));
+    let no_user = "No user had two active access keys.\n";
+    assert!(stdout.starts_with(no_user), "{stdout}");
+
+    let readme = "# Title\n\nSome words.\n".repeat(135);
+    let (exit, stdout, stderr) = ending(&[("README.md", readme.as_bytes())]);
+    assert_eq!(exit, 1);
+    let said = "No CloudTrail record was found in README.md: 270 records could not be read (see stderr).\n";
+    assert!(stdout.starts_with(said), "{stdout}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+
+    let (exit, stdout, _) = ending(&[("good.json", &good), ("README.md", readme.as_bytes())]);
+    assert_eq!(exit, 1);
+    let said = "No finding, but 270 records could not be read (see stderr).\n";
+    assert!(stdout.starts_with(said), "{stdout}");
+
+    let (exit, stdout, stderr) =
+        ending(&[("pair.json", &log_of(&pair("mid"))), ("odd.json", b"odd")]);
+    assert_eq!(exit, 10);
+    assert!(stdout.contains("Malformed: 1."), "{stdout}");
+    assert!(stderr.contains("odd.json"), "{stderr}");
+}
+
+#[test]
+fn a_file_that_is_passed_over_is_said_where_nothing_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, _] = pair("mid");
+    fs::write(folder.path().join("good.json"), log_of(&[one])).unwrap();
+    fs::write(folder.path().join("notes.txt"), "notes").unwrap();
+    let (exit, stdout, _) = run(folder.path(), &["replay", "."]);
+    assert_eq!(exit, 0);
+    let said = "No user had two active access keys in what was read; 1 file was passed over.\n";
+    assert!(stdout.starts_with(said), "{stdout}");
+}
+
+#[test]
+fn whose_keys_from_before_the_logs_are_not_known_is_said_by_name() {
+    let names: Vec<String> = (10..22).map(|number| format!("user{number}")).collect();
+    let mut records: Vec<Value> = names.iter().map(|name| pair(name)[0].clone()).collect();
+    records.extend(pair("found"));
+    let mut deleted = created("old", "AKIAOLD", "2024-01-01T00:00:30Z");
+    deleted["eventName"] = json!("DeleteAccessKey");
+    deleted["requestParameters"] = json!({"userName": "old", "accessKeyId": "AKIAOLD"});
+    deleted["responseElements"] = Value::Null;
+    records.push(deleted);
+    let (_, stdout, _) = ending(&[("log.json", &log_of(&records))]);
+    let shown: Vec<String> = names[..10]
+        .iter()
+        .map(|name| format!("{name} (111122223333)"))
+        .collect();
+    let others = format!(
+        "Not known: whether these users, who got a key, had another one from before the logs begin: {} and 2 more.\n",
+        shown.join(", ")
+    );
+    assert!(stdout.contains(&others), "{stdout}");
+    let before = "what was before is not known: AKIAOLD of old (111122223333).\n";
+    assert!(stdout.contains(before), "{stdout}");
+}
+
+#[test]
+fn replay_says_that_logs_show_the_keys_how_many_and_who_made_the_third() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = pair("mid").to_vec();
+    let third = created("mid", "AKIAMID3", "2024-01-01T00:02:00Z");
+    records.push(by_bob_of("111122223333", third));
+    fs::write(folder.path().join("log.json"), log_of(&records)).unwrap();
+    let (_, stdout, alerts) = run(folder.path(), &["replay", "log.json"]);
+    assert!(
+        alerts.contains("Confirmed: the logs show both keys active."),
+        "{alerts}"
+    );
+    assert!(
+        alerts.contains("Still three active access keys: mid"),
+        "{alerts}"
+    );
+    assert!(
+        alerts.contains("Confirmed: the logs show all three keys active."),
+        "{alerts}"
+    );
+    let maker = "AKIAMID3 was created by arn:aws:iam::111122223333:user/bob";
+    assert!(alerts.contains(maker), "{alerts}");
+    assert!(!format!("{stdout}{alerts}").contains("listing"), "{alerts}");
 }
 
 #[test]
@@ -434,7 +664,7 @@ fn replay_survives_deep_nesting() {
     );
     let folder = between_neighbours("m.json", closed.as_bytes());
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert_eq!((exit, stderr.lines().count()), (1, 1), "{stderr}");
+    assert_eq!((exit, stderr.lines().count()), (10, 1), "{stderr}");
     assert!(
         stderr.starts_with("malformed: logs/m.json, record 1: "),
         "{stderr}"
@@ -455,7 +685,7 @@ fn replay_names_a_list_that_never_ends() {
 fn replay_names_lists_that_stand_in_one_another_without_end() {
     let folder = between_neighbours("m.json", "[".repeat(100_000).as_bytes());
     let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
-    assert_eq!((exit, stderr.lines().count()), (1, 2), "{stderr}");
+    assert_eq!((exit, stderr.lines().count()), (10, 2), "{stderr}");
     assert!(
         stderr.starts_with("malformed: logs/m.json, record 1: not JSON: found `[[["),
         "{stderr}"
@@ -477,7 +707,7 @@ fn replay_names_bytes_that_are_no_text() {
         let (exit, _, stderr) = run(folder.path(), &["replay", "logs", "--quiet"]);
         assert!(
             stderr.starts_with("malformed: logs/m.json, record 1: not readable as JSON: ")
-                && exit == 1,
+                && exit == 10,
             "{stderr}"
         );
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -598,7 +828,7 @@ fn hostile_text_reaches_no_terminal() {
 
     for format in ["table", "json", "jsonl"] {
         let (exit, stdout, stderr) = run(folder.path(), &["replay", "logs", "--format", format]);
-        assert_eq!(exit, 1);
+        assert_eq!(exit, 10);
         assert!(
             stderr.contains("malformed: ") && stderr.contains("FORGED"),
             "{stderr}"

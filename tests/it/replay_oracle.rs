@@ -31,8 +31,10 @@ const HISTORIES: u64 = 1_000;
 /// The time at which every history begins: 2024-01-01T00:00:00Z.
 const BEGIN: i64 = 1_704_067_200;
 
-/// The accounts; the last one stands for records that name none.
-const ACCOUNTS: [&str; 3] = ["111122223333", "012345678901", "unknown"];
+/// The accounts; records of the last one name it as their caller's only.
+const ACCOUNTS: [&str; 3] = ["111122223333", "012345678901", CALLERS];
+
+const CALLERS: &str = "044455556666";
 
 // ---------------------------------------------------------------------------------------------------- the history
 
@@ -347,24 +349,41 @@ struct Record {
 fn records(rng: &mut Rng, calls: &[Call]) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for (number, call) in calls.iter().enumerate() {
+        let json = successful(rng, call, number);
         let record = Record {
             at: call.at,
             account: call.account,
-            json: successful(rng, call, number),
+            json: of_its_caller(rng, call, json),
         };
         for _ in 0..*rng.choice(&[1, 1, 1, 1, 2, 3]).unwrap() {
             records.push(record.clone());
         }
         for _ in 0..rng.u8(..3) {
             let at = call.at + rng.i64(0..3);
+            let json = noise(rng, call, at);
             records.push(Record {
                 at,
                 account: call.account,
-                json: noise(rng, call, at),
+                json: of_its_caller(rng, call, json),
             });
         }
     }
     records
+}
+
+/// `record` with the account of `call` as its caller's, where nothing else names it.
+fn of_its_caller(rng: &mut Rng, call: &Call, mut record: Value) -> Value {
+    if call.account == CALLERS {
+        record["userIdentity"]["accountId"] = if rng.bool() {
+            json!(CALLERS)
+        } else {
+            json!(CALLERS.parse::<u64>().unwrap())
+        };
+        if rng.bool() {
+            record["recipientAccountId"] = json!("-");
+        }
+    }
+    record
 }
 
 fn base(rng: &mut Rng, call: &Call, at: i64, event: &str) -> Value {
@@ -390,7 +409,7 @@ fn base(rng: &mut Rng, call: &Call, at: i64, event: &str) -> Value {
             _ => json!({"type": "Root", "userName": "my-alias"}),
         },
     });
-    if call.account != "unknown" {
+    if call.account != CALLERS {
         record["recipientAccountId"] = json!(call.account);
         if rng.u8(..6) == 0 {
             record["recipientAccountId"] = json!(call.account.parse::<u64>().unwrap());
@@ -591,7 +610,7 @@ fn envelope(rng: &mut Rng, record: &Record) -> Value {
         "detail-type": "AWS API Call via CloudTrail", "time": "2024-01-01T00:00:00Z", "resources": [],
         "detail": record.json,
     });
-    if record.account != "unknown" {
+    if record.account != CALLERS {
         envelope["account"] = json!(record.account);
         if rng.bool() {
             envelope["detail"]

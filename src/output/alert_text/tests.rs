@@ -11,9 +11,12 @@ use crate::detect::finding::{CloseReason, FindingId, Opener};
 use crate::detect::severity::{Severity, SeverityReason};
 use crate::detect::testing::{at, user};
 use crate::detect::user::UserId;
+use crate::output::asff;
+use crate::output::chat::chat_notification;
 use crate::output::commands::{Purpose, command};
 use crate::output::hostile::first_link;
-use crate::output::invocation::{Kept, NOWHERE};
+use crate::output::invocation::{Kept, KeysFrom, NOWHERE};
+use crate::output::json_v1;
 use crate::output::testing::{
     HOSTILE, closed, filled_with, last_uses, last_uses_with, opened, opener, root, updated,
 };
@@ -536,6 +539,7 @@ fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
         account: None,
         profile: Some("security".to_owned()),
         region: Some("eu-west-1".to_owned()),
+        ..Invocation::default()
     };
     let lines = shown(&of_table);
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -561,4 +565,66 @@ fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
         "it is of another account"
     );
     assert_eq!(shown(&NOWHERE).len(), 2);
+}
+
+#[test]
+fn three_active_keys_are_three_in_every_output_and_the_third_has_its_maker() {
+    let third = |mut alert: Alert| {
+        let mut key = alert.finding.keys.last().unwrap().clone();
+        key.id = "AKIATHIRD".to_owned();
+        alert.finding.keys.push(key);
+        alert.finding.joined = vec![opener("AKIATHIRD")];
+        alert
+    };
+    for (alert, topic) in [
+        (third(opened()), "Three active access keys: Alice"),
+        (third(updated()), "Still three active access keys: Alice"),
+    ] {
+        let text = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+        let chat = chat_notification(&alert, &last_uses()).text();
+        for output in [&text, &subject(&alert), &chat] {
+            assert!(output.replace('`', "").contains(topic), "{output}");
+        }
+        let json = serde_json::to_value(json_v1::alert(&alert, &last_uses())).unwrap();
+        let hub = asff::Hub {
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        let asff = serde_json::to_string(&asff::finding(&json, &hub).unwrap()).unwrap();
+        for output in [text, chat, asff] {
+            let plain = output.replace('`', "");
+            assert!(plain.contains("AKIATHIRD was created by arn:"), "{output}");
+            assert!(plain.contains("three"), "{output}");
+        }
+    }
+}
+
+#[test]
+fn what_only_logs_show_is_never_said_to_be_listed() {
+    let from_logs = Invocation {
+        keys_from: KeysFrom::Logs,
+        ..Invocation::default()
+    };
+    let unconfirmed = |mut alert: Alert| {
+        alert.finding.confirmed = false;
+        alert
+    };
+    for alert in [opened(), updated(), root()] {
+        for (alert, standing) in [
+            (
+                alert.clone(),
+                "\nConfirmed: the logs show both keys active.\n",
+            ),
+            (unconfirmed(alert), "\nNot confirmed: "),
+        ] {
+            let text = super::alert_text(&alert, &last_uses(), Place::PlainText, &from_logs);
+            let text = text.whole();
+            assert!(text.contains(standing), "{text}");
+            let head = text.split("\nDo this\n").next().unwrap();
+            assert!(
+                !head.contains("listing") && !head.contains("listed"),
+                "{text}"
+            );
+        }
+    }
 }

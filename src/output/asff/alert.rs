@@ -45,6 +45,7 @@ pub(super) struct Finding {
     pub(super) keys: Vec<Key>,
     pub(super) actor: Option<Actor>,
     pub(super) opener: Option<Opener>,
+    pub(super) joined: Vec<Joined>,
     pub(super) found_by: Option<String>,
 }
 
@@ -66,6 +67,14 @@ pub(super) struct Actor {
     pub(super) source_ip: Option<String>,
     pub(super) user_agent: Option<String>,
     pub(super) invoked_by: Option<String>,
+}
+
+/// What made another key active.
+#[derive(Deserialize)]
+pub(super) struct Joined {
+    pub(super) key: String,
+    pub(super) how: String,
+    pub(super) actor: Actor,
 }
 
 /// What made the second key active.
@@ -131,6 +140,9 @@ struct FindingV1 {
     keys: Vec<KeyV1>,
     actor: Option<Actor>,
     opener: Option<Opener>,
+    // Alerts of earlier releases have none.
+    #[serde(default)]
+    joined: Vec<Joined>,
     found_by: Option<String>,
 }
 
@@ -187,6 +199,7 @@ impl Alert {
                     .collect::<Result<_, AsffError>>()?,
                 actor: finding.actor,
                 opener: finding.opener,
+                joined: finding.joined,
                 found_by: finding.found_by,
             },
             verdict: wire.verdict.map(verdict).transpose()?.flatten(),

@@ -5,6 +5,7 @@ use crate::detect::severity::SeverityReason;
 use crate::output::asff::alert::{Actor, Alert, Finding};
 use crate::output::asff::wire::Recommendation;
 use crate::output::escape::{Place, for_plain_text, free_text_for_plain_text};
+use crate::output::number::in_words;
 use crate::output::since::since;
 use crate::output::time::readable;
 use crate::output::verdict_text::sentence;
@@ -76,11 +77,14 @@ fn open(alert: &Alert) -> Vec<String> {
     } else {
         format!(": {}", active.join(", "))
     };
-    let mut sentences = vec![format!(
-        "{} has two active access keys {}{keys}.",
-        whose(finding),
-        since_words(finding)
-    )];
+    let (whose, since) = (whose(finding), since_words(finding));
+    let mut sentences = vec![match active.len() {
+        many @ 3.. => {
+            let many = in_words(many);
+            format!("{whose} has {many} active access keys, at least two {since}{keys}.")
+        }
+        _ => format!("{whose} has two active access keys {since}{keys}."),
+    }];
     if finding.status == "suppressed" {
         sentences.push("An exemption covers it.".to_owned());
     }
@@ -113,6 +117,14 @@ fn open(alert: &Alert) -> Vec<String> {
             who(actor)
         ));
     }
+    sentences.extend(finding.joined.iter().map(|event| {
+        format!(
+            "{} was {} by {}.",
+            shown(&event.key, LONGEST_NAME),
+            shown(&event.how, LONGEST_NAME),
+            who(&event.actor)
+        )
+    }));
     sentences.extend(
         alert
             .window_ends_at

@@ -2,6 +2,7 @@
 
 use crate::detect::finding::CloseReason;
 use crate::output::facts::Facts;
+use crate::output::invocation::KeysFrom;
 use crate::output::since::{lasted, since};
 use crate::output::time::readable;
 
@@ -19,7 +20,10 @@ impl Facts<'_> {
             CloseReason::Renamed => {
                 "The user has another name now; under that name its finding goes on."
             }
-            CloseReason::NeverConfirmed => "No listing ever showed two active keys.",
+            CloseReason::NeverConfirmed => match self.invocation.keys_from {
+                KeysFrom::Listings => "No listing ever showed two active keys.",
+                KeysFrom::Logs => "The logs never showed for certain that two keys were active.",
+            },
             CloseReason::AccountLeft => {
                 "The account left the organization or was closed. Its keys cannot be listed any more."
             }

@@ -66,7 +66,7 @@ pub struct FindingV1 {
     pub is_root: bool,
     /// `open`, `suppressed` (open, and an exemption hides it) or `closed`.
     pub status: &'static str,
-    /// Whether a settled listing has shown two active keys.
+    /// Whether a settled listing has shown two active keys; in `replay`, whether the logs do.
     pub confirmed: bool,
     /// Why the keys could not be listed when the finding was opened, if they could not.
     pub could_not_list: Option<String>,

@@ -111,7 +111,7 @@ fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
     }));
     let reasons = finding.severity_reasons.iter().map(|reason| reason.words());
     facts.extend(reasons.map(|reason| ("Severity because", reason.to_owned())));
-    facts.push(("Confirmed by a listing", yes_or_no(finding.confirmed)));
+    facts.push(("Confirmed", yes_or_no(finding.confirmed)));
     let could_not_list = finding.could_not_list.clone();
     facts.extend(could_not_list.map(|reason| ("Keys could not be listed", reason)));
     facts.push(("Found by", finding.found_by.words().to_owned()));

@@ -37,9 +37,9 @@ impl Said {
         };
         fs::write(at.join("plan.json"), plan(text)).unwrap();
         for (output, exit, command) in [
-            ("replay", 1, "replay logs --db db"),
-            ("replay json", 1, "replay logs --quiet --format json"),
-            ("replay jsonl", 1, "replay logs --quiet --format jsonl"),
+            ("replay", 10, "replay logs --db db"),
+            ("replay json", 10, "replay logs --quiet --format json"),
+            ("replay jsonl", 10, "replay logs --quiet --format jsonl"),
             ("findings", 10, "findings --db db"),
             ("findings json", 10, "findings --db db --format json"),
             ("findings jsonl", 10, "findings --db db --format jsonl"),
