@@ -108,7 +108,8 @@ pub fn account_id(text: &str) -> Option<String> {
     // A column of numbers with gaps becomes one of fractions.
     let whole = text.strip_suffix(".0").unwrap_or(text);
     if whole.bytes().all(|byte| byte.is_ascii_digit()) {
-        let is_zero = whole.bytes().all(|byte| byte == b'0');
+        // Twelve zeros are the account of some emulators; fewer are a number that was missing.
+        let is_zero = whole.len() < 12 && whole.bytes().all(|byte| byte == b'0');
         return (!is_zero).then(|| format!("{whole:0>12}"));
     }
     Some(text.to_owned())

@@ -121,7 +121,7 @@ fn check_found(records: &[Result<Vec<u8>, String>], expected: &[Value]) {
     assert_eq!(found, expected);
 }
 
-/// Every record is a change, ignored with a reason, or reported.
+/// Every record is a change, a report of a leaked key, ignored with a reason, or reported.
 fn check_accounts(reading: &LogReading, records: &[Result<Vec<u8>, String>]) {
     let ignored: u64 = reading
         .ignored
@@ -132,7 +132,7 @@ fn check_accounts(reading: &LogReading, records: &[Result<Vec<u8>, String>]) {
     assert_eq!(reading.records, records.len() as u64);
     assert_eq!(
         reading.records,
-        reading.changes.len() as u64 + ignored + reading.malformed,
+        reading.changes.len() as u64 + reading.reports.len() as u64 + ignored + reading.malformed,
         "{reading:?}"
     );
     assert_eq!(reading.ignored.contains_key(NO_RECORDS), records.is_empty());
