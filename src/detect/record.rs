@@ -101,12 +101,12 @@ impl CloudTrailRecord {
 /// A tool that took the id for a number lost its leading zeros. An id of no digits is a masked one.
 #[must_use]
 pub fn account_id(text: &str) -> Option<String> {
-    let text = text.trim();
     if is_nothing(text) {
         return None;
     }
     // A column of numbers with gaps becomes one of fractions.
-    let whole = text.strip_suffix(".0").unwrap_or(text);
+    let trimmed = text.trim();
+    let whole = trimmed.strip_suffix(".0").unwrap_or(trimmed);
     if whole.bytes().all(|byte| byte.is_ascii_digit()) {
         // Twelve zeros are the account of some emulators; fewer are a number that was missing.
         let is_zero = whole.len() < 12 && whole.bytes().all(|byte| byte == b'0');

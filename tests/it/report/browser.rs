@@ -43,7 +43,13 @@ fn make(findings: usize) -> PathBuf {
         runtime.block_on(store.put_exemption(&exemption)).unwrap();
     }
     drop(store);
-    let logs = json!({"Records": records(findings, Utc::now())}).to_string();
+    let mut records = records(findings, Utc::now());
+    // A log in which nothing happened to any key.
+    records.push(
+        json!({"eventName": "ListUsers", "eventSource": "iam.amazonaws.com",
+        "eventTime": "2024-01-01T00:00:00Z", "recipientAccountId": "111122223333"}),
+    );
+    let logs = json!({"Records": records}).to_string();
     fs::write(folder.path().join("log.json"), logs).unwrap();
     let (exit, _, said) = secondkey(
         folder.path(),
