@@ -169,7 +169,8 @@ impl World {
         // Where there is none, the finding of an earlier pair goes on, whose end was not seen.
         if let Some((_, first)) = first.filter(|_| self.all_renames_are_told(since)) {
             hold!(
-                finding.opened_at <= first.opened_at,
+                // An event that comes to light replaces an estimate.
+                finding.opened_at <= first.opened_at || first.is_since_estimated,
                 "{} opened at {}, and {} at {}, with two keys active all the time",
                 first.id,
                 first.opened_at,
