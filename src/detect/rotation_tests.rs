@@ -127,17 +127,7 @@ fn retired(keys: &[RotationKey], chosen: Option<&str>) -> String {
         .iter()
         .filter_map(|key| Some((key.key.id.clone(), key.last_used.clone()?)))
         .collect();
-    let known = Known {
-        keys: &plain,
-        makers: vec![],
-        leaks: &[],
-        is_root: false,
-        is_confirmed: true,
-        is_exempt: false,
-        exempt_until: None,
-        last_uses: &last_uses,
-        window_ends_at: Some(at(NOW)),
-    };
+    let known = Known::of_keys(&plain, &last_uses, Some(at(NOW)));
     let verdict = verdict(&known, at(NOW));
     match key_to_deactivate(keys, chosen, verdict.as_ref()) {
         Ok(retirement) => {

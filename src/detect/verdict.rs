@@ -131,6 +131,26 @@ pub struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
+    /// What `keys` and `last_uses` alone show of an IAM user, where no finding is kept.
+    #[must_use]
+    pub fn of_keys(
+        keys: &'a [FindingKey],
+        last_uses: &'a LastUses,
+        window_ends_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            keys,
+            makers: vec![],
+            leaks: &[],
+            is_root: false,
+            is_confirmed: true,
+            is_exempt: false,
+            exempt_until: None,
+            last_uses,
+            window_ends_at,
+        }
+    }
+
     /// What is known of the keys of `finding`, whose rotation window ends at `window_ends_at`.
     #[must_use]
     pub fn of(finding: &'a Finding, last_uses: &'a LastUses, window_ends_at: Timestamp) -> Self {

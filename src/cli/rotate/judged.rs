@@ -54,17 +54,7 @@ pub(super) async fn judge(
     });
     let known = match (&finding, window_ends_at) {
         (Some(finding), Some(end)) => Known::of(finding, &last_uses, end),
-        _ => Known {
-            keys: &live,
-            makers: vec![],
-            leaks: &[],
-            is_root: false,
-            is_confirmed: true,
-            is_exempt: false,
-            exempt_until: None,
-            last_uses: &last_uses,
-            window_ends_at,
-        },
+        _ => Known::of_keys(&live, &last_uses, window_ends_at),
     };
     Ok(Judged {
         window_ends_at,
