@@ -170,7 +170,8 @@ impl World {
         if let Some((_, first)) = first.filter(|_| self.all_renames_are_told(since)) {
             hold!(
                 // An event that comes to light replaces an estimate.
-                finding.opened_at <= first.opened_at || first.is_since_estimated,
+                finding.opened_at <= first.opened_at
+                    || (first.is_since_estimated && !finding.is_since_estimated),
                 "{} opened at {}, and {} at {}, with two keys active all the time",
                 first.id,
                 first.opened_at,
