@@ -1,5 +1,5 @@
-//! What one event and one record cost in the process: read, decided on, and replayed from memory. `benches/run in_process`
-//! puts it on the page.
+//! The in-process cost of one event and one record: read, decided on, and replayed from memory.
+//! `benches/run in_process` puts the results on the page.
 
 #![allow(
     clippy::expect_used,
@@ -17,13 +17,17 @@ use divan::{AllocProfiler, Bencher};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use secondkey::detect::Timestamp;
-use secondkey::detect::decide::decide;
-use secondkey::detect::key_change::{KeyChange, ReadContext, Reading, read_key_change};
-use secondkey::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::record::CloudTrailRecord;
-use secondkey::detect::situation::Situation;
-use secondkey::detect::user_record::UserRecord;
+use secondkey::detect::decision::decide::decide;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::decision::situation::Situation;
+use secondkey::detect::events::cloudtrail_record::CloudTrailRecord;
+use secondkey::detect::events::key_change::{
+    KeyChange, ReadContext, RecordReading, read_key_change,
+};
+use secondkey::detect::keys::listing::{
+    AccessKey, KeyListing, KeyStatus, PageResult, PartialListing,
+};
+use secondkey::detect::records::user_record::UserRecord;
 use secondkey::local::log_files::unpacked;
 use secondkey::local::log_reading::LogReading;
 use serde_json::Value;
@@ -33,7 +37,7 @@ static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
 const CHANGE: &str = include_str!("../events/samples/create-access-key.json");
 
-/// The records of a log in which one of them, as in most accounts, changes a key.
+/// The number of records in a log. As in most accounts, one of them changes a key.
 const LOG_RECORDS: usize = 4_000;
 
 fn main() {
@@ -48,7 +52,7 @@ fn change_record() -> Value {
 fn change() -> KeyChange {
     let record = CloudTrailRecord::from_json(&change_record());
     match read_key_change(&record, ReadContext::default()) {
-        Ok(Reading::Change(change)) => *change,
+        Ok(RecordReading::Change(change)) => *change,
         other => panic!("the sample is a key change: {other:?}"),
     }
 }
@@ -70,7 +74,7 @@ fn read_a_key_change(bencher: Bencher<'_, '_>) {
     bencher.bench(|| read_key_change(divan::black_box(&record), ReadContext::default()));
 }
 
-/// The user's keys at `now`: two, or the one and the other no longer active.
+/// The user's keys at `now`: both active, or one of them inactive or deleted.
 fn listing(now: Timestamp, second: KeyStatus) -> KeyListing {
     let key = |id: &str, status| {
         let key = AccessKey {
@@ -84,8 +88,8 @@ fn listing(now: Timestamp, second: KeyStatus) -> KeyListing {
         key("AKIAEXAMPLESECOND", second),
     ];
     match PartialListing::requested(now).page(Some("alice".to_owned()), keys, false) {
-        AfterPage::Complete(listing) => listing,
-        AfterPage::More(_) => panic!("there is one page"),
+        PageResult::Complete(listing) => listing,
+        PageResult::More(_) => panic!("there is one page"),
     }
 }
 
@@ -101,7 +105,7 @@ fn situation<'a>(
         changes,
         already_recorded: &NOTHING,
         is_retry: false,
-        former: &[],
+        former_users: &[],
         exemptions: &[],
         familiar: &[],
         sweep: None,
@@ -115,7 +119,7 @@ fn situation<'a>(
 fn decide_on(bencher: Bencher<'_, '_>, case: &str) {
     let change = change();
     let policy = Policy::default();
-    // Later than the settling time, so that the listing counts.
+    // After the consistency window, so that the listing counts.
     let now = change.at + TimeDelta::minutes(5);
     let two = listing(now, KeyStatus::Active);
     let one = listing(now, KeyStatus::Inactive);
@@ -135,7 +139,8 @@ fn decide_on(bencher: Bencher<'_, '_>, case: &str) {
     });
 }
 
-/// A log as S3 has it: a key change, and others' calls, of which one in a hundred mentions `AccessKey`.
+/// A log as stored in S3: a key change, and calls of others, of which one in a hundred mentions
+/// `AccessKey`.
 fn log() -> Vec<u8> {
     let change = change_record();
     let records: Vec<String> = (0..LOG_RECORDS)

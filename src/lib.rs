@@ -1,5 +1,14 @@
-//! secondkey: know the moment an IAM user has a second active access key, and the moment they no longer do.
+//! secondkey alerts when an IAM user has a second active access key, and when that ends.
 
+#![cfg_attr(
+    not(all(feature = "live", feature = "lambda")),
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "a binary with fewer features does not use what only the others call; with all features, everything is used"
+    )
+)]
 #![cfg_attr(
     test,
     allow(
@@ -11,6 +20,7 @@
     )
 )]
 
+#[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -1,4 +1,4 @@
-"""Measures the sections that are named, or all, and writes the page from the newest figures of each."""
+"""Measures the named sections, or all, and writes the page from the latest figures."""
 
 import argparse
 import importlib

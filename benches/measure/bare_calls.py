@@ -1,4 +1,4 @@
-"""Calls sent bare, over a few connections that are kept: what any client needs at the least, and how users are made."""
+"""Sends raw calls over a few persistent connections: the minimum for any client. Also creates users."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ def body(action: str, **parameters: str) -> str:
 
 
 def send(url: str, bodies: list[str]) -> tuple[float, list[str]]:
-    """Sends calls to IAM, several side by side; tells the seconds that took, and the answers in the order of the calls."""
+    """Sends calls to IAM in parallel. Returns the seconds and the answers in the order of the calls."""
     return asyncio.run(_send(url, bodies))
 
 
@@ -39,7 +39,7 @@ async def _connection(url: str, calls: Iterator[tuple[int, str]], answers: list[
             head = (
                 f"POST / HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(text)}\r\n"
                 "Content-Type: application/x-www-form-urlencoded\r\n"
-                # moto only reads from it which service is meant.
+                # moto reads only the service from it.
                 f"Authorization: AWS4-HMAC-SHA256 Credential={CREDENTIALS['AWS_ACCESS_KEY_ID']}/20260101/{REGION}/{service}/"
                 "aws4_request, SignedHeaders=host, Signature=none\r\n\r\n"
             )

@@ -1,4 +1,4 @@
-"""The cold path: from a function's spawn to its first question, and to the first alert."""
+"""The cold path: from a function's spawn to its first request, and to the first alert."""
 
 import statistics
 import uuid
@@ -12,15 +12,15 @@ from measure.servers import dynamodb, moto
 from measure.tls_proxy import Network, Proxies, proxies
 from measure.world import World
 
-#: How often each is started. They take turns, so that what the machine does beside touches all alike.
+#: How often each is started. They take turns, so that other load on the machine affects all equally.
 STARTS = 40
 ALERTS = 20
-#: Alerts before that, for servers that are slow at first.
+#: Warm-up alerts, because the servers are slow at first.
 WARM_UP = 2
 
-#: 20 ms to a service and back.
+#: A round trip to a service takes 20 ms.
 ONE_WAY_SECONDS = 0.010
-#: Loopback opens a connection in no time, a network within a round trip.
+#: Loopback opens a connection at once; a network takes a round trip.
 NETWORKS = {
     "bytes are delayed": Network(ONE_WAY_SECONDS, tcp_takes_a_round_trip=False),
     "opening TCP too": Network(ONE_WAY_SECONDS, tcp_takes_a_round_trip=True),
@@ -28,14 +28,14 @@ NETWORKS = {
 FLOOR = "bare lambda_runtime"
 
 ABOUT = """
-Each function is spawned as a process and asks a runtime interface for events, as in Lambda. *Init* ends when it first asks.
-The floor is a program with the same Lambda runtime and nothing else (`benches/bare`); the boto3 handler
-(`benches/peers/handler.py`, run by AWS's own runtime client for Python) makes the same calls, its clients made at import.
+Each function is spawned as a process and requests events from a runtime interface, as in Lambda. *Init* ends with its first
+request. The floor is a program with the same Lambda runtime and nothing else (`benches/bare`). The boto3 handler
+(`benches/peers/handler.py`, run by AWS's own runtime client for Python) makes the same calls and creates its clients at import.
 
-*Cold alert* is the time from the spawn to the topic's answer, for the event of a second active key; *warm alert* the same from
-the event's hand-over, in a process that has handled one alert before. DynamoDB Local and moto stand behind proxies that speak
-TLS 1.3 and let each byte arrive 10 ms late, so that a round trip takes 20 ms; in the second table opening a TCP connection
-takes one too, which loopback hides. Root certificates are as many as a system has.
+*Cold alert* is the time from the spawn to the topic's answer for the event of a second active key. *Warm alert* is the time from
+passing the event, in a process that has already handled one alert. DynamoDB Local and moto run behind proxies that use TLS 1.3 and
+delay each byte by 10 ms, so a round trip takes 20 ms. In the second table, opening a TCP connection also takes a round trip, which
+loopback hides. The trust store has as many root certificates as a real system.
 """
 
 
@@ -71,25 +71,25 @@ def _inits(section: Section, surroundings: World) -> None:
     ]  # fmt: skip
     section.tables.append(Table(f"Init, {STARTS} starts each", ["", "median ms", "least ms", "× floor", "memory MiB"], rows))
     ratio = statistics.median(seconds[DETECTOR]) / floor
-    section.goals.append(Goal.at_most("init, beside a bare runtime", ratio, 2.0, "{:.2f} ×", why=WHY_INIT))
+    section.goals.append(Goal.at_most("init, compared with a bare runtime", ratio, 2.0, "{:.2f} ×", why=WHY_INIT))
 
 
 def _alerts(section: Section, surroundings: World, name: str) -> None:
-    servers = {service: surroundings.moto_url for service in ["IAM", "SNS", "SQS", "EVENTBRIDGE", "STS"]}
+    servers = dict.fromkeys(["IAM", "SNS", "SQS", "EVENTBRIDGE", "STS"], surroundings.moto_url)
     with proxies(servers | {"DYNAMODB": surroundings.dynamodb_url}, NETWORKS[name]) as between:
         cold = {DETECTOR: [], HANDLER: []}
         handed = {DETECTOR: [], HANDLER: []}
         warm = {DETECTOR: [], HANDLER: []}
         memory = {}
         for alert in range(WARM_UP + ALERTS):
-            for function_name in cold:
+            for function_name, accepted_after in cold.items():
                 first, second = (_second_key(surroundings) for _ in range(2))
                 with start(function_name, surroundings, _over(between)) as function:
                     accepted, began = _alert(function, between, first)
                     memory[function_name] = function.peak_memory_mib()
                     accepted_next, began_next = _alert(function, between, second)
                 if alert >= WARM_UP:
-                    cold[function_name].append(accepted - function.spawned)
+                    accepted_after.append(accepted - function.spawned)
                     handed[function_name].append(accepted - began)
                     warm[function_name].append(accepted_next - began_next)
     median = statistics.median
@@ -108,13 +108,13 @@ def _alerts(section: Section, surroundings: World, name: str) -> None:
     )
     # Before its first request any program opens a connection: a round trip for TLS, and one for TCP where that takes one.
     floor = least + 2 * ONE_WAY_SECONDS * (1 + NETWORKS[name].tcp_takes_a_round_trip)
-    rows.append(["least that is possible, cold: warm, and one connection opened", f"{floor * 1000:.0f}", f"{floor / least:.2f}"])
+    rows.append(["minimum for cold: warm, plus opening one connection", f"{floor * 1000:.0f}", f"{floor / least:.2f}"])
     ratio = median(cold[DETECTOR]) / least
     why = (
-        f"opening the first connection alone comes to {floor / least:.2f} ×; the rest is the start and the work of six TLS "
-        "handshakes, of which the processor has two cores for both ends"
+        f"opening the first connection alone takes {floor / least:.2f} ×; the rest is the start and six TLS handshakes, whose two "
+        "ends share two cores"
     )
-    section.goals.append(Goal.at_most(f"cold alert, beside warm: {name}", ratio, 1.3, "{:.2f} ×", why=why))
+    section.goals.append(Goal.at_most(f"cold alert, compared with warm: {name}", ratio, 1.3, "{:.2f} ×", why=why))
     if name == next(iter(NETWORKS)):
         section.goals.append(
             Goal.at_most("detector's memory after an alert", memory[DETECTOR], 16, "{:.1f} MiB", why="not known")
@@ -122,21 +122,21 @@ def _alerts(section: Section, surroundings: World, name: str) -> None:
 
 
 def _over(between: Proxies) -> dict[str, str]:
-    """The environment that leads a function over the proxies."""
+    """The environment that makes a function use the proxies."""
     urls = {f"AWS_ENDPOINT_URL_{service}": url for service, url in between.urls.items()}
     trusted = str(between.trusted)
     return urls | {"SSL_CERT_FILE": trusted, "AWS_CA_BUNDLE": trusted}
 
 
 def _second_key(surroundings: World) -> dict:
-    """Makes a user with two keys; gives the payload that tells of the second one."""
+    """Creates a user with two keys. Returns the payload with the event of the second one."""
     user = f"user-{uuid.uuid4().hex[:8]}"
     _, second = surroundings.user(user, keys=2)
     return world.batch([world.event("create", user, second)])
 
 
 def _alert(function: Function, between: Proxies, payload: dict) -> tuple[float, float]:
-    """Hands over an event; answers with when the topic took the alert, and when the event came."""
+    """Passes an event. Returns when the topic accepted the alert and when the event was passed."""
     answer = tell(function, payload)
     return between.accepted(), answer.began
 

@@ -1,4 +1,4 @@
-"""What events and sweeps cost: measured units, requests and milliseconds, at published prices."""
+"""The cost of events and sweeps: measured units, requests and milliseconds at published prices."""
 
 import base64
 import math
@@ -15,16 +15,16 @@ from measure.servers import ACCOUNT
 from measure.units import Table as Followed
 from measure.world import World, batch, message, table_of_template
 
-#: What each request waits for beside the server's own time: about what a call to AWS takes within a region.
+#: The added delay of each request: about the duration of a call to AWS within a region.
 CALL_SECONDS = 0.01
-#: How many users' stories a figure is the mean of; of milliseconds it is the median, which one slow answer does not move.
+#: How many users' stories are averaged. For milliseconds it is the median, which ignores single slow answers.
 STORIES = 10
 MEMORY_GB = 0.25
-#: EventBridge or a schedule puts a message into the queue, Lambda takes it out and deletes it.
+#: EventBridge or a schedule sends a message to the queue; Lambda receives and deletes it.
 QUEUE_REQUESTS = 3
 #: The sweeper sends ten accounts' messages in one request.
 TURN_QUEUE_REQUESTS = 2 + 1 / 10
-#: An account of this many users, each of whom changes its key every 90 days: makes one, switches the old one off, deletes it.
+#: Users per account. Each rotates its key every 90 days: creates one, deactivates the old one, deletes it.
 USERS = 100
 EVENTS_A_MONTH = USERS * 3 / 3
 ROTATION = [paths.OPEN, paths.CLOSE, paths.NO_CHANGE]
@@ -34,7 +34,7 @@ CHUNK = 64 * 1024
 
 @dataclass
 class Use:
-    """What one invocation uses."""
+    """The resources that one invocation uses."""
 
     write_units: float = 0
     read_units: float = 0
@@ -78,7 +78,7 @@ COLUMNS = ["write units", "read units", "requests", "billed", "log bytes"]
 
 @dataclass
 class Meter:
-    """Measures what a function uses, invocation by invocation."""
+    """Measures the resources that a function uses, per invocation."""
 
     function: Function
     take: object
@@ -95,7 +95,7 @@ class Meter:
             write_units=write,
             read_units=read,
             requests=len(exchanges),
-            # Lambda bills each begun millisecond.
+            # Lambda rounds billed time up to the next millisecond.
             milliseconds=math.ceil(seconds * 1000),
             log_bytes=self.function.log.stat().st_size - logged,
             queue_requests=self.queue_requests + _count(exchanges, "SendMessage") + _count(exchanges, "SendMessageBatch"),
@@ -108,10 +108,10 @@ def measure() -> Section:
     section = Section(
         "cost",
         "What it costs",
-        f"One event in an invocation, a function of 256 MB on arm64, prices of {prices.REGION} as known in {prices.AS_OF}, "
-        f"no free tier. Every request waits {CALL_SECONDS * 1000:.0f} ms beside the server's own time, about what a call to "
-        "AWS takes, so that the time for which Lambda is paid is not that of a server on loopback. DynamoDB's units are "
-        "worked out from the items in the requests by the developer guide's rules, indexes included.",
+        f"One event per invocation, a function with 256 MB on arm64, and prices in {prices.REGION} as of {prices.AS_OF}, without "
+        f"free tiers. Every request is delayed by {CALL_SECONDS * 1000:.0f} ms in addition to the server's own time, about the "
+        "duration of a call to AWS, so that billed time is realistic although the servers are on loopback. DynamoDB's units are "
+        "calculated from the items in the requests by the developer guide's rules, including indexes.",
         measured={"versions": servers.versions("boto3", "awslambdaric")},
     )
     with servers.moto() as moto, servers.dynamodb() as dynamodb:
@@ -128,7 +128,7 @@ def measure() -> Section:
 
 
 def _events(world: World, name: str, *, bus: bool = False) -> dict[str, Use]:
-    """What an event uses on each path, in the mean of some users."""
+    """The mean resources of an event on each path."""
     used: dict[str, list[Use]] = {path: [] for path in paths.PATHS}
     stories = paths.stories(world, STORIES)
     with (
@@ -148,13 +148,13 @@ def _typical(uses: list[Use]) -> Use:
 
 
 def _sweeps(world: World) -> dict[str, Use]:
-    """What an account's turn uses in each mode, where nobody has two active keys and the account was swept before."""
+    """The resources of sweeping a clean account in each mode, after an earlier sweep."""
     for number in range(USERS):
         world.user(f"user-{number:03}")
     used = {}
     for mode in ["list", "report"]:
-        with relay.relays(world.moto_url, world.dynamodb_url, delay=CALL_SECONDS, amend=_with_root) as (environment, take):
-            environment = world.environment(bus=True) | environment
+        with relay.relays(world.moto_url, world.dynamodb_url, delay=CALL_SECONDS, amend=_with_root) as (relayed, take):
+            environment = world.environment(bus=True) | relayed
             environment |= {"SWEEP_QUEUE_URL": world.changes_url, "SWEEP_MODE": mode}
             with Function([programs.sweeper()], environment, f"sweeper-{mode}") as function:
                 meter = Meter(function, take, TURN_QUEUE_REQUESTS)
@@ -165,7 +165,7 @@ def _sweeps(world: World) -> dict[str, Use]:
 
 
 def _with_root(action: str, answer: bytes) -> bytes:
-    """moto's credential report with a row for root, which AWS's always has and moto's has not."""
+    """moto's credential report with an added row for root, which AWS's report always has."""
     if action != "GetCredentialReport":
         return answer
     columns = b",not_supported,no_information,not_supported,not_supported,true"
@@ -188,7 +188,7 @@ def _show(section: Section, variants: dict[str, dict[str, Use]], sweeps: dict[st
     ]
     section.tables.append(Table("An event", ["", "path", *COLUMNS, "a million"], rows))
     turns = [[f"`{mode}`", *use.cells(), f"{use.dollars() * million:.2f} $"] for mode, use in sweeps.items()]
-    title = f"An account's turn in a sweep, {USERS} users, nobody open"
+    title = f"A sweep of one account, {USERS} users, no open finding"
     section.tables.append(Table(title, ["mode", *COLUMNS, "a million"], turns))
     # From the member's bus to the central one.
     sent = prices.PUT_EVENT.times(1)
@@ -204,19 +204,18 @@ def _show(section: Section, variants: dict[str, dict[str, Use]], sweeps: dict[st
         )
     )
     section.notes += [
-        f"1,000 accounts have {USERS} users each, of whom each changes its key every 90 days with three events (an opening, "
-        f"a closing, no change), so {EVENTS_A_MONTH:.0f} events a month and account, each sent to the "
-        "central account's bus for the price of a custom event; every account is swept each hour.",
-        f"Of SQS an event is {QUEUE_REQUESTS} requests (in, out, deleted) and a re-check that the function queues one more; "
-        f"a turn is {TURN_QUEUE_REQUESTS:.1f}, for ten are sent at once. IAM's and STS's calls, events of the own account "
-        "and SNS's messages to queues are free; e-mail and chat are not counted.",
-        "Not counted: start-ups, Lambda's own log lines, custom metrics, alarms, keys, what is kept in the table and its "
-        "backups, and the polling of idle queues. In an organisation a member's turn enters the account first: one free "
-        "call, and its time.",
-        "Lambda gives 256 MB about a seventh of a core, and here each function has a whole one: what computes more, the "
-        "handler above all, is billed for longer there.",
-        "In a transaction an index is taken to cost twice a plain write, as the table does; the developer guide leaves "
-        "that open. A refused transaction is taken to cost as much as one that is written, but for the indexes.",
+        f"1,000 accounts have {USERS} users each. Each user rotates its key every 90 days with three events (an opening, a "
+        f"closing, no change), which makes {EVENTS_A_MONTH:.0f} events per month and account. Each is sent to the central "
+        "account's bus at the price of a custom event. Every account is swept every hour.",
+        f"An event takes {QUEUE_REQUESTS} SQS requests (send, receive, delete), and each re-check that the function queues one "
+        f"more. A sweep takes {TURN_QUEUE_REQUESTS:.1f}, because ten messages are sent at once. IAM and STS calls, events of the "
+        "same account and SNS messages to queues are free; email and chat are not included.",
+        "Not included: cold starts, Lambda's own log lines, custom metrics, alarms, keys, table storage and backups, and the "
+        "polling of idle queues. In an organization, a member's sweep first assumes a role there: one free call, and its time.",
+        "Lambda gives 256 MB about a seventh of a core; here each function has a whole one. Functions that compute more, "
+        "above all the boto3 handler, are billed for longer there.",
+        "In a transaction an index is assumed to cost twice a plain write, like the table; the developer guide does not say. "
+        "A refused transaction is assumed to cost as much as a successful one, without the indexes.",
     ]
 
 

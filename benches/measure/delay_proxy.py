@@ -1,11 +1,12 @@
-"""A proxy before moto, in a process of its own, that makes of one Python server something nearer to IAM.
+"""A proxy in front of moto, in its own process, that makes one Python server behave more like IAM.
 
-It answers as late as it is told to, and keeps the bodies of the requests, so that they can be counted and sent again. What
-moto answered to a question about one user or one key is given again: IAM is no single process that thinks for milliseconds
-about each call, and what is measured are the programs that ask. What is about all users is moto's to answer each time. To
-moto's credential report it adds what AWS's always has, root's row and the time at which it was made.
+It delays answers as configured and records the bodies of requests, so that they can be counted and
+sent again. It caches moto's answers about single users and keys: IAM is not a single process that
+needs milliseconds for each call, and the clients are what is measured. Moto answers requests about
+all users each time. The proxy adds to moto's credential report what AWS's report always has: root's
+row and the time of generation.
 
-`GET /delay/20` has every answer come 20 ms later from then on; `GET /bodies` takes the bodies so far.
+`GET /delay/20` delays later answers by 20 ms; `GET /bodies` returns and clears the bodies so far.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import re
 import sys
 import urllib.request
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from measure.servers import free_port, running, until_it_listens
@@ -29,7 +30,7 @@ ROOT = (
 
 
 class DelayProxy:
-    """The proxy as whoever started it sees it."""
+    """The proxy as its starter sees it."""
 
     def __init__(self, url: str):
         self.url = url
@@ -43,7 +44,7 @@ class DelayProxy:
 
 @contextlib.contextmanager
 def delay_proxy(upstream: str) -> Iterator[DelayProxy]:
-    """A proxy before the server at `upstream` while the block runs."""
+    """A proxy for the server at `upstream` while the block runs."""
     port = free_port()
     with running([sys.executable, "-m", "measure.delay_proxy", str(port), upstream], "delay_proxy"):
         until_it_listens(port)
@@ -65,7 +66,7 @@ class Proxy:
                 writer.write(answer)
 
     def told(self, head: bytes) -> bytes:
-        """What the one who started it asks."""
+        """Handles the requests of its starter."""
         path = head.split()[1].decode()
         if path.startswith("/delay/"):
             self.delay_seconds = int(path.removeprefix("/delay/")) / 1000
@@ -112,7 +113,7 @@ def _response(status: bytes, kind: bytes, body: bytes) -> bytes:
 def _whole_report(answered: bytes) -> bytes:
     before, content, after = re.split(rb"<Content>|</Content>", answered)
     report = base64.b64encode(base64.b64decode(content) + ROOT)
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
     after = re.sub(rb"(?<=<GeneratedTime>)[^<]*", now, after)
     before = re.sub(rb"(?<=<GeneratedTime>)[^<]*", now, before)
     return before + b"<Content>" + report + b"</Content>" + after

@@ -1,4 +1,4 @@
-"""One event: round trips, wall time beside the bare requests, instructions, and events per second beside its peers."""
+"""One event: round trips, wall time compared with the raw requests, instructions, and events per second."""
 
 import platform
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from measure.world import World, batch
 
 #: How many users' events are timed on each path.
 TIMED = 120
-#: What each request waits for where round trips are counted: far longer than it takes to send those that go side by side.
+#: The delay of each request when round trips are counted: far longer than sending parallel requests takes.
 DELAY_SECONDS = 0.1
 
 
@@ -36,10 +36,10 @@ def measure() -> Section:
     section = Section(
         "event",
         "Per event",
-        "The release detector as a process, asked by the runtime interface as Lambda asks it, against DynamoDB Local for "
-        "the table and moto for the rest; it tells the topic and the bus, as it is deployed. A user's story is told event "
-        "by event: a key is switched on (no change), a second one made (open), the same event again (duplicate), the "
-        "second one switched off (close).",
+        "The release build of the detector as a process, invoked through the runtime interface like in Lambda, with "
+        "DynamoDB Local for the table and moto for the rest. It alerts the topic and the bus, as when deployed. A user's "
+        "events arrive one by one: a key is set to active (no change), a second one is created (open), the same event "
+        "arrives again (duplicate), and the second key is deactivated (close).",
         measured={"versions": servers.versions("boto3", "awslambdaric", "c7n")},
     )
     with servers.moto() as moto, servers.dynamodb() as dynamodb:
@@ -61,7 +61,7 @@ def _count(section: Section, world: World) -> None:
             depths[name, path] = until_told or relay.depth(exchanges)
             in_turn = str(relay.depth(exchanges))
             if until_told:
-                in_turn = f"{until_told} until the alert is accepted, {in_turn} in all"
+                in_turn = f"{until_told} until the alert is accepted, {in_turn} in total"
             rows.append([name, path, str(len(exchanges)), in_turn, relay.counts(exchanges)])
     section.tables.append(
         Table("Requests of an event, and how many of them in turn", ["", "path", "requests", "in turn", "which"], rows)
@@ -74,14 +74,14 @@ def _count(section: Section, world: World) -> None:
         Goal.at_most("listings for 1,000 events on 10 users", listings, 30, "{:.0f}"),
     ]
     section.notes.append(
-        f"1,000 events on 10 users in one invocation cause {listings} listings and {requests} requests in all. In 100 "
+        f"1,000 events on 10 users in one invocation cause {listings} listings and {requests} requests in total. In 100 "
         f"batches of ten, each about all ten users, they cause {of_ten} and {requests_of_ten}: one listing per user and "
-        "batch, for no batch knows of another."
+        "batch, because batches do not share state."
     )
 
 
 def captured(world: World, name: str, *, bus: bool = False, **options) -> tuple[Story, dict[str, list[Exchange]]]:
-    """A user's story, and the requests of each event of it in the order in which they were sent."""
+    """A user's story, and the requests of each of its events in the order of sending."""
     (story,) = paths.stories(world, 1)
     kept = {}
     with (
@@ -110,19 +110,19 @@ def _time(section: Section, world: World) -> None:
     worst = max(walls, key=lambda wall: wall.ratio)
     section.goals.append(
         Goal.at_most(
-            "wall time of an event beside its requests sent raw",
+            "wall time of an event, compared with its raw requests",
             worst.ratio,
             1.15,
             "{:.3f}",
-            why=f"an event that goes the path `{worst.path}` takes {worst.detector_ms - worst.raw_ms:.1f} ms more than its requests",
+            why=f"an event on the path `{worst.path}` takes {worst.detector_ms - worst.raw_ms:.1f} ms more than its requests",
         )
     )
     section.notes.append(
-        f"Wall time: {TIMED} users, the detector's events and raw requests about other users in turn. Raw are the very "
-        "bytes that the detector sent once, with another user, keys, event ids and request tokens in them, so that every "
-        "write is a new one; sent one after another by bare sockets, which keep their connections where the server does. "
-        "The detector sends some side by side, so a ratio below 1 can be; its time includes the runtime interface, from "
-        "the event's hand-over to the answer."
+        f"Wall time: {TIMED} users, the detector's events and raw requests about other users in turn. Raw requests are "
+        "recorded bytes of the detector with a different user, keys, event IDs and request tokens, so that every write is "
+        "new. They are sent one after another over sockets that stay open if the server allows it. The detector sends some "
+        "requests in parallel, so a ratio below 1 is possible. Its time includes the runtime interface, from passing the "
+        "event to the answer."
     )
 
 
@@ -158,8 +158,8 @@ def _instructions(section: Section, world: World) -> None:
         )
     )
     section.notes.append(
-        f"Instructions: by callgrind, of the whole process; what a run with {instructions.EVENTS} events of that path more "
-        "takes more, by event. The topic is the only sink."
+        f"Instructions: counted by callgrind for the whole process, as the difference between runs with and without "
+        f"{instructions.EVENTS} events on that path, per event. The topic is the only sink."
     )
 
 
@@ -176,9 +176,9 @@ def _throughput(section: Section, world: World) -> None:
         )
     )
     section.notes.append(
-        f"{throughput.EVENTS} events each, the functions' batches in turn, the topic as the only sink. Events per second "
-        "are mostly the servers', which answer in some milliseconds a request; what is the function's own is its processor "
-        f"time, of the whole process in user and system mode. {HANDLER} and {CUSTODIAN} run on `awslambdaric` and Python "
-        f"{platform.python_version()}. {CUSTODIAN} keeps no record: it makes no request of the table, and tells the same "
-        "finding at each event."
+        f"{throughput.EVENTS} events each, the functions' batches in turn, with the topic as the only sink. Events per "
+        "second depend mostly on the servers, which take some milliseconds per request. The function's own share is its "
+        f"processor time, for the whole process in user and system mode. {HANDLER} and {CUSTODIAN} run on `awslambdaric` and Python "
+        f"{platform.python_version()}. {CUSTODIAN} keeps no state: it does not use a table, and reports the same finding for "
+        "each event."
     )

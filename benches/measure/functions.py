@@ -1,4 +1,4 @@
-"""The functions that do the same duty: the detector, and what stands beside it."""
+"""The functions with the same task: the detector and its peers."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ DETECTOR, HANDLER, CUSTODIAN = "detector", "boto3 handler", "Cloud Custodian"
 def start(
     name: str, world: World, environment: dict[str, str] | None = None, *, bus: bool = False, wrap: Sequence[str] = ()
 ) -> Function:
-    """Starts a function in `world`; `environment` leads it elsewhere, `wrap` is a command that runs it."""
+    """Starts a function in `world`. `environment` overrides its settings; `wrap` is a command that runs it."""
     environment = world.environment(bus=bus) | (environment or {})
     if name == DETECTOR:
         return Function([*wrap, programs.detector()], environment, "detector")
@@ -23,7 +23,7 @@ def start(
 
 
 def tell(function: Function, payload: dict) -> Answer:
-    """Has a function handle a batch, of which nothing may fail."""
+    """Passes a batch to a function. No message may fail."""
     answer = function.invoke(payload)
     if answer.body != {"batchItemFailures": []}:
         raise RuntimeError(f"the function answered {answer.body}:\n{function.log.read_text()}")

@@ -1,4 +1,4 @@
-"""What one event and one record cost within a process: `benches/in_process.rs`, put on the page."""
+"""The in-process cost of one event and one record: `benches/in_process.rs`, put on the page."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +8,13 @@ from measure.programs import REPOSITORY, run
 
 @dataclass
 class Benchmark:
-    """The medians of one benchmark, as divan words them."""
+    """The medians of one benchmark, as divan prints them."""
 
     name: str
     time: str
     fastest: str
     throughput: list[str] = field(default_factory=list)
-    #: How often memory was asked for, and how much of it, in one run; nothing if never.
+    #: The number and the size of allocations in one run; nothing if there were none.
     allocations: list[str] = field(default_factory=list)
 
 
@@ -26,14 +26,14 @@ def measure() -> Section:
     return Section(
         "in_process",
         "In the process",
-        "Functions measured by themselves with divan, as they are compiled for a release: a record parsed, read and decided on, and "
-        "a log of 4,000 records in memory that is split, searched and counted. Allocations are those of one run, with their bytes.",
+        "Single functions measured with divan in a release build: parsing, reading and deciding on a record, and splitting, searching "
+        "and counting a log of 4,000 records in memory. Allocations are those of one run, with their bytes.",
         [Table("Medians", ["", "time", "fastest", "throughput", "allocations"], rows)],
     )
 
 
 def _read(printed: str) -> list[Benchmark]:
-    """Reads divan's tree: a line for each benchmark, and beneath it, without a name, its throughput and its allocations."""
+    """Reads divan's tree: a line per benchmark, followed by unnamed lines with throughput and allocations."""
     lines = printed.splitlines()
     begin, header = next((place, line) for place, line in enumerate(lines) if "fastest" in line)
     column = header.index("fastest")

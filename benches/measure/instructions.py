@@ -1,4 +1,4 @@
-"""How many instructions an event takes, counted by Valgrind's callgrind: a figure that no other work on the machine moves."""
+"""The instructions of an event, counted by Valgrind's callgrind, which does not depend on other load."""
 
 import os
 import re
@@ -18,7 +18,7 @@ ENDS_WITHIN_SECONDS = 60
 
 
 def per_event(world: World) -> dict[str, float]:
-    """The instructions of an event on each path: what a run of the detector with so many events more takes more."""
+    """The instructions of an event on each path: the difference between runs with and without the events."""
     valgrind = shutil.which("valgrind")
     if not valgrind:
         raise Missing("Valgrind is not installed; `apt-get install valgrind` has it")
@@ -26,7 +26,7 @@ def per_event(world: World) -> dict[str, float]:
     return {path: (told[path] - told[before]) / EVENTS for path, before in _AFTER.items()}
 
 
-#: What a run tells of each user, by its last step.
+#: The events of each user in a run, by its last step.
 _STEPS = {
     paths.FIRST: [paths.FIRST],
     paths.NO_CHANGE: [paths.FIRST, paths.NO_CHANGE],
@@ -47,7 +47,7 @@ def _counted(world: World, valgrind: str, steps: list[str]) -> int:
         for step in steps:
             for event in paths.events(stories, step):
                 tell(function, batch([event]))
-        # Upon which callgrind writes down what it counted.
+        # Callgrind then writes its counts.
         os.kill(function.pid, signal.SIGTERM)
         return _read(out)
 

@@ -1,4 +1,4 @@
-"""The programs that say who has two active access keys: each run once, with what that took and whom it named."""
+"""The programs that find users with two active access keys: runs each once, with its cost and result."""
 
 import json
 import os
@@ -13,28 +13,28 @@ from measure.delay_proxy import DelayProxy
 from measure.programs import KEPT, PEERS, VENV, secondkey
 from measure.servers import CREDENTIALS, REGION
 
-#: What `secondkey scan` ends with where it found something.
+#: The exit code of `secondkey scan` if it found something.
 FINDINGS = 10
 
 
 @dataclass
 class Found:
-    """What one run took, and what it found."""
+    """The cost and the result of one run."""
 
     users: set[str]
     seconds: float
-    #: The process's time in user and system mode, and that of its children.
+    #: The time of the process and its children in user and system mode.
     processor_seconds: float
     #: The bodies of its calls.
     bodies: list[str]
 
 
-#: Runs a program against a server; the folder is there for what it writes.
+#: Runs a program against a server; the folder is for its output.
 Finder = Callable[[DelayProxy], Found]
 
 
 def scan(mode: str) -> Finder:
-    """`secondkey scan` of an account that it has not seen before."""
+    """`secondkey scan` of a new account."""
 
     def find(server: DelayProxy) -> Found:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def scan(mode: str) -> Finder:
 
 
 def custodian(policy: str) -> Finder:
-    """Cloud Custodian, without its cache, which would answer from the run before."""
+    """Cloud Custodian without its cache, which would answer from the previous run."""
 
     def find(server: DelayProxy) -> Found:
         with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +76,7 @@ def loop(most: int) -> Finder:
 
 
 def _timed(command: list[str | Path], server: DelayProxy, folder: str, code: int = 0) -> tuple[Found, str]:
-    """Runs `command`, which has to end with `code`; tells what that took, and what it printed."""
+    """Runs `command`, which must exit with `code`. Returns its cost and its output."""
     environment = {
         "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
         "HOME": folder,

@@ -1,19 +1,19 @@
-"""The machine and the sources that figures belong to."""
+"""The machine and the sources of the figures."""
 
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from measure.programs import REPOSITORY
 
 
 def facts(section: str) -> dict[str, str]:
-    """What stands beneath a section: command, date, commit, machine."""
+    """The facts below a section: command, date, commit, machine."""
     return {
         "command": f"`benches/run {section}`",
-        "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory()}, {platform.system()} {platform.release()}",
     }
@@ -21,7 +21,9 @@ def facts(section: str) -> dict[str, str]:
 
 def _commit() -> str:
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True).stdout.strip()
+        # Without a repository there is no commit, and the page says so.
+        ended = subprocess.run(["git", *arguments], check=False, cwd=REPOSITORY, capture_output=True, text=True)
+        return ended.stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!BENCHMARKS.md")
     return (git("rev-parse", "--short", "HEAD") or "none") + (" and changes not committed" if changed else "")

@@ -1,4 +1,4 @@
-"""What is measured, and the page that shows it. Every figure on the page comes from here; none is typed by hand."""
+"""The measurements and their page. Every figure on the page comes from here; none is typed by hand."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -7,18 +7,18 @@ from pathlib import Path
 
 @dataclass
 class Goal:
-    """A figure beside its goal."""
+    """A figure and its goal."""
 
     what: str
     goal: str
     measured: str
     met: bool
-    #: What stands in the way, where it is not met.
+    #: The reason if it is not met.
     why: str = ""
 
     @classmethod
     def at_most(cls, what: str, value: float, limit: float, form: str = "{:.2f}", why: str = "") -> "Goal":
-        """`form` puts both figures into words, such as `"{:.1f} MB"`."""
+        """`form` formats both figures, such as `"{:.1f} MB"`."""
         return cls(what, "≤ " + form.format(limit), form.format(value), value <= limit, why if value > limit else "")
 
     @classmethod
@@ -28,7 +28,7 @@ class Goal:
 
 @dataclass
 class Table:
-    """Rows of figures. Cells are text, in the words and units of the column."""
+    """Rows of figures. Cells are text, in the units of the column."""
 
     title: str
     columns: list[str]
@@ -46,18 +46,18 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    #: Filled in by whoever runs the section: date, commit, seconds taken, machine, versions.
+    #: Set by the runner of the section: date, commit, seconds taken, machine, versions.
     measured: dict[str, str] = field(default_factory=dict)
 
 
 def keep(section: Section, folder: Path) -> None:
-    """Keeps a section, so that the page can be written anew when another one was measured."""
+    """Stores a section, so that the page can be rewritten after another one was measured."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{section.name}.json").write_text(json.dumps(asdict(section), indent=1, ensure_ascii=False))
 
 
 def kept(name: str, folder: Path) -> Section | None:
-    """The section as it was kept, if it was."""
+    """The stored section, if there is one."""
     path = folder / f"{name}.json"
     if not path.exists():
         return None
@@ -71,8 +71,8 @@ def render(sections: list[Section]) -> str:
     """The page."""
     parts = [
         "# Benchmarks\n",
-        "Written by `benches/run`; no figure in it is typed by hand. What counts is each figure's ratio to the floor or the "
-        "peer beside it, measured in the same run on the same machine.\n",
+        "Written by `benches/run`; no figure is typed by hand. What counts is each figure's ratio to the floor or the peer, "
+        "measured in the same run on the same machine.\n",
         "## Goals\n",
         _table(
             ["", "goal", "measured", "met"],
@@ -85,7 +85,7 @@ def render(sections: list[Section]) -> str:
     ]
     missed = [goal for section in sections for goal in section.goals if not goal.met]
     if missed:
-        parts.append("What stands in the way of those that are not met:\n")
+        parts.append("Why some goals are not met:\n")
         parts += [f"- **{goal.what}**: {goal.why or 'not known'}" for goal in missed]
         parts.append("")
     for section in sections:

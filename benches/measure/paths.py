@@ -1,4 +1,4 @@
-"""The ways that an event can go, and the story of a user who goes them one after another."""
+"""The paths of an event, and the story of a user that follows them in turn."""
 
 import time
 import uuid
@@ -6,15 +6,15 @@ import uuid
 from measure import world as surroundings
 from measure.world import World
 
-#: In the order of the story. The first event of a user is told of before anything is measured.
+#: In the order of the story. The first event of a user is sent before anything is measured.
 FIRST, NO_CHANGE, OPEN, DUPLICATE, CLOSE = PATHS = ["first", "no change", "open", "duplicate", "close"]
-#: Those that figures are given of.
+#: The paths with figures.
 MEASURED = PATHS[1:]
 
 
 class Story:
-    """A user with a key, of whom events tell: the key was switched on (again), a second one is made, that is told twice, and the
-    second one is switched off."""
+    """A user with a key. The events: the key is set to active (again), a second one is created, that event
+    arrives twice, and the second one is deactivated."""
 
     def __init__(self, world: World, name: str):
         self._world = world
@@ -23,7 +23,7 @@ class Story:
         self.events: dict[str, dict] = {}
 
     def go(self, path: str) -> dict:
-        """Does in IAM what the next event tells of, and gives the event."""
+        """Makes the next change in IAM, and returns its event."""
         if path == OPEN:
             self.keys.append(self._world.key(self.user))
         if path == CLOSE:
@@ -40,22 +40,23 @@ class Story:
         return self.events[path]
 
     def names(self) -> list[bytes]:
-        """What stands in requests about this user and no other, each as long as in those about another one."""
+        """The texts that are specific to this user in requests. All users' texts have the same lengths."""
         ids = [event["detail"]["eventID"] for event in self.events.values()]
         return [text.encode() for text in [self.user, *self.keys, *ids]]
 
 
 def stories(world: World, count: int) -> list[Story]:
-    """So many users, whose names are of the same length and stand in no other text."""
+    """`count` users, whose names have the same length and occur in no other text."""
     mark = uuid.uuid4().hex[:6]
     return [Story(world, f"user-{mark}-{number:05}") for number in range(count)]
 
 
 def events(stories: list[Story], path: str) -> list[dict]:
-    """What each user's next event is, on `path`.
+    """Each user's next event on `path`.
 
-    First it waits until an event of now is later than every listing so far: CloudTrail's times have whole seconds, and its events
-    come some seconds after what they tell of. Else a listing would differ from the one before with no event to explain it.
+    Waits first until a new event is later than every listing so far: CloudTrail's times have whole seconds,
+    and its events arrive some seconds after their calls. Otherwise a listing would differ from the previous
+    one without an event to explain it.
     """
     time.sleep(1.1)
     return [story.go(path) for story in stories]

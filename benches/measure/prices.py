@@ -8,7 +8,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Price:
-    """What so many of a unit cost."""
+    """The price of a number of units."""
 
     of: str
     dollars: float

@@ -1,4 +1,4 @@
-"""Whole processes, measured from their spawn to their end."""
+"""Measures whole processes from their spawn to their end."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Runs a command and tells of it on stderr. An interpreter of its own, for a child inherits the memory peak of its parent.
+#: Runs a command and reports on stderr. A separate interpreter, because a child inherits its parent's memory peak.
 _LAUNCH = """
 import json, os, sys, time
 began = time.monotonic()
@@ -19,17 +19,17 @@ json.dump([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, os.
 
 @dataclass
 class Process:
-    """What a command took, its children among it."""
+    """The cost of a command, including its children."""
 
     seconds: float
     processor_seconds: float
-    #: The most memory that it or one of its children held.
+    #: The peak memory of the command or one of its children.
     peak_mib: float
     output: str
 
 
 def measured(*command: str | Path, exits: tuple[int, ...] = (0,), to_nowhere: bool = False) -> Process:
-    """Runs `command`, which is to end in one of `exits`."""
+    """Runs `command`, which must exit with one of `exits`."""
     launched = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _LAUNCH, *map(str, command)],
         stdin=subprocess.DEVNULL,
@@ -46,5 +46,5 @@ def measured(*command: str | Path, exits: tuple[int, ...] = (0,), to_nowhere: bo
 
 
 def median(runs: list[Process]) -> Process:
-    """The run of the middle time."""
+    """The run with the median time."""
     return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]

@@ -1,4 +1,4 @@
-"""What is measured, built; and what it is measured beside, fetched from package registries."""
+"""Builds what is measured, and fetches its peers from package registries."""
 
 import functools
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ["CARGO_TARGET_DIR"])
 PEERS = REPOSITORY / "benches" / "peers"
-#: Where the benchmarks keep what they fetch and write.
+#: Where the benchmarks store what they fetch and write.
 KEPT = TARGET / "benches"
 VENV = Path(sys.prefix)
 
 
 class Missing(Exception):
-    """A peer that cannot be had here. The page says so."""
+    """A peer that is not available here. The page says so."""
 
 
 def run(*command: str | Path, **options) -> str:
-    """Runs `command` and answers with what it prints. What it says to people goes to ours."""
+    """Runs `command` and returns its stdout. Its stderr goes to ours."""
     return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
 
@@ -38,7 +38,7 @@ def detector() -> Path:
 
 @functools.cache
 def sweeper() -> Path:
-    """The sweeper, likewise."""
+    """The sweeper, built in the same way."""
     return _function("sweeper")
 
 
@@ -52,7 +52,7 @@ def _function(name: str) -> Path:
 
 @functools.cache
 def bare() -> Path:
-    """The floor of a function's start: a program that has the Lambda runtime and nothing else."""
+    """The floor of a function's start: a program with the Lambda runtime and nothing else."""
     manifest = REPOSITORY / "benches" / "bare" / "Cargo.toml"
     run("cargo", "build", "--release", "--locked", "--manifest-path", manifest)
     return TARGET / "release" / "bare"
@@ -60,5 +60,5 @@ def bare() -> Path:
 
 @functools.cache
 def version(*command: str | Path) -> str:
-    """The first line of what a program says of itself."""
+    """The first line of a program's version output."""
     return run(*command).splitlines()[0].strip()

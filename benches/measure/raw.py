@@ -1,4 +1,4 @@
-"""The floor of an event: the requests that the detector made, sent as bytes, one after another, by nothing but sockets."""
+"""The floor of an event: the detector's requests, sent as bytes one after another over sockets."""
 
 import re
 import socket
@@ -14,13 +14,13 @@ TOKEN = re.compile(rb'"ClientRequestToken":"([^"]+)"')
 
 
 class Bare:
-    """Sends requests and reads the answers. A connection is kept for as long as its server keeps it, as every client does."""
+    """Sends requests and reads the answers. Like every client, it reuses connections until the server closes."""
 
     def __init__(self):
         self._connections: dict[str, tuple[socket.socket, object]] = {}
 
     def send(self, server: str, request: bytes) -> int:
-        """Sends one request; answers with the status."""
+        """Sends one request and returns the status."""
         connection, answers = self._connections.pop(server, None) or _connect(server)
         connection.sendall(request)
         head, _ = read(answers)
@@ -40,8 +40,8 @@ def _connect(server: str) -> tuple[socket.socket, object]:
 
 
 def about(captured: list[Exchange], of: Story, other: Story) -> list[tuple[Exchange, bytes]]:
-    """The requests as they are about another user, whose writes are new ones: conditions hold and nothing is a repeat."""
-    # The one whose requests were kept may have come further in its story.
+    """The requests rewritten for another user, so that conditions hold and nothing is a repeat."""
+    # The user whose requests were recorded may be further in its story.
     exchanged = list(zip(of.names(), other.names(), strict=False))
     requests = []
     for exchange in captured:
@@ -55,7 +55,7 @@ def about(captured: list[Exchange], of: Story, other: Story) -> list[tuple[Excha
 
 
 def seconds(bare: Bare, requests: list[tuple[Exchange, bytes]]) -> float:
-    """How long it takes to send them and to have their answers, one after another."""
+    """The time to send them and receive their answers, one after another."""
     began = time.monotonic()
     statuses = [bare.send(exchange.server, request) for exchange, request in requests]
     took = time.monotonic() - began

@@ -1,6 +1,6 @@
-"""CloudTrail records to write logs of: calls of several services as accounts make them, some of which change a key.
+"""CloudTrail records for logs: calls to several services as in real accounts, some of which change a key.
 
-Each is a template, a text with places such as `@time@`, so that a million of them are written in seconds.
+Each is a template with placeholders such as `@time@`, so that a million of them are written in seconds.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from measure.servers import ACCOUNT
 
-#: A function that makes a record of the values of the places.
+#: A function that fills a record's placeholders with values.
 Template = Callable[[dict[str, str]], str]
 
 ROLE_AGENT = "aws-sdk-go-v2/1.30.3 os/linux lang/go#1.22.5 md/GOOS#linux md/GOARCH#arm64 api/{}#1.58.2"
@@ -37,7 +37,8 @@ USER = {
     "principalId": "AIDAZ3MGNB7KQ2FH4YXTC",
     "arn": f"arn:aws:iam::{ACCOUNT}:user/admin-@role@",
     "accountId": ACCOUNT,
-    "accessKeyId": "AKIA@key@",
+    # A user signs with the same key for a long time.
+    "accessKeyId": "AKIAEXAMPLEADMIN@role@",
     "userName": "admin-@role@",
 }
 TLS = {"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256"}
@@ -89,7 +90,7 @@ def _key_change(name: str, asked: dict, answered: object = None) -> Template:
     return _record("iam", name, {"userName": "@user@", **asked}, answered, who=USER)
 
 
-#: What accounts mostly do.
+#: The most common calls of accounts.
 OTHERS = [
     _bucket("GetObject"),
     _bucket("PutObject", **{"x-amz-server-side-encryption": "aws:kms"}),
@@ -116,7 +117,7 @@ OTHERS = [
     _record("iam", "GetRole", {"roleName": "service-@role@"}, who=USER),
 ]  # fmt: skip
 
-#: What names access keys, or even a call that changes them, and changes none.
+#: Calls that mention access keys, or even a call that changes them, and change none.
 MENTIONS = [
     _record("iam", "ListAccessKeys", {"userName": "robot-@role@"}, who=USER),
     _record("iam", "GetAccessKeyLastUsed", {"accessKeyId": "AKIA@key@"}, {"userName": "robot-@role@"}, who=USER),
@@ -130,9 +131,17 @@ _CREATE = _key_change("CreateAccessKey", {}, {"accessKey": {
 _DISABLE = _key_change("UpdateAccessKey", {"status": "Inactive", "accessKeyId": "AKIA@changed@"})
 _DELETE = _key_change("DeleteAccessKey", {"accessKeyId": "AKIA@changed@"})
 
-#: What happens to a user's keys, and to which of them: a rotation, one that is not cleaned up, and a single key's life.
+#: The changes of a user's keys: a rotation, one without cleanup, and the life of a single key.
 STORIES = [
     [(_CREATE, 0), (_CREATE, 1), (_DELETE, 0)],
     [(_CREATE, 0), (_CREATE, 1), (_DISABLE, 0)],
     [(_CREATE, 0), (_DISABLE, 0), (_DELETE, 0)],
+]
+
+#: What happens to a user's keys again and again where keys change all the time, key by key: `0` is the newest, `1` the one
+#: before. A rotation, one with a day of grace for the old key, and a job that makes a key of its own and removes it.
+CYCLES = [
+    [(_CREATE, 0), (_DELETE, 1)],
+    [(_CREATE, 0), (_DISABLE, 1), (_DELETE, 1)],
+    [(_CREATE, 0), (_DELETE, 0)],
 ]

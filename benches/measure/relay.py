@@ -1,6 +1,6 @@
-"""A relay before one server, that notes each request: what it asks for, when it began and ended, and all that was sent.
+"""A relay for one server that records each request: its action, when it began and ended, and its bytes.
 
-Figures of time are never taken through it; it is for counting, and for keeping requests to be sent again.
+Times are never measured through it. It counts requests and records them to be sent again.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from measure.wire import header, listen, read, wants_closing, with_length
 
 @dataclass
 class Exchange:
-    """A request that was answered."""
+    """An answered request."""
 
-    #: Where it went, as the client knows it.
+    #: Its destination, as the client knows it.
     server: str
     #: Such as `GetItem`.
     action: str
@@ -33,8 +33,8 @@ class Exchange:
 
 
 class Relay:
-    """Stands before the server at `upstream`. `delay` is what each request waits for, in seconds; `amend` makes another body of
-    the answer to an action."""
+    """A relay for the server at `upstream`. `delay` is the delay of each request in seconds; `amend` changes the
+    body of the answer to an action."""
 
     def __init__(self, upstream: str, delay: float = 0, amend: Callable[[str, bytes], bytes] | None = None):
         address = urlsplit(upstream)
@@ -48,7 +48,7 @@ class Relay:
         self.url = f"http://127.0.0.1:{port}"
 
     def take(self) -> list[Exchange]:
-        """What was answered since the last time, in the order of the answers."""
+        """The requests answered since the last call, in the order of the answers."""
         with self._lock:
             taken, self._exchanges = self._exchanges, []
         return taken
@@ -57,7 +57,7 @@ class Relay:
         self._listener.close()
 
     def _converse(self, client: socket.socket) -> None:
-        # A connection that breaks is the client's to notice.
+        # The client notices a broken connection itself.
         with client, contextlib.suppress(ConnectionError), client.makefile("rb") as requests:
             while request := read(requests):
                 began = time.monotonic()
@@ -69,10 +69,10 @@ class Relay:
                     answer_head, answer = read(answers)
                 if self._amend and (amended := self._amend(action, answer)) != answer:
                     answer_head, answer = with_length(answer_head, len(amended)), amended
-                # Before the client has it: what it sends upon that begins later.
+                # Recorded before the client receives it, so that its next request begins later.
                 ended = time.monotonic()
                 status = int(answer_head.split(b" ", 2)[1])
-                # One that is sent to open a connection ahead asks for nothing.
+                # A request that only opens a connection ahead of time has no action.
                 if not head.startswith(b"GET "):
                     with self._lock:
                         self._exchanges.append(Exchange(self._name, action, began, ended, head, body, status, answer))
@@ -83,8 +83,8 @@ class Relay:
 
 @contextlib.contextmanager
 def relays(moto_url: str, dynamodb_url: str, **options) -> Iterator[tuple[dict[str, str], Callable[[], list[Exchange]]]]:
-    """Relays before both servers: the settings that lead a function to them, and what takes what they noted, in the order of
-    the requests."""
+    """Relays for both servers. Yields the settings that make a function use them, and a function that takes the
+    recorded requests in order."""
     both = [Relay(moto_url, **options), Relay(dynamodb_url, **options)]
     try:
         environment = {"AWS_ENDPOINT_URL": both[0].url, "AWS_ENDPOINT_URL_DYNAMODB": both[1].url}
@@ -95,9 +95,9 @@ def relays(moto_url: str, dynamodb_url: str, **options) -> Iterator[tuple[dict[s
 
 
 def depth(exchanges: list[Exchange]) -> int:
-    """The most requests of which each began after the one before it was answered."""
+    """The longest chain of requests in which each began after the previous one was answered."""
     count, ended = 0, float("-inf")
-    # The one that ends first leaves room for the most after it.
+    # Taking the one that ends first leaves the most room for later ones.
     for exchange in sorted(exchanges, key=lambda done: done.ended):
         if exchange.began >= ended:
             count, ended = count + 1, exchange.ended
@@ -105,18 +105,18 @@ def depth(exchanges: list[Exchange]) -> int:
 
 
 def depth_until(exchanges: list[Exchange], action: str) -> int | None:
-    """The depth up to the answer to the first `action`; nothing where there was none."""
+    """The depth up to the answer to the first `action`, or nothing if there was none."""
     last = next((done for done in exchanges if done.action == action), None)
     return last and depth([done for done in exchanges if done.ended <= last.began] + [last])
 
 
 def counts(exchanges: list[Exchange]) -> str:
-    """How often each action was asked for."""
+    """How often each action was requested."""
     return ", ".join(f"{action} {count}" for action, count in sorted(Counter(done.action for done in exchanges).items()))
 
 
 def action_of(head: bytes, body: bytes) -> str:
-    """What a request asks for: the last part of its target, or its form's action."""
+    """The action of a request: the last part of its target, or its form's action."""
     if target := header(head, b"x-amz-target"):
         return target.rsplit(b".", 1)[-1].decode()
     for part in body.split(b"&"):

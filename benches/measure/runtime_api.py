@@ -1,6 +1,7 @@
-"""A function's process, and the runtime interface that it asks for events, with the times at which it does.
+"""A function's process and the runtime interface from which it requests events, with the times of its requests.
 
-AWS's emulator tells no such times; this is the same interface (`Lambda developer guide, runtime API`) and nothing else.
+AWS's emulator does not report such times. This is only the same interface (`Lambda developer guide,
+runtime API`).
 """
 
 import contextlib
@@ -18,22 +19,22 @@ from measure.programs import KEPT
 from measure.servers import ACCOUNT, CREDENTIALS, REGION
 from measure.wire import listen, read
 
-#: How long an answer may take, so that a broken function ends the benchmark.
+#: How long an answer may take before the benchmark fails.
 PATIENCE_SECONDS = 60
 
 
 @dataclass
 class Answer:
-    """What a function answered, and the seconds from the event's hand-over to that."""
+    """A function's answer, and the seconds from passing the event to the answer."""
 
     body: object
     seconds: float
-    #: When the event was handed over, as `time.monotonic()` has it.
+    #: When the event was passed, by `time.monotonic()`.
     began: float
 
 
 class Function:
-    """A process that runs a function, from its spawn on. Used as a context, which ends it."""
+    """A process that runs a function. As a context manager, it ends the process."""
 
     def __init__(self, command: list[str | Path], environment: dict[str, str], log: str):
         self._events: queue.Queue[bytes] = queue.Queue()
@@ -74,13 +75,13 @@ class Function:
         os.waitpid(self.pid, 0)
 
     def init_seconds(self) -> float:
-        """From the spawn to the first time that the function asked for an event."""
+        """The time from the spawn to the function's first request for an event."""
         if not self._first_next.wait(PATIENCE_SECONDS):
             raise RuntimeError(f"the function never asked for an event:\n{self.log.read_text()}")
         return self._ready - self.spawned
 
     def invoke(self, payload: object) -> Answer:
-        """Hands over an event and waits for the answer."""
+        """Passes an event and waits for the answer."""
         self._events.put(json.dumps(payload).encode())
         try:
             return self._answers.get(timeout=PATIENCE_SECONDS)
@@ -88,19 +89,19 @@ class Function:
             raise RuntimeError(f"the function does not answer:\n{self.log.read_text()}") from None
 
     def peak_memory_mib(self) -> float:
-        """The most memory that the process held so far."""
+        """The peak memory of the process so far."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
         raise RuntimeError("the process has no VmHWM")
 
     def processor_seconds(self) -> float:
-        """The time that the process worked so far, in user and system mode, to the hundredth."""
+        """The process's user and system time so far, to the hundredth of a second."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _converse(self, connection: socket.socket) -> None:
-        # The function is killed in the midst of a request for the next event.
+        # The function is killed during its request for the next event.
         with connection, contextlib.suppress(ConnectionError), connection.makefile("rb") as requests:
             while request := read(requests):
                 arrived = time.monotonic()

@@ -1,4 +1,4 @@
-"""A scan of an account with many users, beside Cloud Custodian and a shell loop."""
+"""A scan of an account with many users, compared with Cloud Custodian and a shell loop."""
 
 import statistics
 from collections import Counter
@@ -16,13 +16,13 @@ COMPARED = [1_000, 5_000]
 GROWTH = [1_000, 2_000, 5_000]
 DELAYS_MS = [0, 20]
 MODES = ["report", "list"]
-#: The first so many users are looked at by the loop; a process each, which takes as long for every further user.
+#: The loop checks this many users, with a process for each, so further users take as long.
 LOOPED = 20
-#: Runs longer than this are made once, others three times.
+#: Longer runs are made once, others three times.
 ONCE_SECONDS = 8
-#: The most users on a page of IAM's; moto has all on one.
+#: The largest page of IAM; moto returns all users on one page.
 PAGE = 1_000
-#: What a scan asks beyond who has two active keys.
+#: The calls of a scan beyond finding out who has two active keys.
 LAST_USED = "GetAccessKeyLastUsed"
 
 REPORT, LIST = (f"`secondkey scan --mode {mode}`" for mode in MODES)
@@ -32,7 +32,7 @@ KEY_RESOURCE, LOOP = "Custodian, resource `iam-access-key`", "shell loop, a proc
 
 @dataclass
 class Cost:
-    """What a program takes; the medians of its runs."""
+    """The cost of a program: the medians of its runs."""
 
     calls: dict[str, int]
     processor_seconds: float
@@ -44,7 +44,7 @@ class Cost:
         return sum(self.calls.values())
 
 
-#: By program; a bare client's is named after the program whose calls it sends.
+#: By program; the raw client's entry is named after the program whose calls it sends.
 Costs = dict[str, Cost]
 
 
@@ -76,12 +76,12 @@ def _name(number: int) -> str:
 
 
 def _pairs(users: int) -> set[str]:
-    """Who has two active keys: one in a hundred."""
+    """The users with two active keys: one in a hundred."""
     return {_name(number) for number in range(7, users, 100)}
 
 
 def _make_users(server: DelayProxy, first: int, end: int) -> None:
-    """Makes users, and has what moto answers about each kept by the proxy."""
+    """Creates users, and makes the proxy cache moto's answers about each."""
     names = [_name(number) for number in range(first, end)]
     halves = {_name(number) for number in range(13, end, 100)}
     pairs = _pairs(end)
@@ -90,12 +90,12 @@ def _make_users(server: DelayProxy, first: int, end: int) -> None:
     send(server.url, [body("CreateAccessKey", UserName=name) for name in names])
     seconds = [name for name in names if name in pairs | halves]
     _, answers = send(server.url, [body("CreateAccessKey", UserName=name) for name in seconds])
-    for name, answer in zip(seconds, answers):
+    for name, answer in zip(seconds, answers, strict=True):
         if name in halves:
             key = answer.partition("<AccessKeyId>")[2].partition("</AccessKeyId>")[0]
             send(server.url, [body("UpdateAccessKey", UserName=name, AccessKeyId=key, Status="Inactive")])
     send(server.url, [body(action, UserName=name) for name in names for action in ("ListAccessKeys", "GetUser")])
-    # As on most days, somebody asked for a report within the last four hours.
+    # As on most days, a report was requested within the last four hours.
     send(server.url, [body("GenerateCredentialReport")])
 
 
@@ -117,7 +117,7 @@ def _costs(server: DelayProxy, users: int, delays: list[int], finders: dict[str,
 
 
 def _loop(server: DelayProxy, users: int) -> Cost:
-    """What the loop takes for all users, by what it takes for the first few."""
+    """The loop's cost for all users, extrapolated from the first few."""
     named = {name for name in _pairs(users) if name < _name(LOOPED)}
     cost = Cost({"ListUsers": 1, "ListAccessKeys": users}, 0)
     for delay in DELAYS_MS:
@@ -131,7 +131,7 @@ def _loop(server: DelayProxy, users: int) -> Cost:
 
 
 def _checked(finder: Finder, server: DelayProxy, pairs: set[str], name: str) -> Found:
-    """A run, which has to name exactly those who have two active keys."""
+    """A run, which must name exactly the users with two active keys."""
     found = finder(server)
     if found.users != pairs:
         raise RuntimeError(f"{name} named wrongly: {sorted(found.users ^ pairs)}")
@@ -146,15 +146,15 @@ def _section(compared: dict[int, Costs], grown: dict[int, Costs]) -> Section:
     section = Section(
         "scan",
         "Sweep and scan",
-        "Who, of an account's users, has two active access keys; one in a hundred has, and one in a hundred has a second key "
-        "that is inactive. Each program runs from its start to its end, on a server that stands for IAM: moto, behind a proxy "
-        "that gives again what moto answered about one user or key, so that the programs are measured and not one Python "
-        "process; and that answers 0 or 20 ms later. `secondkey scan` begins with an empty file each time. The credential "
-        "report was made before. All have to name the same users, and do.\n\n"
-        "*Bare* are the calls of the program in the line below, sent by a client that does nothing else, over "
-        f"{CONNECTIONS} connections. The loop takes minutes, so it is run over the first {LOOPED} users; what each of them "
-        "took is counted for all, for it is a process per user. The deployed sweeper is the same pipeline as the scan; "
-        "`tests/it/e2e/scale.rs` holds its calls, `tests/it/scan/calls.rs` those of the scan.",
+        "Finding the users of an account who have two active access keys. One in a hundred has, and one in a hundred has an "
+        "inactive second key. Each program runs from start to end with a stand-in for IAM: moto behind a proxy that caches "
+        "moto's answers about single users and keys, so that the programs are measured rather than one Python process, and "
+        "that delays answers by 0 or 20 ms. `secondkey scan` begins with an empty file each time. The credential report "
+        "already exists. All programs must name the same users, and do.\n\n"
+        "*Bare* rows are the calls of the program in the next row, sent by a minimal client over "
+        f"{CONNECTIONS} connections. The loop takes minutes, so it runs over the first {LOOPED} users and its time is scaled "
+        "to all of them, because it starts a process per user. The deployed sweeper uses the same pipeline as the scan; "
+        "`tests/it/e2e/scale.rs` asserts its calls, and `tests/it/scan/calls.rs` those of the scan.",
     )
     for users, costs in compared.items():
         section.tables.append(_comparison(users, costs))
@@ -174,7 +174,7 @@ def _section(compared: dict[int, Costs], grown: dict[int, Costs]) -> Section:
 
 
 def _comparison(users: int, costs: Costs) -> Table:
-    """Each way beside secondkey's own of the same kind: by the report, or by listing."""
+    """Each program compared with secondkey's mode of the same kind: by report or by listing."""
     columns = ["", "calls"]
     for delay in DELAYS_MS:
         columns += [f"{delay} ms: s", "ratio"]
@@ -208,7 +208,7 @@ def _speed(users: int, costs: Costs) -> list[Goal]:
             ours, theirs, floor = (costs[name].seconds[delay] for name in (own, peer, f"bare {own}"))
             what = f"{users:,} users, {delay} ms: {own}, times faster than {peer}"
             why = (
-                f"{ours:.2f} s beside {theirs:.2f} s; the server takes {floor:.2f} s for the same calls sent bare, which is "
+                f"{ours:.2f} s compared with {theirs:.2f} s; the server takes {floor:.2f} s for the same raw calls, which is "
                 f"{theirs / floor:.1f} times faster"
             )
             goals.append(Goal.at_least(what, theirs / ours, least, "{:.1f}", why))
@@ -217,9 +217,9 @@ def _speed(users: int, costs: Costs) -> list[Goal]:
 
 def _calls(users: int, calls: dict[str, int]) -> Goal:
     suspects, pages = len(_pairs(users)), -(-users // PAGE)
-    # Who we are is asked of STS, and last uses are asked of the keys that were found.
+    # The caller identity comes from STS, and last uses are requested for the keys found.
     made = sum(times for action, times in calls.items() if action not in (LAST_USED, "GetCallerIdentity"))
-    return Goal.at_most(f"{users:,} users: IAM calls that tell who, {REPORT} (2 + suspects + pages)", made, 2 + suspects + pages, "{:.0f}")
+    return Goal.at_most(f"{users:,} users: IAM calls to find the users, {REPORT} (2 + suspects + pages)", made, 2 + suspects + pages, "{:.0f}")
 
 
 def _linear(mode: str, grown: dict[int, Costs]) -> Goal:
@@ -233,10 +233,10 @@ def _notes(users: int, costs: Costs) -> list[str]:
     best = min((name for name in costs if name.startswith("Custodian")), key=lambda name: costs[name].seconds[DELAYS_MS[-1]])
     ratio = costs[best].seconds[DELAYS_MS[-1]] / costs[LIST].seconds[DELAYS_MS[-1]]
     return [
-        f"By the report a scan of {users:,} users makes " + ", ".join(f"{times} {action}" for action, times in asked.items())
-        + f". {LAST_USED} tells of the keys that were found when each was last used, which none of the peers does.",
-        "Custodian asks for each user by itself (GetUser) before it filters, also by the report; its resource "
-        "`iam-access-key` does not, and lists one user after the other. Its fastest here with "
+        f"With the report, a scan of {users:,} users makes " + ", ".join(f"{times} {action}" for action, times in asked.items())
+        + f". {LAST_USED} retrieves the last use of each key found, which none of the peers does.",
+        "Custodian requests each user individually (GetUser) before it filters, even with the report. Its resource "
+        "`iam-access-key` does not, and lists one user after the other. Its fastest mode here with "
         f"{DELAYS_MS[-1]} ms is the {best.removeprefix('Custodian, ')}: {ratio:.1f} times the time of {LIST}, which lists "
-        f"{CONNECTIONS} users side by side, and no more because IAM throttles.",
+        f"{CONNECTIONS} users in parallel, and no more because IAM throttles.",
     ]

@@ -1,4 +1,4 @@
-"""The servers that stand for AWS, on loopback and on free ports: AWS's own DynamoDB Local, and moto for the rest."""
+"""The stand-ins for AWS, on loopback and on free ports: AWS's own DynamoDB Local, and moto for the rest."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from measure.programs import KEPT, VENV, run
 
-#: As tests/it/stack/fetch.rs has it.
+#: As in tests/it/stack/fetch.rs.
 DYNAMODB = ("amplify-dynamodb-simulator", "2.9.30")
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -20,7 +20,7 @@ STARTS_WITHIN_SECONDS = 60
 
 
 def versions(*packages: str) -> str:
-    """Which servers these are, and which of Python's `packages` stand beside ours."""
+    """The versions of the servers and of the Python `packages`."""
     named = [f"{package} {metadata.version(package)}" for package in ("moto", *packages)]
     return ", ".join([f"DynamoDB Local of {' '.join(DYNAMODB)}", *named])
 
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str | Path], log: str, **options) -> Iterator[subprocess.Popen]:
-    """`command` while the block runs; what it prints goes to the file `log`."""
+    """Runs `command` while the block runs. Its output goes to the file `log`."""
     KEPT.mkdir(parents=True, exist_ok=True)
     with open(KEPT / f"{log}.log", "w") as out:
         process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
@@ -46,7 +46,7 @@ def running(command: list[str | Path], log: str, **options) -> Iterator[subproce
 
 @contextlib.contextmanager
 def moto() -> Iterator[str]:
-    """A moto server; gives its URL."""
+    """Starts a moto server and yields its URL."""
     port = free_port()
     with running([VENV / "bin" / "moto_server", "-H", "127.0.0.1", "-p", str(port)], "moto"):
         until_it_listens(port)
@@ -55,7 +55,7 @@ def moto() -> Iterator[str]:
 
 @contextlib.contextmanager
 def dynamodb() -> Iterator[str]:
-    """DynamoDB Local; gives its URL."""
+    """Starts DynamoDB Local and yields its URL."""
     folder = _dynamodb_local()
     port = free_port()
     command = ["java", f"-Djava.library.path={folder}/DynamoDBLocal_lib", "-jar", folder / "DynamoDBLocal.jar"]

@@ -1,4 +1,4 @@
-"""How many events one process takes, in batches of ten for ten users, beside what does the same duty."""
+"""The events per second of one process, in batches of ten for ten users, compared with its peers."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ TOLD_OF = [paths.NO_CHANGE, paths.OPEN]
 
 @dataclass
 class Rate:
-    """What one function made of events that go one path."""
+    """One function's result for the events of one path."""
 
     function: str
     path: str
@@ -22,7 +22,7 @@ class Rate:
 
 
 def rates(world: World) -> list[Rate]:
-    """Each function's rate on each path; their batches alternate, so that all meet the same machine."""
+    """Each function's rate on each path. Their batches alternate, so that all see the same machine load."""
     names = [DETECTOR, HANDLER, CUSTODIAN]
     stories = {name: paths.stories(world, EVENTS) for name in names}
     functions = {name: start(name, world) for name in names}
@@ -61,8 +61,8 @@ def _requests(world: World, name: str) -> dict[str, float]:
 
 
 def listings_of_many(world: World, *, at_once: bool) -> tuple[int, int]:
-    """How many listings, and requests in all, a thousand events on ten users cause: in one invocation, or in batches of ten, each
-    about all of the users."""
+    """How many listings, and requests in total, a thousand events about ten users cause: in one invocation, or
+    in batches of ten, each about all of the users."""
     stories = paths.stories(world, 10)
     for story in stories:
         story.go(paths.FIRST)

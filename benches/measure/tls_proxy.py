@@ -1,4 +1,4 @@
-"""Stands between a client and servers as the network and TLS would: a certificate, and the time that bytes take."""
+"""A proxy between client and servers that simulates the network: TLS, and the delay of bytes."""
 
 import asyncio
 import contextlib
@@ -13,33 +13,32 @@ from urllib.parse import urlsplit
 
 import certifi
 import trustme
-
 from measure.programs import KEPT
 from measure.wire import read_async, without
 
 
 @dataclass
 class Network:
-    """How far the servers are away."""
+    """The distance to the servers."""
 
-    #: From a byte's sending to its arrival, half a round trip.
+    #: The delay of each byte: half a round trip.
     one_way_seconds: float
-    #: Whether opening a TCP connection takes a round trip too. The kernel's loopback takes none.
+    #: Whether opening a TCP connection takes a round trip too. On loopback it does not.
     tcp_takes_a_round_trip: bool
 
 
 @dataclass
 class Proxies:
-    """The proxies that were started."""
+    """The running proxies."""
 
     #: The proxy's URL by service.
     urls: dict[str, str]
-    #: What a client has to trust: the certificate's maker, beside all that a system trusts.
+    #: The certificates for the client to trust: the proxy's issuer and everything that the system trusts.
     trusted: Path
     _accepted: Connection
 
     def accepted(self, patience_seconds: float = 30) -> float:
-        """When the topic next took an alert, as `time.monotonic()` has it at the server."""
+        """When the topic next accepted an alert, by `time.monotonic()` at the server."""
         if not self._accepted.poll(patience_seconds):
             raise RuntimeError(f"no alert was published within {patience_seconds} s")
         return self._accepted.recv()
@@ -47,13 +46,13 @@ class Proxies:
 
 @contextlib.contextmanager
 def proxies(servers: dict[str, str], network: Network) -> Iterator[Proxies]:
-    """A proxy for each service, before the server at its URL, each in a process of its own: AWS's do not wait for each other."""
+    """A proxy for each service, in its own process, because AWS's services do not wait for each other."""
     maker = trustme.CA()
     folder = KEPT / "tls"
     folder.mkdir(parents=True, exist_ok=True)
     certificate = folder / "server.pem"
     maker.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
-    # As long as the bundle of a Lambda function's system, so that reading it takes as long.
+    # As large as the bundle in a Lambda function's system, so that reading it takes as long.
     trusted = folder / "trusted.pem"
     trusted.write_bytes(Path(certifi.where()).read_bytes() + maker.cert_pem.bytes())
     running, urls, accepted = [], {}, None
@@ -97,13 +96,13 @@ async def _serve(server: str, network: Network, certificate: Path, told: Connect
 
 
 async def _join(reader, writer, upstream, told: Connection) -> None:
-    """Answers requests, and tells when a `Publish` is answered. Connections stay open as AWS's do, whether the server's do or
-    not."""
+    """Answers requests, and reports when a `Publish` is answered. Connections stay open like AWS's, whether or
+    not the server's do."""
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             head, body = await read_async(reader)
-            # One that is sent to open a connection ahead. AWS's front ends answer by themselves; here one process that stands
-            # for several services would think about it for milliseconds, while the listing waits.
+            # A request that only opens a connection ahead of time. AWS's front ends answer it themselves; here
+            # one process serves several services and would take milliseconds while the listing waits.
             if head.startswith(b"GET / "):
                 writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
                 continue
@@ -122,7 +121,7 @@ def _kept_open(head: bytes) -> bytes:
 
 
 async def _delayed(reader, writer, inside, network: Network) -> None:
-    """Hands on what comes, later."""
+    """Forwards what arrives, with a delay."""
     in_reader, in_writer = await asyncio.open_connection(*inside)
     opens = 2 * network.one_way_seconds if network.tcp_takes_a_round_trip else 0
 
@@ -138,7 +137,7 @@ async def _delayed(reader, writer, inside, network: Network) -> None:
 
         while True:
             data = await source.read(65536)
-            # What comes before the connection is open waits for that.
+            # Bytes that arrive before the connection is open wait for it.
             loop.call_at(max(loop.time(), free_at) + network.one_way_seconds, send, data)
             if not data:
                 return

@@ -1,7 +1,7 @@
-"""The DynamoDB request units that requests cost, by the developer guide's rules (item sizes, read and write operations, indexes).
+"""The DynamoDB request units of requests, by the developer guide's rules (item sizes, operations, indexes).
 
-DynamoDB Local can be asked for them and answers otherwise: nothing for a query that finds nothing, and less for a transaction of
-small items than the guide's two units each.
+DynamoDB Local reports different units: none for a query without results, and for a transaction of small
+items less than the two units each of the guide.
 """
 
 import json
@@ -13,14 +13,14 @@ WRITE_BYTES, READ_BYTES = 1024, 4096
 
 
 class Table:
-    """Follows a table from its first item on: what a write costs depends on what stood there."""
+    """Tracks a table from its first item on, because the cost of a write depends on the old item."""
 
     def __init__(self, indexes: list[dict]):
         self._indexes = [[key["AttributeName"] for key in index["KeySchema"]] for index in indexes]
         self._items: dict[tuple[str, str], dict] = {}
 
     def units(self, exchanges: list[Exchange]) -> tuple[float, float]:
-        """The write and the read request units of the requests, in their order."""
+        """The write and read request units of the requests, in order."""
         write = read = 0.0
         for exchange in exchanges:
             match exchange.action:
@@ -30,22 +30,22 @@ class Table:
                     write += self._transaction(json.loads(exchange.body), exchange.status == 200)
                 case "PutItem":
                     body = json.loads(exchange.body)
-                    # One that is refused costs the same, without the indexes.
+                    # A refused write costs the same, without the indexes.
                     write += self._written(_key(body["Item"]), body["Item"], exchange.status == 200)
                 case "DeleteItem":
                     write += self._written(_key(json.loads(exchange.body)["Key"]), None, exchange.status == 200)
                 case "UpdateItem" | "Scan" | "BatchGetItem" | "BatchWriteItem":
-                    raise RuntimeError(f"what a {exchange.action} costs is not worked out")
+                    raise RuntimeError(f"the cost of a {exchange.action} is not implemented")
         return write, read
 
     def _transaction(self, body: dict, done: bool) -> float:
-        """Twice a plain write's: it is prepared and committed. The guide does not say so of the indexes; DynamoDB Local does, and
-        it is the dearer reading."""
+        """Twice the units of a plain write, because it is prepared and committed. The guide does not say whether that
+        applies to indexes. DynamoDB Local counts them twice, which is the more expensive reading."""
         items = [action["Put"]["Item"] for action in body["TransactItems"]]
         return 2 * sum(self._written(_key(item), item, done) for item in items)
 
     def _written(self, key: tuple[str, str], item: dict | None, done: bool) -> float:
-        """A plain write's units: the larger of what stood there and what stands there now; and what each index takes."""
+        """The units of a plain write: the larger of the old and new item, plus the units of each index."""
         before = self._items.get(key)
         units = max(_units(before, WRITE_BYTES), _units(item, WRITE_BYTES))
         if not done:
@@ -58,7 +58,7 @@ class Table:
 
 
 def _of_index(index: list[str], before: dict | None, after: dict | None) -> float:
-    """A write for an entry that comes, goes or changes; two where its key changes."""
+    """One write for an entry that is added, removed or changed; two if its key changes."""
     old = before if before and all(name in before for name in index) else None
     new = after if after and all(name in after for name in index) else None
     if old == new:

@@ -1,4 +1,4 @@
-"""HTTP as it is on the wire, for what stands between a program and a server, or in a server's place."""
+"""Raw HTTP, for proxies and stand-ins for servers."""
 
 import asyncio
 import socket
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 def listen(converse: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
-    """Listens on a free port until the socket is closed, and has `converse` answer each connection in a thread of its own.
-    Gives the socket and the port."""
+    """Listens on a free port until the socket is closed. `converse` answers each connection in its own thread.
+    Returns the socket and the port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 
     def serve() -> None:
@@ -25,7 +25,7 @@ def listen(converse: Callable[[socket.socket], None]) -> tuple[socket.socket, in
 
 
 def read(stream) -> tuple[bytes, bytes] | None:
-    """A request's or an answer's head and body; nothing at the end of the stream."""
+    """The head and body of a request or an answer, or nothing at the end of the stream."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         line = stream.readline()
@@ -36,7 +36,7 @@ def read(stream) -> tuple[bytes, bytes] | None:
 
 
 async def read_async(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """The same of a stream that is awaited; the end of the stream is an `asyncio.IncompleteReadError`."""
+    """The same for an asynchronous stream. Its end raises `asyncio.IncompleteReadError`."""
     head = await reader.readuntil(b"\r\n\r\n")
     return head, await reader.readexactly(int(header(head, b"content-length") or 0))
 

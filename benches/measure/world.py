@@ -1,6 +1,6 @@
-"""What a deployed function has around it: the table, the topic, the changes queue, users with keys, and events about them.
+"""The surroundings of a deployed function: the table, the topic, the changes queue, users with keys, and events.
 
-Events are those of events/samples, with another user, key, id and time in them, so that their size is that of real ones.
+Events are those of events/samples with another user, key, ID and time, so that they have a realistic size.
 """
 
 import copy
@@ -8,11 +8,10 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import boto3
 import yaml
-
 from measure.programs import REPOSITORY
 from measure.servers import ACCOUNT, CREDENTIALS, REGION
 
@@ -26,7 +25,7 @@ SAMPLES = {
 
 @dataclass
 class World:
-    """One deployment's surroundings, in the servers at these addresses."""
+    """The surroundings of one deployment, in the servers at these addresses."""
 
     moto_url: str
     dynamodb_url: str
@@ -48,7 +47,7 @@ class World:
         )  # fmt: skip
 
     def environment(self, *, bus: bool = False) -> dict[str, str]:
-        """The settings of a function, with the topic as its only sink, or with the bus too, as it is deployed."""
+        """The settings of a function as deployed, with the topic as its only sink, or with the bus too."""
         return {
             "ACCOUNT_ID": ACCOUNT,
             "TABLE_NAME": self.table,
@@ -61,7 +60,7 @@ class World:
         }
 
     def user(self, name: str, keys: int = 1) -> list[str]:
-        """Makes a user with so many active keys; gives their ids."""
+        """Creates a user with this many active keys, and returns their IDs."""
         self.iam.create_user(UserName=name)
         return [self.key(name) for _ in range(keys)]
 
@@ -83,9 +82,9 @@ class World:
 
 
 def event(kind: str, user: str, key: str) -> dict:
-    """An EventBridge event of now: the key of the user was created, activated, deactivated or deleted."""
+    """An EventBridge event with the current time: the user's key was created, activated, deactivated or deleted."""
     made = copy.deepcopy(_sample(kind))
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     detail = made["detail"]
     made |= {"id": str(uuid.uuid4()), "time": now}
     detail |= {"eventID": str(uuid.uuid4()), "eventTime": now}
@@ -103,22 +102,22 @@ def batch(events: list[dict]) -> dict:
 
 
 def tens(events: list[dict]) -> Iterator[dict]:
-    """Payloads of ten messages each, as many as Lambda hands over at once."""
+    """Payloads of ten messages each, as many as Lambda passes at once."""
     for start in range(0, len(events), 10):
         yield batch(events[start : start + 10])
 
 
 def message(body: dict) -> dict:
-    """A message of a queue as Lambda hands it over, for the first time."""
+    """A queue message as Lambda passes it on the first receive."""
     return {
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "AQEB" + "x" * 180,
         "body": json.dumps(body),
         "attributes": {
             "ApproximateReceiveCount": "1",
-            "SentTimestamp": str(int(datetime.now(timezone.utc).timestamp() * 1000)),
+            "SentTimestamp": str(int(datetime.now(UTC).timestamp() * 1000)),
             "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-            "ApproximateFirstReceiveTimestamp": str(int(datetime.now(timezone.utc).timestamp() * 1000)),
+            "ApproximateFirstReceiveTimestamp": str(int(datetime.now(UTC).timestamp() * 1000)),
         },
         "messageAttributes": {},
         "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
@@ -133,14 +132,14 @@ def _sample(kind: str) -> dict:
 
 
 def table_of_template() -> dict:
-    """The table's keys and indexes, as the template gives them."""
+    """The table's keys and indexes, as in the template."""
     template = yaml.load((REPOSITORY / "infra" / "template.yaml").read_text(), _Loader)
     table = template["Resources"]["Table"]["Properties"]
     return {name: table[name] for name in ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode"]}
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads a template; what its functions would answer is not needed."""
+    """Reads a template without evaluating its functions."""
 
 
 _Loader.add_multi_constructor("!", lambda *_: None)

@@ -1,7 +1,7 @@
 """The peer: Cloud Custodian's event mode, by `policy.push` on the same messages, as its own Lambda entry point does.
 
-The policy is read once per process, which is kinder than Custodian's entry point, which reads it at each event. It keeps nothing:
-every event about a user with two active keys is told anew.
+The policy is read once per process; Custodian's own entry point is slower and reads it for each event. It
+keeps no state: every event about a user with two active keys is reported again.
 """
 
 import json
@@ -38,7 +38,7 @@ for policy in policies:
 
 
 def handle(event: dict, context: object) -> dict:
-    """Has the policy look at each event of an SQS batch."""
+    """Runs the policy on each event of an SQS batch."""
     for message in event["Records"]:
         for policy in policies:
             policy.push(json.loads(message["body"]), context)

@@ -1,13 +1,14 @@
-"""The peer: the same duty as a boto3 handler on Lambda's Python runtime, as a careful team would write it.
+"""The peer: the same task as a boto3 handler on Lambda's Python runtime, as a careful team would write it.
 
-It makes the detector's calls, one after another: the record, what is owed and the exemptions are read, the keys listed, all that
-changed is written in one transaction, the alert is published and ticked off. Clients are made at import, once per process.
+It makes the detector's calls one after another: it reads the record, pending alerts and exemptions, lists the
+keys, writes all changes in one transaction, and publishes the alert and marks it delivered. Clients are
+created at import, once per process.
 """
 
 import hashlib
 import json
 import os
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -31,7 +32,7 @@ deserialize = TypeDeserializer().deserialize
 
 
 def handle(event: dict, _context: object) -> dict:
-    """Handles a batch of SQS messages, each an EventBridge event; names those that failed."""
+    """Handles a batch of SQS messages, each an EventBridge event. Returns those that failed."""
     failures = []
     for message in event["Records"]:
         try:
@@ -43,7 +44,7 @@ def handle(event: dict, _context: object) -> dict:
 
 
 def process(detail: dict) -> None:
-    """Looks at the user of one CloudTrail record again."""
+    """Re-checks the user of one CloudTrail record."""
     if detail["eventName"] not in CHANGES or detail.get("errorCode"):
         return
     user = detail["requestParameters"]["userName"]
@@ -53,7 +54,7 @@ def process(detail: dict) -> None:
     exemptions = read_partition(f"EXEMPTION#{ACCOUNT}")
     keys = list_keys(user)
 
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     finding, outcome = decide(record, keys, exemptions, detail, user, now)
     entries = trail(record, finding, outcome, detail, now)
     alert = None
@@ -106,7 +107,7 @@ def list_keys(user: str) -> list[dict]:
 def decide(
     record: dict, keys: list[dict], exemptions: list[dict], detail: dict, user: str, now: datetime
 ) -> tuple[dict | None, str]:
-    """The user's finding from now on, and what became of it."""
+    """The user's new finding, and what happened to it."""
     active = [key for key in keys if key["status"] == "active"]
     finding = record.get("finding")
     is_open = finding is not None and finding["finding_status"] != "closed"
@@ -132,7 +133,7 @@ def decide(
 
 
 def trail(record: dict, finding: dict | None, outcome: str, detail: dict, now: datetime) -> list[dict]:
-    """The new entries of the audit trail, each with the hash of the one before."""
+    """The new entries of the audit trail, each with the hash of the previous one."""
     parameters = detail["requestParameters"]
     key = parameters.get("accessKeyId") or detail["responseElements"]["accessKey"]["accessKeyId"]
     details = {"key": key, "source_ip": detail["sourceIPAddress"], "user_agent": detail["userAgent"]}
@@ -153,7 +154,7 @@ def commit(
     name: str, record: dict, keys: list[dict], finding: dict | None, outcome: str, entries: list[dict], alert: dict | None,
     detail: dict, now: datetime,
 ) -> bool:  # fmt: skip
-    """Writes all in one transaction. Whether it did: a change that is in the trail already is not recorded again."""
+    """Writes everything in one transaction. Returns False if the change is already in the trail."""
     version = int(record["version"])
     user = {"account": ACCOUNT, "user": name.partition("#")[2]}
     new = record | user | {
@@ -195,7 +196,7 @@ def commit(
 
 
 def last_uses(alert: dict) -> dict[str, str]:
-    """When each key that an opening speaks of was last used."""
+    """When each key in an opening was last used."""
     if alert["kind"] != "opened":
         return {}
     answers = {key["id"]: iam.get_access_key_last_used(AccessKeyId=key["id"]) for key in alert["finding"]["keys"]}
@@ -241,4 +242,4 @@ def as_dict(item: dict) -> dict:
 
 
 def text(at: datetime) -> str:
-    return at.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,7 @@
-# Fails a Terraform plan (`terraform show -json`) after which one IAM user has more than one active access key.
+# Denies a Terraform plan (`terraform show -json`) that leaves an IAM user with more than one active
+# access key.
 #
-# How keys are counted, and what the rule cannot see: README.md beside this file.
+# README.md in this directory describes how keys are counted and what the rule cannot see.
 
 package main
 
@@ -8,7 +9,7 @@ import rego.v1
 
 deny contains message if {
 	not is_plan
-	message := "the input is no Terraform plan of format 1.x, so no access key was counted; give it the output of `terraform show -json PLANFILE`"
+	message := "the input is not a Terraform plan of format 1.x, so no access key was counted; pass the output of `terraform show -json PLANFILE`"
 }
 
 deny contains message if {
@@ -20,7 +21,7 @@ deny contains message if {
 	)
 }
 
-# IAM has no two names that differ in case only, so the replaced key is compared as the new one is.
+# IAM names are unique regardless of case, so the replaced key is compared like the new one.
 deny contains message if {
 	not allow_create_before_destroy
 	some owner, keys in keys_after_apply
@@ -28,7 +29,7 @@ deny contains message if {
 	replaced := {key | some key in replaced_last; owner_of(key) == owner}
 	count(replaced) > 0
 	message := sprintf(
-		"%s would have %d active access keys until %s is destroyed, for good if the apply stops in between; take create_before_destroy off it, or set its status = \"Inactive\" in an apply before",
+		"%s would have %d active access keys until %s is destroyed, or permanently if the apply stops in between; remove create_before_destroy from it, or set its status = \"Inactive\" in an earlier apply",
 		[described(owner, keys), count(keys) + count(replaced), listed(replaced)],
 	)
 }
@@ -39,7 +40,7 @@ is_plan if {
 	is_object(input.planned_values)
 }
 
-# Whoever rotates by create_before_destroy says so with `--data`.
+# Teams that rotate with create_before_destroy allow it with `--data`.
 allow_create_before_destroy if data.secondkey.allow_create_before_destroy == true
 
 keys_after_apply[owner] contains key if {
@@ -63,14 +64,14 @@ remaining contains key_of(change, change.change.after, change.change.after_unkno
 	is_active(change.change.after)
 }
 
-# Terraform loses sight of it, IAM does not.
+# Terraform forgets the key, but IAM keeps it.
 remaining contains key_of(change, change.change.before, {}) if {
 	some change in key_changes
 	"forget" in change.change.actions
 	is_active(change.change.before)
 }
 
-# A plan with `-target` does not name what it leaves alone.
+# A plan with `-target` does not list the resources that it leaves unchanged.
 remaining contains key_of(resource, resource.values, {}) if {
 	some path, module
 	walk(input.prior_state.values.root_module, [path, module])
@@ -96,7 +97,7 @@ replaced_last contains key_of(change, change.change.before, {}) if {
 	is_active(change.change.before)
 }
 
-# A status that is not known yet, or not given, is Active: that is how IAM makes keys.
+# A status that is unknown or not set counts as Active, which is how IAM creates keys.
 is_active(values) if {
 	is_object(values)
 	object.get(values, "status", "Active") != "Inactive"
@@ -118,7 +119,7 @@ known_text(values, unknown, field) := values[field] if {
 	not unknown[field] == true
 } else := ""
 
-# Whose key it is
+# The owner of a key
 
 # IAM compares user names without regard to case.
 owner_of(key) := {"account": account_of(key), "user": lower(key.user)} if {
@@ -133,7 +134,8 @@ owner_of(key) := {"account": account_of(key), "user": lower(key.user)} if {
 	count(origins) > 0
 	every origin in origins { is_one_user(origin) }
 } else := {"origins": origins, "resource": [key.module, key.name]} if {
-	# Instances of one resource have one expression, so one user; what another resource makes of the same parts is open.
+	# All instances of one resource share an expression, so they belong to one user. Another resource
+	# may combine the same references differently.
 	origins := origins_of(key)
 	count(origins) > 0
 } else := {"key": [key.address, key.deposed]}
@@ -155,7 +157,8 @@ is_one_user(origin) if {
 	)
 }
 
-# What a name that is known after apply is made of: addresses of users where the plan tells, or else what it comes to.
+# The origins of a name that is known after apply: addresses of users if the plan shows them, otherwise
+# the references that the name is built from.
 origins_of(key) := users if {
 	users := {origin | some origin in all_origins_of(key); user_changes[origin]}
 	count(users) > 0
@@ -169,7 +172,7 @@ all_origins_of(key) := {origin |
 	origin := only_instance(concat(".", [part | some part in node; part != ""]))
 }
 
-# `one(aws_iam_user.this[*].name)` tells no index, and needs none.
+# `one(aws_iam_user.this[*].name)` has no index and needs none.
 only_instance(address) := instances[0] if {
 	instances := [other | user_changes[other]; startswith(other, concat("", [address, "["]))]
 	count(instances) == 1
@@ -196,14 +199,14 @@ resource_of(key) := resource if {
 	resource.name == key.name
 }
 
-# Each instance of a module, and of those around it.
+# Each instance of a module and of its parent modules.
 module_instances contains {"address": concat(".", array.slice(steps, 0, i + 1)), "parent": concat(".", array.slice(steps, 0, i)), "step": step} if {
 	some change in changes
 	steps := regex.find_n(sprintf(`module\.[^\[\]."]+(?:%s)?`, [index]), object.get(change, "module_address", ""), -1)
 	some i, step in steps
 }
 
-# From a module's variable to what its caller gave, from a module's output to what it is made of.
+# Edges lead from a module's variable to the caller's argument, and from an output to its expression.
 reference_graph[[instance.address, concat(".", ["var", name])]] := {[instance.parent, term] | some term in terms(expression, call, index_of(instance.step))} if {
 	some instance in module_instances
 	call := module_at(instance.parent).module_calls[name_of(instance.step)]
@@ -217,12 +220,13 @@ reference_graph[[instance.parent, concat(".", [instance.step, name])]] := {[inst
 
 name_of(step) := regex.replace(substring(step, count("module."), -1), index, "")
 
-# `["blue"]`, `[0]` or nothing, as the address has it.
+# The index at the end of an address: `["blue"]`, `[0]` or nothing.
 index_of(address) := found if {
 	found := regex.find_n(concat("", [index, "$"]), address, 1)[0]
 } else := ""
 
-# What an expression refers to, each as short as it names one user: with the instance's index where it refers to that.
+# The references of an expression, each shortened to the part that names one user, with the instance's
+# index if the expression uses it.
 terms(expression, block, instance) := {indexed(short(reference), references, instance) |
 	references := references_of(expression, block)
 	some reference in references
@@ -256,8 +260,8 @@ indexed(term, references, instance) := concat("", [term, instance]) if {
 
 # The account
 
-# Two configurations of the provider with the same credentials are one account, whatever their regions. Only constants can be
-# compared; what is made of variables counts as an account of its own.
+# Two provider configurations with the same credentials are one account, regardless of region. Only
+# constants can be compared; a configuration that uses variables counts as a separate account.
 account_of(key) := credentials if {
 	provider := input.configuration.provider_config[provider_key(key)]
 	credentials := object.remove(object.get(provider, "expressions", {}), ["region", "default_tags", "ignore_tags"])
@@ -270,12 +274,12 @@ has_references(expressions) if {
 	"references" in path
 }
 
-# A key that is in no configuration any more was made, as far as one can tell, by the default provider.
+# A key that is no longer in the configuration is assigned to the default provider.
 provider_key(key) := found if {
 	found := resource_of(key).provider_config_key
 } else := "aws"
 
-# What is told
+# The text of denials
 
 described(owner, keys) := sprintf("IAM user \"%s\"", [name]) if {
 	spellings := {spelling | some spelling in {owner.user} | {key.user | some key in keys}; lower(spelling) == owner.user}
@@ -291,5 +295,5 @@ named(key) := sprintf("%s (deposed %s)", [shown(key.address), shown(key.deposed)
 	key.deposed != ""
 } else := shown(key.address)
 
-# Text of a plan may not forge a line, nor hide one.
+# Text from a plan must not forge or hide a line.
 shown(text) := regex.replace(substring(text, 0, 256), `[^ -~]`, "?")

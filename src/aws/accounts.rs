@@ -1,7 +1,7 @@
-//! Clients for the accounts of an organisation: the own account's by the own credentials, another's by the role that the
-//! member stack put there.
+//! Clients for the accounts of an organization. The function's own account uses its own
+//! credentials; other accounts use the role that the member stack creates there.
 
-mod places;
+mod sessions;
 
 use std::time::SystemTime;
 
@@ -14,63 +14,66 @@ use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 
-use crate::aws::accounts::places::{Place, Places};
-use crate::aws::errors::{is_refusal, service_error};
+use crate::aws::accounts::sessions::{SessionCache, SessionSlot};
+use crate::aws::sdk_errors::{is_refusal, service_error};
 use crate::detect::Timestamp;
 use crate::pipeline::error::ServiceError;
 
-/// What stands for the account's id in a member role's ARN.
-pub const ACCOUNT_PLACEHOLDER: &str = "{account}";
+/// The placeholder for the account ID in a member role's ARN.
+pub(crate) const ACCOUNT_PLACEHOLDER: &str = "{account}";
 
-/// The name of the sessions, which the members' CloudTrail shows.
+/// The session name, which appears in the CloudTrail of the member accounts.
 const SESSION_NAME: &str = "secondkey";
 
-/// How long before their end credentials are no longer handed out: longer than any function may run.
+/// How long before they expire credentials are no longer handed out. Longer than any function may
+/// run.
 const RENEWED_BEFORE_END: TimeDelta = TimeDelta::minutes(15);
 
-/// How old a session must be for a denial to be its own fault. The session of a role that was deleted and made again is
-/// denied what the new role may do; a session this young is of the role that stands there now.
+/// The minimum age of a session for which a denial may be stale. If a role was deleted and
+/// recreated, old sessions are denied what the new role allows. A younger session belongs to the
+/// current role.
 const MAY_BE_OF_A_FORMER_ROLE: TimeDelta = TimeDelta::minutes(1);
 
-/// Codes other than a denial by which STS says that the member itself has to be mended.
+/// STS error codes, other than a denial, that mean that the member account must be fixed.
 const NOT_TO_BE_ENTERED: [&str; 2] = ["NoSuchEntity", "RegionDisabledException"];
 
-/// The role that is entered in every account but the own one.
+/// The role that is assumed in every other account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberRole {
-    /// Its ARN, with `{account}` in the place of the account's id.
+    /// Its ARN, with `{account}` in place of the account ID.
     pub arn: String,
-    /// The external id that its trust asks for, if it does.
+    /// The external ID that its trust policy requires, if any.
     pub external_id: Option<String>,
 }
 
 impl MemberRole {
-    /// The role's ARN in `account`; none for what is no account id. The id comes from an event, and whatever else it
-    /// holds could make another ARN of it.
+    /// The role's ARN in `account`, or `None` if that is not an account ID. The ID comes from an
+    /// event, and other text could change the meaning of the ARN.
     fn arn_in(&self, account: &str) -> Option<String> {
         is_account_id(account).then(|| self.arn.replace(ACCOUNT_PLACEHOLDER, account))
     }
 }
 
-/// Whether `text` is an account's id: 12 digits.
+/// Whether `text` is an account ID: 12 digits.
 #[must_use]
-pub fn is_account_id(text: &str) -> bool {
+pub(crate) fn is_account_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Why there is no client for an account.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AccountError {
-    /// It cannot be entered, or denies the call, until somebody mends its role or the settings; says why.
+    /// The account cannot be entered or denies the call until an operator fixes its role or the
+    /// settings. Contains the reason.
     #[error("{0}")]
     Refused(String),
-    /// AWS or the way to it let us down, or our own credentials did.
+    /// AWS failed or was unreachable, or our own credentials failed.
     #[error(transparent)]
     Failed(ServiceError),
 }
 
 impl AccountError {
-    /// What the error of the call `what` in an account means.
+    /// Classifies the error of the call `what` in an account.
     pub(crate) fn of_call<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -83,7 +86,7 @@ impl AccountError {
         }
     }
 
-    /// Whether other credentials than those entered at `since` may do better.
+    /// Whether credentials newer than `since` may succeed.
     fn may_be_of_a_former_role(&self, since: Timestamp) -> bool {
         match self {
             Self::Failed(failure) => failure.is_unauthenticated(),
@@ -98,42 +101,43 @@ impl From<ServiceError> for AccountError {
     }
 }
 
-/// The accounts that can be worked in, each by a client of the service that is worked with.
+/// The accounts that can be accessed, each with a client of one service.
 #[derive(Debug)]
 pub struct Accounts<C> {
     config: SdkConfig,
     own: String,
     role: Option<MemberRole>,
     new_client: fn(&SdkConfig) -> C,
-    /// Making a client takes a quarter of the work of a call, so it is made once.
+    /// Cached: creating a client takes a quarter of the time of a call.
     own_client: C,
-    entered: Places<Entered<C>>,
+    entered: SessionCache<Session<C>>,
 }
 
-/// An account with credentials at hand.
+/// An account with credentials.
 #[derive(Debug, Clone)]
-struct Entered<C> {
+struct Session<C> {
     client: C,
     since: Timestamp,
     until: Timestamp,
 }
 
-impl<C> Entered<C> {
+impl<C> Session<C> {
     fn is_usable(&self) -> bool {
         Utc::now() < self.until
     }
 }
 
-/// An account other than the own one, and how it is entered.
+/// An account other than our own, and how to enter it.
 struct Member<'a, C> {
     role: &'a MemberRole,
     arn: String,
     account: String,
-    place: Place<Entered<C>>,
+    slot: SessionSlot<Session<C>>,
 }
 
 impl<C: Clone> Accounts<C> {
-    /// The account `own`, whose credentials `config` holds, and those that `role` opens, by clients that `new_client` makes.
+    /// Combines the account `own`, whose credentials are in `config`, with the accounts that `role`
+    /// opens. `new_client` creates the clients.
     #[must_use]
     pub fn new(
         config: SdkConfig,
@@ -147,33 +151,35 @@ impl<C: Clone> Accounts<C> {
             own,
             role,
             new_client,
-            entered: Places::default(),
+            entered: SessionCache::default(),
         }
     }
 
-    /// The own account's id.
+    /// Our own account's ID.
     #[must_use]
-    pub fn own(&self) -> &str {
+    pub fn own_account(&self) -> &str {
         &self.own
     }
 
-    /// A client that acts in `account`, with the region, the timeouts and the endpoints of the own one. Ask again for each
-    /// piece of work: the credentials of a member's end within the hour. [`Accounts::call`] also notices when they end before.
+    /// A client for `account`, with the region, timeouts and endpoints of our own account. Request
+    /// a new one for each task: a member's credentials expire within the hour. [`Accounts::call`]
+    /// also handles credentials that expire earlier.
     pub async fn client(&self, account: &str) -> Result<C, AccountError> {
         if account == self.own {
             return Ok(self.own_client.clone());
         }
         let member = self.member(account)?;
         let entered = self
-            .entered(&mut *member.place.lock().await, &member)
+            .session(&mut *member.slot.lock().await, &member)
             .await?;
         Ok(entered.client)
     }
 
-    /// The answer to `call`, made with a client that acts in `account`.
+    /// Runs `call` with a client for `account`.
     ///
-    /// A member's credentials outlive the role that they are of. If AWS rejects them, or denies the call to them, the role
-    /// is assumed again and the call repeated, once. So a role that is gone is a refusal, which is news, and not a failure.
+    /// A member's credentials can outlive the role that issued them. If AWS rejects the credentials
+    /// or denies the call, the role is assumed again and the call is repeated once. So a deleted
+    /// role is reported as a refusal, not as a failure.
     pub async fn call<T, F>(&self, account: &str, call: impl Fn(C) -> F) -> Result<T, AccountError>
     where
         F: Future<Output = Result<T, AccountError>>,
@@ -183,21 +189,21 @@ impl<C: Clone> Accounts<C> {
         }
         let member = self.member(account)?;
         let before = self
-            .entered(&mut *member.place.lock().await, &member)
+            .session(&mut *member.slot.lock().await, &member)
             .await?;
         let first = match call(before.client).await {
             Err(error) if error.may_be_of_a_former_role(before.since) => error,
             answered => return answered,
         };
         let again = {
-            let mut place = member.place.lock().await;
-            // Another caller may have entered it in the meantime.
-            place.take_if(|entered| entered.since == before.since);
-            self.entered(&mut place, &member).await
+            let mut slot = member.slot.lock().await;
+            // Another caller may have entered the account in the meantime.
+            slot.take_if(|entered| entered.since == before.since);
+            self.session(&mut slot, &member).await
         };
         let again = match (again, first) {
             (Ok(entered), _) => entered,
-            // What is known already is news whether or not STS answers.
+            // The refusal is reported even if STS does not answer.
             (Err(AccountError::Failed(_)), refused @ AccountError::Refused(_)) => {
                 return Err(refused);
             }
@@ -214,7 +220,7 @@ impl<C: Clone> Accounts<C> {
         }
     }
 
-    /// How `account`, which is not the own one, is entered.
+    /// How to enter `account`, which is not our own.
     fn member(&self, account: &str) -> Result<Member<'_, C>, AccountError> {
         let Some(role) = &self.role else {
             return Err(AccountError::Refused(format!(
@@ -231,32 +237,32 @@ impl<C: Clone> Accounts<C> {
             role,
             arn,
             account: account.to_owned(),
-            place: self.entered.of(account, Entered::is_usable),
+            slot: self.entered.slot_for(account, Session::is_usable),
         })
     }
 
-    /// The member in its `place`, entered if it is not.
-    async fn entered(
+    /// The member in `slot`, which is entered if necessary.
+    async fn session(
         &self,
-        place: &mut Option<Entered<C>>,
+        slot: &mut Option<Session<C>>,
         member: &Member<'_, C>,
-    ) -> Result<Entered<C>, AccountError> {
-        if let Some(entered) = place.as_ref().filter(|entered| entered.is_usable()) {
+    ) -> Result<Session<C>, AccountError> {
+        if let Some(entered) = slot.as_ref().filter(|entered| entered.is_usable()) {
             return Ok(entered.clone());
         }
         let Member {
             role, arn, account, ..
         } = member;
-        let entered = self.enter(account, arn, role).await?;
-        Ok(place.insert(entered).clone())
+        let entered = self.assume_role(account, arn, role).await?;
+        Ok(slot.insert(entered).clone())
     }
 
-    async fn enter(
+    async fn assume_role(
         &self,
         account: &str,
         arn: &str,
         role: &MemberRole,
-    ) -> Result<Entered<C>, AccountError> {
+    ) -> Result<Session<C>, AccountError> {
         let since = Utc::now();
         let answer = Client::new(&self.config)
             .assume_role()
@@ -267,13 +273,15 @@ impl<C: Clone> Accounts<C> {
             .await
             .map_err(|error| not_entered(account, arn, &error))?;
         let Some((credentials, ends_at)) = credentials(answer) else {
-            let text = format!("sts:AssumeRole on role `{arn}` failed: the answer holds none");
+            let text = format!(
+                "sts:AssumeRole on role `{arn}` failed: the answer contains no credentials"
+            );
             return Err(AccountError::Failed(ServiceError::retryable(text)));
         };
         let provider = SharedCredentialsProvider::new(credentials);
         let builder = self.config.to_builder();
         let config = builder.credentials_provider(provider).build();
-        Ok(Entered {
+        Ok(Session {
             client: (self.new_client)(&config),
             since,
             until: ends_at - RENEWED_BEFORE_END,
@@ -287,7 +295,7 @@ fn not_entered(account: &str, arn: &str, error: &SdkError<AssumeRoleError>) -> A
         .code()
         .is_some_and(|code| NOT_TO_BE_ENTERED.contains(&code));
     if is_refusal(error) || is_of_member {
-        // STS denies a role that is not there like one that may not be entered.
+        // STS returns the same error for a missing role and for a denied one.
         AccountError::Refused(format!(
             "account `{account}` cannot be entered: {failure}; deploy the member stack there, with the external id of this one"
         ))
@@ -296,7 +304,7 @@ fn not_entered(account: &str, arn: &str, error: &SdkError<AssumeRoleError>) -> A
     }
 }
 
-/// The credentials in `answer`, and when they end.
+/// The credentials in `answer` and their expiration.
 fn credentials(answer: AssumeRoleOutput) -> Option<(Credentials, Timestamp)> {
     let given = answer.credentials?;
     let ends_at = SystemTime::try_from(given.expiration).ok()?;
@@ -319,7 +327,7 @@ mod tests {
     const OWN: &str = "111122223333";
     const MEMBER: &str = "444455556666";
 
-    /// Accounts whose clients show the configuration that they were made of.
+    /// Accounts whose clients expose the configuration that they were created with.
     fn accounts(role: Option<&str>) -> Accounts<SdkConfig> {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -355,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_account_id_becomes_part_of_no_arn() {
+    async fn only_an_account_id_is_put_into_an_arn() {
         let accounts = accounts(Some("arn:aws:iam::{account}:role/audit"));
         for account in [
             "",
@@ -372,23 +380,24 @@ mod tests {
         }
     }
 
-    /// Accounts with a session of [`MEMBER`] that was entered so long ago. Without credentials STS does not answer.
+    /// Accounts with a session of [`MEMBER`] that was entered `ago`. Without credentials STS does
+    /// not answer.
     fn entered(ago: TimeDelta) -> Accounts<SdkConfig> {
         let accounts = accounts(Some("arn:aws:iam::{account}:role/audit"));
         let now = Utc::now();
-        let session = Entered {
+        let session = Session {
             client: accounts.config.clone(),
             since: now - ago,
             until: now + TimeDelta::hours(1),
         };
-        let place = accounts.entered.of(MEMBER, Entered::is_usable);
-        *place.try_lock().unwrap() = Some(session);
+        let slot = accounts.entered.slot_for(MEMBER, Session::is_usable);
+        *slot.try_lock().unwrap() = Some(session);
         accounts
     }
 
     fn is_entered(accounts: &Accounts<SdkConfig>) -> bool {
-        let place = accounts.entered.of(MEMBER, Entered::is_usable);
-        place.try_lock().unwrap().is_some()
+        let slot = accounts.entered.slot_for(MEMBER, Session::is_usable);
+        slot.try_lock().unwrap().is_some()
     }
 
     #[tokio::test]
@@ -397,7 +406,7 @@ mod tests {
             let accounts = entered(TimeDelta::minutes(ago));
             let denied = AccountError::Refused("denied".to_owned());
             let answer: Result<(), _> = accounts.call(MEMBER, async |_| Err(denied.clone())).await;
-            // STS does not answer, and the denial is news nevertheless.
+            // STS does not answer, but the denial is still reported.
             assert_eq!(answer, Err(denied));
             assert_eq!(is_entered(&accounts), stays, "{ago} minutes");
         }

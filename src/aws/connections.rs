@@ -1,4 +1,5 @@
-//! The connections of a process: one pool for all its clients, and those that stand before somebody asks for them.
+//! The connections of a process: one pool for all its clients, and connections that are opened
+//! ahead of their first use.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,19 +19,20 @@ use aws_smithy_types::byte_stream::ByteStream;
 use futures::future::join_all;
 use tracing::debug;
 
-/// How long a connection may take to open; that of the SDK's own clients.
+/// The connection timeout, the same as in the SDK's own clients.
 const OPENS_WITHIN: Duration = Duration::from_millis(3_100);
 
-/// One pool of connections for all clients. The SDK's own default sets up TLS anew for each client, every root certificate of
-/// the system with it, and throws most of that away; and a client that is made for one call takes its connection with it.
+/// One pool of connections for all clients. By default the SDK sets up TLS, including every root
+/// certificate of the system, for each client, and a client that is created for one call closes its
+/// connection.
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     pool: Arc<OnceLock<SharedHttpConnector>>,
 }
 
 impl Connections {
-    /// The configuration of a function that works over these connections. Lambda puts the credentials into the
-    /// environment, so they are not searched for elsewhere.
+    /// The configuration of a function that uses these connections. Lambda sets the credentials in
+    /// the environment, so no other source is searched.
     #[must_use]
     pub fn config(&self) -> ConfigLoader {
         aws_config::defaults(BehaviorVersion::latest())
@@ -38,12 +40,14 @@ impl Connections {
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
     }
 
-    /// Begins to open a connection to each of `urls`, side by side, while the function asks for its first event.
+    /// Starts to open a connection to each of `urls` in parallel, while the function requests its
+    /// first event.
     pub fn open_ahead(&self, urls: Vec<String>) {
         let connections = self.clone();
         tokio::spawn(async move {
             let setting_up = connections.clone();
-            // Reading the certificates takes as long as the rest of a start, so it does not hold up the rest.
+            // Reading the certificates takes as long as the rest of the start, so it runs in
+            // parallel.
             let _ = tokio::task::spawn_blocking(move || setting_up.pool()).await;
             join_all(urls.into_iter().map(|url| open(connections.pool(), url))).await;
         });
@@ -70,24 +74,25 @@ fn set_up() -> SharedHttpConnector {
         .build();
     let pool = Connector::builder()
         .connector_settings(settings)
-        // As the SDK's own clients: HTTPS_PROXY and its like are heeded.
+        // Like the SDK's own clients, this respects HTTPS_PROXY and related variables.
         .proxy_config(ProxyConfig::from_env())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .build();
     SharedHttpConnector::new(pool)
 }
 
-/// Asks for the root of a service, which needs no credentials and tells nothing; its connection is kept for the next
-/// request. If that fails, whoever asks next opens one.
+/// Requests the root path of a service, which needs no credentials and reveals nothing. The
+/// connection stays open for the next request. If this fails, the next request opens its own
+/// connection.
 async fn open(pool: SharedHttpConnector, url: String) {
     let mut request = HttpRequest::empty();
     if let Err(error) = request.set_uri(url.as_str()) {
-        debug!(url, %error, "no connection was opened ahead");
+        debug!(url, %error, "could not open a connection ahead of time");
         return;
     }
     match pool.call(request).await {
-        // Only a connection whose answer was read to the end is used again.
+        // A connection is reused only after its response was read to the end.
         Ok(answer) => drop(ByteStream::new(answer.into_body()).collect().await),
-        Err(error) => debug!(url, %error, "no connection was opened ahead"),
+        Err(error) => debug!(url, %error, "could not open a connection ahead of time"),
     }
 }

@@ -1,4 +1,5 @@
-//! The credential report: root's row, and the users whose keys are both active. Source: IAM user guide, credential reports.
+//! Reads the credential report: root's row, and the users with two active keys. Source: IAM user
+//! guide, credential reports.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,22 +10,22 @@ use chrono::DateTime;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::aws::account_users::Suspects;
 use crate::aws::accounts::AccountError;
+use crate::aws::suspects::Suspects;
 use crate::detect::Timestamp;
-use crate::detect::listing::{AccessKey, KeyStatus};
+use crate::detect::keys::listing::{AccessKey, KeyStatus};
 use crate::pipeline::error::ServiceError;
 
-/// How far apart a report that is being made is asked for again.
+/// How long to wait between requests for a report that IAM is still generating.
 const REPORT_WAIT: Duration = Duration::from_secs(1);
 
 /// The name of root's row.
 const ROOT_ROW: &str = "<root_account>";
 
-/// Why a report does not tell of root's keys.
+/// Why a report does not show root's keys.
 #[derive(Debug, Error)]
-pub enum ReportError {
-    /// It is not the CSV that it should be.
+pub(crate) enum ReportError {
+    /// It is not the expected CSV.
     #[error("the credential report cannot be read: {0}")]
     NotCsv(#[from] csv::Error),
     /// It has no row for root.
@@ -41,26 +42,27 @@ struct Row {
     access_key_2_last_rotated: String,
 }
 
-/// What became of asking for a report.
+/// The result of requesting a report.
 #[derive(Debug)]
-pub enum Report {
-    /// Here it is.
+pub(crate) enum FetchedReport {
+    /// The report.
     Ready {
-        /// When IAM made it: up to four hours ago.
+        /// When IAM generated it: up to four hours ago.
         generated_at: Timestamp,
         /// The CSV.
         content: Vec<u8>,
-        /// How often it was asked for.
+        /// How many requests it took.
         tries: u32,
     },
-    /// IAM is still making it.
+    /// IAM is still generating it.
     NotYet,
 }
 
-/// Asks for the credential report of the account of `client`, up to `tries` times, a second apart.
-pub async fn fetch(client: &Client, tries: u32) -> Result<Report, AccountError> {
+/// Requests the credential report of the account of `client` up to `tries` times, a second apart.
+pub(crate) async fn fetch(client: &Client, tries: u32) -> Result<FetchedReport, AccountError> {
     for tried in 1..=tries {
-        // A report that is younger than four hours is given again (IAM API reference, GenerateCredentialReport).
+        // IAM returns the same report again until it is four hours old (IAM API reference,
+        // GenerateCredentialReport).
         let answer = client.generate_credential_report().send().await;
         let state = answer
             .map_err(|error| AccountError::of_call("iam:GenerateCredentialReport", &error))?
@@ -74,10 +76,10 @@ pub async fn fetch(client: &Client, tries: u32) -> Result<Report, AccountError> 
                 .and_then(|time| DateTime::from_timestamp(time.secs(), 0));
             let (Some(content), Some(generated_at)) = (report.content, generated_at) else {
                 return Err(AccountError::Failed(ServiceError::retryable(
-                    "the credential report came without content",
+                    "the credential report is empty",
                 )));
             };
-            return Ok(Report::Ready {
+            return Ok(FetchedReport::Ready {
                 generated_at,
                 content: content.into_inner(),
                 tries: tried,
@@ -85,11 +87,11 @@ pub async fn fetch(client: &Client, tries: u32) -> Result<Report, AccountError> 
         }
         tokio::time::sleep(REPORT_WAIT).await;
     }
-    Ok(Report::NotYet)
+    Ok(FetchedReport::NotYet)
 }
 
-/// The users whose keys are both active, and whether root's are.
-pub fn suspects_of(report: &[u8]) -> Result<Suspects, ReportError> {
+/// The users with two active keys, and whether root has two.
+pub(crate) fn suspects_of(report: &[u8]) -> Result<Suspects, ReportError> {
     let mut reader = csv::Reader::from_reader(report);
     let mut suspects = Suspects::default();
     for row in reader.deserialize() {
@@ -107,8 +109,9 @@ pub fn suspects_of(report: &[u8]) -> Result<Suspects, ReportError> {
     Ok(suspects)
 }
 
-/// Root's used key slots. A report names no key ids; a slot that was never used has no date.
-pub fn parse_root(report: &[u8]) -> Result<BTreeMap<String, AccessKey>, ReportError> {
+/// Root's key slots that were used. A report contains no key IDs; a slot that was never used has no
+/// date.
+pub(crate) fn parse_root(report: &[u8]) -> Result<BTreeMap<String, AccessKey>, ReportError> {
     let mut reader = csv::Reader::from_reader(report);
     for row in reader.deserialize() {
         let row: Row = row?;
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_was_never_used_is_no_key() {
+    fn an_unused_slot_is_not_a_key() {
         let report = report(
             ROOT_ROW,
             ("true", "2024-05-01T10:00:00+00:00"),
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_two_active_keys_is_a_suspect_and_nobody_else() {
+    fn only_users_with_two_active_keys_are_suspects() {
         let active = ("true", "2024-05-01T10:00:00+00:00");
         let inactive = ("false", "2024-05-01T10:00:00+00:00");
         let rows: String = [
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inactive_key_is_told_from_an_empty_slot_by_its_date() {
+    fn an_inactive_key_has_a_date_and_an_empty_slot_has_none() {
         let report = report(
             ROOT_ROW,
             ("true", "2024-05-01T10:00:00+00:00"),
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_without_root_or_without_sense_is_an_error() {
+    fn a_report_without_root_or_with_bad_rows_is_an_error() {
         let other = report("alice", ("true", "N/A"), ("true", "N/A"));
         assert!(matches!(
             parse_root(other.as_bytes()),

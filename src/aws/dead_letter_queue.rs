@@ -1,28 +1,28 @@
-//! The dead-letter queue of the changes queue, as far as the detector sends to it.
+//! Sends messages to the dead-letter queue of the changes queue.
 //!
-//! SQS moves a message there after many receives, for it cannot tell poison from an outage. The
-//! detector can: a message that cannot be read never will be, so it leaves at once and takes its
-//! error along.
+//! SQS moves a message there after many receives, because it cannot distinguish a bad message from
+//! an outage. The detector can: a message that is unreadable now stays unreadable, so the detector
+//! moves it at once, together with its error.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::MessageAttributeValue;
 
-use crate::aws::errors::service_error;
+use crate::aws::sdk_errors::service_error;
 use crate::output::escape::for_terminal;
 use crate::pipeline::error::ServiceError;
 
-/// The attribute that says why the message was given up.
+/// The attribute with the reason why the message was given up.
 const ERROR_ATTRIBUTE: &str = "error";
 
-/// The attribute with the id that the message had in the changes queue, by which the log is
-/// searched.
+/// The attribute with the message's ID in the changes queue, for searching the log.
 const ID_ATTRIBUTE: &str = "message_id";
 
-/// The longest error that goes along, in characters. Attributes count toward the size of a message.
-const LONGEST_ERROR: usize = 1_000;
+/// The longest error that is attached, in characters. Attributes count toward the size of a
+/// message.
+const MAX_ERROR_CHARS: usize = 1_000;
 
-/// Where messages go that cannot be read.
+/// The destination of messages that cannot be read.
 #[derive(Debug, Clone)]
 pub struct DeadLetterQueue {
     client: Client,
@@ -36,8 +36,8 @@ impl DeadLetterQueue {
         Self { client, queue_url }
     }
 
-    /// Sends `body`, which came as the message `message_id` and cannot be read because of `error`.
-    /// Once this succeeds the message may be deleted from its own queue.
+    /// Sends `body`, which arrived as message `message_id` and cannot be read because of `error`.
+    /// After this succeeds, the message may be deleted from its own queue.
     pub async fn send(
         &self,
         message_id: &str,
@@ -47,9 +47,9 @@ impl DeadLetterQueue {
         let what = "sqs:SendMessage on the dead-letter queue";
         let unsendable =
             |error: BuildError| ServiceError::permanent(format!("{what} failed: {error}"));
-        // The error may quote the message, and SQS takes no attribute with characters that XML does
-        // not know.
-        let error = for_terminal(error, LONGEST_ERROR);
+        // The error may quote the message, and SQS refuses attributes with characters that XML does
+        // not allow.
+        let error = for_terminal(error, MAX_ERROR_CHARS);
         let mut request = self
             .client
             .send_message()

@@ -1,40 +1,40 @@
-//! What the functions that re-check users have in common, put together from their settings.
+//! The parts that the functions that re-check users share, built from their settings.
 
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
 
+use crate::aws::account_registry::AccountRegistry;
 use crate::aws::accounts::Accounts;
 use crate::aws::dead_letter_queue::DeadLetterQueue;
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::aws::eventbridge::EventBridgeSink;
 use crate::aws::iam::IamKeySource;
 use crate::aws::recheck_queue::RecheckQueue;
-use crate::aws::registry::Registry;
 use crate::aws::settings::Settings;
 use crate::aws::sns::SnsSink;
 use crate::output::invocation::Invocation;
 use crate::pipeline::alert_sink::AlertSink;
-use crate::pipeline::recheck::Parts;
+use crate::pipeline::recheck::Dependencies;
 
-/// What a function keeps from one invocation to the next.
+/// The state that a function keeps between invocations.
 pub struct Deployment {
-    /// What a re-check works with.
-    pub parts: Parts,
-    /// The table, for what is not about one user.
+    /// The dependencies of a re-check.
+    pub dependencies: Dependencies,
+    /// The table, for data that is not about one user.
     pub table: DynamoDbStore,
-    /// The accounts that can be looked into.
+    /// The accounts whose users can be listed.
     pub accounts: Arc<Accounts<aws_sdk_iam::Client>>,
-    /// Where re-checks are queued.
+    /// The queue for re-checks.
     pub rechecks: RecheckQueue,
-    /// The accounts that are written down for the sweeper.
-    pub registry: Registry,
-    /// Where messages go that cannot be read, if anywhere.
+    /// The accounts that are registered for the sweeper.
+    pub registry: AccountRegistry,
+    /// Where unreadable messages go, if anywhere.
     pub dead_letters: Option<DeadLetterQueue>,
 }
 
 impl Deployment {
-    /// The deployment that `settings` describe, worked in by `config`.
+    /// Builds the deployment for `settings` and `config`.
     #[must_use]
     pub fn new(settings: Settings, config: &SdkConfig) -> Self {
         let mut sinks: Vec<Box<dyn AlertSink>> = vec![];
@@ -57,7 +57,7 @@ impl Deployment {
             aws_sdk_iam::Client::new,
         ));
         Self {
-            parts: Parts {
+            dependencies: Dependencies {
                 store: Arc::new(table.clone()),
                 keys: Arc::new(IamKeySource::new(accounts.clone())),
                 sinks,
@@ -69,7 +69,7 @@ impl Deployment {
                 .dead_letter_queue_url
                 .map(|queue_url| DeadLetterQueue::new(sqs.clone(), queue_url)),
             rechecks: RecheckQueue::new(sqs, settings.changes_queue_url),
-            registry: Registry::default(),
+            registry: AccountRegistry::default(),
         }
     }
 }

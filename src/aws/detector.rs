@@ -1,4 +1,4 @@
-//! The detector function: a payload in, users re-checked, messages that failed out.
+//! The detector function: takes a payload, re-checks users and returns the messages that failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -9,39 +9,40 @@ use futures::future::{join_all, join3};
 use serde_json::Value;
 use tracing::{error, info};
 
+use crate::aws::batch_response::response;
 use crate::aws::deployment::Deployment;
-use crate::aws::invocation::answer;
 use crate::aws::metrics::Metrics;
-use crate::detect::policy::Policy;
+use crate::detect::decision::policy::Policy;
 use crate::detect::user::UserId;
-use crate::pipeline::batch::{Received, UserResult, recheck_users};
+use crate::pipeline::batch::{ReceivedMessage, UserResult, recheck_users};
 use crate::pipeline::error::{ErrorKind, ServiceError};
+use crate::pipeline::leak_reports::{LeakReportOutcome, LeakedKey, ReceivedReport, recheck_owners};
 use crate::pipeline::message::Message;
-use crate::pipeline::owners::{LeakedKey, ReceivedReport, Reported, recheck_owners};
-use crate::pipeline::payload::{HandedOut, Payload, read_payload};
-use crate::pipeline::recheck::Rechecked;
+use crate::pipeline::payload::{Payload, PayloadMessage, read_payload};
+use crate::pipeline::recheck::RecheckOutcome;
 
-/// Handles one invocation: an SQS batch, or one bare EventBridge event. Of a batch the answer names the messages that
-/// failed; a bare event that fails is an error, so that Lambda tries it again. Metrics go to `out`.
+/// Handles one invocation: an SQS batch, or one bare EventBridge event. For a batch the response
+/// names the failed messages; for a bare event a failure is an error, so that Lambda retries.
+/// Metrics go to `out`.
 pub async fn handle(
     detector: &Deployment,
     payload: Value,
     out: &mut impl Write,
 ) -> anyhow::Result<Value> {
     let Payload { is_batch, messages } =
-        read_payload(payload, Utc::now()).context("the batch is not one of SQS")?;
+        read_payload(payload, Utc::now()).context("the payload is not an SQS batch")?;
     let mut metrics = Metrics::default();
     let failed = process(detector, messages, &mut metrics).await;
     metrics
         .write(out, Utc::now())
         .context("metrics could not be written")?;
-    answer(is_batch, failed)
+    response(is_batch, failed)
 }
 
-/// Processes `messages` and gives back the ids of those that failed.
+/// Processes `messages` and returns the IDs of those that failed.
 async fn process(
     detector: &Deployment,
-    messages: Vec<HandedOut<Message>>,
+    messages: Vec<PayloadMessage<Message>>,
     metrics: &mut Metrics,
 ) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
@@ -49,7 +50,7 @@ async fn process(
     let mut unreadable = Vec::new();
     let mut reports = Vec::new();
     let mut bodies_of_reports = BTreeMap::new();
-    for HandedOut {
+    for PayloadMessage {
         id: message_id,
         is_retry,
         body,
@@ -67,7 +68,7 @@ async fn process(
             Ok(Message::Probe(id)) => {
                 info!(message_id, probe = id, "probe seen");
                 if let Err(failure) = detector.table.put_probe(&id, Utc::now()).await {
-                    error!(message_id, %failure, "a probe left no trace");
+                    error!(message_id, %failure, "a probe could not be recorded");
                     failed.insert(message_id);
                 }
             }
@@ -82,22 +83,22 @@ async fn process(
             Ok(message) => {
                 if let Message::Incomplete(incomplete) = &message {
                     let failure = &incomplete.why;
-                    error!(message_id, %failure, "incomplete record; re-checking its user, and setting the message aside");
+                    error!(message_id, %failure, "incomplete record; re-checking its user and setting the message aside");
                     *metrics.events_by_outcome.entry("malformed").or_default() += 1;
                     unreadable.push((message_id.clone(), body, failure.to_string()));
-                    // A retry comes late enough to be the later look itself.
+                    // A retry comes late enough to be the later check itself.
                     if !is_retry {
-                        look_again(detector, &message_id, &incomplete.users).await;
+                        queue_later_rechecks(detector, &message_id, &incomplete.users).await;
                     }
                 }
-                readable.push(Received {
+                readable.push(ReceivedMessage {
                     id: message_id,
                     is_retry,
                     message,
                 });
             }
             Err(failure) if failure.is_of_newer_release() => {
-                error!(message_id, %failure, "message cannot be read yet and comes again");
+                error!(message_id, %failure, "message cannot be read yet and will be retried");
                 *metrics
                     .events_by_outcome
                     .entry("newer release")
@@ -111,26 +112,26 @@ async fn process(
             }
         }
     }
-    // Side by side, so that a dead-letter queue that does not answer holds up no change, and the
-    // call that finds a key's user no alert.
+    // In parallel, so that an unresponsive dead-letter queue does not delay changes, and the call
+    // that finds a key's user does not delay alerts.
     let (mut results, reported, kept) = join3(
-        recheck_users(&detector.parts, readable, Utc::now()),
-        recheck_owners(&detector.parts, reports, Utc::now()),
+        recheck_users(&detector.dependencies, readable, Utc::now()),
+        recheck_owners(&detector.dependencies, reports, Utc::now()),
         join_all(unreadable.into_iter().map(|(id, body, why)| async move {
-            let is_given_up = give_up(detector, &id, body.as_deref(), &why).await;
+            let is_given_up = send_to_dead_letters(detector, &id, body.as_deref(), &why).await;
             (!is_given_up).then_some(id)
         })),
     )
     .await;
     failed.extend(kept.into_iter().flatten());
     let (of_reports, comes_again) =
-        settle_reports(detector, reported, &bodies_of_reports, metrics).await;
+        handle_report_outcome(detector, reported, &bodies_of_reports, metrics).await;
     results.extend(of_reports);
     failed.extend(comes_again);
-    failed.extend(settle_all(detector, &results, metrics).await);
+    failed.extend(queue_all_rechecks(detector, &results, metrics).await);
     metrics.failed_rechecks += failed.len() as u64;
     // After the alerts, which must not wait for it.
-    let own = detector.accounts.own();
+    let own = detector.accounts.own_account();
     let others = results.iter().map(|result| result.user.account());
     let others = others.filter(|account| *account != own).collect();
     let now = Utc::now();
@@ -142,10 +143,13 @@ async fn process(
 }
 
 /// Queues later re-checks of the users of an incomplete record. The record is not evidence, so a
-/// listing that is behind the change looks settled. The message has failed already, so a re-check
-/// that cannot be queued is only logged.
-async fn look_again(detector: &Deployment, message_id: &str, users: &[UserId]) {
-    let delays = [Policy::FIRST_RECHECK, detector.parts.policy.late_recheck()];
+/// listing that lags behind the change would look consistent. The message has already failed, so a
+/// re-check that cannot be queued is only logged.
+async fn queue_later_rechecks(detector: &Deployment, message_id: &str, users: &[UserId]) {
+    let delays = [
+        Policy::FIRST_RECHECK,
+        detector.dependencies.policy.settled_recheck(),
+    ];
     for user in users {
         if let Err(failure) = detector.rechecks.queue(user, delays).await {
             error!(message_id, %failure, "later re-checks could not be queued");
@@ -153,10 +157,15 @@ async fn look_again(detector: &Deployment, message_id: &str, users: &[UserId]) {
     }
 }
 
-/// Sends a message that cannot be read to the dead-letter queue; tells whether it is there, so that
+/// Sends an unreadable message to the dead-letter queue. Returns whether it arrived there, so that
 /// the message can be given up.
-async fn give_up(detector: &Deployment, message_id: &str, body: Option<&str>, why: &str) -> bool {
-    // A bare event has no queue of ours; Lambda tries it again and then leaves it to the event's
+async fn send_to_dead_letters(
+    detector: &Deployment,
+    message_id: &str,
+    body: Option<&str>,
+    why: &str,
+) -> bool {
+    // A bare event does not come from our queue. Lambda retries it and then sends it to the event's
     // own destination.
     let (Some(queue), Some(body)) = (&detector.dead_letters, body) else {
         return false;
@@ -164,17 +173,17 @@ async fn give_up(detector: &Deployment, message_id: &str, body: Option<&str>, wh
     match queue.send(message_id, body, why).await {
         Ok(()) => true,
         Err(failure) => {
-            error!(message_id, %failure, "the message stays and comes again");
+            error!(message_id, %failure, "the message could not be set aside and will be retried");
             false
         }
     }
 }
 
-/// Settles what became of reports of leaked keys; returns the re-checks of the users, and the ids of
-/// the messages that come again.
-async fn settle_reports(
+/// Handles the outcome of leaked-key reports. Returns the re-checks of the users, and the IDs of
+/// the messages to retry.
+async fn handle_report_outcome(
     detector: &Deployment,
-    reported: Reported,
+    reported: LeakReportOutcome,
     bodies: &BTreeMap<String, Option<String>>,
     metrics: &mut Metrics,
 ) -> (Vec<UserResult>, BTreeSet<String>) {
@@ -188,14 +197,14 @@ async fn settle_reports(
             message_id,
             account,
             key,
-            "AWS reported a leaked key that no user of the account has; nothing to do"
+            "AWS reported a leaked key that belongs to no user of the account; nothing to do"
         );
         *metrics.events_by_outcome.entry("no owner").or_default() += 1;
     }
     let mut comes_again = BTreeSet::new();
     for (leaked, failure) in reported.failed {
         let body = bodies.get(&leaked.message_id).and_then(Option::as_deref);
-        if !put_off(detector, &leaked, body, &failure).await {
+        if !handle_failed_lookup(detector, &leaked, body, &failure).await {
             comes_again.insert(leaked.message_id);
         }
         *metrics.events_by_outcome.entry("failed").or_default() += 1;
@@ -203,10 +212,11 @@ async fn settle_reports(
     (reported.results, comes_again)
 }
 
-/// Settles a report whose key's user could not be looked up; tells whether the message can be given
-/// up. What trying again may change comes again. A refusal does not: IAM may refuse the call also
-/// because the key is gone, so the report goes to the dead-letter queue, where an operator sees it.
-async fn put_off(
+/// Handles a report whose key's user could not be looked up. Returns whether the message can be
+/// given up. A failure that may be temporary is retried. A refusal is not: IAM may refuse the call
+/// because the key no longer exists, so the report goes to the dead-letter queue, where an operator
+/// sees it.
+async fn handle_failed_lookup(
     detector: &Deployment,
     leaked: &LeakedKey,
     body: Option<&str>,
@@ -219,12 +229,12 @@ async fn put_off(
     } = leaked;
     error!(message_id, account, key, %failure, "the user of a leaked key could not be looked up");
     let is_refused = failure.kind() == ErrorKind::Permanent && !failure.is_unauthenticated();
-    is_refused && give_up(detector, message_id, body, &failure.to_string()).await
+    is_refused && send_to_dead_letters(detector, message_id, body, &failure.to_string()).await
 }
 
-/// Queues what the re-checks want to have looked at again, and counts them; returns the ids of the
-/// messages that come again.
-async fn settle_all(
+/// Queues and counts the further checks that the re-checks request. Returns the IDs of the messages
+/// to retry.
+async fn queue_all_rechecks(
     detector: &Deployment,
     results: &[UserResult],
     metrics: &mut Metrics,
@@ -232,9 +242,9 @@ async fn settle_all(
     let mut failed = BTreeSet::new();
     for result in results {
         let count = result.message_ids.len() as u64;
-        let outcome = match settle(detector, result).await {
+        let outcome = match queue_rechecks(detector, result).await {
             Ok(rechecked) => {
-                metrics.count_rechecked(rechecked, Utc::now());
+                metrics.count_recheck(rechecked, Utc::now());
                 rechecked
                     .outcomes
                     .last()
@@ -245,7 +255,7 @@ async fn settle_all(
                     account = result.user.account(),
                     user = result.user.name(),
                     %failure,
-                    "re-check failed; its messages come again"
+                    "re-check failed; its messages will be retried"
                 );
                 failed.extend(result.message_ids.iter().cloned());
                 "failed"
@@ -256,11 +266,11 @@ async fn settle_all(
     failed
 }
 
-/// Queues what a re-check wants to have looked at again; before that is done its messages are not given up.
-async fn settle<'a>(
+/// Queues the further checks that a re-check requests. Its messages are given up only after that.
+async fn queue_rechecks<'a>(
     detector: &Deployment,
     result: &'a UserResult,
-) -> Result<&'a Rechecked, ServiceError> {
+) -> Result<&'a RecheckOutcome, ServiceError> {
     let rechecked = result.result.as_ref().map_err(Clone::clone)?;
     detector.rechecks.queue_all(&result.user, rechecked).await?;
     Ok(rechecked)

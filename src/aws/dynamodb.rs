@@ -1,18 +1,20 @@
-//! The findings table in `DynamoDB`: records, findings, audit trails, owed alerts and the marks of changes recorded.
+//! The findings table in `DynamoDB`: records, findings, audit trails, pending alerts and the marks
+//! of recorded changes.
 //!
 //! | item | `PK` | `SK` |
 //! |---|---|---|
 //! | record | `USER#<account>#<user>` | `RECORD` |
 //! | finding | the same | `FINDING#<episode>` |
 //! | audit entry | `AUDIT#<account>#<user>` | its sequence number |
-//! | alert owed | `OWED#<account>#<user>` | `<sequence>#<sink>` |
-//! | change recorded | `EVENT#<account>#<change>` | `SEEN#<user>` |
+//! | pending alert | `OWED#<account>#<user>` | `<sequence>#<sink>` |
+//! | recorded change | `EVENT#<account>#<change>` | `SEEN#<user>` |
 //! | exemption | `EXEMPTION#<account>` | its id |
-//! | familiar actor | `FAMILIAR#<account>` | who it is |
+//! | familiar actor | `FAMILIAR#<account>` | the actor |
 //! | account | `ACCOUNT` | `<account>` |
 //!
-//! Two sparse indexes: `findings` (`finding_status`, `opened_at`) and `due` (`due`, `due_at`: records to look at again
-//! and alerts owed). `due` is one of sixteen values by the user, so that not all writes go to one partition of the index.
+//! Two sparse indexes: `findings` (`finding_status`, `opened_at`) and `due` (`due`, `due_at`:
+//! records to check again and pending alerts). `due` has one of sixteen values, chosen by user, so
+//! that writes do not all go to one partition of the index.
 
 mod items;
 mod keys;
@@ -23,6 +25,7 @@ mod transaction;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -37,25 +40,26 @@ use tracing::error;
 
 use crate::aws::dynamodb::items::Item;
 use crate::aws::dynamodb::keys::Key;
-pub use crate::aws::dynamodb::pending::PendingAlert;
+pub(crate) use crate::aws::dynamodb::pending::PendingDelivery;
 use crate::aws::dynamodb::transaction::Transaction;
-use crate::aws::errors::service_error;
+use crate::aws::sdk_errors::service_error;
 use crate::detect::Timestamp;
-use crate::detect::alert::OwedAlert;
-use crate::detect::audit::AuditEntry;
-use crate::detect::exemption::Exemption;
-use crate::detect::familiar::Familiar;
-use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::decision::familiar::FamiliarActor;
+use crate::detect::findings::alert::PendingAlert;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::records::user_record::UserRecord;
+use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
-use crate::detect::user_record::UserRecord;
-use crate::pipeline::commit::{Commit, Committed};
+use crate::pipeline::commit::{Commit, CommitResult};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 use crate::stored::{
-    AuditV1, ExemptionV1, FamiliarV1, FindingV1, OwedV1, RecordV1, SCHEMA, Word, time_text,
+    AuditV1, ExemptionV1, FamiliarV1, FindingV1, PendingAlertV1, SCHEMA, UserRecordV1, Word,
+    time_text,
 };
 
-/// The index of findings by status and opening.
+/// The index of findings by status and opening time.
 const FINDINGS_INDEX: &str = "findings";
 
 /// The findings table.
@@ -66,13 +70,13 @@ pub struct DynamoDbStore {
 }
 
 impl DynamoDbStore {
-    /// The table named `table`, which must exist.
+    /// Uses the existing table `table`.
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    /// All items that `query` finds, page by page.
+    /// All items that match `query`, over all pages.
     async fn query(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, ServiceError> {
         query
             .into_paginator()
@@ -83,14 +87,13 @@ impl DynamoDbStore {
             .map_err(|error| self.error("dynamodb:Query", &error))
     }
 
-    /// The item at `key`.
     async fn item(&self, key: &Key) -> Result<Option<Item>, ServiceError> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.table)
             .set_key(Some(items::key_attributes(key)))
-            // INVARIANT (load before list): the record as the last commit left it, not as it was some time ago.
+            // INVARIANT (load before list): the record is read as of the last commit.
             .consistent_read(true)
             .send()
             .await
@@ -98,7 +101,7 @@ impl DynamoDbStore {
         Ok(answer.item)
     }
 
-    /// The items of one partition in order of their sort keys, strongly consistent.
+    /// The items of one partition, sorted by sort key, with a strongly consistent read.
     async fn partition(&self, partition: &str) -> Result<Vec<Item>, ServiceError> {
         let query = self
             .client
@@ -124,7 +127,7 @@ impl DynamoDbStore {
                 .region()
                 .map_or("none", |region| region.as_ref());
             return ServiceError::permanent(format!(
-                "{what} failed: there is no such table or index in region `{region}`; deploy it with `sam deploy`, or name another region with --region"
+                "{what} failed: the table or index does not exist in region `{region}`; deploy it with `sam deploy`, or name another region with --region"
             ));
         }
         service_error(&what, error)
@@ -135,16 +138,16 @@ impl DynamoDbStore {
 impl FindingStore for DynamoDbStore {
     async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError> {
         match self.item(&keys::record(user)).await? {
-            Some(item) => Ok(items::read::<RecordV1>(item)?.into()),
+            Some(item) => Ok(items::read::<UserRecordV1>(item)?.into()),
             None => Ok(UserRecord::new(user.clone())),
         }
     }
 
-    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError> {
-        let items = self.partition(&keys::owed_partition(user)).await?;
+    async fn pending_alerts(&self, user: &UserId) -> Result<Vec<PendingAlert>, ServiceError> {
+        let items = self.partition(&keys::pending_partition(user)).await?;
         items
             .into_iter()
-            .map(|item| Ok(items::read::<OwedV1>(item)?.into()))
+            .map(|item| Ok(items::read::<PendingAlertV1>(item)?.into()))
             .collect()
     }
 
@@ -154,27 +157,27 @@ impl FindingStore for DynamoDbStore {
             .into_iter()
             .map(items::read::<ExemptionV1>)
             .filter_map(|read| {
-                read.inspect_err(|failure| error!(account, %failure, "an exemption cannot be read and counts as none"))
+                read.inspect_err(|failure| error!(account, %failure, "an exemption cannot be read and is ignored"))
                     .ok()
             })
             .map(Into::into)
             .collect())
     }
 
-    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+    async fn familiar(&self, account: &str) -> Result<Arc<[FamiliarActor]>, ServiceError> {
         let items = self.partition(&keys::familiar_partition(account)).await?;
         Ok(items
             .into_iter()
             .map(items::read::<FamiliarV1>)
             .filter_map(|read| {
-                read.inspect_err(|failure| error!(account, %failure, "a familiar actor cannot be read and counts as unfamiliar"))
+                read.inspect_err(|failure| error!(account, %failure, "a familiar actor cannot be read and is treated as unfamiliar"))
                     .ok()
             })
             .map(Into::into)
             .collect())
     }
 
-    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+    async fn put_familiar(&self, familiar: &FamiliarActor) -> Result<(), ServiceError> {
         let written = self
             .client
             .put_item()
@@ -187,7 +190,7 @@ impl FindingStore for DynamoDbStore {
             .await;
         match written {
             Ok(_) => Ok(()),
-            // A newer release knows the actor already.
+            // A newer release already knows the actor.
             Err(error)
                 if error
                     .as_service_error()
@@ -199,10 +202,10 @@ impl FindingStore for DynamoDbStore {
         }
     }
 
-    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
+    async fn commit(&self, commit: &Commit) -> Result<CommitResult, ServiceError> {
         let transaction = Transaction::of(commit, &self.table)?;
-        // The SDK puts a client request token of its own on each call and keeps it from one try to the next, so that a
-        // try whose predecessor's answer was lost succeeds too.
+        // The SDK adds a client request token to each call and keeps it across retries. So a retry
+        // succeeds even if the response to the first attempt was lost.
         let sent = self
             .client
             .transact_write_items()
@@ -210,7 +213,7 @@ impl FindingStore for DynamoDbStore {
             .send()
             .await;
         match sent {
-            Ok(_) => Ok(Committed::Written),
+            Ok(_) => Ok(CommitResult::Written),
             Err(error) => match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                     transaction.cancelled(cancelled.cancellation_reasons())
@@ -220,8 +223,16 @@ impl FindingStore for DynamoDbStore {
         }
     }
 
-    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
-        let key = keys::owed(owed.alert.finding.user(), owed.alert.sequence, &owed.sink);
+    async fn reschedule(
+        &self,
+        pending: &PendingAlert,
+        until: Timestamp,
+    ) -> Result<bool, ServiceError> {
+        let key = keys::pending(
+            pending.alert.finding.user(),
+            pending.alert.sequence,
+            &pending.sink,
+        );
         let answer = self
             .client
             .update_item()
@@ -229,7 +240,7 @@ impl FindingStore for DynamoDbStore {
             .set_key(Some(items::key_attributes(&key)))
             .update_expression("SET due_at = :until")
             .condition_expression("due_at = :due_at")
-            .expression_attribute_values(":due_at", items::text(&time_text(owed.due_at)))
+            .expression_attribute_values(":due_at", items::text(&time_text(pending.due_at)))
             .expression_attribute_values(":until", items::text(&time_text(until)))
             .send()
             .await;
@@ -246,8 +257,12 @@ impl FindingStore for DynamoDbStore {
         }
     }
 
-    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
-        let key = keys::owed(owed.alert.finding.user(), owed.alert.sequence, &owed.sink);
+    async fn mark_delivered(&self, pending: &PendingAlert) -> Result<(), ServiceError> {
+        let key = keys::pending(
+            pending.alert.finding.user(),
+            pending.alert.sequence,
+            &pending.sink,
+        );
         self.client
             .delete_item()
             .table_name(&self.table)
@@ -275,7 +290,7 @@ impl FindingReader for DynamoDbStore {
             .into_iter()
             .map(|item| Ok(items::read::<FindingV1>(item)?.into()))
             .collect::<Result<Vec<Finding>, ServiceError>>()?;
-        // The index leaves open in which order findings of one moment come.
+        // The index does not define the order of findings with the same time.
         findings.sort_by(|one, other| (one.opened_at, &one.id).cmp(&(other.opened_at, &other.id)));
         Ok(findings)
     }
@@ -321,8 +336,9 @@ impl FindingReader for DynamoDbStore {
     }
 
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {
-        // A scan, and no index or list of users kept beside: whoever hides a trail would remove its user from there
-        // first. A trail whose record was removed must be found too.
+        // This scans the table rather than an index or a separate list of users: someone who hides
+        // a trail would first remove its user from those. A trail whose record was removed must be
+        // found too.
         let items = self
             .client
             .scan()

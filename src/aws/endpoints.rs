@@ -1,11 +1,12 @@
-//! Where the services that an alert needs are reached, as their clients resolve it.
+//! The endpoints of the services that an alert needs, as their clients resolve them.
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
 use crate::aws::settings::Settings;
 
-/// The URL of a service, or nothing where its client would fail too. The SDK's crates have no trait in common here.
+/// The URL of a service, or nothing if its client would fail too. The SDK's crates share no trait
+/// for this.
 macro_rules! url {
     ($sdk:ident, $service_id:literal, $config:expr) => {{
         use $sdk::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
@@ -26,11 +27,11 @@ macro_rules! url {
     }};
 }
 
-/// The URLs to which an alert connects on its way: each as often as it is asked side by side, but for the connection that
-/// the first request opens by itself.
-pub async fn of_an_alert(settings: &Settings, config: &SdkConfig) -> Vec<String> {
+/// The URLs that an alert connects to. Each is listed as often as it is used in parallel, minus the
+/// connection that its first request opens.
+pub async fn alert_endpoints(settings: &Settings, config: &SdkConfig) -> Vec<String> {
     let dynamodb = dynamodb(config).await;
-    // The last uses of two keys are asked for at once.
+    // The last uses of two keys are requested in parallel.
     let iam = iam(config).await;
     let mut urls = vec![dynamodb, iam.clone(), iam];
     if settings.alert_topic_arn.is_some() {
@@ -58,7 +59,7 @@ async fn eventbridge(config: &SdkConfig) -> Option<String> {
     url!(aws_sdk_eventbridge, "EventBridge", config)
 }
 
-/// The URL that the environment names for the service, or for all.
+/// The URL that the environment sets for this service or for all services.
 fn configured(config: &SdkConfig, service_id: &str) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id(service_id)

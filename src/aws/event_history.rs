@@ -1,4 +1,5 @@
-//! What CloudTrail's event history tells of a key: 90 days of it, kept for every account without a trail.
+//! Queries CloudTrail's event history of a key. CloudTrail keeps 90 days for every account, even
+//! without a trail.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -7,53 +8,58 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudtrail::Client;
 use aws_sdk_cloudtrail::config::Builder;
 use aws_sdk_cloudtrail::config::retry::RetryConfig;
+use aws_sdk_cloudtrail::error::ProvideErrorMetadata;
+use aws_sdk_cloudtrail::primitives::DateTime;
 use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
 use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
 
-use crate::aws::errors::{is_refusal, service_error};
-use crate::detect::key_change::{KeyChange, ReadContext, Reading, read_key_change};
-use crate::detect::record::CloudTrailRecord;
+use crate::aws::sdk_errors::{is_refusal, service_error};
+use crate::detect::Timestamp;
+use crate::detect::events::cloudtrail_record::CloudTrailRecord;
+use crate::detect::events::key_change::{KeyChange, ReadContext, RecordReading, read_key_change};
+use crate::detect::events::text::bounded;
+use crate::detect::usage::consumers::TimeRange;
+use crate::detect::usage::key_use::{KeyUse, UseReading, read_key_use};
+use crate::output::partition::Partition;
 use crate::pipeline::error::ServiceError;
 
-/// The call, as errors name it.
+/// The name of the call in errors.
 const WHAT: &str = "cloudtrail:LookupEvents";
 
-/// How often a call is tried. CloudTrail takes two a second of an account and region, whoever else asks.
+/// How often a call is tried. CloudTrail allows two calls per second per account and region, shared
+/// by all callers.
 const TRIES: u32 = 8;
 
-/// The longest wait between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest wait between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// How many pages are read, of 50 events each. A key is changed a few times in its life.
+/// The time between two requests to one region.
+const PACE: Duration = Duration::from_millis(500);
+
+/// How many pages are read, with 50 events each. A key is changed only a few times.
 const MAX_PAGES: u32 = 20;
 
-/// What the event history tells.
+/// The result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum History {
-    /// The changes of the key within the last 90 days, the newest first.
+pub enum EventHistory {
+    /// The changes of the key within the last 90 days, newest first.
     Told(Vec<KeyChange>),
-    /// We may not ask; why.
+    /// The caller is not allowed to query; contains the reason.
     Refused(String),
 }
 
-/// The changes of `key`, of a user of `account`, that the event history knows. An event is there some minutes after the call.
+/// The changes of `key`, which belongs to a user of `account`, in the event history. An event
+/// appears a few minutes after its call.
 ///
-/// `config` has to act in `account`: everybody sees the history of the own account only.
+/// `config` must act in `account`, because a caller sees only the history of its own account.
 pub async fn changes_of_key(
     config: &SdkConfig,
     account: &str,
     key: &str,
-) -> Result<History, ServiceError> {
-    let region = region_of_iam(config.region().map_or("", AsRef::as_ref));
-    let retries = RetryConfig::standard()
-        .with_max_attempts(TRIES)
-        .with_max_backoff(LONGEST_PAUSE);
-    let client = Client::from_conf(
-        Builder::from(config)
-            .region(Region::new(region))
-            .retry_config(retries)
-            .build(),
-    );
+) -> Result<EventHistory, ServiceError> {
+    let region = Partition::of(config.region().map_or("", AsRef::as_ref)).region_of_iam;
+    let client = client(config, region);
     let attribute = LookupAttribute::builder()
         .attribute_key(LookupAttributeKey::ResourceName)
         .attribute_value(key)
@@ -62,14 +68,16 @@ pub async fn changes_of_key(
     let mut changes = Vec::new();
     let mut next: Option<String> = None;
     for _ in 0..MAX_PAGES {
-        let asked = client
+        let request = client
             .lookup_events()
             .lookup_attributes(attribute.clone())
             .set_next_token(next.take());
-        let page = match asked.send().await {
+        let page = match request.send().await {
             Ok(page) => page,
             Err(error) if is_refusal(&error) => {
-                return Ok(History::Refused(service_error(WHAT, &error).to_string()));
+                return Ok(EventHistory::Refused(
+                    service_error(WHAT, &error).to_string(),
+                ));
             }
             Err(error) => return Err(service_error(WHAT, &error)),
         };
@@ -85,10 +93,10 @@ pub async fn changes_of_key(
         }
     }
     changes.sort_by_key(|change| Reverse(change.at));
-    Ok(History::Told(changes))
+    Ok(EventHistory::Told(changes))
 }
 
-/// The change of `key` that `event` tells of; none if it tells of something else.
+/// The change of `key` in `event`, or `None` if the event is about something else.
 fn change(event: &Event, account: &str, key: &str) -> Option<KeyChange> {
     let record: Value = serde_json::from_str(event.cloud_trail_event.as_deref()?).ok()?;
     let context = ReadContext {
@@ -96,26 +104,144 @@ fn change(event: &Event, account: &str, key: &str) -> Option<KeyChange> {
         ..ReadContext::default()
     };
     match read_key_change(&CloudTrailRecord::from_json(&record), context) {
-        Ok(Reading::Change(change)) => {
+        Ok(RecordReading::Change(change)) => {
             let is_of_key = change.key_status().is_some_and(|(id, _)| id == key);
             (is_of_key && change.user.account() == account).then_some(*change)
         }
-        Ok(Reading::Incomplete(_) | Reading::Ignored(_)) | Err(_) => None,
+        Ok(RecordReading::Incomplete(_) | RecordReading::Ignored(_)) | Err(_) => None,
     }
 }
 
-/// The region in whose history IAM's events stand: IAM is global, and its events arrive in one region of each partition.
-fn region_of_iam(region: &str) -> &'static str {
-    [
-        ("cn-", "cn-north-1"),
-        ("us-gov-", "us-gov-west-1"),
-        ("us-isob-", "us-isob-east-1"),
-        ("us-iso-", "us-iso-east-1"),
-        ("eusc-", "eusc-de-east-1"),
-    ]
-    .into_iter()
-    .find(|(prefix, _)| region.starts_with(prefix))
-    .map_or("us-east-1", |(_, region)| region)
+fn client(config: &SdkConfig, region: &str) -> Client {
+    let retries = RetryConfig::standard()
+        .with_max_attempts(TRIES)
+        .with_max_backoff(MAX_PAUSE);
+    Client::from_conf(
+        Builder::from(config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(retries)
+            .build(),
+    )
+}
+
+/// Searches one region's event history for uses of keys.
+pub(crate) struct UseSearch {
+    client: Client,
+    /// When the next request may be sent.
+    next: Instant,
+    /// How many events were received so far.
+    events: u64,
+}
+
+/// How a search for the uses of one key ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SearchEnd {
+    /// Everything was read.
+    Complete,
+    /// The limit was reached. Contains the time of the oldest event that was read.
+    Limit(Option<Timestamp>),
+    /// The account has not enabled the region.
+    NotEnabled,
+    /// The query failed; contains the reason.
+    Failed(String),
+}
+
+impl UseSearch {
+    /// Starts a search in the event history of `region`.
+    #[must_use]
+    pub(crate) fn of(config: &SdkConfig, region: &str) -> Self {
+        Self {
+            client: client(config, region),
+            next: Instant::now(),
+            events: 0,
+        }
+    }
+
+    /// How many events were received so far.
+    #[must_use]
+    pub(crate) fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Passes the calls that `key` signed in `period` to `take`, newest first. Reads at most
+    /// `max_events`.
+    pub(crate) async fn uses_of_key(
+        &mut self,
+        key: &str,
+        period: TimeRange,
+        max_events: u64,
+        take: impl Fn(KeyUse),
+    ) -> SearchEnd {
+        let attribute = LookupAttribute::builder()
+            .attribute_key(LookupAttributeKey::AccessKeyId)
+            .attribute_value(key)
+            .build();
+        let attribute = match attribute {
+            Ok(attribute) => attribute,
+            Err(error) => return SearchEnd::Failed(format!("{WHAT} failed: {error}")),
+        };
+        let time = |at: Option<Timestamp>| at.map(|at| DateTime::from_secs(at.timestamp()));
+        let (mut read, mut oldest, mut token) = (0, None, None);
+        loop {
+            // CloudTrail API reference, LookupEvents: two requests per second per account and
+            // region.
+            sleep_until(self.next).await;
+            self.next = Instant::now() + PACE;
+            let request = self
+                .client
+                .lookup_events()
+                .lookup_attributes(attribute.clone())
+                .set_start_time(time(period.since))
+                .set_end_time(time(period.until))
+                .set_next_token(token.take());
+            let page = match request.send().await {
+                Ok(page) => page,
+                Err(error) if is_not_enabled(error.code()) => return SearchEnd::NotEnabled,
+                Err(error) => return SearchEnd::Failed(service_error(WHAT, &error).to_string()),
+            };
+            for event in page.events.unwrap_or_default() {
+                if read >= max_events {
+                    return SearchEnd::Limit(oldest);
+                }
+                read += 1;
+                self.events += 1;
+                if let Some(one) = key_use(&event, key) {
+                    oldest = Some(oldest.map_or(one.at, |oldest: Timestamp| oldest.min(one.at)));
+                    take(one);
+                }
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return SearchEnd::Complete;
+            }
+            if read >= max_events {
+                return SearchEnd::Limit(oldest);
+            }
+        }
+    }
+}
+
+/// Whether `code` means that the account has not enabled the region. The credentials are valid in
+/// other regions.
+fn is_not_enabled(code: Option<&str>) -> bool {
+    matches!(code, Some("UnrecognizedClientException" | "OptInRequired"))
+}
+
+/// The use of `key` in `event`, with the resources that the history names.
+fn key_use(event: &Event, key: &str) -> Option<KeyUse> {
+    let record: Value = serde_json::from_str(event.cloud_trail_event.as_deref()?).ok()?;
+    let Ok(UseReading::Use(mut one)) = read_key_use(&record, |_, id| id == key) else {
+        return None;
+    };
+    let names = event
+        .resources()
+        .iter()
+        .filter_map(|resource| resource.resource_name());
+    let names: Vec<String> = names.map(bounded).collect();
+    if !names.is_empty() {
+        one.resources = names;
+    }
+    Some(*one)
 }
 
 #[cfg(test)]
@@ -123,7 +249,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::detect::listing::KeyStatus;
+    use crate::detect::keys::listing::KeyStatus;
 
     fn event(record: &Value) -> Event {
         Event::builder()
@@ -138,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_the_history_tells_only_successful_changes_of_the_key_count() {
+    fn only_successful_changes_of_the_key_count() {
         let read = |record: &Value| change(&event(record), "111122223333", "AKIA1");
         let told = read(&deactivated("AKIA1", "111122223333")).unwrap();
         assert_eq!(told.key_status(), Some(("AKIA1", KeyStatus::Inactive)));
@@ -150,19 +276,5 @@ mod tests {
         assert_eq!(change(&Event::builder().build(), "1", "AKIA1"), None);
         let garbage = Event::builder().cloud_trail_event("{").build();
         assert_eq!(change(&garbage, "1", "AKIA1"), None);
-    }
-
-    #[test]
-    fn the_events_of_iam_stand_in_one_region_of_each_partition() {
-        for (region, expected) in [
-            ("eu-central-1", "us-east-1"),
-            ("", "us-east-1"),
-            ("cn-northwest-1", "cn-north-1"),
-            ("us-gov-east-1", "us-gov-west-1"),
-            ("us-iso-west-1", "us-iso-east-1"),
-            ("us-isob-east-1", "us-isob-east-1"),
-        ] {
-            assert_eq!(region_of_iam(region), expected);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Alerts as events of an EventBridge bus, for automation.
+//! Sends alerts as events to an EventBridge bus, for automation.
 
 use async_trait::async_trait;
 use aws_sdk_eventbridge::Client;
@@ -6,11 +6,11 @@ use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use serde::Serialize;
 
-use crate::aws::errors::{is_throttling, service_error};
-use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::digest::Digest;
-use crate::detect::finding::Finding;
-use crate::detect::retire::LastUses;
+use crate::aws::sdk_errors::{is_throttling, service_error};
+use crate::detect::findings::alert::{Alert, AlertKind};
+use crate::detect::findings::digest::Digest;
+use crate::detect::findings::finding::Finding;
+use crate::detect::usage::last_use::LastUses;
 use crate::output::chat::{chat_notification, digest_notification};
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
@@ -19,10 +19,11 @@ use crate::pipeline::error::ServiceError;
 /// The events' source. AWS refuses sources that begin with `aws.`.
 const SOURCE: &str = "secondkey";
 
-/// The longest detail; an entry may have 262,144 bytes in all (EventBridge user guide, `PutEvents`).
-const LONGEST_DETAIL: usize = 200 * 1024;
+/// The longest detail. A whole entry is limited to 262,144 bytes (EventBridge user guide,
+/// `PutEvents`).
+const MAX_DETAIL_BYTES: usize = 200 * 1024;
 
-/// Puts alerts on one bus.
+/// Sends alerts to one bus.
 #[derive(Debug, Clone)]
 pub struct EventBridgeSink {
     client: Client,
@@ -30,7 +31,7 @@ pub struct EventBridgeSink {
 }
 
 impl EventBridgeSink {
-    /// Puts alerts on the bus `bus_name`, which may be an ARN.
+    /// Sends alerts to the bus `bus_name`, which may be an ARN.
     #[must_use]
     pub fn new(client: Client, bus_name: String) -> Self {
         Self { client, bus_name }
@@ -71,11 +72,11 @@ impl EventBridgeSink {
             .send()
             .await
             .map_err(|error| service_error(&what, &error))?;
-        // The call succeeds even if the bus took nothing.
+        // The call succeeds even if the bus did not accept the event.
         if answer.failed_entry_count() == 0 {
             return Ok(());
         }
-        Err(refused(&what, answer.entries().first()))
+        Err(refused_entry_error(&what, answer.entries().first()))
     }
 }
 
@@ -88,7 +89,7 @@ fn entry(
         document: json_v1::alert(alert, last_uses),
         slack_text: chat_notification(alert, last_uses).text(),
     };
-    let detail = json_v1::to_line(&detail, LONGEST_DETAIL)?;
+    let detail = json_v1::to_line(&detail, MAX_DETAIL_BYTES)?;
     Ok(PutEventsRequestEntry::builder()
         .event_bus_name(bus_name)
         .source(SOURCE)
@@ -103,7 +104,7 @@ fn digest_entry(
     digest: &Digest,
     bus_name: &str,
 ) -> Result<PutEventsRequestEntry, serde_json::Error> {
-    let detail = json_v1::digest_to_line(digest, LONGEST_DETAIL, |document| Detail {
+    let detail = json_v1::digest_to_line(digest, MAX_DETAIL_BYTES, |document| Detail {
         document,
         slack_text: digest_notification(digest).text(),
     })?;
@@ -116,16 +117,16 @@ fn digest_entry(
         .build())
 }
 
-/// What an event carries.
+/// The detail of an event.
 #[derive(Serialize)]
 struct Detail<T> {
     #[serde(flatten)]
     document: T,
-    /// The same for people, escaped for Slack: EventBridge, which passes it on, cannot escape.
+    /// The readable text, escaped for Slack, because EventBridge forwards it without escaping.
     slack_text: String,
 }
 
-/// The user's ARN, where an event tells one: IAM's hold visible ASCII and nothing else.
+/// The user's ARN if an event contained it. ARNs of IAM consist of visible ASCII.
 fn resource(finding: &Finding) -> Option<&str> {
     json_v1::user_arn(finding)
         .filter(|arn| arn.chars().all(|character| character.is_ascii_graphic()))
@@ -139,7 +140,7 @@ fn detail_type(kind: &AlertKind) -> &'static str {
     }
 }
 
-fn refused(what: &str, entry: Option<&PutEventsResultEntry>) -> ServiceError {
+fn refused_entry_error(what: &str, entry: Option<&PutEventsResultEntry>) -> ServiceError {
     let code = entry
         .and_then(PutEventsResultEntry::error_code)
         .unwrap_or("unknown error");
@@ -191,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_entry_is_an_error_that_says_whether_to_try_again() {
+    fn a_refused_entry_is_retryable_or_permanent() {
         for (code, kind) in [
             ("ThrottlingException", ErrorKind::Retryable),
             ("InternalFailure", ErrorKind::Retryable),
             ("NotAuthorizedForSourceException", ErrorKind::Permanent),
         ] {
             let entry = PutEventsResultEntry::builder().error_code(code).build();
-            let error = refused("events:PutEvents on bus `b`", Some(&entry));
+            let error = refused_entry_error("events:PutEvents on bus `b`", Some(&entry));
             assert_eq!(error.kind(), kind);
             assert!(error.to_string().contains(code));
         }

@@ -1,4 +1,4 @@
-//! Access keys as IAM lists them; root's as the credential report tells of them.
+//! Lists access keys through IAM, and root's keys through the credential report.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,19 +15,20 @@ use futures::future::join_all;
 use tracing::warn;
 
 use crate::aws::accounts::{AccountError, Accounts};
-use crate::aws::credential_report::{Report, fetch, parse_root};
-use crate::aws::errors::service_error;
+use crate::aws::credential_report::{FetchedReport, fetch, parse_root};
+use crate::aws::sdk_errors::service_error;
 use crate::detect::Timestamp;
-use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
-use crate::detect::retire::{LastUsed, LastUses};
+use crate::detect::keys::listing::{AccessKey, KeyListing, KeyStatus, PageResult, PartialListing};
+use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::key_source::KeySource;
 
-/// How often a credential report that is being made is asked for, while an alert may wait for it.
+/// How often to request a credential report that IAM is still generating, while an alert may be
+/// waiting.
 const REPORT_TRIES: u32 = 5;
 
-/// IAM of all accounts that can be entered.
+/// IAM in all accounts that can be accessed.
 #[derive(Debug, Clone)]
 pub struct IamKeySource {
     accounts: Arc<Accounts<Client>>,
@@ -40,9 +41,9 @@ impl IamKeySource {
         Self { accounts }
     }
 
-    /// Lists the users of `account`, whose credentials `config` holds, and of no other.
+    /// Lists the users of `account`, whose credentials are in `config`, and of no other account.
     #[must_use]
-    pub fn of_own(config: &SdkConfig, account: &str) -> Self {
+    pub fn for_own_account(config: &SdkConfig, account: &str) -> Self {
         let accounts = Accounts::new(config.clone(), account.to_owned(), None, Client::new);
         Self::new(Arc::new(accounts))
     }
@@ -52,7 +53,7 @@ impl IamKeySource {
         let mut partial = PartialListing::requested(requested_at);
         let mut marker: Option<String> = None;
         loop {
-            // Never without a user name: a role's call would list somebody else's keys.
+            // The user name is always set: without it, IAM would list the keys of the caller.
             let answer = client
                 .list_access_keys()
                 .user_name(name)
@@ -61,12 +62,12 @@ impl IamKeySource {
                 .await;
             let page = match answer {
                 Ok(page) => page,
-                Err(error) => return unlisted(&error, requested_at),
+                Err(error) => return listing_failure(&error, requested_at),
             };
             marker.clone_from(&page.marker);
             match add_page(partial, page, name) {
-                AfterPage::Complete(listing) => return Ok(listing),
-                AfterPage::More(more) => partial = more,
+                PageResult::Complete(listing) => return Ok(listing),
+                PageResult::More(more) => partial = more,
             }
         }
     }
@@ -74,7 +75,7 @@ impl IamKeySource {
     async fn list_root(client: Client) -> Result<KeyListing, AccountError> {
         let asked_at = Utc::now();
         Ok(match fetch(&client, REPORT_TRIES).await? {
-            Report::Ready {
+            FetchedReport::Ready {
                 generated_at,
                 content,
                 ..
@@ -82,17 +83,17 @@ impl IamKeySource {
                 Ok(slots) => KeyListing::from_report(generated_at, slots),
                 Err(error) => KeyListing::refused(asked_at, error.to_string()),
             },
-            // Root's alert does not wait for it: what events tell decides until the report is there.
-            Report::NotYet => KeyListing::refused(
-                asked_at,
-                "IAM is still making the credential report that tells of root's keys",
-            ),
+            FetchedReport::NotYet => {
+                return Err(AccountError::Failed(ServiceError::retryable(
+                    "IAM is still making the credential report, which alone shows root's keys",
+                )));
+            }
         })
     }
 
     async fn owner_of(client: Client, key: &str) -> Result<Option<String>, AccountError> {
-        let asked = client.get_access_key_last_used().access_key_id(key);
-        match asked.send().await {
+        let request = client.get_access_key_last_used().access_key_id(key);
+        match request.send().await {
             Ok(answer) => Ok(answer.user_name.filter(|name| !name.is_empty())),
             Err(error) if is_no_such_key(&error) => Ok(None),
             Err(error) => Err(AccountError::of_call("iam:GetAccessKeyLastUsed", &error)),
@@ -107,11 +108,11 @@ impl IamKeySource {
             .await
             .inspect_err(|error| {
                 let failure = service_error("iam:GetAccessKeyLastUsed", error);
-                warn!(%failure, "the last use of a key could not be had");
+                warn!(%failure, "the last use of a key could not be retrieved");
             })
             .ok()?;
         let known = answer.access_key_last_used?;
-        // IAM says N/A for a key without a use that it tracks.
+        // IAM returns N/A for a key without a use that it tracks.
         let told = |text: String| Some(text).filter(|text| text != "N/A");
         Some(match known.last_used_date.as_ref().and_then(timestamp) {
             Some(at) => LastUsed::At {
@@ -128,7 +129,8 @@ impl IamKeySource {
 impl KeySource for IamKeySource {
     async fn list(&self, user: &UserId, name: &str) -> Result<KeyListing, ServiceError> {
         let asked_at = Utc::now();
-        // Always in the user's account: a user of that name in another account is another user.
+        // Always in the user's account: a user of the same name in another account is a different
+        // user.
         let account = user.account();
         let listed = if user.is_root() {
             self.accounts.call(account, Self::list_root).await
@@ -137,8 +139,12 @@ impl KeySource for IamKeySource {
             self.accounts.call(account, list).await
         };
         match listed {
-            // INVARIANT (blindness is news): what trying again does not change is an answer.
+            // INVARIANT (blindness is news): a refusal that a retry does not change is an answer.
             Err(AccountError::Refused(reason)) => Ok(KeyListing::refused(asked_at, reason)),
+            // Root's alert does not wait for the credential report: without it, the events decide.
+            Err(AccountError::Failed(failure)) if user.is_root() => {
+                Ok(KeyListing::refused(asked_at, failure.to_string()))
+            }
             Err(AccountError::Failed(failure)) => Err(failure),
             Ok(listing) => Ok(listing),
         }
@@ -162,7 +168,7 @@ impl KeySource for IamKeySource {
             return LastUses::new();
         }
         let Ok(client) = self.accounts.client(user.account()).await else {
-            // What cannot be listed cannot be asked for either.
+            // A key that cannot be listed cannot be queried either.
             return LastUses::new();
         };
         let last_uses = join_all(keys.iter().map(|key| Self::last_used_of(&client, key))).await;
@@ -174,8 +180,9 @@ impl KeySource for IamKeySource {
     }
 }
 
-fn add_page(partial: PartialListing, page: ListAccessKeysOutput, asked_for: &str) -> AfterPage {
-    // What still calls a renamed user by the former name must not have somebody else listed from then on.
+fn add_page(partial: PartialListing, page: ListAccessKeysOutput, asked_for: &str) -> PageResult {
+    // A caller may still use the former name of a renamed user. This must not list another user who
+    // has that name now.
     let name = page
         .access_key_metadata
         .iter()
@@ -193,26 +200,26 @@ fn access_key(key: AccessKeyMetadata) -> Option<(String, AccessKey)> {
     let created = key.create_date.as_ref().and_then(timestamp);
     let status = match key.status {
         Some(StatusType::Active) => KeyStatus::Active,
-        // Only what IAM calls active can sign a request.
+        // Only a key that IAM calls active can sign a request.
         _ => KeyStatus::Inactive,
     };
     Some((key.access_key_id?, AccessKey { status, created }))
 }
 
-/// Whether IAM takes `key` as a key's id. Source: IAM API reference, `GetAccessKeyLastUsed`.
+/// Whether IAM accepts `key` as a key ID. Source: IAM API reference, `GetAccessKeyLastUsed`.
 fn is_key_id(key: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     (16..=128).contains(&key.len()) && key.bytes().all(is_word)
 }
 
-/// Whether IAM does not have the key. The API reference lists no error of its own for this call, so
-/// the SDK has none either.
+/// Whether IAM does not have the key. The API reference, and so the SDK, defines no specific error
+/// for this.
 fn is_no_such_key(error: &SdkError<GetAccessKeyLastUsedError>) -> bool {
     use aws_sdk_iam::error::ProvideErrorMetadata;
     error.code() == Some("NoSuchEntity")
 }
 
-fn unlisted(
+fn listing_failure(
     error: &SdkError<ListAccessKeysError>,
     requested_at: Timestamp,
 ) -> Result<KeyListing, AccountError> {
@@ -225,7 +232,7 @@ fn unlisted(
     Err(AccountError::of_call("iam:ListAccessKeys", error))
 }
 
-/// A time of IAM, in whole seconds like the events that it is compared with.
+/// A time from IAM, in whole seconds like the events that it is compared with.
 fn timestamp(time: &aws_sdk_iam::primitives::DateTime) -> Option<Timestamp> {
     DateTime::from_timestamp(time.secs(), 0)
 }

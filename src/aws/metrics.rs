@@ -1,5 +1,5 @@
-//! Metrics in CloudWatch's embedded format: lines on stdout that CloudWatch makes metrics of, without a call.
-//! Source: CloudWatch user guide, embedded metric format specification.
+//! Metrics in CloudWatch's embedded format: lines on stdout that CloudWatch turns into metrics
+//! without an API call. Source: CloudWatch user guide, embedded metric format specification.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -7,20 +7,19 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::detect::Timestamp;
-use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::view::Unsettled;
-use crate::pipeline::recheck::Rechecked;
+use crate::detect::findings::alert::{Alert, AlertKind};
+use crate::detect::keys::view::UnsettledReason;
+use crate::pipeline::recheck::RecheckOutcome;
 
-/// The namespace of all metrics.
 const NAMESPACE: &str = "secondkey";
 
-/// The one metric that is written twice: by sink, and for all of them together.
+/// The one metric that is written twice: per sink and in total.
 const DELIVERIES_FAILED: &str = "DeliveriesFailed";
 
-/// The most values of one metric in one line, by the specification.
+/// The most values of one metric in one line, according to the specification.
 const MAX_VALUES: usize = 100;
 
-/// The names of all metrics: alarms and the dashboard show these.
+/// The names of all metrics that alarms and the dashboard use.
 pub const NAMES: [&str; 18] = [
     "AlertsDelivered",
     "Conflicts",
@@ -42,89 +41,92 @@ pub const NAMES: [&str; 18] = [
     "UnreachableAccounts",
 ];
 
-/// What one invocation counted.
+/// The counts of one invocation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics {
-    /// Messages by what they came to.
+    /// Messages by outcome.
     pub events_by_outcome: BTreeMap<&'static str, u64>,
-    /// Messages that were knowingly ignored, by reason.
+    /// Messages that were intentionally ignored, by reason.
     pub ignored_by_reason: BTreeMap<&'static str, u64>,
     /// Seconds from the event that opened or closed a finding to the delivered alert.
     pub seconds_to_alert: Vec<f64>,
-    /// Alerts that a sink took.
+    /// Alerts that a sink accepted.
     pub alerts_delivered: u64,
-    /// How often a sink did not take an alert or a digest, by sink.
+    /// Failed deliveries of alerts and digests, by sink.
     pub deliveries_failed: BTreeMap<String, u64>,
-    /// For how long the oldest alert that was read has been owed, in seconds.
+    /// The age in seconds of the oldest pending alert that was read.
     pub oldest_pending_alert_seconds: Option<f64>,
-    /// Messages that were not given up: their re-check failed, or they can neither be read yet nor
-    /// be set aside.
+    /// Messages that will be retried, because their re-check failed or because they can neither be
+    /// read yet nor be set aside.
     pub failed_rechecks: u64,
-    /// How often somebody else had written a record.
+    /// How often a record had been written concurrently.
     pub conflicts: u64,
-    /// Events that stood in the audit trail already.
+    /// Events that were already in the audit trail.
     pub duplicates: u64,
-    /// Re-checks whose listing was behind its events, or went back.
+    /// Re-checks whose listing lagged behind its events, or went back.
     pub stale_listings: u64,
     /// Re-checks whose listing was refused.
     pub refused_listings: u64,
-    /// Accounts swept to the end.
+    /// Accounts whose sweep finished.
     pub sweeps: u64,
-    /// Findings that a sweep opened: no event had told of them.
+    /// Findings that were opened by a sweep, because no event had reported them.
     pub found_by_sweep: u64,
-    /// Calls to IAM that sweeps took to find their suspects.
+    /// Calls to IAM that sweeps made to find suspects.
     pub iam_calls: u64,
-    /// Users whom a sweep could not re-check, and left to the detector.
+    /// Users whom a sweep could not re-check and left to the detector.
     pub unchecked_users: u64,
-    /// How many accounts have not been swept for longer than a sweep may take, where they were counted.
+    /// How many accounts have not been swept in time, if they were counted.
     pub overdue_accounts: Option<u64>,
-    /// How many findings are open, where they were counted.
+    /// How many findings are open, if they were counted.
     pub open_findings: Option<u64>,
-    /// How many of the accounts that were to be swept could not be looked into, where any was.
+    /// How many accounts could not be swept because access failed, if any was to be swept.
     pub unreachable_accounts: Option<u64>,
 }
 
 impl Metrics {
-    /// Counts what a re-check came to that ended at `now`.
-    pub fn count_rechecked(&mut self, rechecked: &Rechecked, now: Timestamp) {
+    /// Counts the outcome of a re-check that ended at `now`.
+    pub fn count_recheck(&mut self, rechecked: &RecheckOutcome, now: Timestamp) {
         self.conflicts += u64::from(rechecked.conflicts);
         self.duplicates += rechecked.duplicates as u64;
-        self.alerts_delivered += rechecked.told.len() as u64;
+        self.alerts_delivered += rechecked.delivered.len() as u64;
         for failed in &rechecked.failed_deliveries {
             self.count_failed_delivery(&failed.sink);
-            self.note_pending_alert(failed.owed_since, now);
+            self.note_pending_alert(failed.pending_since, now);
         }
         self.seconds_to_alert.extend(
             rechecked
-                .told
+                .delivered
                 .iter()
                 .filter_map(|(alert, _)| event_time(alert))
                 .map(|at| (now - at).as_seconds_f64()),
         );
-        let is_stale = |why: &Unsettled| {
+        let is_stale = |why: &UnsettledReason| {
             matches!(
                 why,
-                Unsettled::ListingBehindEvents | Unsettled::ListingChangedUnexplained
+                UnsettledReason::ListingBehindEvents | UnsettledReason::ListingChangedUnexplained
             )
         };
         self.stale_listings += u64::from(rechecked.unsettled.iter().any(is_stale));
-        self.refused_listings +=
-            u64::from(rechecked.unsettled.contains(&Unsettled::ListingRefused));
+        self.refused_listings += u64::from(
+            rechecked
+                .unsettled
+                .contains(&UnsettledReason::ListingRefused),
+        );
     }
 
-    /// Counts that `sink` did not take an alert or a digest.
+    /// Counts an alert or digest that `sink` did not accept.
     pub fn count_failed_delivery(&mut self, sink: &str) {
         *self.deliveries_failed.entry(sink.to_owned()).or_default() += 1;
     }
 
-    /// Notes that an alert is pending at `now` that has been owed since `owed_since`.
+    /// Notes at `now` that an alert has been pending since `owed_since`.
     pub fn note_pending_alert(&mut self, owed_since: Timestamp, now: Timestamp) {
         let age = (now - owed_since).as_seconds_f64().max(0.0);
         let oldest = self.oldest_pending_alert_seconds.unwrap_or_default();
         self.oldest_pending_alert_seconds = Some(oldest.max(age));
     }
 
-    /// Writes the metrics at `now`, all at once, so that nothing comes between their lines.
+    /// Writes the metrics at `now` in a single write, so that nothing appears between their lines.
     pub fn write(&self, out: &mut impl Write, now: Timestamp) -> io::Result<()> {
         let mut lines = Vec::new();
         self.write_lines(&mut lines, now)?;
@@ -168,7 +170,7 @@ impl Metrics {
                 line(out, now, &[], name, "Count", &json!(count))?;
             }
         }
-        // That there is none is worth knowing of these.
+        // For these metrics, zero is worth reporting.
         for (name, count) in [
             ("OpenFindings", self.open_findings),
             ("OverdueAccounts", self.overdue_accounts),
@@ -180,7 +182,7 @@ impl Metrics {
         }
         let failed: u64 = self.deliveries_failed.values().sum();
         if failed > 0 {
-            // The alarm watches all sinks by one metric; the dashboard shows which sink it is.
+            // The alarm uses the total; the dashboard shows the individual sinks.
             line(out, now, &[], DELIVERIES_FAILED, "Count", &json!(failed))?;
         }
         for (sink, count) in &self.deliveries_failed {
@@ -205,7 +207,7 @@ impl Metrics {
     }
 }
 
-/// The time of the event that an alert tells of, if one told.
+/// The time of the event that triggered an alert, if there was one.
 fn event_time(alert: &Alert) -> Option<Timestamp> {
     match alert.kind {
         AlertKind::Opened => alert.finding.opener.as_ref().map(|opener| opener.at),
@@ -251,7 +253,7 @@ fn line(
 mod tests {
     use super::*;
     use crate::detect::testing::at;
-    use crate::pipeline::deliver::Undelivered;
+    use crate::pipeline::outbox::deliver::FailedDelivery;
 
     fn lines(metrics: &Metrics) -> Vec<Value> {
         let mut out = Vec::new();
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_named_has_its_value_and_its_dimensions_in_the_same_line() {
+    fn every_metric_line_has_its_value_and_dimensions() {
         let metrics = Metrics {
             events_by_outcome: BTreeMap::from([("opened", 2), ("failed", 1)]),
             ignored_by_reason: BTreeMap::from([("failed call", 3)]),
@@ -319,21 +321,21 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_that_failed_counts_for_its_sink_and_for_all() {
-        let undelivered = |sink: &str, second| Undelivered {
+    fn a_failed_delivery_counts_per_sink_and_in_total() {
+        let undelivered = |sink: &str, second| FailedDelivery {
             sink: sink.to_owned(),
-            owed_since: at(second),
+            pending_since: at(second),
         };
-        let rechecked = Rechecked {
+        let rechecked = RecheckOutcome {
             failed_deliveries: vec![
                 undelivered("sns", 40),
                 undelivered("eventbridge", 10),
                 undelivered("sns", 90),
             ],
-            ..Rechecked::default()
+            ..RecheckOutcome::default()
         };
         let mut metrics = Metrics::default();
-        metrics.count_rechecked(&rechecked, at(100));
+        metrics.count_recheck(&rechecked, at(100));
         let lines = lines(&metrics);
         let counts: Vec<(&Value, &Value)> = lines
             .iter()

@@ -1,17 +1,19 @@
-//! The AWS services that a re-check works with, one adapter each. What only the Lambda functions call is behind the
-//! feature `lambda`, and what the commands call that ask AWS itself behind `live`. Whatever reads findings may read the table,
-//! so that adapter always stands.
+//! The AWS services that secondkey uses, one adapter each. The feature `lambda` contains what only
+//! the Lambda functions call, and `live` what only the commands that query AWS call. Commands that
+//! read findings may read the table, so its adapter is always included.
 
-#[cfg(any(feature = "lambda", feature = "live"))]
-pub mod account_users;
+#[cfg(feature = "lambda")]
+pub(crate) mod account_registry;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub mod accounts;
+#[cfg(feature = "lambda")]
+pub(crate) mod batch_response;
 #[cfg(any(feature = "lambda", feature = "cli"))]
 pub mod connections;
 #[cfg(any(feature = "lambda", feature = "live"))]
-pub mod credential_report;
+pub(crate) mod credential_report;
 #[cfg(feature = "lambda")]
-pub mod dead_letter_queue;
+pub(crate) mod dead_letter_queue;
 #[cfg(feature = "lambda")]
 pub mod deployment;
 #[cfg(feature = "lambda")]
@@ -19,7 +21,6 @@ pub mod detector;
 pub mod dynamodb;
 #[cfg(feature = "lambda")]
 pub mod endpoints;
-pub mod errors;
 #[cfg(feature = "live")]
 pub mod event_history;
 #[cfg(feature = "lambda")]
@@ -27,22 +28,21 @@ pub mod eventbridge;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub mod iam;
 #[cfg(feature = "lambda")]
-pub mod invocation;
-#[cfg(feature = "lambda")]
-pub mod log;
+pub mod logging;
 #[cfg(feature = "lambda")]
 pub mod metrics;
 #[cfg(any(feature = "lambda", feature = "live"))]
-pub mod organization;
+pub(crate) mod organization;
 #[cfg(feature = "lambda")]
-pub mod recheck_queue;
-#[cfg(feature = "lambda")]
-pub mod registry;
+pub(crate) mod recheck_queue;
+pub(crate) mod sdk_errors;
 #[cfg(feature = "lambda")]
 pub mod securityhub;
 #[cfg(feature = "lambda")]
 pub mod settings;
 #[cfg(feature = "lambda")]
 pub mod sns;
+#[cfg(any(feature = "lambda", feature = "live"))]
+pub mod suspects;
 #[cfg(feature = "lambda")]
 pub mod sweeper;

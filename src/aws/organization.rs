@@ -1,14 +1,15 @@
-//! The accounts of the organisation.
+//! Lists the accounts of the organization.
 
 use aws_config::SdkConfig;
 use aws_sdk_organizations::Client;
 use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 
-use crate::aws::errors::service_error;
+use crate::aws::sdk_errors::service_error;
 use crate::pipeline::error::ServiceError;
 
-/// The ids of the organisation's active accounts. Only the management account and a delegated administrator may ask.
-pub async fn active_accounts(config: &SdkConfig) -> Result<Vec<String>, ServiceError> {
+/// The IDs of the organization's active accounts. Only the management account and a delegated
+/// administrator may list them.
+pub(crate) async fn active_accounts(config: &SdkConfig) -> Result<Vec<String>, ServiceError> {
     let mut pages = Client::new(config).list_accounts().into_paginator().send();
     let mut active = Vec::new();
     while let Some(page) = pages.next().await {
@@ -22,7 +23,7 @@ pub async fn active_accounts(config: &SdkConfig) -> Result<Vec<String>, ServiceE
         );
     }
     if active.is_empty() {
-        // It has one at least, the one that answers.
+        // An organization has at least the account that answers.
         return Err(ServiceError::retryable(
             "organizations:ListAccounts named no active account",
         ));
@@ -30,7 +31,8 @@ pub async fn active_accounts(config: &SdkConfig) -> Result<Vec<String>, ServiceE
     Ok(active)
 }
 
-/// Whether `account` is active. `Status` was to give way to `State` in September 2026; whichever is told counts.
+/// Whether `account` is active. AWS announced that `State` replaces `Status` in September 2026;
+/// this accepts both.
 fn is_active(account: &Account) -> bool {
     match (&account.state, &account.status) {
         (Some(state), _) => *state == AccountState::Active,

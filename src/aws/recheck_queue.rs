@@ -1,19 +1,19 @@
-//! Re-checks put into the changes queue, to come back after a while.
+//! Puts delayed re-checks into the changes queue.
 
 use aws_sdk_sqs::Client;
 use chrono::TimeDelta;
 use futures::future::try_join_all;
 
-use crate::aws::errors::service_error;
+use crate::aws::sdk_errors::service_error;
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::message::recheck_body;
-use crate::pipeline::recheck::Rechecked;
+use crate::pipeline::recheck::RecheckOutcome;
 
 /// The longest delay of an SQS message, in seconds. Source: SQS API reference, `SendMessage`.
 const MAX_DELAY_SECONDS: i64 = 900;
 
-/// The changes queue, as far as re-checks go into it.
+/// The changes queue, for sending re-checks.
 #[derive(Debug, Clone)]
 pub struct RecheckQueue {
     client: Client,
@@ -27,11 +27,11 @@ impl RecheckQueue {
         Self { client, queue_url }
     }
 
-    /// Has the users looked at that a re-check of `user` wants to have looked at.
+    /// Queues the further checks that a re-check of `user` requests.
     pub async fn queue_all(
         &self,
         user: &UserId,
-        rechecked: &Rechecked,
+        rechecked: &RecheckOutcome,
     ) -> Result<(), ServiceError> {
         for next in &rechecked.follow_ups {
             self.queue(next, [TimeDelta::zero()]).await?;
@@ -39,14 +39,14 @@ impl RecheckQueue {
         self.queue(user, rechecked.rechecks.iter().copied()).await
     }
 
-    /// Has `user` looked at again after each of `delays`.
+    /// Queues a check of `user` after each of `delays`.
     pub async fn queue(
         &self,
         user: &UserId,
         delays: impl IntoIterator<Item = TimeDelta>,
     ) -> Result<(), ServiceError> {
         let sent = delays.into_iter().map(|delay| {
-            // A part of a second more, never less: a re-check that comes too early has to be queued again.
+            // Rounded up: a re-check that arrives too early would have to be queued again.
             let seconds = delay.num_seconds() + i64::from(delay.subsec_nanos() > 0);
             let seconds = seconds.clamp(0, MAX_DELAY_SECONDS);
             self.client

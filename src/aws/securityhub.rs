@@ -1,7 +1,9 @@
-//! The forwarder to Security Hub: an event of ours in, a finding imported, updated or archived.
+//! The forwarder to Security Hub: receives one of our events and imports, updates or archives a
+//! finding.
 //!
-//! Events come in any order and more than once. Nothing is remembered for that: Security Hub ignores what is not later than
-//! what it has, by `UpdatedAt` (user guide, `BatchImportFindings`), and that time is the alert's.
+//! Events arrive in any order and more than once. The forwarder needs no state for that: Security
+//! Hub ignores a finding whose `UpdatedAt` is not later than the stored one (user guide,
+//! `BatchImportFindings`), and `UpdatedAt` is the time of the alert.
 
 use anyhow::{Context, anyhow, bail};
 use aws_lambda_events::eventbridge::EventBridgeEvent;
@@ -11,75 +13,76 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::aws::accounts::{AccountError, Accounts};
-use crate::aws::errors::is_throttling;
+use crate::aws::sdk_errors::is_throttling;
 use crate::output::asff::wire::AsffFinding;
-use crate::output::asff::{Hub, finding};
+use crate::output::asff::{SecurityHubTarget, finding};
 use crate::output::escape::for_terminal;
 use crate::pipeline::error::ServiceError;
 
-mod finding;
+mod sdk_finding;
 pub mod settings;
 
-use self::finding::to_sdk;
+use self::sdk_finding::to_sdk;
 use self::settings::Import;
 
 /// The source of our events.
 const SOURCE: &str = "secondkey";
-/// The detail types of alerts that tell of one finding.
+/// The detail types of alerts about one finding.
 const ALERTS: [&str; 3] = [
     "Second Active Access Key Opened",
     "Second Active Access Key Updated",
     "Second Active Access Key Closed",
 ];
-/// The detail type of what tells of many, each of which has alerts of its own.
+/// The detail type of a digest of many findings, each of which has its own alerts.
 const DIGEST: &str = "Second Active Access Key Digest";
 
-/// The code by which Security Hub says that it, or the import into it, is not switched on.
+/// The error code if Security Hub, or the import into it, is not enabled.
 const NOT_ENABLED: &str = "InvalidAccess";
 
-/// The longest failure that is told, in characters; the attribute of a dead letter ends there too.
-const LONGEST_FAILURE: usize = 1_000;
+/// The longest failure that is reported, in characters. The attribute of a dead letter has the same
+/// limit.
+const MAX_FAILURE_CHARS: usize = 1_000;
 
-/// What the function keeps from one invocation to the next.
+/// The state that the function keeps between invocations.
 #[derive(Debug)]
 pub struct Forwarder {
-    /// The accounts that can be imported into.
+    /// The accounts that findings can be imported into.
     pub accounts: Accounts<Client>,
     /// The central account.
     pub account: String,
-    /// The region of all the Security Hubs.
+    /// The region of every Security Hub.
     pub region: String,
-    /// Into which of them.
+    /// Which Security Hub receives a finding.
     pub import: Import,
 }
 
-/// Handles one invocation: one EventBridge event. A failure is an error of the invocation, so that Lambda logs it, tries it
-/// again and then hands it to the dead-letter queue.
+/// Handles one invocation: one EventBridge event. A failure is an error of the invocation, so that
+/// Lambda logs it, retries it and then sends it to the dead-letter queue.
 pub async fn handle(forwarder: &Forwarder, payload: Value) -> anyhow::Result<Value> {
     match handle_event(forwarder, payload).await {
         Ok(()) => Ok(Value::Null),
-        // Lambda keeps only the outermost words of an error, and the dead letter carries them.
+        // Lambda keeps only the outermost message of an error, and the dead letter contains it.
         Err(error) => Err(anyhow!(for_terminal(
             &format!("{error:#}"),
-            LONGEST_FAILURE
+            MAX_FAILURE_CHARS
         ))),
     }
 }
 
 async fn handle_event(forwarder: &Forwarder, payload: Value) -> anyhow::Result<()> {
     let event: EventBridgeEvent<Value> =
-        serde_json::from_value(payload).context("the payload is no EventBridge event")?;
+        serde_json::from_value(payload).context("the payload is not an EventBridge event")?;
     let detail_type = event.detail_type.as_str();
     if event.source != SOURCE {
         bail!(
-            "the event's source is `{}`; the rule of this function has to lead only `{SOURCE}` here",
+            "the event's source is `{}`; the rule of this function must match only the source `{SOURCE}`",
             event.source
         );
     }
     if detail_type == DIGEST {
         info!(
             detail_type,
-            "event ignored: Security Hub takes findings one by one"
+            "event ignored: Security Hub imports single findings only"
         );
         return Ok(());
     }
@@ -103,20 +106,25 @@ async fn handle_event(forwarder: &Forwarder, payload: Value) -> anyhow::Result<(
 }
 
 impl Forwarder {
-    /// The Security Hub that takes the finding of `alert`. The product of an account takes findings only from that account.
-    fn hub(&self, alert: &Value) -> Hub {
+    /// The Security Hub that receives the finding of `alert`. An account's product accepts only
+    /// findings from that account.
+    fn hub(&self, alert: &Value) -> SecurityHubTarget {
         let member = alert.pointer("/finding/account").and_then(Value::as_str);
         let account = match (self.import, member) {
             (Import::Members, Some(member)) => member,
             (Import::Members, None) | (Import::Central, _) => &self.account,
         };
-        Hub {
+        SecurityHubTarget {
             account: account.to_owned(),
             region: self.region.clone(),
         }
     }
 
-    async fn forward(&self, finding: &AsffFinding, hub: &Hub) -> Result<(), AccountError> {
+    async fn forward(
+        &self,
+        finding: &AsffFinding,
+        hub: &SecurityHubTarget,
+    ) -> Result<(), AccountError> {
         let what = format!(
             "securityhub:BatchImportFindings in account `{}`, region `{}`,",
             hub.account, hub.region
@@ -130,17 +138,17 @@ impl Forwarder {
                 .map_err(|error| AccountError::of_call(&what, &error))
         };
         let answer = self.accounts.call(&hub.account, import).await?;
-        taken(&what, &answer).map_err(AccountError::Failed)
+        check_accepted(&what, &answer).map_err(AccountError::Failed)
     }
 }
 
-/// Whether Security Hub took the finding. The call succeeds even if it did not.
-fn taken(what: &str, answer: &BatchImportFindingsOutput) -> Result<(), ServiceError> {
+/// Whether Security Hub accepted the finding. The call succeeds even if it did not.
+fn check_accepted(what: &str, answer: &BatchImportFindingsOutput) -> Result<(), ServiceError> {
     let Some(failed) = answer.failed_findings().first() else {
         return match answer.success_count {
             Some(1) => Ok(()),
             count => Err(ServiceError::retryable(format!(
-                "{what} failed: {} findings were taken in place of 1",
+                "{what} failed: {} findings were accepted instead of 1",
                 count.unwrap_or_default()
             ))),
         };
@@ -150,7 +158,7 @@ fn taken(what: &str, answer: &BatchImportFindingsOutput) -> Result<(), ServiceEr
     let text = format!("{what} failed: the finding was refused: {code}: {message}");
     Err(if code == NOT_ENABLED {
         ServiceError::permanent(format!(
-            "{text}; switch Security Hub on there, or import centrally"
+            "{text}; enable Security Hub there, or import centrally"
         ))
     } else if is_throttling(code) || code.starts_with("Internal") {
         ServiceError::retryable(text)

@@ -1,4 +1,4 @@
-//! The settings of a function, from its environment.
+//! The settings of a function, read from its environment.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -6,46 +6,48 @@ use std::str::FromStr;
 use chrono::TimeDelta;
 use tracing::level_filters::LevelFilter;
 
-use crate::aws::account_users::SweepMode;
 use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, MemberRole};
-use crate::detect::policy::Policy;
+use crate::aws::suspects::SweepMode;
+use crate::detect::decision::policy::Policy;
 
-/// What `LOG_LEVEL` may be. What lies below would log the bodies of requests.
+/// The values of `LOG_LEVEL`. A lower level would log request bodies.
 const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 const DEFAULT_LOG_LEVEL: LevelFilter = LevelFilter::INFO;
 
-/// The settings of the detector, and of the sweeper those that it shares with it.
+/// The settings of the detector, which the sweeper shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID`: the account whose users IAM lists for the function.
+    /// `ACCOUNT_ID`: the account that the function runs in and whose users it lists.
     pub account: String,
-    /// `LOG_LEVEL`: from where on is logged.
+    /// `LOG_LEVEL`: the minimum level to log.
     pub log_level: LevelFilter,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table: String,
-    /// `CHANGES_QUEUE_URL`: where re-checks are queued.
+    /// `CHANGES_QUEUE_URL`: the queue for re-checks.
     pub changes_queue_url: String,
-    /// `DEAD_LETTER_QUEUE_URL`: where the detector sends a message that cannot be read; empty or
-    /// absent for nowhere, so that such a message comes again until SQS gives it up.
+    /// `DEAD_LETTER_QUEUE_URL`: where the detector sends a message that cannot be read. If empty or
+    /// absent, such a message is retried until SQS gives it up.
     pub dead_letter_queue_url: Option<String>,
-    /// `ALERT_TOPIC_ARN`: the SNS topic for alerts; empty or absent for none.
+    /// `ALERT_TOPIC_ARN`: the SNS topic for alerts. Empty or absent for none.
     pub alert_topic_arn: Option<String>,
-    /// `EVENT_BUS_NAME`: the event bus for alerts; empty or absent for none.
+    /// `EVENT_BUS_NAME`: the event bus for alerts. Empty or absent for none.
     pub event_bus_name: Option<String>,
-    /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts; empty or absent for none.
+    /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts. Empty or absent for
+    /// none.
     pub member_role: Option<MemberRole>,
-    /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by commas),
-    /// `UNFAMILIAR_ACTORS` (whether a key by an unfamiliar actor raises the severity).
+    /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by
+    /// commas), `UNFAMILIAR_ACTORS` (whether a key that an unfamiliar actor created raises the
+    /// severity).
     pub policy: Policy,
 }
 
 impl Settings {
-    /// Reads the settings from the environment. All that is wrong is said at once.
+    /// Reads the settings from the environment. Reports all problems at once.
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// Reads the settings from wherever `lookup` finds them.
+    /// Reads the settings from `lookup`.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let lookup = trimmed(lookup);
         let mut problems = Vec::new();
@@ -58,7 +60,7 @@ impl Settings {
         let event_bus_name = lookup("EVENT_BUS_NAME");
         if alert_topic_arn.is_none() && event_bus_name.is_none() {
             problems.push(
-                "neither `ALERT_TOPIC_ARN` nor `EVENT_BUS_NAME` is set, so nobody would be told; set one of them"
+                "neither `ALERT_TOPIC_ARN` nor `EVENT_BUS_NAME` is set, so no alert would be delivered; set at least one of them"
                     .to_owned(),
             );
         }
@@ -67,9 +69,9 @@ impl Settings {
             &lookup,
             &mut problems,
             "SETTLE_SECONDS",
-            // The late re-check comes after it, within the longest delay of an SQS message.
+            // The late re-check follows it, within the longest delay of an SQS message.
             0..=890,
-            default.settle.num_seconds(),
+            default.consistency_window.num_seconds(),
         );
         let rotation_window_hours = number(
             &lookup,
@@ -91,7 +93,7 @@ impl Settings {
             &lookup,
             &mut problems,
             "UNFAMILIAR_ACTORS",
-            default.raises_unfamiliar,
+            default.unfamiliar_actor_raises_severity,
             &[false, true],
         );
         if !problems.is_empty() {
@@ -107,35 +109,35 @@ impl Settings {
             event_bus_name,
             member_role,
             policy: Policy {
-                settle: TimeDelta::seconds(settle_seconds),
+                consistency_window: TimeDelta::seconds(settle_seconds),
                 rotation_window: TimeDelta::hours(rotation_window_hours),
                 trusted_actors,
-                raises_unfamiliar,
+                unfamiliar_actor_raises_severity: raises_unfamiliar,
             },
         })
     }
 }
 
-/// What the sweeper has to know beside.
+/// Additional settings of the sweeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepSettings {
     /// `SWEEP_QUEUE_URL`: the sweeper's own queue.
     pub queue_url: String,
-    /// `SWEEP_MODE`: how an account's users are looked through.
+    /// `SWEEP_MODE`: how an account's suspects are found.
     pub mode: SweepMode,
-    /// `LIST_ACCOUNTS`: whether the organisation's accounts are swept too.
+    /// `LIST_ACCOUNTS`: whether the sweeper also sweeps the organization's accounts.
     pub lists_accounts: bool,
-    /// `REMINDER_HOURS`: how often people are reminded of findings that outlived their window.
+    /// `REMINDER_HOURS`: how often reminders of findings past their rotation window are sent.
     pub remind_every: TimeDelta,
 }
 
 impl SweepSettings {
-    /// Reads the settings from the environment. All that is wrong is said at once.
+    /// Reads the settings from the environment. Reports all problems at once.
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// Reads the settings from wherever `lookup` finds them.
+    /// Reads the settings from `lookup`.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let lookup = trimmed(lookup);
         let mut problems = Vec::new();
@@ -155,7 +157,7 @@ impl SweepSettings {
                 false,
                 &[false, true],
             ),
-            // At most daily: more often than that nobody reads it.
+            // At most daily, because more frequent reminders are not read.
             remind_every: TimeDelta::hours(number(
                 &lookup,
                 &mut problems,
@@ -172,7 +174,7 @@ impl SweepSettings {
     }
 }
 
-/// The one of `known` that the variable names.
+/// The value of `known` that the variable names.
 fn one_of<T: Display + Copy>(
     lookup: &impl Fn(&str) -> Option<String>,
     problems: &mut Vec<String>,
@@ -190,21 +192,21 @@ fn one_of<T: Display + Copy>(
     found.unwrap_or_else(|| {
         let words: Vec<String> = known.iter().map(ToString::to_string).collect();
         problems.push(format!(
-            "environment variable `{name}` is `{text}`; it has to be one of {}",
+            "environment variable `{name}` is `{text}`; it must be one of {}",
             words.join(", ")
         ));
         default
     })
 }
 
-/// All that is wrong with the settings.
+/// All problems with the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", problems.join("\n"))]
 pub struct SettingsError {
     pub(super) problems: Vec<String>,
 }
 
-/// `lookup`, for which what is blank is not set.
+/// Wraps `lookup` so that a blank value counts as not set.
 pub(super) fn trimmed(lookup: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
     move |name| {
         lookup(name)
@@ -226,7 +228,8 @@ pub(super) fn required(
     })
 }
 
-/// `MEMBER_ROLE_ARN` and `MEMBER_EXTERNAL_ID`: the role in other accounts; empty or absent for none.
+/// `MEMBER_ROLE_ARN` and `MEMBER_EXTERNAL_ID`: the role in other accounts. Empty or absent for
+/// none.
 pub(super) fn member_role(
     lookup: &impl Fn(&str) -> Option<String>,
     problems: &mut Vec<String>,
@@ -234,7 +237,7 @@ pub(super) fn member_role(
     let arn = lookup("MEMBER_ROLE_ARN")?;
     if !arn.starts_with("arn:") || !arn.contains(ACCOUNT_PLACEHOLDER) {
         problems.push(format!(
-            "environment variable `MEMBER_ROLE_ARN` is `{arn}`; it has to be an ARN with {ACCOUNT_PLACEHOLDER} for the account, such as arn:aws:iam::{ACCOUNT_PLACEHOLDER}:role/secondkey-audit"
+            "environment variable `MEMBER_ROLE_ARN` is `{arn}`; it must be an ARN with {ACCOUNT_PLACEHOLDER} for the account, such as arn:aws:iam::{ACCOUNT_PLACEHOLDER}:role/secondkey-audit"
         ));
     }
     Some(MemberRole {
@@ -256,7 +259,7 @@ pub(super) fn log_level(
         .and_then(|level| level.parse().ok());
     known.unwrap_or_else(|| {
         problems.push(format!(
-            "environment variable `LOG_LEVEL` is `{text}`; it has to be one of {}",
+            "environment variable `LOG_LEVEL` is `{text}`; it must be one of {}",
             LOG_LEVELS.join(", ")
         ));
         DEFAULT_LOG_LEVEL
@@ -277,7 +280,7 @@ fn number<N: FromStr + PartialOrd + Display>(
         Ok(number) if range.contains(&number) => number,
         _ => {
             problems.push(format!(
-                "environment variable `{name}` is `{text}`; it has to be a whole number from {} to {}",
+                "environment variable `{name}` is `{text}`; it must be a whole number from {} to {}",
                 range.start(),
                 range.end()
             ));
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_has_its_default() {
+    fn unset_variables_have_defaults() {
         let settings = settings(&[
             ("ACCOUNT_ID", "111122223333"),
             ("TABLE_NAME", "t"),
@@ -313,16 +316,16 @@ mod tests {
             ),
         ])
         .unwrap();
-        assert_eq!(settings.policy.settle, TimeDelta::seconds(60));
+        assert_eq!(settings.policy.consistency_window, TimeDelta::seconds(60));
         assert_eq!(settings.policy.rotation_window, TimeDelta::hours(24));
         assert_eq!(settings.policy.trusted_actors.len(), 2);
-        assert!(settings.policy.raises_unfamiliar);
+        assert!(settings.policy.unfamiliar_actor_raises_severity);
         assert_eq!(settings.event_bus_name, None);
         assert_eq!(settings.log_level, LevelFilter::INFO);
     }
 
     #[test]
-    fn all_that_is_wrong_is_said_at_once() {
+    fn all_problems_are_reported_at_once() {
         let error = settings(&[
             ("SETTLE_SECONDS", "soon"),
             ("ROTATION_WINDOW_HOURS", "0"),
@@ -335,9 +338,9 @@ mod tests {
             "`TABLE_NAME` is not set",
             "`CHANGES_QUEUE_URL` is not set",
             "neither `ALERT_TOPIC_ARN` nor",
-            "`SETTLE_SECONDS` is `soon`; it has to be a whole number from 0 to 890",
+            "`SETTLE_SECONDS` is `soon`; it must be a whole number from 0 to 890",
             "`ROTATION_WINDOW_HOURS` is `0`",
-            "`LOG_LEVEL` is `WARNING`; it has to be one of error, warn, info, debug",
+            "`LOG_LEVEL` is `WARNING`; it must be one of error, warn, info, debug",
         ];
         assert_eq!(error.lines().count(), expected.len(), "{error}");
         for (line, part) in error.lines().zip(expected) {

@@ -1,29 +1,30 @@
-//! Alerts as messages of an SNS topic, each protocol with its own text.
+//! Publishes alerts to an SNS topic, with a text for each protocol.
 
 use async_trait::async_trait;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde::Serialize;
 
-use crate::aws::errors::service_error;
-use crate::detect::alert::Alert;
-use crate::detect::digest::Digest;
-use crate::detect::retire::LastUses;
-use crate::detect::severity::Severity;
+use crate::aws::sdk_errors::service_error;
+use crate::detect::decision::severity::Severity;
+use crate::detect::findings::alert::Alert;
+use crate::detect::findings::digest::Digest;
+use crate::detect::usage::last_use::LastUses;
 use crate::output::alert_text::{alert_text, subject};
 use crate::output::chat::{chat_notification, digest_notification};
 use crate::output::digest_text::{digest_subject, digest_text};
-use crate::output::escape::{Place, for_subject};
+use crate::output::escape::{OutputContext, for_subject};
 use crate::output::invocation::Invocation;
 use crate::output::json_v1;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
 
-/// The longest JSON in a message. In the message it is quoted once more, which may double it; with the readable texts it
-/// stays below SNS's limit of 262,144 bytes for all protocols together (SNS API reference, `Publish`).
-const LONGEST_JSON: usize = 64 * 1024;
+/// The longest JSON in a message. Quoting the JSON once more may double it. With the readable texts
+/// it stays below SNS's limit of 262,144 bytes for all protocols together (SNS API reference,
+/// `Publish`).
+const MAX_JSON_BYTES: usize = 64 * 1024;
 
-/// Publishes alerts to one topic, which must be a standard one.
+/// Publishes alerts to one standard topic.
 #[derive(Debug, Clone)]
 pub struct SnsSink {
     client: Client,
@@ -32,7 +33,7 @@ pub struct SnsSink {
 }
 
 impl SnsSink {
-    /// Publishes to the topic `topic_arn`, with commands that read what `invocation` says.
+    /// Publishes to the topic `topic_arn`, with commands for the store in `invocation`.
     #[must_use]
     pub fn new(client: Client, topic_arn: String, invocation: Invocation) -> Self {
         Self {
@@ -95,14 +96,14 @@ impl SnsSink {
     }
 }
 
-/// What each protocol's subscribers get; one that is not named gets the default.
+/// The text for the subscribers of each protocol. Other protocols receive the default.
 #[derive(Serialize)]
 struct Message {
-    /// JSON for programs: queues, functions, streams.
+    /// JSON for programs: queues, functions and streams.
     default: String,
     /// The readable text for people.
     email: String,
-    /// Amazon Q in chat subscribes by HTTPS and understands nothing else.
+    /// Amazon Q in chat subscribes by HTTPS and accepts no other format.
     https: String,
     /// One short line.
     sms: String,
@@ -114,8 +115,8 @@ fn message(
     invocation: &Invocation,
 ) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Message {
-        default: json_v1::to_line(&json_v1::alert(alert, last_uses), LONGEST_JSON)?,
-        email: alert_text(alert, last_uses, Place::PlainText, invocation).whole(),
+        default: json_v1::to_line(&json_v1::alert(alert, last_uses), MAX_JSON_BYTES)?,
+        email: alert_text(alert, last_uses, OutputContext::PlainText, invocation).whole(),
         https: serde_json::to_string(&chat_notification(alert, last_uses))?,
         sms: subject(alert),
     })
@@ -123,14 +124,14 @@ fn message(
 
 fn digest_message(digest: &Digest) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Message {
-        default: json_v1::digest_to_line(digest, LONGEST_JSON, |document| document)?,
-        email: digest_text(digest, Place::PlainText),
+        default: json_v1::digest_to_line(digest, MAX_JSON_BYTES, |document| document)?,
+        email: digest_text(digest, OutputContext::PlainText),
         https: serde_json::to_string(&digest_notification(digest))?,
         sms: digest_subject(digest),
     })
 }
 
-/// What a subscription can filter by.
+/// The attributes that a subscription can filter by.
 fn attributes(alert: &Alert) -> impl Iterator<Item = (&'static str, String)> {
     let finding = &alert.finding;
     [
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_email_verifies_in_the_table_of_the_deployment() {
+    fn the_emails_verify_command_names_the_deployed_table() {
         let email = parsed(&opened(), &last_uses())["email"].to_string();
         let expected = format!(
             "secondkey verify 111122223333/Alice --head {} --table secondkey --region eu-west-1",
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_alert_holds_the_expected_protocols_and_json_where_programs_read() {
+    fn every_alert_has_the_expected_protocols() {
         for alert in every_alert() {
             let message = parsed(&alert, &last_uses());
             let protocols: Vec<&String> = message.as_object().unwrap().keys().collect();
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_forges_no_line_of_the_email_and_no_attribute() {
+    fn hostile_text_forges_no_email_line_or_attribute() {
         let lines = |alert: &Alert, uses: &LastUses| {
             parsed(alert, uses)["email"]
                 .as_str()
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_of_very_many_findings_stays_below_the_limit_whatever_they_are_called() {
+    fn a_digest_of_many_findings_stays_below_the_limit() {
         for text in HOSTILE
             .iter()
             .chain([&"\u{202e}".repeat(340), &"'".repeat(1_000)])

@@ -1,9 +1,9 @@
-//! The sweeper function: looks at every user that may have been missed.
+//! The sweeper function: checks every user, in case events were missed.
 //!
-//! The hourly message has every account looked into, one message each, so that Lambda does the scaling. An account's turn is
-//! [`turn`].
+//! The hourly message queues one message per account, so that Lambda scales the work.
+//! `account_sweep` handles one account.
 
-mod turn;
+mod account_sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -16,49 +16,49 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 use tracing::{error, info, warn};
 
-use crate::aws::account_users::SweepMode;
+use crate::aws::batch_response::response;
 use crate::aws::deployment::Deployment;
-use crate::aws::errors::service_error;
-use crate::aws::invocation::answer;
 use crate::aws::metrics::Metrics;
 use crate::aws::organization::active_accounts;
-use crate::aws::sweeper::turn::Turn;
+use crate::aws::sdk_errors::service_error;
+use crate::aws::suspects::SweepMode;
+use crate::aws::sweeper::account_sweep::AccountSweep;
 use crate::detect::Timestamp;
-use crate::detect::account_record::AccountRecord;
-use crate::detect::finding::FindingStatus;
+use crate::detect::findings::finding::FindingStatus;
+use crate::detect::records::account_record::AccountRecord;
 use crate::detect::user::UserId;
 use crate::pipeline::batch::recheck_each;
 use crate::pipeline::error::ServiceError;
-use crate::pipeline::payload::{HandedOut, Payload, read_payload_by};
-use crate::pipeline::recheck::Occasion;
-use crate::pipeline::sweep_message::{SweepMessage, account_body, read_sweep};
+use crate::pipeline::payload::{Payload, PayloadMessage, read_payload_by};
+use crate::pipeline::recheck::RecheckRequest;
+use crate::pipeline::sweep_message::{SweepMessage, account_sweep_body, read_sweep};
 
-/// The most messages that SQS takes at once. Source: SQS API reference, `SendMessageBatch`.
+/// The largest batch that SQS accepts. Source: SQS API reference, `SendMessageBatch`.
 const MESSAGES_AT_ONCE: usize = 10;
 
-/// How many calls to SQS are made side by side.
+/// How many calls to SQS run in parallel.
 const CALLS_AT_ONCE: usize = 8;
 
-/// The most accounts that a line of the log names.
-const MOST_NAMED: usize = 10;
+/// The most accounts that a log line names.
+const MAX_NAMED: usize = 10;
 
-/// What the function keeps from one invocation to the next.
+/// The state that the function keeps between invocations.
 pub struct Sweeper {
-    /// What it has in common with the detector.
+    /// The parts shared with the detector.
     pub deployment: Deployment,
-    /// The own account's id.
+    /// Our own account's ID.
     pub account: String,
-    /// How it looks through an account's users.
+    /// How the suspects of an account are found.
     pub mode: SweepMode,
-    /// Whether the organisation's accounts are swept too.
+    /// Whether to sweep the organization's accounts too.
     pub lists_accounts: bool,
-    /// How often people are reminded of findings that outlived their window.
+    /// How often reminders of findings past their rotation window are sent.
     pub remind_every: TimeDelta,
-    /// The own queue.
+    /// The client of the sweeper's own queue.
     pub sqs: aws_sdk_sqs::Client,
-    /// Its URL.
+    /// The URL of that queue.
     pub queue_url: String,
-    /// What the own account's services are asked with.
+    /// The configuration for services in our own account.
     pub config: aws_config::SdkConfig,
 }
 
@@ -70,16 +70,16 @@ pub async fn handle(
 ) -> anyhow::Result<Value> {
     let read = |json, sent_at| Ok((read_sweep(json)?, sent_at));
     let Payload { is_batch, messages } =
-        read_payload_by(payload, Utc::now(), read).context("the batch is not one of SQS")?;
+        read_payload_by(payload, Utc::now(), read).context("the payload is not an SQS batch")?;
     let mut metrics = Metrics::default();
     let mut failed = BTreeSet::new();
-    for HandedOut { id, message, .. } in messages {
+    for PayloadMessage { id, message, .. } in messages {
         let swept = match message {
             Ok((SweepMessage::All, _)) => {
                 Box::pin(fan_out(sweeper, Utc::now(), &mut metrics)).await
             }
             Ok((SweepMessage::Account { account, users }, sent_at)) => {
-                let turn = Turn {
+                let turn = AccountSweep {
                     account,
                     users,
                     sent_at,
@@ -89,17 +89,17 @@ pub async fn handle(
             Err(failure) => Err(ServiceError::permanent(failure.to_string())),
         };
         if let Err(failure) = swept {
-            error!(message_id = id, %failure, "the sweep failed; its message comes again");
+            error!(message_id = id, %failure, "the sweep failed; its message will be retried");
             failed.insert(id);
         }
     }
     metrics
         .write(out, Utc::now())
         .context("metrics could not be written")?;
-    answer(is_batch, failed)
+    response(is_batch, failed)
 }
 
-/// Sends a message for every account, with the users that are to be looked at in any case.
+/// Sends a message for every account, with the users who must be checked in any case.
 async fn fan_out(
     sweeper: &Sweeper,
     now: Timestamp,
@@ -107,8 +107,8 @@ async fn fan_out(
 ) -> Result<(), ServiceError> {
     let table = &sweeper.deployment.table;
     let (open, hidden, due) = try_join3(
-        table.holders(FindingStatus::Open),
-        table.holders(FindingStatus::Suppressed),
+        table.users_with_finding(FindingStatus::Open),
+        table.users_with_finding(FindingStatus::Suppressed),
         table.due(now),
     )
     .await?;
@@ -125,7 +125,7 @@ async fn fan_out(
         let left: BTreeMap<_, _> = users
             .extract_if(.., |account, _| !members.contains(account))
             .collect();
-        close_left(sweeper, left, &due, now, metrics).await?;
+        close_findings_of_left_accounts(sweeper, left, &due, now, metrics).await?;
         for account in members {
             users.entry(account).or_default();
         }
@@ -137,7 +137,7 @@ async fn fan_out(
     users.entry(sweeper.account.clone()).or_default();
     match known {
         Ok(known) => note_overdue(&known, &users, now, metrics),
-        Err(failure) => error!(%failure, "which accounts are overdue is not known"),
+        Err(failure) => error!(%failure, "could not determine which accounts are overdue"),
     }
     let accounts = users.len();
     let bodies: Vec<String> = users
@@ -149,13 +149,14 @@ async fn fan_out(
         .try_for_each_concurrent(CALLS_AT_ONCE, |bodies| send(sweeper, bodies))
         .await?;
     let messages = bodies.len();
-    info!(accounts, messages, "every account's turn is queued");
+    info!(accounts, messages, "a sweep of every account is queued");
     Ok(())
 }
 
-/// Closes the findings of accounts that `left` the organization or were closed, once that is certain. Until then the detector
-/// looks at their users as far as something is `due`, or the alerts owed about them would wait.
-async fn close_left(
+/// Closes the findings of accounts that `left` the organization or were closed, once that is
+/// certain. Until then the detector checks their users if something is `due`, because their pending
+/// alerts would otherwise wait.
+async fn close_findings_of_left_accounts(
     sweeper: &Sweeper,
     left: BTreeMap<String, BTreeSet<UserId>>,
     due: &BTreeSet<UserId>,
@@ -171,8 +172,8 @@ async fn close_left(
                 users = users.len(),
                 "the organization does not list an account with open findings or pending alerts"
             );
-            if let Some(missed) = record.missed(now) {
-                // Where another sweep wrote in between, the next one sees to it.
+            if let Some(missed) = record.marked_missing(now) {
+                // If another sweep wrote concurrently, the next sweep handles it.
                 table.put_account(&missed).await?;
             }
             let due: Vec<UserId> = users.intersection(due).cloned().collect();
@@ -185,29 +186,29 @@ async fn close_left(
                 .await?;
             continue;
         }
-        let occasion = Occasion {
+        let request = RecheckRequest {
             has_left: true,
             is_retry: true,
-            ..Occasion::default()
+            ..RecheckRequest::default()
         };
-        let occasions = users.into_iter().map(|user| (user, occasion.clone()));
-        let parts = &sweeper.deployment.parts;
-        for (user, result) in recheck_each(parts, occasions.collect(), now).await {
+        let requests = users.into_iter().map(|user| (user, request.clone()));
+        let dependencies = &sweeper.deployment.dependencies;
+        for (user, result) in recheck_each(dependencies, requests.collect(), now).await {
             let rechecked = result?;
-            metrics.count_rechecked(&rechecked, now);
+            metrics.count_recheck(&rechecked, now);
             let rechecks = &sweeper.deployment.rechecks;
             rechecks.queue_all(&user, &rechecked).await?;
             info!(
                 account,
                 user = user.name(),
-                "an account left, and its finding is closed"
+                "an account left the organization; its finding is closed"
             );
         }
     }
     Ok(())
 }
 
-/// Counts and names the accounts that are to be swept and were not in time.
+/// Counts and names the accounts that were not swept in time.
 fn note_overdue(
     known: &[AccountRecord],
     to_sweep: &BTreeMap<String, BTreeSet<UserId>>,
@@ -221,7 +222,7 @@ fn note_overdue(
         .collect();
     metrics.overdue_accounts = Some(overdue.len() as u64);
     if !overdue.is_empty() {
-        let first = overdue.get(..MOST_NAMED).unwrap_or(&overdue).join(", ");
+        let first = overdue.get(..MAX_NAMED).unwrap_or(&overdue).join(", ");
         warn!(
             accounts = overdue.len(),
             first, "accounts have not been swept for two hours; see the sweeper's log for why"
@@ -229,22 +230,22 @@ fn note_overdue(
     }
 }
 
-/// Notes for how long the oldest pending alert has been owed. A failure of it stops no sweep.
+/// Reports the age of the oldest pending alert. A failure does not stop the sweep.
 async fn note_pending_alerts(sweeper: &Sweeper, now: Timestamp, metrics: &mut Metrics) {
-    match sweeper.deployment.table.pending_alerts().await {
+    match sweeper.deployment.table.pending_deliveries().await {
         Ok(pending) => {
-            // That nothing is pending ends the alarm, so it is told too.
+            // Zero is reported too, because it ends the alarm.
             metrics.note_pending_alert(now, now);
             for alert in pending {
-                metrics.note_pending_alert(alert.owed_since, now);
+                metrics.note_pending_alert(alert.pending_since, now);
             }
         }
-        Err(failure) => error!(%failure, "the alerts that are pending could not be read"),
+        Err(failure) => error!(%failure, "the pending alerts could not be read"),
     }
 }
 
-/// The organisation's accounts; none where Organizations is not to be asked, or does not answer. Then those that are known are
-/// swept.
+/// The organization's accounts, or `None` if Organizations must not be called or does not answer.
+/// In that case the known accounts are swept.
 async fn members(sweeper: &Sweeper, metrics: &mut Metrics) -> Option<BTreeSet<String>> {
     if !sweeper.lists_accounts {
         return None;
@@ -252,7 +253,7 @@ async fn members(sweeper: &Sweeper, metrics: &mut Metrics) -> Option<BTreeSet<St
     match active_accounts(&sweeper.config).await {
         Ok(members) => Some(members.into_iter().collect()),
         Err(failure) => {
-            error!(%failure, "the organisation's accounts cannot be listed; those that are known are swept");
+            error!(%failure, "the organization's accounts could not be listed; sweeping the known accounts");
             metrics.unreachable_accounts = Some(1);
             None
         }
@@ -262,7 +263,7 @@ async fn members(sweeper: &Sweeper, metrics: &mut Metrics) -> Option<BTreeSet<St
 fn account_bodies(account: &str, mut users: Vec<UserId>) -> Vec<String> {
     let mut bodies = Vec::new();
     loop {
-        let (body, left_out) = account_body(account, &users);
+        let (body, left_out) = account_sweep_body(account, &users);
         bodies.push(body);
         if left_out.is_empty() || left_out.len() == users.len() {
             return bodies;
@@ -288,7 +289,7 @@ async fn send(sweeper: &Sweeper, bodies: &[String]) -> Result<(), ServiceError> 
         .send()
         .await
         .map_err(|error| service_error(what, &error))?;
-    // The call succeeds even if the queue took nothing.
+    // The call succeeds even if the queue accepted nothing.
     match answer.failed.first() {
         None => Ok(()),
         Some(refused) => Err(ServiceError::retryable(format!(

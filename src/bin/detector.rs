@@ -1,4 +1,4 @@
-//! The detector as a Lambda function: settings, clients, the runtime's loop.
+//! The detector as a Lambda function: settings, clients, and the runtime's loop.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use secondkey::aws::connections::Connections;
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::detector::handle;
-use secondkey::aws::endpoints::of_an_alert;
-use secondkey::aws::log;
+use secondkey::aws::endpoints::alert_endpoints;
+use secondkey::aws::logging;
 use secondkey::aws::settings::Settings;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(
     clippy::print_stderr,
-    reason = "what is wrong with the settings is said before there is a log"
+    reason = "an error in the settings is reported before logging starts"
 )]
 async fn main() -> ExitCode {
     match start().await {
@@ -30,15 +30,15 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<(), Error> {
     let settings = Settings::from_env()?;
-    log::init(settings.log_level);
-    // Without these one answer that never comes would take the whole batch with it.
+    logging::init(settings.log_level);
+    // Without timeouts, one response that never arrives would fail the whole batch.
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(10))
         .build();
     let connections = Connections::default();
     let config = connections.config().timeout_config(timeouts).load().await;
-    connections.open_ahead(of_an_alert(&settings, &config).await);
+    connections.open_ahead(alert_endpoints(&settings, &config).await);
 
     let detector = Deployment::new(settings, &config);
     let detector = &detector;

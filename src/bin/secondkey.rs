@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
-use secondkey::cli::{Cli, Exit, LONGEST, run};
+use secondkey::cli::{Cli, Exit, MAX_CHARS, run};
 use secondkey::output::escape::for_terminal;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -15,16 +15,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| inert(error).exit());
+    let cli = Cli::try_parse().unwrap_or_else(|error| escaped(error).exit());
     let lines = fmt::layer()
-        .with_writer(|| Inert)
+        .with_writer(|| EscapingWriter)
         .with_ansi(false)
         .with_target(false)
         .without_time()
-        // Where stderr cannot be written to, complaining there would not help.
+        // If stderr cannot be written, an error message there would fail as well.
         .log_internal_errors(false);
-    // What the SDK warns of while it looks for a region or for credentials is no trouble if it finds them, and said in words
-    // if not.
+    // The SDK warns while it looks for a region and credentials. If it finds them, the warnings are
+    // noise; if not, the command fails with an error message.
     let levels = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("aws_config", LevelFilter::ERROR);
@@ -33,25 +33,25 @@ async fn main() -> ExitCode {
         .init();
     match run(cli).await {
         Ok(exit) => exit.into(),
-        // Whoever read our output has seen enough.
+        // The reader of our output closed the pipe, as `head` does.
         Err(error) if is_broken_pipe(&error) => Exit::Failure.into(),
         Err(error) => {
-            let text = for_terminal(&format!("{error:#}"), LONGEST);
-            // Where even this cannot be said the exit code has to do.
+            let text = for_terminal(&format!("{error:#}"), MAX_CHARS);
+            // If stderr is closed, the exit code is all that is left.
             let _ = writeln!(anstream::stderr(), "secondkey: {text}");
             Exit::Failure.into()
         }
     }
 }
 
-/// Stderr for log lines, which repeat what AWS and files say.
-struct Inert;
+/// Stderr for log lines, escaped because they may contain text from AWS and from files.
+struct EscapingWriter;
 
-impl Write for Inert {
-    // Each line comes as one.
+impl Write for EscapingWriter {
+    // The subscriber writes each log line in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        let text = for_terminal(text.trim_end_matches('\n'), LONGEST);
+        let text = for_terminal(text.trim_end_matches('\n'), MAX_CHARS);
         writeln!(anstream::stderr(), "{text}")?;
         Ok(line.len())
     }
@@ -61,12 +61,13 @@ impl Write for Inert {
     }
 }
 
-/// The same error, in which arguments send a terminal no codes: a shell makes them of file names, which may be anybody's.
-fn inert(mut error: clap::Error) -> clap::Error {
-    let shown = |text: &str| for_terminal(text, LONGEST);
+/// `error` with its arguments escaped. A shell expands file names into arguments, and a file name may
+/// contain terminal control codes.
+fn escaped(mut error: clap::Error) -> clap::Error {
+    let shown = |text: &str| for_terminal(text, MAX_CHARS);
     let safe: Vec<(ContextKind, ContextValue)> = error
         .context()
-        // How the command is used is our own text, in lines.
+        // The usage text is our own, with line breaks.
         .filter(|(kind, _)| *kind != ContextKind::Usage)
         .filter_map(|(kind, value)| {
             let value = match value {

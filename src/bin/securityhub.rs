@@ -1,4 +1,4 @@
-//! The forwarder to Security Hub as a Lambda function: settings, clients, the runtime's loop.
+//! The Security Hub forwarder as a Lambda function: settings, clients, and the runtime's loop.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use aws_config::timeout::TimeoutConfig;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use secondkey::aws::accounts::Accounts;
 use secondkey::aws::connections::Connections;
-use secondkey::aws::log;
+use secondkey::aws::logging;
 use secondkey::aws::securityhub::settings::SecurityHubSettings;
 use secondkey::aws::securityhub::{Forwarder, handle};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 #[expect(
     clippy::print_stderr,
-    reason = "what is wrong with the settings is said before there is a log"
+    reason = "an error in the settings is reported before logging starts"
 )]
 async fn main() -> ExitCode {
     match start().await {
@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<(), Error> {
     let settings = SecurityHubSettings::from_env()?;
-    log::init(settings.log_level);
+    logging::init(settings.log_level);
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(5))
         .operation_timeout(Duration::from_secs(20))

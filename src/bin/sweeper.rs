@@ -1,4 +1,4 @@
-//! The sweeper as a Lambda function: settings, clients, the runtime's loop.
+//! The sweeper as a Lambda function: settings, clients, and the runtime's loop.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use secondkey::aws::connections::Connections;
 use secondkey::aws::deployment::Deployment;
 
-use secondkey::aws::log;
+use secondkey::aws::logging;
 use secondkey::aws::settings::{Settings, SweepSettings};
 use secondkey::aws::sweeper::{Sweeper, handle};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 #[expect(
     clippy::print_stderr,
-    reason = "what is wrong with the settings is said before there is a log"
+    reason = "an error in the settings is reported before logging starts"
 )]
 async fn main() -> ExitCode {
     match start().await {
@@ -32,8 +32,8 @@ async fn main() -> ExitCode {
 async fn start() -> Result<(), Error> {
     let settings = Settings::from_env()?;
     let sweeps = SweepSettings::from_env()?;
-    log::init(settings.log_level);
-    // A credential report of 5,000 users is a long answer. Nobody waits for it.
+    logging::init(settings.log_level);
+    // A credential report of 5,000 users is large, and a sweep is not in a hurry.
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(15))
         .operation_timeout(Duration::from_mins(2))
@@ -41,7 +41,7 @@ async fn start() -> Result<(), Error> {
     let config = Connections::default()
         .config()
         .timeout_config(timeouts)
-        // IAM throttles an account's calls and says not at which rate: the client finds out.
+        // IAM throttles calls at a rate that it does not document; the client adapts to it.
         .retry_config(RetryConfig::adaptive().with_max_attempts(10))
         .load()
         .await;

@@ -1,23 +1,23 @@
-//! Who runs a command, as AWS knows them.
+//! The AWS identity that runs a command.
 
 use aws_config::SdkConfig;
 
-use crate::aws::errors::service_error;
-use crate::detect::actor::Actor;
+use crate::aws::sdk_errors::service_error;
+use crate::detect::events::actor::Actor;
 use crate::pipeline::error::ServiceError;
 
-/// Who runs the command.
+/// The caller, as STS reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The account that the credentials are of.
+pub(crate) struct Caller {
+    /// The account of the credentials.
     pub account: String,
-    /// The ARN, which CloudTrail gives as the actor's too.
+    /// The ARN. CloudTrail reports the same one for the actor.
     pub arn: String,
 }
 
 impl Caller {
-    /// Asks STS who `config` makes us, which needs no permission.
-    pub async fn ask(config: &SdkConfig) -> Result<Self, ServiceError> {
+    /// Asks STS whose credentials `config` holds. This needs no permission.
+    pub(crate) async fn ask(config: &SdkConfig) -> Result<Self, ServiceError> {
         let what = "sts:GetCallerIdentity";
         let answer = aws_sdk_sts::Client::new(config)
             .get_caller_identity()
@@ -27,24 +27,24 @@ impl Caller {
         match (answer.account, answer.arn) {
             (Some(account), Some(arn)) => Ok(Self { account, arn }),
             _ => Err(ServiceError::retryable(format!(
-                "{what} failed: the answer names nobody"
+                "{what} failed: the response has no account or no ARN"
             ))),
         }
     }
 
-    /// The partition of AWS that the account is in: `aws`, `aws-cn`, `aws-us-gov`.
+    /// The account's partition: `aws`, `aws-cn` or `aws-us-gov`.
     #[must_use]
-    pub fn partition(&self) -> &str {
+    pub(crate) fn partition(&self) -> &str {
         self.arn.split(':').nth(1).unwrap_or("aws")
     }
 
-    /// The caller as whoever makes a change that is recorded.
+    /// The caller as the actor of a recorded change.
     #[must_use]
-    pub fn actor(&self) -> Actor {
+    pub(crate) fn actor(&self) -> Actor {
         let resource = self.arn.split_once(":user/").map(|(_, path)| path);
         Actor {
             kind: resource.map(|_| "IAMUser".to_owned()),
-            // An ARN of a user holds its path too.
+            // A user's ARN contains its path.
             name: resource.and_then(|path| path.rsplit('/').next().map(str::to_owned)),
             arn: Some(self.arn.clone()),
             account: Some(self.account.clone()),

@@ -1,6 +1,6 @@
-//! `secondkey check USER`: one user now, in full.
+//! `secondkey check USER`: checks one user now and shows everything about it.
 
-mod look;
+mod key_check;
 mod print;
 mod reasoning;
 
@@ -8,75 +8,86 @@ use anyhow::ensure;
 use clap::ValueEnum;
 
 use crate::cli::Exit;
-use crate::cli::check::look::look;
-use crate::cli::policy::PolicyArgs;
-use crate::cli::source::{Connection, Which};
-use crate::detect::finding::FindingStatus;
+use crate::cli::aws_args::AwsArgs;
+use crate::cli::check::key_check::check_keys;
+use crate::cli::policy_args::PolicyArgs;
+use crate::cli::store_args::StoreArgs;
+use crate::cli::usage::beside::Beside;
+use crate::cli::user_name::UserName;
+use crate::detect::findings::finding::FindingStatus;
 use crate::output::invocation::Invocation;
 
-/// Look at one user now: both keys, who made them, when they were used, what follows and why, and the commands
+/// Check one user now: both keys, who created them, when they were last used, and what to do
 ///
-/// Lists the user's keys, asks when each was last used, and asks CloudTrail's event history (90 days) who made or changed them.
-/// With the embedded file the look is written down like any re-check: it opens and closes the user's finding. A deployed table
-/// is only read, for there the detector decides. Nothing is written to AWS.
+/// Lists the user's keys, asks IAM when each was last used, and asks CloudTrail's event history
+/// (90 days) who created or changed them. With a local file (--db, the default), the check opens or
+/// closes the user's finding and records that in the audit trail. With --table it only reads, because
+/// the deployed detector decides. It does not change anything in IAM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey check alice
   secondkey check alice --profile security --table secondkey
   secondkey check root
+  secondkey check alice --usage
   secondkey check alice --format json | jq .next
 
-It needs iam:ListAccessKeys and iam:GetAccessKeyLastUsed (for root the credential report), and cloudtrail:LookupEvents for who \
-did it; AWS's managed policy SecurityAudit has them all.
+Permissions: iam:ListAccessKeys and iam:GetAccessKeyLastUsed (for root, the credential report \
+instead), and cloudtrail:LookupEvents. The AWS managed policy SecurityAudit has them all.
 
-Exit codes: 0 no open finding, 10 two active keys, 1 failure (no such user, or keys that could not be listed, among them), 2 \
-wrong usage.")]
-pub struct Args {
-    /// The user's name; `root` for root
-    user: String,
-
-    #[command(flatten)]
-    which: Which,
+Exit codes: 0 no open finding, 10 an open finding, 1 failure (for example: no such user, or its keys \
+could not be listed), 2 usage error.")]
+pub(crate) struct Args {
+    /// The user, as NAME or ACCOUNT/NAME, in your own account; `root` for root
+    user: UserName,
 
     #[command(flatten)]
-    connection: Connection,
+    which: StoreArgs,
+
+    #[command(flatten)]
+    connection: AwsArgs,
 
     #[command(flatten)]
     policy: PolicyArgs,
 
-    /// How to print it
+    #[command(flatten)]
+    beside: Beside,
+
+    /// The output format
     #[arg(long, value_enum, default_value_t = CheckFormat::Table)]
     format: CheckFormat,
 }
 
 impl Args {
-    /// How the command was called, for commands that are shown.
+    /// The options of this run, for the commands that the output suggests.
     fn invocation(&self) -> Invocation {
         self.which.invocation(&self.connection)
     }
 }
 
-/// How a look is printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CheckFormat {
-    /// For people
+    /// Text for people
     Table,
     /// One JSON document
     Json,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let config = args.connection.config().await;
     let store = args.which.open(&config)?;
     let policy = args.policy.policy();
-    let looked = look(&config, &store, &args.user, &policy).await?;
+    let check = check_keys(&config, &store, &args.user, &policy).await?;
+    let keys = check.listing.keys();
+    let keys = keys.map(|(id, key)| (id.as_str(), key.created));
+    let used = args.beside.search(&config, &check.user, keys).await?;
     let mut out = anstream::stdout().lock();
     match args.format {
-        CheckFormat::Table => print::text(&mut out, &args, &looked, &policy)?,
-        CheckFormat::Json => print::document(&mut out, &args, &looked, &policy)?,
+        CheckFormat::Table => print::text(&mut out, &args, &check, used.as_ref(), &policy)?,
+        CheckFormat::Json => print::document(&mut out, &args, &check, used.as_ref(), &policy)?,
     }
-    let is_open = looked
+    let is_open = check
         .record
         .open_finding()
         .is_some_and(|finding| finding.status == FindingStatus::Open);
@@ -84,8 +95,8 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Findings);
     }
     ensure!(
-        !looked.is_blind(),
-        "the keys could not be listed, so whether two are active is not known"
+        !check.is_blind(),
+        "the keys could not be listed, so it is not known whether two are active"
     );
     Ok(Exit::NoFinding)
 }

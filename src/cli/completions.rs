@@ -1,4 +1,4 @@
-//! `secondkey completions SHELL`: what a shell needs to complete our command lines.
+//! `secondkey completions SHELL`: prints a shell completion script.
 
 use std::io::Write;
 
@@ -7,21 +7,21 @@ use clap_complete::Shell;
 
 use crate::cli::{Cli, Exit};
 
-/// Print what a shell needs to complete secondkey's commands and options
+/// Print the completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  secondkey completions bash > ~/.local/share/bash-completion/completions/secondkey
+  source <(secondkey completions bash)
   secondkey completions zsh > ~/.zfunc/_secondkey
   secondkey completions fish > ~/.config/fish/completions/secondkey.fish
 
-Exit codes: 0 printed, 1 failure, 2 wrong usage.")]
-pub struct Args {
-    /// Which shell
+Exit codes: 0 success, 1 failure, 2 usage error.")]
+pub(crate) struct Args {
+    /// The shell
     shell: Shell,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut script = vec![];
     clap_complete::generate(args.shell, &mut Cli::command(), "secondkey", &mut script);
     std::io::stdout().lock().write_all(&script)?;

@@ -1,4 +1,4 @@
-//! Where what a command makes goes: a file, whole or not at all, or standard output.
+//! Where a command writes its result: to a file, atomically, or to standard output.
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ impl FromStr for Destination {
 }
 
 impl Destination {
-    /// What to call it.
+    /// The name for messages.
     pub(super) fn name(&self) -> String {
         self.0.as_ref().map_or_else(
             || "standard output".to_owned(),
@@ -29,21 +29,21 @@ impl Destination {
         )
     }
 
-    /// An error if nothing can be written there, before anything is read for it.
+    /// Fails if the file cannot be written, so that the command learns it before it does any work.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         if let Some(path) = &self.0 {
             let (folder, _) = place(path)?;
             let is_folder = folder.is_dir();
             anyhow::ensure!(
                 is_folder,
-                "there is no folder `{}`; make it, or name another file",
+                "folder `{}` does not exist; create it, or name another file",
                 folder.display()
             );
         }
         Ok(())
     }
 
-    /// Writes `content`: into a new file beside the one that is named, which takes its place once it is whole.
+    /// Writes `content` to a new file in the same folder, then renames it over the target.
     pub(super) fn write(&self, content: &[u8]) -> anyhow::Result<()> {
         let Some(path) = &self.0 else {
             let mut out = std::io::stdout().lock();
@@ -61,22 +61,25 @@ impl Destination {
     }
 }
 
-/// The folder that `path` is in, and the file to replace there: of a link, what it leads to.
+/// The folder of `path`, and the file to replace there. A symbolic link is followed.
 fn place(path: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     let shown = path.display();
     let target = match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             bail!("`{shown}` is a folder; name a file in it")
         }
-        // A device or a pipe would be gone once a file took its place.
+        // The rename would destroy a device or a pipe.
         Ok(found) if !found.is_file() => {
-            bail!("`{shown}` is no ordinary file; name one, or `-` for standard output")
+            bail!("`{shown}` is not a regular file; name one, or use `-` for standard output")
         }
         Ok(_) => fs::canonicalize(path).with_context(|| format!("`{shown}` cannot be found"))?,
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
         Err(error) => return Err(error).with_context(|| format!("`{shown}` cannot be written")),
     };
-    anyhow::ensure!(target.file_name().is_some(), "`{shown}` names no file");
+    anyhow::ensure!(
+        target.file_name().is_some(),
+        "`{shown}` is not the name of a file"
+    );
     let folder = match target.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -84,7 +87,8 @@ fn place(path: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((folder, target))
 }
 
-/// A file with the rights that any other new file would have, and not only for the one who made it.
+/// Gives the file the permissions of any new file. By default a temporary file is private to its
+/// owner.
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".secondkey-");

@@ -1,24 +1,24 @@
-//! `secondkey doctor`: walks the chain as deployed, from the trail to the alert.
+//! `secondkey doctor`: checks a deployment, from the trail to the alert.
 
-pub(in crate::cli) mod check;
+pub(in crate::cli) mod check_result;
+mod cloudtrail;
+mod dynamodb_table;
+mod event_rule_checks;
+mod event_rules;
 mod functions;
 mod live_probe;
 mod metrics;
 mod organization;
 mod pending;
-mod policy;
 mod print;
 mod probe;
 mod queues;
-mod rule;
-mod rules;
+mod resource_policy;
 mod selectors;
 mod stack;
 mod sweeps;
-mod table;
 mod throwaway;
 mod topic;
-mod trail;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
@@ -31,27 +31,29 @@ use indicatif::ProgressBar;
 
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::cli::Exit;
-use crate::cli::LONGEST;
-use crate::cli::doctor::check::{Asked, Check, State, Unasked, Why};
-use crate::cli::doctor::stack::Deployed;
-use crate::cli::source::aws_config;
+use crate::cli::MAX_CHARS;
+use crate::cli::aws_args::aws_config;
+use crate::cli::doctor::check_result::{
+    CheckResult, CheckStatus, QueryError, QueryErrorKind, QueryResult,
+};
+use crate::cli::doctor::stack::DeployedStack;
 use crate::detect::Timestamp;
-use crate::detect::account_record::AccountRecord;
+use crate::detect::records::account_record::AccountRecord;
 use crate::output::escape::for_terminal;
 use crate::output::invocation::Invocation;
 use crate::output::shell::quoted;
 
-/// How long the trace of a probe is waited for.
+/// How long to wait for the trace of a probe.
 const PROBE_SECONDS: u64 = 60;
 
-/// How long each step of a live probe is waited for; CloudTrail now and then takes minutes.
+/// How long to wait for each step of a live probe. CloudTrail sometimes takes minutes.
 const LIVE_PROBE_SECONDS: u64 = 300;
 
-/// Look over a deployment, from the trail to the alert, and say what is wrong and how to mend it
+/// Check a deployment, from the CloudTrail trail to the alert, and show how to fix what is wrong
 ///
-/// Reads only, unless a probe is asked for. Prints one line per check: its state (ok, warning, FAILED, not checked), what
-/// was looked at, what was found; and where something is to be mended, how. A check that you may not make names the
-/// permission that is missing; the others go on.
+/// Only reads, unless you ask for a probe. Prints one line per check with its state (ok, warning,
+/// FAILED, not checked), the subject and the result, and if something is wrong, a line with the fix. If
+/// you lack the permission for a check, its line names the permission, and the other checks continue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey doctor
@@ -60,13 +62,14 @@ const LIVE_PROBE_SECONDS: u64 = 300;
   secondkey doctor --probe
   secondkey doctor --probe-live
 
-Exit codes: 0 all is well, warnings allowed; 1 a check failed or could not be made; 2 wrong usage.")]
-pub struct Args {
+Exit codes: 0 no check failed (there may be warnings), 1 a check failed or could not be made, 2 usage \
+error.")]
+pub(crate) struct Args {
     /// The name of the CloudFormation stack
     #[arg(long, value_name = "NAME", default_value = "secondkey")]
     stack: String,
 
-    /// The profile of the AWS configuration, as in the AWS CLI
+    /// The AWS profile, as in the AWS CLI
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
 
@@ -74,16 +77,18 @@ pub struct Args {
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 
-    /// Send a message to the changes queue that leaves nothing but a trace, and wait for it
+    /// Send a test message to the changes queue, and wait for the detector's trace of it. It has no other
+    /// effect
     #[arg(long)]
     probe: bool,
 
-    /// Make a user with two access keys, wait for the finding, delete them, wait until it closes. Real alerts go out, and the
-    /// closed finding stays in the table. Asks first
+    /// Create a user with two access keys, wait for the finding, delete the user, and wait until the
+    /// finding closes. This sends real alerts, and the closed finding stays in the table. Asks for
+    /// confirmation first
     #[arg(long)]
     probe_live: bool,
 
-    /// Do not ask before --probe-live
+    /// Skip the confirmation of --probe-live
     #[arg(long, requires = "probe_live")]
     yes: bool,
 
@@ -91,23 +96,23 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     wait: Option<u64>,
 
-    /// How to print the checks
+    /// The output format
     #[arg(long, value_enum, default_value_t = DoctorFormat::Table)]
     format: DoctorFormat,
 }
 
-/// How checks are printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DoctorFormat {
-    /// For people
+    /// Text for people
     Table,
     /// One JSON document
     Json,
 }
 
 impl Args {
-    /// `checks`, with commands that ask the same AWS as this run.
-    fn shown(&self, checks: Vec<Check>) -> Vec<Check> {
+    /// `checks`, with the profile and region of this run in their commands.
+    fn shown(&self, checks: Vec<CheckResult>) -> Vec<CheckResult> {
         let invocation = Invocation {
             profile: self.profile.clone(),
             region: self.region.clone(),
@@ -119,10 +124,10 @@ impl Args {
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let config = aws_config(args.profile.as_deref(), args.region.as_deref()).await?;
-    let progress = progress("looking over the deployment");
-    let (checks, stack) = Box::pin(walk(&config, &args.stack, Utc::now())).await;
+    let progress = progress("checking the deployment");
+    let (checks, stack) = Box::pin(run_checks(&config, &args.stack, Utc::now())).await;
     progress.finish_and_clear();
     let mut checks = args.shown(checks);
     let mut out = anstream::stdout().lock();
@@ -144,9 +149,10 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(exit(&checks))
 }
 
-/// A check that could not be made is no success: nobody knows.
-fn exit(checks: &[Check]) -> Exit {
-    let is_well = |check: &Check| matches!(check.state, State::Ok | State::Warning);
+/// A check that could not be made counts as a failure, because its result is not known.
+fn exit(checks: &[CheckResult]) -> Exit {
+    let is_well =
+        |check: &CheckResult| matches!(check.state, CheckStatus::Ok | CheckStatus::Warning);
     if checks.iter().all(is_well) {
         Exit::NoFinding
     } else {
@@ -154,25 +160,31 @@ fn exit(checks: &[Check]) -> Exit {
     }
 }
 
-/// Checks the chain, link by link; the stack too, if it could be read.
-async fn walk(config: &SdkConfig, name: &str, now: Timestamp) -> (Vec<Check>, Option<Deployed>) {
+/// Runs all checks. Also returns the stack, if it could be read.
+async fn run_checks(
+    config: &SdkConfig,
+    name: &str,
+    now: Timestamp,
+) -> (Vec<CheckResult>, Option<DeployedStack>) {
     let region = config.region().map_or("", AsRef::as_ref);
-    let (stack, trail) = futures::join!(stack::read(config, name), trail::check(config, region));
-    let mut checks = vec![stack::judge_region(region)];
+    let (stack, trail) =
+        futures::join!(stack::read(config, name), cloudtrail::check(config, region));
+    let found = stack.as_ref().ok().and_then(Option::as_ref);
+    let mut checks = vec![stack::judge_region(region, found)];
     let what = format!("stack {name}");
     let stack = match stack {
         Ok(Some(stack)) => stack,
         Ok(None) => {
-            let missing = Check::failed(
+            let missing = CheckResult::failed(
                 what,
-                format!("there is none of this name in region {region}"),
-                "name another with --stack, --region or --profile, or deploy it: cd infra && sam build && sam deploy --guided",
+                format!("does not exist in region {region}"),
+                "choose another with --stack, --region or --profile, or deploy it: cd infra && sam build && sam deploy --guided",
             );
             checks.extend([missing, trail]);
             return (checks, None);
         }
-        Err(unasked) => {
-            checks.extend([unasked.check(what), trail]);
+        Err(error) => {
+            checks.extend([error.check(what), trail]);
             return (checks, None);
         }
     };
@@ -180,10 +192,10 @@ async fn walk(config: &SdkConfig, name: &str, now: Timestamp) -> (Vec<Check>, Op
     let records = account_records(config, &stack).await;
     let store = store(config, &stack);
     let (rules, queues, functions, table, topics, pending, organization) = futures::join!(
-        rules::check(config, &stack),
+        event_rules::check(config, &stack),
         queues::check(config, &stack, now),
         functions::check(config, &stack, now),
-        table::check(config, &stack),
+        dynamodb_table::check(config, &stack),
         topic::check(config, &stack),
         pending::check(&stack, &store, now),
         organization::check(config, &stack, &records, now),
@@ -195,51 +207,58 @@ async fn walk(config: &SdkConfig, name: &str, now: Timestamp) -> (Vec<Check>, Op
     (checks, Some(stack))
 }
 
-/// What the sweeps kept of each account.
-async fn account_records(config: &SdkConfig, stack: &Deployed) -> Asked<Vec<AccountRecord>> {
+/// The record of each account, which the sweeps write.
+async fn account_records(
+    config: &SdkConfig,
+    stack: &DeployedStack,
+) -> QueryResult<Vec<AccountRecord>> {
     let store = store(config, stack);
-    store.accounts().await.map_err(|failure| Unasked {
-        why: Why::Failed,
+    store.accounts().await.map_err(|failure| QueryError {
+        kind: QueryErrorKind::Failed,
         permission: "dynamodb:Query",
         text: failure.to_string(),
     })
 }
 
-fn store(config: &SdkConfig, stack: &Deployed) -> DynamoDbStore {
+fn store(config: &SdkConfig, stack: &DeployedStack) -> DynamoDbStore {
     let table = stack.resources.get("Table").cloned().unwrap_or_default();
     DynamoDbStore::new(aws_sdk_dynamodb::Client::new(config), table)
 }
 
-/// The probes that were asked for.
-async fn probes(args: &Args, config: &SdkConfig, stack: &Deployed) -> anyhow::Result<Vec<Check>> {
+/// Runs the probes that the options ask for.
+async fn probes(
+    args: &Args,
+    config: &SdkConfig,
+    stack: &DeployedStack,
+) -> anyhow::Result<Vec<CheckResult>> {
     let store = store(config, stack);
     let patience = |seconds| Duration::from_secs(args.wait.unwrap_or(seconds));
     let mut checks = vec![];
     if args.probe {
-        let progress = progress("waiting for the trace of a message");
+        let progress = progress("waiting for the trace of the test message");
         checks.push(probe::check(config, stack, &store, patience(PROBE_SECONDS)).await);
         progress.finish_and_clear();
     }
     if args.probe_live {
         if !args.yes {
-            confirm(&stack.place.account)?;
+            confirm(&stack.location.account)?;
         }
         let progress =
-            progress("waiting for the finding of a throw-away user, then for its closing");
+            progress("waiting for the finding of a temporary user to open, then to close");
         let patience = patience(LIVE_PROBE_SECONDS);
-        checks.extend(live_probe::check(config, &stack.place.account, &store, patience).await);
+        checks.extend(live_probe::check(config, &stack.location.account, &store, patience).await);
         progress.finish_and_clear();
     }
     Ok(checks)
 }
 
-/// Asks whether to go on.
+/// Asks for confirmation.
 fn confirm(account: &str) -> anyhow::Result<()> {
-    let account = for_terminal(account, LONGEST);
+    let account = for_terminal(account, MAX_CHARS);
     write!(
         anstream::stderr(),
-        "This makes an IAM user with two access keys in account {account}, alerts whoever gets secondkey's alerts, and \
-         deletes the user again.\nType the account's id to go on: "
+        "This creates an IAM user with two access keys in account {account}, sends real alerts, and deletes \
+         the user again.\nType the account id to continue: "
     )?;
     let mut typed = String::new();
     std::io::stdin()
@@ -248,7 +267,7 @@ fn confirm(account: &str) -> anyhow::Result<()> {
         .context("no answer could be read")?;
     anyhow::ensure!(
         typed.trim() == account,
-        "not confirmed, so nothing was made; type {}, or give --yes",
+        "not confirmed, so nothing was created; type {}, or use --yes",
         quoted(&account)
     );
     Ok(())
@@ -268,10 +287,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_warning_is_no_failure() {
-        let (ok, warning) = (Check::ok("x", "y"), Check::warning("x", "y", "z"));
-        let failed = Check::failed("x", "y", "z");
-        let not_checked = Check::not_checked("x", "y", None);
+    fn a_warning_is_not_a_failure() {
+        let (ok, warning) = (
+            CheckResult::ok("x", "y"),
+            CheckResult::warning("x", "y", "z"),
+        );
+        let failed = CheckResult::failed("x", "y", "z");
+        let not_checked = CheckResult::not_checked("x", "y", None);
         assert_eq!(exit(&[ok.clone(), warning]), Exit::NoFinding);
         assert_eq!(exit(&[ok.clone(), failed]), Exit::Failure);
         assert_eq!(exit(&[ok, not_checked]), Exit::Failure);

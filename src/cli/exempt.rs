@@ -1,4 +1,4 @@
-//! `secondkey exempt`: two active keys that somebody answers for, until a date.
+//! `secondkey exempt`: two active keys that are allowed until a date, for a reason.
 
 mod add;
 mod list;
@@ -9,63 +9,67 @@ use std::collections::BTreeSet;
 use clap::Subcommand;
 
 use crate::cli::Exit;
-use crate::cli::again::{again, shown};
+use crate::cli::aws_args::AwsArgs;
 use crate::cli::caller::Caller;
-use crate::cli::source::{Connection, Store, Which};
+use crate::cli::next_command::{command_for_user, or_placeholder};
+use crate::cli::store::Store;
+use crate::cli::store_args::StoreArgs;
+use crate::cli::user_name::is_account_id;
 use crate::detect::Timestamp;
-use crate::output::invocation::Takes;
+use crate::output::invocation::AcceptedOptions;
 
-/// The longest beginning of an id that is made of words, in characters.
-const LONGEST_WORDS: usize = 60;
+/// The longest readable part of an id, in characters.
+const MAX_WORDS_CHARS: usize = 60;
 
-/// Say that two active keys of certain users are meant to be, why, and until when
+/// Allow certain users to have two active keys, for a reason and until a date
 ///
-/// An exempt finding is kept, in the audit trail too, and nobody is told of it. Every exemption names a reason and an end,
-/// within 400 days; at its end whatever it hid is told.
+/// The finding of an exempt user is suppressed: it stays in the records and in the audit trail, but
+/// sends no alert. Every exemption needs a reason and an end within 400 days. When it ends, the
+/// findings that it suppressed are reported.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey exempt add 'ci-*' --reason 'build farm moves' --until 30d
-  secondkey exempt add deployer --reason 'audit' --until 12h --actor '*:role/deployer'
+  secondkey exempt add deployer --reason audit --until 12h --actor '*:assumed-role/ci/*'
   secondkey exempt list
   secondkey exempt remove ci-20261124-9f3a07
 
-Exit codes: 0 done or shown, 1 failure, 2 wrong usage.")]
-pub struct Args {
+Exit codes: 0 success, 1 failure, 2 usage error.")]
+pub(crate) struct Args {
     #[command(subcommand)]
-    step: Step,
+    step: ExemptCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Step {
+enum ExemptCommand {
     Add(add::Args),
     List(list::Args),
     Remove(remove::Args),
 }
 
-/// What every step is told.
+/// The options of every subcommand.
 #[derive(Debug, clap::Args)]
-struct Common {
-    /// The account [default: the one that your credentials are of; list and remove: every one that is known]
+struct CommonArgs {
+    /// The account; without it, `add` uses your own account, `list` and `remove` all known accounts
     #[arg(long, value_name = "ID", value_parser = account_id)]
     account: Option<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: StoreArgs,
 
     #[command(flatten)]
-    connection: Connection,
+    connection: AwsArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     match args.step {
-        Step::Add(args) => add::run(args).await,
-        Step::List(args) => list::run(args).await,
-        Step::Remove(args) => remove::run(args).await,
+        ExemptCommand::Add(args) => add::run(args).await,
+        ExemptCommand::List(args) => list::run(args).await,
+        ExemptCommand::Remove(args) => remove::run(args).await,
     }
 }
 
-/// A new id that begins with what of `words` an id can hold, and with the day.
+/// A new id: the letters and digits of `words`, the day, and a random number.
 #[must_use]
 pub(in crate::cli) fn new_id(words: &str, now: Timestamp) -> String {
     let parts: Vec<String> = words
@@ -75,7 +79,7 @@ pub(in crate::cli) fn new_id(words: &str, now: Timestamp) -> String {
         .collect();
     let beginning: String = match parts.join("-") {
         none if none.is_empty() => "users".to_owned(),
-        some => some.chars().take(LONGEST_WORDS).collect(),
+        some => some.chars().take(MAX_WORDS_CHARS).collect(),
     };
     format!(
         "{beginning}-{}-{:06x}",
@@ -84,9 +88,9 @@ pub(in crate::cli) fn new_id(words: &str, now: Timestamp) -> String {
     )
 }
 
-impl Common {
-    /// The accounts that are meant: the one that was named, or every one that the store knows, and our own, for a table knows
-    /// those that were swept.
+impl CommonArgs {
+    /// The accounts to look in: the one that was named, or all that the store knows. A table knows
+    /// only the accounts that were swept, so the caller's own is added.
     async fn accounts(&self, store: &Store) -> anyhow::Result<BTreeSet<String>> {
         if let Some(account) = &self.account {
             return Ok(BTreeSet::from([account.clone()]));
@@ -99,32 +103,35 @@ impl Common {
         Ok(accounts)
     }
 
-    /// When a change of the exemptions takes effect.
-    fn effect(&self) -> String {
+    /// When a change to the exemptions takes effect.
+    fn takes_effect(&self) -> String {
         if self.which.is_table() {
-            return "it takes effect when the detector next looks at the user, within the hour"
+            return "this takes effect when the detector next checks the user, within the hour"
                 .to_owned();
         }
         let invocation = self.which.invocation(&self.connection);
-        let check = again(&["check"], "USER", &invocation);
-        let scan = shown(invocation.ours(&["scan"], None, Takes::StoreAndAws));
-        format!("it takes effect when the user is looked at again: `{check}`, or `{scan}`")
+        let check = command_for_user(&["check"], "USER", &invocation);
+        let scan = or_placeholder(invocation.secondkey_command(
+            &["scan"],
+            None,
+            AcceptedOptions::StoreAndAws,
+        ));
+        format!("this takes effect at the next check of the user: `{check}`, or `{scan}`")
     }
 
-    /// The command that lists the exemptions that are meant.
+    /// The command that lists the exemptions of these accounts.
     fn list(&self) -> String {
         let mut words = vec!["exempt", "list"];
         if let Some(account) = &self.account {
             words.extend(["--account", account]);
         }
         let invocation = self.which.invocation(&self.connection);
-        shown(invocation.ours(&words, None, Takes::StoreAndAws))
+        or_placeholder(invocation.secondkey_command(&words, None, AcceptedOptions::StoreAndAws))
     }
 }
 
 fn account_id(text: &str) -> Result<String, String> {
-    let is_account = text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit());
-    is_account
+    is_account_id(text)
         .then(|| text.to_owned())
         .ok_or_else(|| "an account id has 12 digits".to_owned())
 }
@@ -135,7 +142,7 @@ mod tests {
     use crate::detect::testing::at;
 
     #[test]
-    fn an_id_can_be_read_and_pasted() {
+    fn an_id_is_readable_and_safe_to_paste() {
         for (words, beginning) in [
             ("ci-*", "ci-20231114-"),
             ("rotation-Alice.B+c@x", "rotation-alice-b-c-x-20231114-"),

@@ -1,4 +1,4 @@
-//! `secondkey findings`: open and closed findings.
+//! `secondkey findings`: lists open, suppressed and closed findings.
 
 use std::io::Write;
 
@@ -6,38 +6,39 @@ use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 
 use crate::cli::Exit;
-use crate::cli::source::Source;
-use crate::cli::table::{self, Format, by_record};
-use crate::detect::finding::FindingStatus;
+use crate::cli::judging::judge;
+use crate::cli::store_args::ReadOnlyStoreArgs;
+use crate::cli::table::{self, Format};
+use crate::detect::findings::finding::FindingStatus;
 use crate::output::escape::for_json;
-use crate::output::json_v1;
+use crate::output::judged::{Judged, as_of_line};
 
-/// List the findings of a file or a deployed table, open ones first
+/// List the findings in a local file or a deployed table, open ones first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey findings --db findings.db
-  secondkey findings --table secondkey --profile security --region us-east-1 --open
+  secondkey findings --table secondkey --profile security --open
 
-Exit codes: 0 no finding, 10 at least one finding, 1 failure, 2 wrong usage.")]
-pub struct Args {
+Exit codes: 0 no finding, 10 at least one finding, 1 failure, 2 usage error.")]
+pub(crate) struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ReadOnlyStoreArgs,
 
-    /// Leave out the closed ones
+    /// Show only findings that are not closed
     #[arg(long)]
     open: bool,
 
-    /// How long two active keys are a rotation
+    /// How long two active keys count as a rotation, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
-    window_hours: u32,
+    rotation_window_hours: u32,
 
-    /// How to print the findings
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let store = args.source.open().await?;
     let mut findings = store.findings(FindingStatus::Open).await?;
     findings.extend(store.findings(FindingStatus::Suppressed).await?);
@@ -46,20 +47,28 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     table::sort(&mut findings);
 
-    let (window, now) = (TimeDelta::hours(args.window_hours.into()), Utc::now());
-    let document = |finding| json_v1::judged(finding, by_record(finding, window, now).as_ref());
+    let (window, now) = (
+        TimeDelta::hours(args.rotation_window_hours.into()),
+        Utc::now(),
+    );
+    let findings = judge(store.as_ref(), findings, window, now).await?;
     let mut out = anstream::stdout().lock();
     match args.format {
-        Format::Table if findings.is_empty() => writeln!(out, "No finding.")?,
-        Format::Table => table::print(&mut out, &findings, window, now)?,
+        Format::Table if findings.is_empty() => writeln!(out, "No findings.")?,
+        Format::Table => {
+            table::print(&mut out, &findings)?;
+            if let Some(line) = as_of_line(&findings, now) {
+                writeln!(out, "{line}")?;
+            }
+        }
         Format::Json => {
-            let findings: Vec<_> = findings.iter().map(document).collect();
+            let findings: Vec<_> = findings.iter().map(Judged::json).collect();
             let document = serde_json::json!({"version": "1", "findings": findings});
             writeln!(out, "{}", for_json(&format!("{document:#}")))?;
         }
         Format::Jsonl => {
             for finding in &findings {
-                let line = serde_json::to_string(&document(finding))
+                let line = serde_json::to_string(&finding.json())
                     .context("a finding could not be written as JSON")?;
                 writeln!(out, "{}", for_json(&line))?;
             }

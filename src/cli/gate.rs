@@ -12,14 +12,16 @@ use crate::cli::Exit;
 use crate::local::terraform_plan::{PlanError, denials};
 use crate::output::escape::{for_json, for_terminal};
 
-/// The longest line about one user, in characters: the rule names ten keys at most and cuts their addresses.
-const LONGEST_DENIAL: usize = 6_000;
+/// The longest line about one user, in characters. The rule names at most ten keys and cuts their
+/// addresses.
+const MAX_DENIAL_CHARS: usize = 6_000;
 
-/// Fail a Terraform plan that would leave a user with a second active key
+/// Fail a Terraform plan that would give a user a second active key
 ///
-/// Reads what `terraform show -json PLANFILE` writes and counts, for each IAM user, the access keys that are active once
-/// the plan is applied: those that it makes, those that stay, and those that Terraform only forgets. It asks neither AWS
-/// nor Terraform. The rule is the one of infra/guardrails, which Conftest and OPA run as well; its README says what it
+/// Reads the output of `terraform show -json PLANFILE` and counts, for each IAM user, the access
+/// keys that will be active after the plan is applied: keys that it creates, keys that stay, and
+/// keys that Terraform only removes from its state. It calls neither AWS nor Terraform. Conftest
+/// and OPA can run the same rule, which is in infra/guardrails; the README there says what the rule
 /// counts and what it cannot see.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -28,33 +30,34 @@ const LONGEST_DENIAL: usize = 6_000;
   echo '{\"secondkey\": {\"allow_create_before_destroy\": true}}' > options.json
   secondkey gate plan.json --data options.json
 
-Exit codes: 0 nothing is denied, 10 at least one user is, 1 failure (no plan among them), 2 wrong usage.")]
-pub struct Args {
+Exit codes: 0 nothing is denied, 10 at least one user is denied, 1 failure (for example: the input \
+is not a plan), 2 usage error.")]
+pub(crate) struct Args {
     /// The plan as JSON, or `-` for standard input
     #[arg(value_name = "PLAN.json")]
     plan: PathBuf,
 
-    /// Options of the rule, as JSON: `{"secondkey": {"allow_create_before_destroy": true}}` lets a key be replaced by
-    /// one that is made first
+    /// A JSON file with options for the rule: `{"secondkey": {"allow_create_before_destroy": true}}` allows
+    /// a replacement that creates the new key before it deletes the old one
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
 
-    /// How to print what is denied
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// How to print what is denied.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     Table,
     /// One JSON document
     Json,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let options = match &args.data {
         Some(path) => read(path)?,
         None => "{}".to_owned(),
@@ -75,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         )?,
         Format::Table => {
             for (number, message) in (1..).zip(&denied) {
-                let message = for_terminal(message, LONGEST_DENIAL);
+                let message = for_terminal(message, MAX_DENIAL_CHARS);
                 writeln!(out, "{number}. {message}")?;
             }
         }
@@ -116,10 +119,10 @@ fn read(path: &Path) -> anyhow::Result<String> {
     let bytes = read.with_context(|| format!("{} cannot be read", name(path)))?;
     let Ok(text) = String::from_utf8(bytes) else {
         bail!(
-            "{} is no UTF-8; `>` of Windows PowerShell writes UTF-16, `| Out-File -Encoding utf8` does not",
+            "{} is not UTF-8; in Windows PowerShell, `>` writes UTF-16: use `| Out-File -Encoding utf8`",
             name(path)
         );
     };
-    // Windows writes a byte order mark, which JSON may not have.
+    // Windows writes a byte order mark, which JSON does not allow.
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }

@@ -1,18 +1,18 @@
-//! `secondkey history USER`: one user's audit trail as a timeline.
+//! `secondkey history USER`: shows one user's audit trail as a timeline.
 
 use std::io::Write;
 
 use anyhow::{Context, bail};
 
 use crate::cli::Exit;
-use crate::cli::LONGEST;
-use crate::cli::source::Source;
+use crate::cli::MAX_CHARS;
+use crate::cli::store_args::ReadOnlyStoreArgs;
 use crate::cli::table::Format;
-use crate::detect::audit::AuditEntry;
+use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
 use crate::output::escape::{for_json, for_terminal};
-use crate::output::invocation::Takes;
-use crate::output::{json_v1, timeline};
+use crate::output::invocation::AcceptedOptions;
+use crate::output::{audit_entry_text, json_v1};
 use crate::pipeline::finding_store::FindingReader;
 
 /// Show one user's audit trail, oldest entry first
@@ -21,21 +21,21 @@ use crate::pipeline::finding_store::FindingReader;
   secondkey history alice --db findings.db
   secondkey history 111122223333/alice --table secondkey --format json
 
-Exit codes: 0 shown, 1 failure (no such user among them), 2 wrong usage.")]
-pub struct Args {
-    /// The user's name, or ACCOUNT/NAME where several accounts have a user of that name; `root` for root
+Exit codes: 0 success, 1 failure (for example: no such user), 2 usage error.")]
+pub(crate) struct Args {
+    /// The user, as NAME or ACCOUNT/NAME; `root` for root
     user: String,
 
     #[command(flatten)]
-    source: Source,
+    source: ReadOnlyStoreArgs,
 
-    /// How to print the entries
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let store = args.source.open().await?;
     let user = find_user(store.as_ref(), &args.user, &args.source).await?;
     let entries = store.history(&user).await?;
@@ -48,7 +48,7 @@ fn print(entries: &[AuditEntry], format: Format) -> anyhow::Result<()> {
     match format {
         Format::Table => {
             for entry in entries {
-                writeln!(out, "{}", timeline::entry(entry))?;
+                writeln!(out, "{}", audit_entry_text::audit_entry_text(entry))?;
             }
         }
         Format::Json => {
@@ -67,11 +67,11 @@ fn print(entries: &[AuditEntry], format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The one user that `name` means: `NAME`, `ACCOUNT/NAME`, or `root`.
-pub async fn find_user(
+/// Finds the one user that `name` means: `NAME`, `ACCOUNT/NAME`, or `root`.
+pub(crate) async fn find_user(
     store: &dyn FindingReader,
     name: &str,
-    source: &Source,
+    source: &ReadOnlyStoreArgs,
 ) -> anyhow::Result<UserId> {
     let user = |account: &str, name: &str| match name {
         "root" if !account.is_empty() => UserId::root(account),
@@ -81,7 +81,7 @@ pub async fn find_user(
     let mut meant: Vec<&UserId> = known
         .iter()
         .filter(|known| {
-            // No IAM user name holds a slash, but a forged event's may.
+            // IAM user names have no slash, but a name in a forged event may.
             let after_account = name
                 .strip_prefix(known.account())
                 .and_then(|rest| rest.strip_prefix('/'));
@@ -96,14 +96,17 @@ pub async fn find_user(
         (Some(one), true) => Ok(one.clone()),
         (Some(one), false) => bail!(
             "several accounts have a user `{}`; name one as ACCOUNT/NAME, for example `{}`",
-            for_terminal(name, LONGEST),
-            for_terminal(&one.to_string(), LONGEST),
+            for_terminal(name, MAX_CHARS),
+            for_terminal(&one.to_string(), MAX_CHARS),
         ),
         (None, _) => {
-            let verify = source.invocation().ours(&["verify"], None, Takes::Store);
+            let verify =
+                source
+                    .invocation()
+                    .secondkey_command(&["verify"], None, AcceptedOptions::Store);
             bail!(
-                "no records for user `{}`; `{}` lists the users that have some",
-                for_terminal(name, LONGEST),
+                "no records for user `{}`; `{}` lists the users that have records",
+                for_terminal(name, MAX_CHARS),
                 verify.as_deref().unwrap_or("verify"),
             )
         }

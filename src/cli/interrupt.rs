@@ -1,24 +1,25 @@
-//! Somebody wants a command to end that has begun what must not be left half done.
+//! Handles Ctrl-C in commands that must not stop halfway.
 
 use std::io::Write;
 
 use tokio::sync::watch;
 
-/// Becomes true with the first signal to end, to which `answer` is said. From here on signals do no more than that.
+/// Becomes true on the first signal, and prints `answer` then. From here on, signals do not end the
+/// process.
 pub(super) fn interrupted(answer: &'static str) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         signal().await;
-        say(answer);
-        // Nobody listens any more once all is done.
+        print_notice(answer);
+        // Fails if the command is already done and has no receiver left.
         let _ = sender.send(true);
-        // The sender lives on, so that the receivers' waits do.
+        // Keep the sender alive: without it the receivers would stop waiting.
         std::future::pending::<()>().await;
     });
     receiver
 }
 
-/// Waits for the next signal to end.
+/// Waits for the next signal that asks the process to end.
 #[cfg(unix)]
 pub(super) async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -45,14 +46,14 @@ pub(super) async fn signal() {
     }
 }
 
-/// Waits for the next signal to end.
+/// Waits for the next signal that asks the process to end.
 #[cfg(not(unix))]
 pub(super) async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// Says `text` to whoever watches.
-pub(super) fn say(text: &str) {
-    // Where it cannot be said, the checks tell.
+/// Prints `text` on stderr.
+pub(super) fn print_notice(text: &str) {
+    // It is only a notice, so a closed stderr does not matter.
     let _ = writeln!(anstream::stderr(), "secondkey: {text}");
 }

@@ -1,4 +1,4 @@
-//! `secondkey man`: the manual pages.
+//! `secondkey man`: prints or writes the manual pages.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,36 +9,37 @@ use clap_mangen::Man;
 
 use crate::cli::{Cli, Exit};
 
-/// Print the manual page, or write the page of every command into a folder
+/// Print the manual page, or write the pages of all commands to a folder
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey man | man -l -
   secondkey man ~/.local/share/man/man1
 
-Exit codes: 0 printed or written, 1 failure, 2 wrong usage.")]
-pub struct Args {
-    /// The folder that the pages are written into: secondkey.1, secondkey-scan.1 and so on. Without it, the first of them is
-    /// printed
+Exit codes: 0 success, 1 failure, 2 usage error.")]
+pub(crate) struct Args {
+    /// The folder for the pages: secondkey.1, secondkey-scan.1 and so on. Without a folder,
+    /// secondkey.1 goes to standard output
     #[arg(value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     match &args.folder {
         None => std::io::stdout().lock().write_all(&page(&command)?)?,
         Some(folder) => {
             std::fs::create_dir_all(folder)
-                .with_context(|| format!("folder `{}` cannot be made", folder.display()))?;
+                .with_context(|| format!("folder `{}` cannot be created", folder.display()))?;
             write_pages(&command, folder)?;
         }
     }
     Ok(Exit::NoFinding)
 }
 
-/// Writes the page of `command` and those of its subcommands, which are built with their full names.
+/// Writes the pages of `command` and its subcommands. The command must be built, so that each has
+/// its full name.
 fn write_pages(command: &Command, folder: &Path) -> anyhow::Result<()> {
     let name = command
         .get_display_name()

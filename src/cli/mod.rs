@@ -1,64 +1,73 @@
-//! The command line: one file per subcommand. What it finds goes to stdout, everything else to stderr.
+//! The command line, one file per subcommand. Results go to stdout, everything else to stderr.
 
 #[cfg(feature = "live")]
-mod again;
+pub(crate) mod aws_args;
 #[cfg(feature = "live")]
-pub mod caller;
+pub(crate) mod caller;
 #[cfg(feature = "live")]
-pub mod check;
-pub mod completions;
+pub(crate) mod check;
+pub mod checked_trail;
+pub(crate) mod completions;
 mod destination;
 #[cfg(feature = "live")]
-pub mod doctor;
+pub(crate) mod doctor;
 #[cfg(feature = "live")]
-pub mod exempt;
-pub mod findings;
-pub mod gate;
-pub mod history;
+pub(crate) mod exempt;
+pub(crate) mod findings;
+#[cfg(feature = "gate")]
+pub(crate) mod gate;
+pub(crate) mod history;
 #[cfg(feature = "live")]
 mod interrupt;
-pub mod man;
-pub mod policy;
-pub mod replay;
-pub mod report;
+pub(crate) mod judging;
+pub(crate) mod man;
 #[cfg(feature = "live")]
-pub mod rotate;
+mod next_command;
+pub(crate) mod policy_args;
+pub(crate) mod replay;
+pub(crate) mod report;
 #[cfg(feature = "live")]
-pub mod scan;
-pub mod source;
+pub(crate) mod rotate;
 #[cfg(feature = "live")]
-mod spelling;
-pub mod table;
-pub mod trail_reading;
-pub mod verify;
+pub(crate) mod scan;
+#[cfg(feature = "live")]
+pub(crate) mod store;
+pub(crate) mod store_args;
+pub(crate) mod table;
+pub(crate) mod usage;
+#[cfg(feature = "live")]
+mod user_lookup;
+mod user_name;
+pub(crate) mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The longest text from an event that is shown whole, in characters.
-pub const LONGEST: usize = 300;
+/// The longest text from an event that is printed in full, in characters. Longer ones are cut.
+pub const MAX_CHARS: usize = 300;
 
 /// Finds IAM users that have a second active access key.
 ///
-/// AWS gives each IAM user two access-key slots so that a key can be rotated without downtime. Two keys that are active
-/// together are a rotation that was never finished, or somebody's backdoor.
+/// AWS gives each IAM user two access keys so that a key can be rotated without downtime. If both
+/// are active for long, a rotation was never finished, or an attacker has a backdoor.
 #[derive(Debug, Parser)]
 #[command(
     name = "secondkey",
     version,
     max_term_width = 100,
     after_help = "Examples, from a forgotten rotation to its end:
-  secondkey scan                           who has two active keys, with nothing deployed
-  secondkey check alice                    one user in full: which key, whose, why
-  secondkey rotate finish alice            deactivate the key to retire; a dry run until --apply
-  secondkey rotate undo alice              activate it again, if something fails without it
-  secondkey rotate cleanup alice           days later, delete it for good
-  secondkey report --html report.html      what an auditor wants to see
+  secondkey scan                           find users with two active keys
+  secondkey check alice                    check one user: keys, actors, advice
+  secondkey usage alice AWSLogs/           show who uses which key
+  secondkey rotate finish alice            retire one key; --apply does it
+  secondkey rotate undo alice              reactivate it if something breaks
+  secondkey rotate cleanup alice           delete it a few days later
+  secondkey report --html report.html      write a report for an auditor
 
-`secondkey COMMAND --help` has examples of each.
+`secondkey COMMAND --help` shows examples of each command.
 
-Exit codes: 0 no finding, 10 at least one finding, 1 failure, 2 wrong usage, 130 interrupted."
+Exit codes: 0 no finding, 10 at least one finding, 1 failure, 2 usage error, 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -79,8 +88,10 @@ enum Command {
     History(history::Args),
     Verify(verify::Args),
     Report(report::Args),
+    #[cfg(feature = "gate")]
     Gate(gate::Args),
     Replay(replay::Args),
+    Usage(Box<usage::Args>),
     #[cfg(feature = "live")]
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -90,13 +101,13 @@ enum Command {
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well and there is no finding.
+    /// The command succeeded, and there is no finding.
     NoFinding,
     /// There is at least one finding.
     Findings,
-    /// Something could not be read or is broken.
+    /// Something could not be read, or a check failed.
     Failure,
-    /// Somebody wanted it to end before it was through.
+    /// The user interrupted the command.
     Interrupted,
 }
 
@@ -106,7 +117,7 @@ impl From<Exit> for ExitCode {
             Exit::NoFinding => 0,
             Exit::Findings => 10,
             Exit::Failure => 1,
-            // The shell's code for a command that was interrupted from the keyboard.
+            // The exit code that shells use for Ctrl-C: 128 + SIGINT.
             Exit::Interrupted => 130,
         })
     }
@@ -120,10 +131,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         #[cfg(feature = "live")]
         Command::Check(args) => Box::pin(check::run(args)).await,
         Command::Replay(args) => replay::run(args).await,
+        Command::Usage(args) => Box::pin(usage::run(*args)).await,
         Command::Findings(args) => findings::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Report(args) => report::run(args).await,
+        #[cfg(feature = "gate")]
         Command::Gate(args) => gate::run(&args),
         #[cfg(feature = "live")]
         Command::Rotate(args) => Box::pin(rotate::run(args)).await,

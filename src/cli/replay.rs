@@ -1,8 +1,9 @@
-//! `secondkey replay`: findings out of CloudTrail logs, with nothing deployed.
+//! `secondkey replay`: finds second active keys in CloudTrail logs, with nothing deployed.
 
-use std::io::{IsTerminal, Read, Write};
+use std::collections::BTreeSet;
+use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,67 +12,76 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::Exit;
-use crate::cli::LONGEST;
-use crate::cli::policy::PolicyArgs;
-use crate::cli::table::{self, Format, by_record};
-use crate::detect::finding::{Finding, FindingStatus};
+use crate::cli::MAX_CHARS;
+use crate::cli::policy_args::PolicyArgs;
+use crate::cli::table::{self, Format};
+use crate::detect::findings::finding::Finding;
+use crate::detect::usage::key_use::KeyUse;
+use crate::detect::usage::last_use::KnownUses;
+use crate::detect::user::UserId;
 use crate::local::log_files::{LogFile, find_logs};
-use crate::local::log_reading::LogReading;
-use crate::local::log_workers::read_logs;
+use crate::local::log_reading::{LogQuery, LogReading};
+use crate::local::log_workers::read_logs_for;
 use crate::local::replay::{Replay, replay};
 use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
+use crate::local::uses::KeyUses;
+use crate::local::wanted::KeyFilter;
 use crate::output::escape::{for_json, for_terminal};
-use crate::output::invocation::{Invocation, Kept, KeysFrom, Takes};
-use crate::output::json_v1;
+use crate::output::invocation::{AcceptedOptions, Invocation, KeysFrom, StoreLocation};
+use crate::output::judged::{Judged, as_of_line};
 use crate::pipeline::alert_sink::AlertSink;
-use crate::pipeline::finding_store::FindingReader;
 
 mod ending;
-mod malformed;
+pub(in crate::cli) mod malformed;
+mod sources;
 
 /// Find second active keys in CloudTrail logs, with nothing deployed
 ///
-/// Reads CloudTrail files as they lie in S3 (gzipped or not), JSON arrays, one record a line, single records and
-/// EventBridge events; works out from the records which keys each user had when; and runs the same re-check on every
-/// key change that the deployed detector runs. Alerts go to stderr, the findings to stdout.
+/// Reads CloudTrail files as they are in S3, and finds the records in the exports of other tools:
+/// JSON, CSV, CloudWatch Logs, SQS and SIEM messages, also in gzip, zip, tar, zstd and bzip2. It
+/// reconstructs which keys each user had at each time, and runs the detector's re-check on every key
+/// change. It reads the files a second time for the calls of users whose keys changed. Alerts go to
+/// stderr, findings to stdout.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey replay AWSLogs/
   aws s3 cp s3://BUCKET/KEY.json.gz - | secondkey replay -
-  secondkey replay january/ --db findings.db && secondkey replay february/ --db findings.db
-  secondkey replay AWSLogs/ --quiet --format json | jq '.findings[] | select(.status == \"open\")'
+  secondkey replay january/ --db findings.db
+  secondkey replay february/ --db findings.db
+  secondkey replay AWSLogs/ --quiet --format json | jq '.findings[].user'
 
-Exit codes: 0 no finding, and all of the logs was understood; 10 at least one finding (open or closed), also where some \
-records could not be read; 1 failure: no finding, but a record or file could not be read or there was no CloudTrail \
-record; 2 wrong usage.")]
-pub struct Args {
+Exit codes: 0 no finding, and every record was read; 10 at least one finding (open or closed), even if \
+some records could not be read; 1 failure: no finding, but a record or file could not be read, or there \
+was no CloudTrail record; 2 usage error.")]
+pub(crate) struct Args {
     /// Log files, folders with log files, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Keep findings, audit trail and keys in this file, to look at them later and to add newer logs
+    /// Save findings, audit trails and keys in this file. Later replays can add more logs, in any order
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
 
-    /// How to print the findings
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
     #[command(flatten)]
     policy: PolicyArgs,
 
-    /// Print no alerts
+    /// Do not print alerts
     #[arg(long, short)]
     quiet: bool,
 }
 
 impl Args {
-    /// How the command was called, for commands that are shown: without `--db` nothing is kept.
+    /// The options of this run, for the commands that the output suggests. Without `--db` nothing is
+    /// saved.
     fn invocation(&self) -> Invocation {
         let store = match &self.db {
-            Some(db) => Kept::file(Some(db)),
-            None => Kept::Nowhere,
+            Some(db) => StoreLocation::file(Some(db)),
+            None => StoreLocation::Nowhere,
         };
         Invocation {
             store,
@@ -82,25 +92,27 @@ impl Args {
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (logs, passed_over) = find_logs(&args.paths)?;
-    // Declared first, so that it is removed after the store in it is closed.
-    let temporary = tempfile::tempdir().context("no temporary folder could be made")?;
+    // Declared first, so that the folder is removed after the store in it is closed.
+    let temporary = tempfile::tempdir().context("a temporary folder cannot be created")?;
     let path = args
         .db
         .clone()
         .unwrap_or_else(|| temporary.path().join("findings.db"));
     if path.exists() {
-        // A file that cannot be used is said before the logs are read, which may take long.
+        // Report an unusable file now: reading the logs may take long.
         drop(SqliteStore::open_existing(&path)?);
     }
-    let mut reading = read(&logs);
+    let mut reading = read(&logs, LogQuery::Changes, "reading")?;
+    look_for_uses(&logs, &mut reading)?;
     malformed::report(&mut anstream::stderr().lock(), &reading)?;
     report_future(&reading)?;
-    if reading.records == 0 {
+    // Malformed records have already been reported.
+    if reading.records == 0 && reading.malformed == 0 {
         writeln!(
             anstream::stderr(),
-            "secondkey: no CloudTrail record was found there; name another file or folder"
+            "secondkey: no CloudTrail record was found; name another file or folder"
         )?;
     }
     if passed_over > 0 {
@@ -111,7 +123,10 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     } else {
         vec![Box::new(TerminalSink::stderr().shown_by(args.invocation()))]
     };
-    let store = Arc::new(SqliteStore::open(&path)?);
+    let store = Arc::new(match &args.db {
+        Some(path) => SqliteStore::open(path)?,
+        None => SqliteStore::scratch(&path)?,
+    });
     let policy = args.policy.policy();
     let replayed = replay(&reading, store.clone(), sinks, &policy).await?;
     if replayed.already_replayed > 0 {
@@ -126,11 +141,9 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
             .insert(reason, replayed.reported_without_owner as u64);
     }
 
-    let mut findings = store.findings(FindingStatus::Open).await?;
-    findings.extend(store.findings(FindingStatus::Closed).await?);
-    table::sort(&mut findings);
-    print(&args, &findings, &reading, passed_over, &replayed)?;
-    Ok(if !findings.is_empty() {
+    let passed_over = passed_over as u64 + reading.not_logs;
+    let has_findings = print(&args, &store, &reading, passed_over, &replayed, &logs)?;
+    Ok(if has_findings {
         Exit::Findings
     } else if ending::is_complete(&reading) {
         Exit::NoFinding
@@ -139,25 +152,70 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     })
 }
 
-fn read(logs: &[LogFile]) -> LogReading {
-    let progress = progress(logs);
+/// Reads all `logs` for the query `looking`, with a progress bar labeled `doing`.
+pub(in crate::cli) fn read(
+    logs: &[LogFile],
+    looking: LogQuery<'_>,
+    doing: &'static str,
+) -> anyhow::Result<LogReading> {
+    let progress = progress(logs, doing);
     let watch = |raw| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
-    let reading = read_logs(logs, watch, Utc::now());
+    let mut reading = read_logs_for(looking, logs, watch, Utc::now());
     progress.finish_and_clear();
-    reading
+    reading.count_duplicates()?;
+    Ok(reading)
 }
 
-fn progress(logs: &[LogFile]) -> ProgressBar {
+/// Reads the logs a second time, for the calls of the users whose keys changed: a call shows that its
+/// key was active at that time. The first reading has already reported what cannot be read.
+fn look_for_uses(logs: &[LogFile], reading: &mut LogReading) -> anyhow::Result<()> {
+    let mut wanted = KeyFilter::default();
+    for user in &reading.users {
+        wanted.add_user(user);
+    }
+    let again = logs.iter().filter(|log| log.can_be_read_again());
+    let files: Vec<LogFile> = again.cloned().collect();
+    if reading.users.is_empty() || files.is_empty() {
+        return Ok(());
+    }
+    let uses = Mutex::new(KeyUses::default());
+    let take = |call: KeyUse| {
+        // Findings depend on this, so only a successful call counts. `usage` counts failed calls too.
+        if call.error.is_none() {
+            let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
+            uses.note(&call.user, &call.key, call.at);
+        }
+    };
+    let looking = LogQuery::Uses {
+        wanted: &wanted,
+        take: &take,
+    };
+    read(&files, looking, "looking for uses of keys")?;
+    let uses = uses.into_inner().unwrap_or_else(PoisonError::into_inner);
+    reading.uses.append(uses);
+    Ok(())
+}
+
+/// The logs that can be read only once, so that calls of users were not looked for in them.
+fn read_once<'l>(logs: &'l [LogFile], reading: &LogReading) -> impl Iterator<Item = &'l LogFile> {
+    let has_users = !reading.users.is_empty();
+    logs.iter()
+        .filter(move |log| has_users && !log.can_be_read_again())
+}
+
+/// A progress bar over the bytes of `logs`, hidden if stderr is not a terminal.
+fn progress(logs: &[LogFile], doing: &'static str) -> ProgressBar {
     let total = logs.iter().map(LogFile::size).sum::<Option<u64>>();
     let bar = match total {
         Some(bytes) => ProgressBar::new(bytes).with_style(
             ProgressStyle::with_template(
-                "reading {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
+                "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
             )
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
         ),
         None => ProgressBar::no_length(),
     };
+    bar.set_message(doing);
     if std::io::stderr().is_terminal() {
         bar.enable_steady_tick(Duration::from_millis(200));
     } else {
@@ -166,61 +224,100 @@ fn progress(logs: &[LogFile]) -> ProgressBar {
     bar
 }
 
+/// Prints the result; returns whether there is any finding.
 fn print(
     args: &Args,
-    findings: &[Finding],
+    store: &SqliteStore,
     reading: &LogReading,
-    passed_over: usize,
+    passed_over: u64,
     replayed: &Replay,
-) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
-    let summary = summary_json(reading, replayed, findings);
-    let (window, now) = (
-        args.policy.policy().rotation_window,
-        reading.newest.unwrap_or_else(Utc::now),
-    );
-    let document = |finding| json_v1::judged(finding, by_record(finding, window, now).as_ref());
+    logs: &[LogFile],
+) -> anyhow::Result<bool> {
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    let (users, open, closed) = store.summary()?;
+    let others = ending::may_have_had_another(reading, users)?;
+    let read_once: Vec<String> = read_once(logs, reading).map(LogFile::name).collect();
+    let summary = summary_json(reading, replayed, &others, &read_once);
+    let window = args.policy.policy().rotation_window;
+    let judged =
+        |finding: Finding, known: KnownUses| Judged::of(finding, known, window, Utc::now());
     match args.format {
         Format::Table => {
+            let mut findings = vec![];
+            store.for_each_shown(|finding, known| {
+                findings.push(judged(finding, known));
+                anyhow::Ok(())
+            })?;
             if findings.is_empty() {
                 let ending = ending::without_finding(reading, &args.paths, passed_over);
                 writeln!(out, "{ending}")?;
             } else {
-                table::print(&mut out, findings, window, now)?;
-            }
-            print_summary(&mut out, reading, replayed, findings)?;
-            if let Some(db) = &args.db {
-                let command = |words, user| {
-                    let command = args.invocation().ours(words, user, Takes::Store)?;
-                    Some(format!("`{command}`"))
-                };
-                let next: Vec<String> = [
-                    command(&["history"], Some("USER")),
-                    command(&["verify"], None),
-                ]
-                .into_iter()
-                .flatten()
-                .collect();
-                let db = for_terminal(&db.display().to_string(), LONGEST);
-                match next.join(" and ") {
-                    none if none.is_empty() => writeln!(out, "Kept in {db}.")?,
-                    next => writeln!(out, "Kept in {db}: try {next}.")?,
+                table::print(&mut out, &findings)?;
+                if let Some(line) = as_of_line(&findings, Utc::now()) {
+                    writeln!(out, "{line}")?;
                 }
             }
+            print_summary(&mut out, reading, open, closed)?;
+            for line in ending::not_known(replayed, &others, &read_once) {
+                writeln!(out, "{line}")?;
+            }
+            print_next(&mut out, args)?;
         }
         Format::Json => {
-            let findings: Vec<_> = findings.iter().map(document).collect();
-            let document = json!({"version": "1", "findings": findings, "summary": summary});
-            writeln!(out, "{}", for_json(&format!("{document:#}")))?;
+            // Findings are written one by one to save memory, with sorted keys like the rest.
+            let indented = |value: &serde_json::Value, by: &str| {
+                for_json(&format!("{value:#}")).replace('\n', &format!("\n{by}"))
+            };
+            let mut is_first = true;
+            write!(out, "{{\n  \"findings\": [")?;
+            store.for_each_shown(|finding, known| {
+                let separator = if is_first { "" } else { "," };
+                is_first = false;
+                let value = serde_json::to_value(judged(finding, known).json())?;
+                write!(out, "{separator}\n    {}", indented(&value, "    "))?;
+                anyhow::Ok(())
+            })?;
+            let end = if is_first { "" } else { "\n  " };
+            let summary = indented(&summary, "  ");
+            writeln!(
+                out,
+                "{end}],\n  \"summary\": {summary},\n  \"version\": \"1\"\n}}"
+            )?;
         }
         Format::Jsonl => {
-            for finding in findings {
-                let line = serde_json::to_string(&document(finding))?;
+            store.for_each_shown(|finding, known| {
+                let line = serde_json::to_string(&judged(finding, known).json())?;
                 writeln!(out, "{}", for_json(&line))?;
-            }
+                anyhow::Ok(())
+            })?;
             let line = json!({"version": "1", "summary": summary}).to_string();
             writeln!(out, "{}", for_json(&line))?;
         }
+    }
+    out.flush()?;
+    Ok(open + closed > 0)
+}
+
+/// Suggests what to do next with the file, if the findings were saved in one.
+fn print_next(out: &mut impl Write, args: &Args) -> anyhow::Result<()> {
+    let Some(db) = &args.db else { return Ok(()) };
+    let command = |words, user| {
+        let command = args
+            .invocation()
+            .secondkey_command(words, user, AcceptedOptions::Store)?;
+        Some(format!("`{command}`"))
+    };
+    let next: Vec<String> = [
+        command(&["history"], Some("USER")),
+        command(&["verify"], None),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let db = for_terminal(&db.display().to_string(), MAX_CHARS);
+    match next.join(" and ") {
+        none if none.is_empty() => writeln!(out, "Saved in {db}.")?,
+        next => writeln!(out, "Saved in {db}. Next, try {next}.")?,
     }
     Ok(())
 }
@@ -228,7 +325,8 @@ fn print(
 fn summary_json(
     reading: &LogReading,
     replayed: &Replay,
-    findings: &[Finding],
+    others: &BTreeSet<UserId>,
+    read_once: &[String],
 ) -> serde_json::Value {
     let malformed: Vec<_> = reading
         .malformed_records
@@ -240,14 +338,15 @@ fn summary_json(
         .iter()
         .map(|(user, key)| json!({"account": user.account(), "user": user.name(), "key": key}))
         .collect();
-    let may_have_had_another: Vec<_> = ending::may_have_had_another(reading, findings)
-        .into_iter()
+    let may_have_had_another: Vec<_> = others
+        .iter()
         .map(|user| json!({"account": user.account(), "user": user.name()}))
         .collect();
     json!({
-        // Nothing was listed: what is confirmed is confirmed by the logs.
+        // IAM was not asked; "confirmed" means confirmed by the logs.
         "keys_from": "logs",
         "complete": ending::is_complete(reading),
+        "files": sources::json(reading),
         "records": reading.records,
         "key_changes": reading.changes.len(),
         "ignored": reading.ignored,
@@ -255,37 +354,33 @@ fn summary_json(
         "malformed_records": malformed,
         "known_only_from_first_change": known_only_from_then,
         "may_have_had_another_key": may_have_had_another,
+        "read_once": read_once,
     })
 }
 
 fn print_summary(
     out: &mut impl Write,
     reading: &LogReading,
-    replayed: &Replay,
-    findings: &[Finding],
+    open: u32,
+    closed: u32,
 ) -> anyhow::Result<()> {
-    let open = findings
-        .iter()
-        .filter(|finding| finding.status == FindingStatus::Open)
-        .count();
     let ignored: Vec<String> = reading
         .ignored
         .iter()
         .map(|(reason, count)| format!("{reason}: {count}"))
         .collect();
+    if let Some(line) = sources::line(reading) {
+        writeln!(out, "{line}")?;
+    }
     writeln!(
         out,
-        "Records: {}. Key changes: {}. Findings: {open} open, {} closed. Malformed: {}.",
+        "Records: {}. Key changes: {}. Findings: {open} open, {closed} closed. Malformed: {}.",
         reading.records,
         reading.changes.len(),
-        findings.len() - open,
         reading.malformed,
     )?;
     if !ignored.is_empty() {
         writeln!(out, "Ignored: {}.", ignored.join(", "))?;
-    }
-    for line in ending::not_known(reading, replayed, findings) {
-        writeln!(out, "{line}")?;
     }
     Ok(())
 }
@@ -294,12 +389,12 @@ fn report_future(reading: &LogReading) -> anyhow::Result<()> {
     if reading.after_clock > 0 {
         writeln!(
             anstream::stderr(),
-            "secondkey: warning: {} in the future of this machine's clock; their times are used as they are; set the \
-             clock if it is behind",
+            "secondkey: warning: {} in the future, by this machine's clock; the times are used \
+             unchanged; set the clock if it is behind",
             if reading.after_clock == 1 {
-                "1 record lies".to_owned()
+                "1 record is".to_owned()
             } else {
-                format!("{} records lie", reading.after_clock)
+                format!("{} records are", reading.after_clock)
             }
         )?;
     }

@@ -1,35 +1,40 @@
-//! `secondkey rotate`: changes the access key of a user without downtime, and finishes what somebody else forgot.
+//! `secondkey rotate`: rotates a user's access key without downtime, and finishes a rotation that was
+//! forgotten.
 
 mod cleanup;
 mod confirm;
+mod context;
 mod credentials_file;
 mod finish;
-mod judged;
-mod place;
-mod recorded;
+mod key_table;
+mod key_writer;
+mod record_outcome;
 mod refusal;
+mod rotation_verdict;
 mod secret;
-mod show;
+mod secret_destination;
 mod start;
 mod status;
 mod undo;
 mod window;
-mod work;
-mod writing;
 
 use clap::Subcommand;
 
 use crate::cli::Exit;
-use crate::cli::rotate::refusal::Refusal;
-use crate::cli::source::{Connection, Which};
+use crate::cli::aws_args::AwsArgs;
+use crate::cli::rotate::refusal::RefusedError;
+use crate::cli::store_args::StoreArgs;
+use crate::cli::user_name::UserName;
 
 /// Rotate the access key of an IAM user, step by step, without downtime
 ///
-/// AWS gives each user two slots for access keys: `start` makes the second key and hands its secret to one place; once
-/// whoever uses the user has switched, `finish` deactivates the old key; `undo` takes that back; `cleanup` deletes the key
-/// some days later. `status` tells how far it is, also for a rotation that somebody else forgot.
+/// AWS allows each user two access keys. `start` creates the second key and stores its secret in the
+/// place that you name. When all applications use the new key, `finish` deactivates the old one;
+/// `undo` reactivates it. `cleanup` deletes it a few days later. `status` shows the state of a
+/// rotation, even one that was started without secondkey.
 ///
-/// Nothing is changed without --apply: each step first shows what it would do, and the command that does it.
+/// Without --apply, a step changes nothing: it only shows what it would do and the command that does
+/// it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey rotate status alice
@@ -38,14 +43,14 @@ use crate::cli::source::{Connection, Which};
   secondkey rotate undo alice --apply
   secondkey rotate cleanup alice --apply
 
-Exit codes: 0 done or shown, 1 refused or failure, 2 wrong usage.")]
-pub struct Args {
+Exit codes: 0 success, 1 refused or failure, 2 usage error.")]
+pub(crate) struct Args {
     #[command(subcommand)]
-    step: Step,
+    step: RotateCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Step {
+enum RotateCommand {
     Start(start::Args),
     Status(status::Args),
     Finish(finish::Args),
@@ -53,32 +58,32 @@ enum Step {
     Cleanup(cleanup::Args),
 }
 
-/// What every step is told.
+/// The options of every step.
 #[derive(Debug, clap::Args)]
-struct Common {
-    /// The name of the IAM user; it is one of the account that your credentials are of
+struct CommonArgs {
+    /// The IAM user, as NAME or ACCOUNT/NAME, in your own account
     #[arg(value_name = "USER")]
-    user: String,
+    user: UserName,
 
     #[command(flatten)]
-    which: Which,
+    which: StoreArgs,
 
     #[command(flatten)]
-    connection: Connection,
+    connection: AwsArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let done = match args.step {
-        Step::Start(args) => start::run(args).await,
-        Step::Status(args) => status::run(args).await,
-        Step::Finish(args) => finish::run(args).await,
-        Step::Undo(args) => undo::run(args).await,
-        Step::Cleanup(args) => cleanup::run(args).await,
+        RotateCommand::Start(args) => start::run(args).await,
+        RotateCommand::Status(args) => status::run(args).await,
+        RotateCommand::Finish(args) => finish::run(args).await,
+        RotateCommand::Undo(args) => undo::run(args).await,
+        RotateCommand::Cleanup(args) => cleanup::run(args).await,
     };
     done.or_else(|error| {
-        let refusal = error.downcast::<Refusal>()?;
-        refusal.say();
+        let refusal = error.downcast::<RefusedError>()?;
+        refusal.print();
         Ok(Exit::Failure)
     })
 }

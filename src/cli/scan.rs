@@ -1,10 +1,11 @@
-//! `secondkey scan`: every user of an account, or of many, with nothing deployed.
+//! `secondkey scan`: checks every user of one or more accounts, with nothing deployed.
 
-mod account;
+mod account_scan;
+mod cached_iam;
+mod finding_lines;
 mod print;
-mod progress;
-mod remembering;
-mod standings;
+mod progress_bar;
+mod snapshots;
 mod stop;
 mod summary;
 mod targets;
@@ -20,36 +21,38 @@ use chrono::{SubsecRound, Utc};
 use clap::ValueEnum;
 use futures::stream::{self, StreamExt};
 
-use crate::aws::account_users::SweepMode;
+use crate::aws::suspects::SweepMode;
 use crate::cli::Exit;
+use crate::cli::aws_args::AwsArgs;
 use crate::cli::caller::Caller;
 use crate::cli::destination::Destination;
 use crate::cli::interrupt::{interrupted, signal};
-use crate::cli::policy::PolicyArgs;
-use crate::cli::scan::account::Scanning;
+use crate::cli::policy_args::PolicyArgs;
+use crate::cli::scan::account_scan::ScanContext;
 use crate::cli::scan::print::{Results, ScanFormat, write};
-use crate::cli::scan::progress::Progress;
-use crate::cli::scan::standings::standings;
+use crate::cli::scan::progress_bar::Progress;
+use crate::cli::scan::snapshots::snapshots;
 use crate::cli::scan::stop::Stop;
-use crate::cli::scan::summary::{say_stopped, say_summary};
-use crate::cli::scan::targets::{Others, Target, targets};
-use crate::cli::source::{Connection, Which, open_file};
-use crate::detect::finding::FindingStatus;
-use crate::detect::severity::Severity;
+use crate::cli::scan::summary::{print_stopped, print_summary};
+use crate::cli::scan::targets::{OtherAccountsArgs, Target, targets};
+use crate::cli::store_args::{StoreArgs, open_file};
+use crate::detect::decision::severity::Severity;
+use crate::detect::findings::finding::FindingStatus;
 use crate::local::scan_log::ScanLog;
 use crate::output::invocation::Invocation;
 
-/// How many accounts are scanned side by side.
+/// How many accounts are scanned at the same time.
 const ACCOUNTS_AT_ONCE: usize = 4;
 
-/// Look at every user of an account, with nothing deployed, and say who has two active access keys
+/// Find all users in your account with two active access keys, with nothing deployed
 ///
-/// Reads IAM with the credentials at hand: each user's keys and, of those who have two active ones, when each was last used.
-/// What it finds is kept in a file, so that the next scan says what is new, what is open still and what was closed since, and
-/// alerts on stderr of what changed. Nothing is written to AWS.
+/// Reads each user's keys from IAM with your credentials, and for users with two active keys, when
+/// each key was last used. It saves the findings in a local file, so that the next scan can report
+/// what is new, what is still open and what has been closed. It prints an alert on stderr for each
+/// change. It does not change anything in IAM.
 ///
-/// A scan that was interrupted, or whose credentials have expired, goes on where it stopped when the same command is run again
-/// within a day.
+/// If a scan is interrupted or its credentials expire, run the same command again within a day: it
+/// continues where it stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey scan
@@ -57,31 +60,32 @@ const ACCOUNTS_AT_ONCE: usize = 4;
   secondkey scan --org-role OrganizationAccountAccessRole --fail-on high
   secondkey scan --role-arn arn:aws:iam::444455556666:role/Audit
 
-It needs iam:ListUsers, iam:ListAccessKeys, iam:GetAccessKeyLastUsed, and for root and large accounts \
-iam:GenerateCredentialReport and iam:GetCredentialReport; AWS's managed policy SecurityAudit has them all.
+Permissions: iam:ListUsers, iam:ListAccessKeys and iam:GetAccessKeyLastUsed; for root and for large \
+accounts also iam:GenerateCredentialReport and iam:GetCredentialReport. The AWS managed policy \
+SecurityAudit has them all.
 
-Exit codes: 0 no open finding (of the severity of --fail-on), 10 at least one, 1 failure (an account or a user that could \
-not be looked at among them), 2 wrong usage, 130 interrupted.")]
-pub struct Args {
+Exit codes: 0 no open finding (of the severity of --fail-on or higher), 10 at least one, 1 failure (for \
+example: an account or a user could not be checked), 2 usage error, 130 interrupted.")]
+pub(crate) struct Args {
     #[command(flatten)]
-    connection: Connection,
+    connection: AwsArgs,
 
     #[command(flatten)]
-    others: Others,
+    others: OtherAccountsArgs,
 
-    /// The file that keeps the findings [default: secondkey/findings.db among your local data files]
+    /// The local file for the findings [default: secondkey/findings.db in your local data folder]
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
 
-    /// How users are looked through
+    /// How to check the users
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
 
-    /// How to print the findings
+    /// The output format
     #[arg(long, value_enum, default_value_t = ScanFormat::Table)]
     format: ScanFormat,
 
-    /// Write the findings into this file, whole or not at all, and not to stdout
+    /// Write the findings to this file instead of stdout. The file is written atomically
     #[arg(
         long,
         short,
@@ -91,66 +95,67 @@ pub struct Args {
     )]
     output: Destination,
 
-    /// The lowest severity of an open finding that makes the exit code 10
+    /// The lowest severity of an open finding for exit code 10
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium)]
     fail_on: FailOn,
 
     #[command(flatten)]
     policy: PolicyArgs,
 
-    /// Print no alerts
+    /// Do not print alerts
     #[arg(long, short)]
     quiet: bool,
 
-    /// Begin anew, even if the scan before was interrupted
+    /// Start over, even if the previous scan was interrupted
     #[arg(long)]
     restart: bool,
 }
 
 impl Args {
-    /// How the command was called with credentials of `account`, for commands that are shown.
+    /// The options of this run, with the account of the credentials, for the commands that the output
+    /// suggests.
     fn invocation(&self, account: &str) -> Invocation {
         Invocation {
             account: Some(account.to_owned()),
-            ..Which::of_file(self.db.clone()).invocation(&self.connection)
+            ..StoreArgs::of_file(self.db.clone()).invocation(&self.connection)
         }
     }
 }
 
-/// How users are looked through.
+/// How to check the users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// By listing keys up to 500 users, by the credential report where there are more
+    /// Like `list` for up to 500 users, like `report` for more
     Auto,
-    /// By the credential report: a few calls, but it may be four hours old
+    /// Read the credential report: a few calls, but the report may be four hours old
     Report,
-    /// By listing every user's keys: as fresh as IAM is, a call for each user
+    /// List the keys of every user: current data, but one call per user
     List,
 }
 
-/// From which severity on the exit code is 10.
+/// The lowest severity for exit code 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// From MEDIUM on, which is every finding
+    /// MEDIUM or higher, which is every finding
     Medium,
-    /// From HIGH on
+    /// HIGH or higher
     High,
     /// CRITICAL only
     Critical,
-    /// Never
+    /// Never exit with code 10
     None,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let started_at = Utc::now();
-    let config = patient(&args.connection.config().await);
+    let config = with_retries(&args.connection.config().await);
     let caller = Caller::ask(&config).await?;
     let targets = targets(&config, &caller, &args.others).await?;
     let store = Arc::new(open_file(args.db.clone())?);
-    // A place that cannot be written to is said before the scan, which may take long.
+    // Report an unusable output file now: the scan may take long.
     args.output.check()?;
-    let scanning = Scanning {
+    let scanning = ScanContext {
         config: config.clone(),
         store: store.clone(),
         mode: args.mode.into(),
@@ -160,11 +165,11 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         restarts: args.restart,
         progress: Progress::new(),
         stop: Stop::new(interrupted(
-            "interrupted; the users on the way are finished first (interrupt again to end at once)",
+            "interrupted; finishing the users in progress (interrupt again to stop at once)",
         )),
     };
     let scans = stream::iter(&targets)
-        .map(async |target: &Target| (target, scanning.account(target).await))
+        .map(async |target: &Target| (target, scanning.scan_account(target).await))
         .buffer_unordered(ACCOUNTS_AT_ONCE)
         .collect::<Vec<_>>();
     let done = tokio::select! {
@@ -186,32 +191,33 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         }
     }
     scanned.sort_by(|one, other| one.account.cmp(&other.account));
-    if let Some(exit) = say_stopped(&scanning.stop, &scanned)? {
+    if let Some(exit) = print_stopped(&scanning.stop, &scanned)? {
         return Ok(exit);
     }
     let now = Utc::now().trunc_subsecs(3);
-    let standings = standings(&store, &scanned, &scanning, now).await?;
+    let snapshots = snapshots(&store, &scanned, &scanning, now).await?;
     let results = Results {
         scanned: &scanned,
-        standings: &standings,
+        snapshots: &snapshots,
         started_at,
         now,
-        is_whole: failed.is_empty() && scanned.iter().all(|one| one.is_through),
+        is_whole: failed.is_empty() && scanned.iter().all(|one| one.is_complete),
         region: config.region().map_or("", AsRef::as_ref),
     };
     let mut shown = vec![];
     write(&mut shown, &results, args.format)?;
     args.output.write(&shown)?;
-    // Only now: what was not shown is new still. Whoever could not be looked at is looked at by the next scan, with all others.
+    // Only after the output is written: a finding that was not printed stays new. Users that could not
+    // be checked do not keep a scan open; the next scan checks them with all others.
     for one in scanned.iter().filter(|one| one.refused.is_none()) {
         ScanLog::open(store.clone(), &one.account)?.finish(now)?;
     }
-    say_summary(&args, &caller.account, &results, &failed)?;
+    print_summary(&args, &caller.account, &results, &failed)?;
     Ok(exit(args.fail_on, &results))
 }
 
-/// `config` with the patience that many calls to IAM need.
-fn patient(config: &SdkConfig) -> SdkConfig {
+/// `config` with the timeouts and retries that many calls to IAM need.
+fn with_retries(config: &SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(15))
         .operation_timeout(Duration::from_mins(2))
@@ -219,7 +225,7 @@ fn patient(config: &SdkConfig) -> SdkConfig {
     config
         .to_builder()
         .timeout_config(timeouts)
-        // IAM throttles an account's calls and says not at which rate: the client finds out.
+        // IAM throttles calls at a rate that it does not document; the client adapts to it.
         .retry_config(RetryConfig::adaptive().with_max_attempts(10))
         .build()
 }
@@ -231,8 +237,8 @@ fn exit(fail_on: FailOn, results: &Results<'_>) -> Exit {
         FailOn::Critical => severity >= Severity::Critical,
         FailOn::None => false,
     };
-    let has_bad = results.standings.iter().any(|standing| {
-        let finding = &standing.alert.finding;
+    let has_bad = results.snapshots.iter().any(|snapshot| {
+        let finding = &snapshot.alert.finding;
         finding.status == FindingStatus::Open && is_bad_enough(finding.severity)
     });
     match (results.is_whole, has_bad) {

@@ -2,61 +2,57 @@
 
 use std::io::Write;
 
-use chrono::TimeDelta;
 use clap::ValueEnum;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use crate::cli::LONGEST;
-use crate::detect::Timestamp;
-use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::listing::KeyStatus;
-use crate::detect::retire::LastUses;
-use crate::detect::verdict::{Verdict, verdict_on};
+use crate::cli::MAX_CHARS;
+use crate::detect::decision::verdict::Verdict;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::keys::listing::KeyStatus;
 use crate::output::escape::for_terminal;
-use crate::output::since::{beginning, lasted};
+use crate::output::judged::Judged;
+use crate::output::overlap_start::{beginning, lasted};
+use crate::output::time::readable;
 use crate::output::verdict_text::sentence;
 
-/// The width of a table that does not go to a terminal, in columns.
+/// The width of a table if stdout is not a terminal, in columns.
 const WIDTH_OFF_TERMINAL: u16 = 160;
 
-/// The narrowest table that can be read, in columns.
-const NARROWEST_TABLE: u16 = 110;
+/// The narrowest readable table, in columns.
+const MIN_TABLE_COLUMNS: u16 = 110;
 
-/// The longest word that a column is kept wide enough for, in columns: a key's id and a colon. Longer ones are names and ARNs.
-const LONGEST_KEPT_WORD: usize = 24;
+/// The longest word that a column must fit without a break: a key id and a colon. Longer words are
+/// names and ARNs.
+const MAX_KEPT_WORD_COLUMNS: usize = 24;
 
-/// The blanks on both sides of a cell, in columns.
+/// The spaces at both sides of a cell.
 const PADDING: usize = 2;
 
-/// How many cells stand in the headline of a block, where nothing else is said.
+/// The default number of cells in the headline of a block.
 const IN_HEADLINE: usize = 3;
 
-/// How results are printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
+pub(crate) enum Format {
+    /// A table for people
     Table,
     /// One JSON document
     Json,
-    /// One JSON document a line
+    /// One JSON document per line
     Jsonl,
 }
 
-/// Findings in the order in which they are shown: open ones first, then the latest opening first.
-pub fn sort(findings: &mut [Finding]) {
+/// Sorts findings for output: open ones first, and within a status the latest first.
+pub(crate) fn sort(findings: &mut [Finding]) {
     findings.sort_by(|one, other| {
         (one.status, other.opened_at, &one.id).cmp(&(other.status, one.opened_at, &other.id))
     });
 }
 
-/// Prints `findings` as a table, with what is to be done about open ones; how long those have lasted is counted up to `now`.
-pub fn print(
-    out: &mut impl Write,
-    findings: &[Finding],
-    window: TimeDelta,
-    now: Timestamp,
-) -> anyhow::Result<()> {
-    let mut rows = Rows::new(&[
+/// Prints `findings` as a table, with a verdict for open ones. The duration of an open finding ends at
+/// the time of its verdict.
+pub(crate) fn print(out: &mut impl Write, findings: &[Judged]) -> anyhow::Result<()> {
+    let mut rows = TextTable::new(&[
         "STATUS",
         "SEVERITY",
         "USER",
@@ -68,24 +64,24 @@ pub fn print(
         "VERDICT",
     ]);
     for finding in findings {
-        rows.push(row(finding, window, now).into());
+        rows.push(row(finding).into());
     }
     rows.print(out)
 }
 
-/// Rows under a header, for whatever width there is: a table, or where that would be too narrow to read, a block of lines for
-/// each row.
+/// Rows under a header. They are printed as a table, or, if the terminal is too narrow for that, as a
+/// block of lines per row.
 #[derive(Debug, Clone)]
-pub struct Rows {
+pub(crate) struct TextTable {
     header: Vec<&'static str>,
     cells: Vec<Vec<String>>,
     in_headline: usize,
 }
 
-impl Rows {
-    /// No rows yet.
+impl TextTable {
+    /// A table without rows.
     #[must_use]
-    pub fn new(header: &[&'static str]) -> Self {
+    pub(crate) fn new(header: &[&'static str]) -> Self {
         Self {
             header: header.to_vec(),
             cells: vec![],
@@ -93,32 +89,31 @@ impl Rows {
         }
     }
 
-    /// The same, with so many cells in the headline of a block: those that are understood without their names.
+    /// Sets how many cells are in the headline of a block. They are printed without their names.
     #[must_use]
-    pub fn headline(mut self, cells: usize) -> Self {
+    pub(crate) fn headline(mut self, cells: usize) -> Self {
         self.in_headline = cells;
         self
     }
 
-    /// Adds a row: a cell for each column, its lines safe for a terminal.
-    pub fn push(&mut self, row: Vec<String>) {
+    /// Adds a row with a cell for each column. The text must be safe for a terminal.
+    pub(crate) fn push(&mut self, row: Vec<String>) {
         self.cells.push(row);
     }
 
-    /// Prints them, as wide as the terminal.
-    pub fn print(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let width = new_table().width().unwrap_or(WIDTH_OFF_TERMINAL);
-        self.print_within(out, width)
+    /// Prints the rows, fitted to the width of the terminal.
+    pub(crate) fn print(self, out: &mut impl Write) -> anyhow::Result<()> {
+        self.print_within(out, width())
     }
 
     fn print_within(self, out: &mut impl Write, width: u16) -> anyhow::Result<()> {
         if self.cells.is_empty() {
             return Ok(());
         }
-        // One column between two, and one at each end.
+        // A border between columns, and one at each end.
         let borders = self.header.len() + 1;
         let widths = self.widths(usize::from(width).saturating_sub(borders));
-        let Some(widths) = widths.filter(|_| width >= NARROWEST_TABLE) else {
+        let Some(widths) = widths.filter(|_| width >= MIN_TABLE_COLUMNS) else {
             return self.print_blocks(out);
         };
         let mut table = new_table();
@@ -134,13 +129,14 @@ impl Rows {
         Ok(())
     }
 
-    /// How wide each column is within `width`: wide enough that no word is broken that somebody copies, and what is left over
-    /// goes to those that lack least. None where there is too little for that.
+    /// The width of each column within `width`. Each column fits its longest word, so that key ids can
+    /// be copied; the remaining space goes to the columns that need the least of it. `None` if `width`
+    /// is too small.
     fn widths(&self, width: usize) -> Option<Vec<usize>> {
         let length = |text: &str| text.chars().count();
         let longest_word = |text: &str| {
             let words = text.split_whitespace().map(length);
-            words.max().unwrap_or(0).min(LONGEST_KEPT_WORD)
+            words.max().unwrap_or(0).min(MAX_KEPT_WORD_COLUMNS)
         };
         let longest_line = |text: &str| text.lines().map(length).max().unwrap_or(0);
         let widest = |column: usize, name: &str, of: &dyn Fn(&str) -> usize| {
@@ -164,7 +160,8 @@ impl Rows {
         Some(widths)
     }
 
-    /// Each row as a block: the first cells in its headline, then a line for each other cell that holds something.
+    /// Prints each row as a block: the first cells as its headline, then a line for each other cell that
+    /// is not empty.
     fn print_blocks(&self, out: &mut impl Write) -> anyhow::Result<()> {
         let names = self.header.iter().skip(self.in_headline);
         let widest = names.clone().map(|name| name.len()).max().unwrap_or(0);
@@ -187,6 +184,12 @@ impl Rows {
     }
 }
 
+/// The width of the terminal in columns, or a fixed width if stdout is not a terminal.
+#[must_use]
+pub(crate) fn width() -> u16 {
+    new_table().width().unwrap_or(WIDTH_OFF_TERMINAL)
+}
+
 /// A table that fits the terminal.
 fn new_table() -> Table {
     let mut table = Table::new();
@@ -199,15 +202,17 @@ fn new_table() -> Table {
     table
 }
 
-fn row(finding: &Finding, window: TimeDelta, now: Timestamp) -> [String; 9] {
-    let until = finding.closing.as_ref().map_or(now, |closing| closing.at);
+fn row(judged: &Judged) -> [String; 9] {
+    let finding = &judged.finding;
+    let closing = finding.closing.as_ref();
+    let until = closing.map_or(judged.as_of, |closing| closing.at);
     let keys: Vec<String> = finding
         .keys
         .iter()
         .map(|key| {
             format!(
                 "{} {}",
-                for_terminal(&key.id, LONGEST),
+                for_terminal(&key.id, MAX_CHARS),
                 status_word(key.status)
             )
         })
@@ -215,46 +220,32 @@ fn row(finding: &Finding, window: TimeDelta, now: Timestamp) -> [String; 9] {
     [
         match finding.status {
             FindingStatus::Open => "open".to_owned(),
-            FindingStatus::Suppressed => "exempt".to_owned(),
+            FindingStatus::Suppressed => "suppressed".to_owned(),
             FindingStatus::Closed => "closed".to_owned(),
         },
         finding.severity.word().to_owned(),
-        for_terminal(&finding.display_name, LONGEST),
-        for_terminal(finding.user().account(), LONGEST),
+        for_terminal(&finding.display_name, MAX_CHARS),
+        for_terminal(finding.user().account(), MAX_CHARS),
         keys.join("\n"),
-        beginning(
-            finding.is_since_estimated,
-            &finding.opened_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-        ),
+        beginning(finding.is_opened_at_estimated, &readable(finding.opened_at)),
         lasted(finding, until),
         finding.opener.as_ref().map_or_else(
             || "unknown".to_owned(),
-            |opener| for_terminal(opener.actor.label(), LONGEST),
+            |opener| for_terminal(opener.actor.label(), MAX_CHARS),
         ),
-        verdict_words(finding, by_record(finding, window, now).as_ref()),
+        verdict_words(finding, judged.verdict.as_ref()),
     ]
 }
 
-/// What is to be done about `finding`, or how it ended.
+/// The verdict on an open finding, or the reason why it was closed.
 #[must_use]
-pub fn verdict_words(finding: &Finding, verdict: Option<&Verdict>) -> String {
-    let shown = |key: &str| for_terminal(key, LONGEST);
+pub(crate) fn verdict_words(finding: &Finding, verdict: Option<&Verdict>) -> String {
+    let shown = |key: &str| for_terminal(key, MAX_CHARS);
     match (&finding.closing, verdict) {
         (Some(closing), _) => closing.reason.words().to_owned(),
         (None, Some(verdict)) => sentence(verdict, &shown),
         (None, None) => String::new(),
     }
-}
-
-/// The verdict on `finding` at `now` by what is recorded, which does not hold when keys were last used.
-#[must_use]
-pub fn by_record(finding: &Finding, window: TimeDelta, now: Timestamp) -> Option<Verdict> {
-    verdict_on(
-        finding,
-        &LastUses::new(),
-        finding.window_ends_at(window),
-        now,
-    )
 }
 
 fn status_word(status: KeyStatus) -> String {
@@ -266,7 +257,7 @@ mod tests {
     use super::*;
 
     fn printed(width: u16) -> String {
-        let mut rows = Rows::new(&["STATUS", "SEVERITY", "USER", "KEYS", "CLOSED BECAUSE"]);
+        let mut rows = TextTable::new(&["STATUS", "SEVERITY", "USER", "KEYS", "CLOSED BECAUSE"]);
         let keys = "AKIAEXAMPLEALICE0001 active\nAKIAEXAMPLEALICE0002 active";
         rows.push(
             ["open", "MEDIUM", "alice", keys, ""]
@@ -284,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_wider_than_the_terminal_and_no_key_is_broken() {
+    fn lines_fit_the_terminal_and_keys_are_not_broken() {
         for width in [60, 80, 109, 110, 140, 200] {
             let printed = printed(width);
             let widest = printed.lines().map(|line| line.chars().count()).max();
@@ -298,9 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn nine_columns_break_no_key_either() {
+    fn nine_columns_do_not_break_a_key() {
         for width in [80, 110, 130, 160, 200] {
-            let mut rows = Rows::new(&[
+            let mut rows = TextTable::new(&[
                 "STATUS",
                 "SEVERITY",
                 "USER",
@@ -320,7 +311,7 @@ mod tests {
                 user,
                 "111122223333",
                 keys,
-                "2026-03-07 02:47:18Z",
+                "2026-03-07 02:47:18 UTC",
             ];
             let cells = [&cells[..], &["24 min", actor, "key deactivated"]].concat();
             rows.push(cells.into_iter().map(str::to_owned).collect());
@@ -345,14 +336,16 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_are_no_table() {
+    fn a_table_without_rows_prints_nothing() {
         let mut out = vec![];
-        Rows::new(&["KEY"]).print_within(&mut out, 200).unwrap();
+        TextTable::new(&["KEY"])
+            .print_within(&mut out, 200)
+            .unwrap();
         assert!(out.is_empty());
     }
 
     #[test]
-    fn where_a_table_is_too_wide_each_row_is_a_block() {
+    fn rows_become_blocks_if_the_table_is_too_wide() {
         expect_test::expect![[r"
             open  MEDIUM  alice
               keys            AKIAEXAMPLEALICE0001 active

@@ -1,45 +1,46 @@
-//! `secondkey verify`: whether audit trails are whole.
+//! `secondkey verify`: checks whether audit trails are intact.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 
 use crate::cli::Exit;
-use crate::cli::LONGEST;
+use crate::cli::MAX_CHARS;
+use crate::cli::checked_trail::{CheckedTrail, checked_trail};
 use crate::cli::history::find_user;
-use crate::cli::source::Source;
-use crate::cli::trail_reading::{CheckedTrail, checked_trail};
-use crate::detect::audit::{ChainHead, place_of};
+use crate::cli::store_args::ReadOnlyStoreArgs;
+use crate::detect::trail::audit::{ChainHead, place_of};
 use crate::output::escape::for_terminal;
 use crate::output::number::{count, entry_count};
 
-/// Check the hash chain of every audit trail, or of one user's, and name the first entry that breaks it
+/// Check the hash chains of all audit trails, or of one user's, and report the first broken entry
 ///
-/// Each entry of a trail carries the hash of the one before it, and the user's record knows the last one. An entry that
-/// was changed, removed, put in or cut off shows. What does not show is a trail and a record that were written anew from
-/// some entry to the end, or removed, by somebody who may do both. Every alert carries the hash of its entry away: with
-/// --head that shows too.
+/// Each entry contains the hash of the entry before it, and the user's record contains the last hash.
+/// So an entry that was changed, removed, inserted or cut off breaks the chain. An attacker who can
+/// write both the trail and the record can still rewrite or delete the end of the trail. To detect that
+/// too, use --head: every alert contains the hash of its audit entry.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey verify --db findings.db
   secondkey verify alice --table secondkey
-  secondkey verify alice --table secondkey --head 3f1c…
+  secondkey verify alice --table secondkey \\
+    --head 3f1c9a8e5b7d2046c1e8f3a97b60d5524e8c1f7a0b93d6e2584cf1a7930be6d2
 
-Exit codes: 0 every trail is whole and holds every HASH, 1 one is broken or could not be read, or a HASH is missing, \
-2 wrong usage.")]
-pub struct Args {
-    /// Only this user: NAME or ACCOUNT/NAME
+Exit codes: 0 every trail is intact and has every HASH, 1 a trail is broken or could not be read, or a \
+HASH is missing, 2 usage error.")]
+pub(crate) struct Args {
+    /// Check only this user: NAME or ACCOUNT/NAME, `root` for root
     user: Option<String>,
 
     #[command(flatten)]
-    source: Source,
+    source: ReadOnlyStoreArgs,
 
-    /// The audit hash of an alert: a trail has to hold its entry still. May be given more than once
+    /// The audit hash of an alert: its entry must still be in a trail. Can be repeated
     #[arg(long = "head", value_name = "HASH", value_parser = audit_hash)]
     heads: Vec<String>,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let store = args.source.open().await?;
     let users = match &args.user {
         Some(name) => vec![find_user(store.as_ref(), name, &args.source).await?],
@@ -49,7 +50,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let (mut trails, mut entries_checked, mut broken) = (0, 0, 0);
     let mut missing: BTreeSet<&str> = args.heads.iter().map(String::as_str).collect();
     for user in &users {
-        let shown = for_terminal(&user.to_string(), LONGEST);
+        let shown = for_terminal(&user.to_string(), MAX_CHARS);
         let CheckedTrail {
             entries,
             head,
@@ -59,19 +60,19 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
             Err(error) => {
                 trails += 1;
                 broken += 1;
-                let error = for_terminal(&error.to_string(), LONGEST);
+                let error = for_terminal(&error.to_string(), MAX_CHARS);
                 writeln!(out, "UNREAD  {shown}: {error}")?;
                 continue;
             }
         };
         if args.user.is_none() && entries.is_empty() && head == ChainHead::default() {
-            // A user of whom there was never anything to write down has no trail.
+            // The user has a record, but nothing was ever written to its trail.
             continue;
         }
         trails += 1;
         entries_checked += entries.len();
         match checked {
-            Ok(()) => writeln!(out, "whole   {shown}: {}", entry_count(entries.len()))?,
+            Ok(()) => writeln!(out, "intact  {shown}: {}", entry_count(entries.len()))?,
             Err(chain_break) => {
                 broken += 1;
                 writeln!(out, "BROKEN  {shown}: {chain_break}")?;
@@ -83,19 +84,35 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
                 writeln!(out, "holds   {shown}: entry {place}, head {hash}")?;
             }
         }
+        if missing.is_empty() {
+            continue;
+        }
+        // When a replay of older logs replaces entries, the store keeps the old ones with their chain.
+        for entries in store.replaced(user).await? {
+            for hash in missing.clone() {
+                if let Some(place) = place_of(user, &entries, hash) {
+                    missing.remove(hash);
+                    writeln!(
+                        out,
+                        "held    {shown}: entry {place}, head {hash}, until a replay of older logs \
+                         rewrote the trail; the old entries are kept"
+                    )?;
+                }
+            }
+        }
     }
     let nowhere = match (&args.user, &users[..]) {
         (Some(_), [user]) => format!(
-            "not the trail of {}",
-            for_terminal(&user.to_string(), LONGEST)
+            "the trail of {} no longer",
+            for_terminal(&user.to_string(), MAX_CHARS)
         ),
         _ => "no trail".to_owned(),
     };
     for hash in &missing {
         writeln!(
             out,
-            "MISSING head {hash}: {nowhere} holds an entry with it; the trail was written anew or cut since that hash \
-             went out"
+            "MISSING head {hash}: {nowhere} has an entry with this hash; the trail was rewritten or \
+             cut after the alert was sent"
         )?;
     }
     writeln!(
@@ -111,12 +128,12 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     })
 }
 
-/// Reads a hash as alerts show it, whole: a beginning of one would fit entries that it was not taken from.
+/// Parses a full hash. A prefix could match an entry that it was not taken from.
 fn audit_hash(text: &str) -> Result<String, String> {
     let is_hash = text.len() == 64 && text.chars().all(|digit| digit.is_ascii_hexdigit());
     if !is_hash {
         return Err(
-            "an audit hash has 64 hexadecimal digits; copy it whole from the alert".to_owned(),
+            "an audit hash has 64 hexadecimal digits; copy all of it from the alert".to_owned(),
         );
     }
     Ok(text.to_ascii_lowercase())

@@ -1,25 +1,25 @@
-//! What the tests of the core are written in: one user, seconds from an arbitrary start.
+//! Test vocabulary of the core: one user, and seconds from an arbitrary start.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta};
 
 use crate::detect::Timestamp;
-use crate::detect::actor::Actor;
-use crate::detect::exemption::Exemption;
-use crate::detect::familiar::{Familiar, identity};
-use crate::detect::finding::{Finding, FindingId, FindingKey, FindingStatus, FoundBy};
-use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::leak::LeakSignal;
-use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
-use crate::detect::severity::Severity;
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::decision::familiar::{FamiliarActor, identity};
+use crate::detect::decision::severity::Severity;
+use crate::detect::events::actor::Actor;
+use crate::detect::events::key_change::{ChangeKind, KeyChange};
+use crate::detect::events::leak::LeakSignal;
+use crate::detect::findings::finding::{Finding, FindingId, FindingKey, FindingStatus, FoundBy};
+use crate::detect::keys::listing::{AccessKey, KeyListing, KeyStatus, PageResult, PartialListing};
 use crate::detect::user::UserId;
 
 pub(crate) fn at(second: i64) -> Timestamp {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::seconds(second)
 }
 
-/// How many seconds after the start `at` counts from `time` is.
+/// The number of seconds from the start to `time`.
 pub(crate) fn second(time: Timestamp) -> i64 {
     (time - at(0)).num_seconds()
 }
@@ -75,7 +75,7 @@ pub(crate) fn user_deleted(second: i64) -> KeyChange {
     change(ChangeKind::UserDeleted, second)
 }
 
-/// A report at `second` that `key` leaked; that of a quarantine names no key.
+/// A report at `second` that `key` leaked. A quarantine does not name a key.
 pub(crate) fn leaked(key: Option<&str>, signal: LeakSignal, second: i64) -> KeyChange {
     let key = key.map(ToOwned::to_owned);
     change(ChangeKind::KeyLeaked { key, signal }, second)
@@ -87,7 +87,7 @@ pub(crate) fn renamed(to_name: &str, second: i64) -> KeyChange {
     change(ChangeKind::UserRenamed { to, to_name }, second)
 }
 
-/// `change` made by the IAM user `name`; the others are made by `bob`.
+/// `change`, made by the IAM user `name`. The default is `bob`.
 pub(crate) fn by(name: &str, change: KeyChange) -> KeyChange {
     KeyChange {
         actor: actor(name),
@@ -95,22 +95,34 @@ pub(crate) fn by(name: &str, change: KeyChange) -> KeyChange {
     }
 }
 
-/// A listing requested at `second`, of keys by id, `+` before an active one and `-` before an inactive one.
+/// `change`, signed with `key`, a long-term key of alice.
+pub(crate) fn signed(key: &str, change: KeyChange) -> KeyChange {
+    let access_key_id = Some(key.to_owned());
+    KeyChange {
+        actor: Actor {
+            access_key_id,
+            ..actor("alice")
+        },
+        ..change
+    }
+}
+
+/// A listing requested at `second`, with key ids marked `+` if active and `-` if inactive.
 pub(crate) fn listing(second: i64, keys: &[&str]) -> KeyListing {
     let dated: Vec<(&str, i64)> = keys.iter().map(|key| (*key, -1_000_000)).collect();
     dated_listing(second, &dated)
 }
 
-/// The same, of keys each with the second of its creation.
+/// The same, with the second of each key's creation.
 pub(crate) fn dated_listing(second: i64, keys: &[(&str, i64)]) -> KeyListing {
     let keys = keys.iter().map(|(key, created)| listed_key(key, *created));
     match PartialListing::requested(at(second)).page(Some("Alice".to_owned()), keys, false) {
-        AfterPage::Complete(listing) => listing,
-        AfterPage::More(_) => panic!("the last page completes a listing"),
+        PageResult::Complete(listing) => listing,
+        PageResult::More(_) => panic!("the last page completes a listing"),
     }
 }
 
-/// A credential report generated at `second`, of slots written as the keys of a listing are.
+/// A credential report generated at `second`, with slots written like the keys of a listing.
 pub(crate) fn report(second: i64, slots: &[&str]) -> KeyListing {
     let slots: BTreeMap<String, AccessKey> = slots
         .iter()
@@ -150,10 +162,10 @@ pub(crate) fn finding_of(active: &[(&str, Option<i64>)]) -> Finding {
         severity: Severity::Medium,
         severity_reasons: vec![],
         opened_at: at(2),
-        is_since_estimated: false,
+        is_opened_at_estimated: false,
         detected_at: at(3),
         opener: None,
-        could_not_list: None,
+        listing_refusal: None,
         keys: active
             .iter()
             .map(|(id, created)| FindingKey {
@@ -164,18 +176,19 @@ pub(crate) fn finding_of(active: &[(&str, Option<i64>)]) -> Finding {
             .collect(),
         continues: None,
         found_by: FoundBy::Event,
-        joined: vec![],
-        has_unknown_maker: false,
+        other_activations: vec![],
+        has_unknown_activator: false,
         leaks: vec![],
-        told: true,
+        announced: true,
         exemption: None,
         closing: None,
     }
 }
 
-/// The IAM user `name`, who completed a first rotation two days before second 0, and a last one at second 0.
-pub(crate) fn familiar(name: &str) -> Familiar {
-    Familiar {
+/// The IAM user `name`, who completed a first rotation two days before second 0 and the latest one
+/// at second 0.
+pub(crate) fn familiar(name: &str) -> FamiliarActor {
+    FamiliarActor {
         account: "111122223333".to_owned(),
         identity: identity(&actor(name)).unwrap(),
         since: at(0) - TimeDelta::days(2),
@@ -183,7 +196,7 @@ pub(crate) fn familiar(name: &str) -> Familiar {
     }
 }
 
-/// An exemption of `user()` whoever made the key, from second 0 on for 30 days.
+/// An exemption of `user()` for any actor, for 30 days from second 0.
 pub(crate) fn exemption(id: &str) -> Exemption {
     Exemption {
         id: id.to_owned(),

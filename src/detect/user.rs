@@ -1,15 +1,15 @@
-//! Which IAM user a record, a finding and an alert are about.
+//! The IAM user that a record, finding or alert is about.
 
 use std::fmt;
 
-/// The name under which the account's root user is kept. An IAM user name cannot hold `<`, so nobody can take it.
-/// It is the word of the credential report.
+/// The name of the account's root user, as in the credential report. An IAM user name cannot
+/// contain `<`, so it is never taken.
 const ROOT: &str = "<root_account>";
 
 /// One IAM user of one account, or the account's root.
 ///
-/// IAM user names are unique without regard to case (IAM user guide, quotas), so the name is folded to lower case;
-/// the spelling to show stands in the user's record.
+/// IAM user names are case-insensitive (IAM user guide, quotas), so the name is lower-cased. The
+/// spelling to display is in the user's record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId {
     account: String,
@@ -17,7 +17,7 @@ pub struct UserId {
 }
 
 impl UserId {
-    /// The user `name` of `account`, in whatever spelling.
+    /// The user `name` of `account`, in any spelling.
     #[must_use]
     pub fn new(account: &str, name: &str) -> Self {
         Self {
@@ -32,19 +32,19 @@ impl UserId {
         Self::new(account, ROOT)
     }
 
-    /// The account id, as the event gave it.
+    /// The account id, as in the event.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.account
     }
 
-    /// The user name, lower-cased; `<root_account>` for root.
+    /// The lower-cased user name; `<root_account>` for root.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether this is the account's root and not an IAM user.
+    /// Whether this is the account's root rather than an IAM user.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.name == ROOT

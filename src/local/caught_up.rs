@@ -1,36 +1,44 @@
-//! What other commands wrote into the embedded store's file since the last replay, so that a replay
-//! draws no conclusion from what it alone does not know.
+//! Finds what other commands wrote into the embedded store's file since the last replay, so that a
+//! replay does not draw conclusions from its own logs alone.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use chrono::{SubsecRound, TimeDelta};
 
 use crate::detect::Timestamp;
-use crate::detect::finding::Finding;
-use crate::detect::key_change::KeyChange;
-use crate::detect::listing::{AccessKey, KeyListing, KeyStatus};
-use crate::detect::user_record::UserRecord;
-use crate::detect::view::view;
+use crate::detect::events::key_change::KeyChange;
+use crate::detect::findings::finding::Finding;
+use crate::detect::keys::listing::{AccessKey, KeyListing, KeyStatus};
+use crate::detect::keys::view::view;
+use crate::detect::records::user_record::UserRecord;
+use crate::detect::user::UserId;
+use crate::local::changes::Changes;
 use crate::local::ledger::{LedgerUser, LedgerUsers};
-use crate::local::ledger_table::Replayed;
+use crate::local::ledger_table::ReplayHistory;
 use crate::pipeline::error::ServiceError;
-use crate::pipeline::finding_store::FindingStore;
+use crate::pipeline::finding_store::FindingReader;
 
-/// The users to replay `changes` on: those of the replays before, and those that `changes` touch,
-/// each caught up with what another command wrote since. IAM may show a change to that command only
-/// after `settle`.
+/// Returns the users to replay `changes` on: those of earlier replays and those that `changes`
+/// touch, each updated with what another command has written since. `settle` is the consistency
+/// window: IAM may take that long to show a change to the other command.
 pub(super) async fn caught_up(
-    store: &dyn FindingStore,
-    before: &Replayed,
-    changes: &BTreeMap<String, KeyChange>,
+    store: &dyn FindingReader,
+    before: &ReplayHistory,
+    changes: &Changes,
     settle: TimeDelta,
 ) -> Result<LedgerUsers, ServiceError> {
     let mut users = before.users.clone();
-    let mut to_catch_up: Vec<_> = users.keys().cloned().collect();
-    to_catch_up.extend(changes.values().flat_map(KeyChange::affected_users));
-    to_catch_up.sort();
-    to_catch_up.dedup();
-    for user in to_catch_up {
+    let mut recorded: BTreeSet<UserId> = store.users().await?.into_iter().collect();
+    if recorded.iter().any(|user| !users.contains_key(user)) {
+        let mut touched = BTreeSet::new();
+        for change in changes.in_order()? {
+            let change = change?;
+            touched.extend(change.affected_users());
+            touched.extend(change.actor.long_term_key().map(|(signer, _)| signer));
+        }
+        recorded.retain(|user| users.contains_key(user) || touched.contains(user));
+    }
+    for user in recorded {
         let record = store.record(&user).await?;
         let replayed_until = before.newest.get(user.account()).copied();
         if let Some(known) = user_now(users.get(&user), &record, replayed_until, settle) {
@@ -40,31 +48,29 @@ pub(super) async fn caught_up(
     Ok(users)
 }
 
-/// An error if a change in `changes` is older than what another command listed: that listing has
-/// been decided on.
-pub(super) fn refuse_older_than_listing<'a>(
-    changes: impl Iterator<Item = &'a KeyChange>,
+/// Returns an error if `change` is older than another command's listing: the pipeline has already
+/// decided on that listing.
+pub(super) fn refuse_older_than_listing(
+    change: &KeyChange,
     users: &LedgerUsers,
 ) -> Result<(), ServiceError> {
-    for change in changes {
-        for user in change.affected_users() {
-            let Some(listed_at) = listed_at(users.get(&user)) else {
-                continue;
-            };
-            if is_older(change, listed_at) {
-                return Err(ServiceError::permanent(format!(
-                    "the logs hold a change of user `{user}` of {} that the file does not know, and another command \
-                     already listed the keys of `{user}` into the file at {}; replay the logs into a new file",
-                    change.at.format("%Y-%m-%d %H:%M:%S UTC"),
-                    listed_at.format("%Y-%m-%d %H:%M:%S UTC"),
-                )));
-            }
+    for user in change.affected_users() {
+        let Some(listed_at) = listed_at(users.get(&user)) else {
+            continue;
+        };
+        if is_older(change, listed_at) {
+            return Err(ServiceError::permanent(format!(
+                "the logs contain a change of user `{user}` at {} that is not in the database, and another command \
+                 already recorded the keys of `{user}` at {}; replay the logs into a new file",
+                change.at.format("%Y-%m-%d %H:%M:%S UTC"),
+                listed_at.format("%Y-%m-%d %H:%M:%S UTC"),
+            )));
         }
     }
     Ok(())
 }
 
-/// Whether another command's listing shows what `change` did, for all users that it touches.
+/// Whether another command's listing already reflects `change`, for every user that it touches.
 pub(super) fn is_in_listing(change: &KeyChange, users: &LedgerUsers) -> bool {
     change
         .affected_users()
@@ -79,14 +85,14 @@ fn listed_at(user: Option<&LedgerUser>) -> Option<Timestamp> {
     }
 }
 
-/// A change of the very second of a listing may have come after it: CloudTrail times have whole
-/// seconds.
+/// CloudTrail times have whole seconds, so a change in the same second as a listing may be newer
+/// than the listing.
 fn is_older(change: &KeyChange, listed_at: Timestamp) -> bool {
     change.at < listed_at.trunc_subsecs(0)
 }
 
-/// The user of `record`, `known` to the ledger as it was when records had been replayed until
-/// `replayed_until`.
+/// The current state of the user of `record`. `known` is the ledger's state of the user after the
+/// records up to `replayed_until`.
 fn user_now(
     known: Option<&LedgerUser>,
     record: &UserRecord,
@@ -109,7 +115,7 @@ fn user_now(
     )
 }
 
-/// The keys that `record` shows without another listing; none if it does not show all of them.
+/// The keys that `record` shows without another listing, or `None` if it does not show all of them.
 fn as_recorded(
     known: Option<&LedgerUser>,
     record: &UserRecord,
@@ -117,7 +123,7 @@ fn as_recorded(
 ) -> Option<LedgerUser> {
     let last = record.last_listing.as_ref()?;
     if record.user.is_root() {
-        // Root's keys stand in a credential report, which has no key ids.
+        // Root's keys come from a credential report, which has no key IDs.
         return None;
     }
     let unasked = KeyListing::refused(last.requested_at, "");

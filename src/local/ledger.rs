@@ -1,47 +1,51 @@
-//! The keys of every user as replayed records tell them. It is never behind its events, so a listing of it needs no time
-//! to settle. Of users that it does not know it says so: another command may have listed them.
+//! The keys of every user, according to replayed records. The ledger is never behind its events, so
+//! its listings need no consistency window. It reports users it does not fully know as such,
+//! because another command may have listed them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::detect::Timestamp;
-use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::listing::{AccessKey, AfterPage, KeyListing, PartialListing};
-use crate::detect::retire::LastUses;
+use crate::detect::decision::policy::Policy;
+use crate::detect::events::key_change::{ChangeKind, KeyChange};
+use crate::detect::keys::evidence::Evidence;
+use crate::detect::keys::listing::{AccessKey, KeyListing, KeyStatus, PageResult, PartialListing};
+use crate::detect::usage::last_use::LastUses;
 use crate::detect::user::UserId;
 use crate::local::second::legal_order;
+use crate::local::uses::{KeyUses, RecordedUse};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::key_source::KeySource;
 
-/// A user as far as the ledger knows.
+/// What the ledger knows about a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerUser {
-    /// The user has these keys, as far as records told.
+    /// The user has these keys, according to the records.
     Listed {
-        /// The name as the latest record spelled it.
+        /// The name as spelled by the latest record.
         display_name: String,
-        /// The user's keys by id.
+        /// The user's keys by ID.
         keys: BTreeMap<String, AccessKey>,
-        /// When another command listed the keys that the ledger goes on from; none where records
-        /// alone told.
+        /// When another command listed the keys that the ledger started from. `None` if all keys
+        /// come from records.
         as_of: Option<Timestamp>,
     },
-    /// The user has keys that only another source knows, so records of changes do not tell all of
-    /// them.
+    /// Only another source knows the user's keys, so records of changes do not show all of them.
     Unlisted,
-    /// The user was deleted, or was given another name.
+    /// The user was deleted or renamed.
     Gone,
 }
 
 /// The users that the ledger knows.
 pub type LedgerUsers = BTreeMap<UserId, LedgerUser>;
 
-/// The keys of every user, at one moment.
+/// The keys of every user at one moment.
 #[derive(Debug)]
 pub struct Ledger {
     state: Mutex<State>,
+    uses: Arc<KeyUses>,
 }
 
 #[derive(Debug)]
@@ -50,14 +54,15 @@ struct State {
     now: Timestamp,
 }
 
-/// Why the ledger does not list the keys of a user.
+/// Why the ledger does not list a user's keys.
 const NOT_IN_THE_LOGS: &str = "the replayed logs do not tell all keys of this user";
 
 impl Ledger {
-    /// A ledger that goes on from `users`.
+    /// Creates a ledger that starts from `users`.
     #[must_use]
     pub fn new(users: LedgerUsers) -> Self {
         Self {
+            uses: Arc::default(),
             state: Mutex::new(State {
                 users,
                 now: Timestamp::MIN_UTC,
@@ -65,18 +70,24 @@ impl Ledger {
         }
     }
 
-    /// The users as they are now.
+    /// Adds what `uses` show about when keys were used.
+    #[must_use]
+    pub fn with_uses(self, uses: Arc<KeyUses>) -> Self {
+        Self { uses, ..self }
+    }
+
+    /// The current state of the users.
     #[must_use]
     pub fn users(&self) -> LedgerUsers {
         self.state().users.clone()
     }
 
-    /// Lets time pass until `now`, the moment that the next listings are of.
+    /// Advances time to `now`, the moment of the next listings.
     pub fn advance(&self, now: Timestamp) {
         self.state().now = now;
     }
 
-    /// Whether the ledger knows what became of `user` until `now`.
+    /// Whether the ledger knows everything that happened to `user` up to `now`.
     #[must_use]
     pub fn knows(&self, user: &UserId, now: Timestamp) -> bool {
         match self.state().users.get(user) {
@@ -86,14 +97,14 @@ impl Ledger {
         }
     }
 
-    /// The `changes` of one second in an order that IAM allows from now on.
+    /// Orders the `changes` of one second so that IAM allows each of them in turn.
     #[must_use]
     pub fn legal_order(&self, changes: Vec<KeyChange>) -> Vec<KeyChange> {
         legal_order(changes, &self.state().users)
     }
 
-    /// Applies `change`. Returns the id of a key that no earlier record told of, though it was
-    /// there before.
+    /// Applies `change`. Returns the ID of a key that must have existed before, though no earlier
+    /// record mentioned it.
     pub fn apply(&self, change: &KeyChange) -> Option<String> {
         let mut state = self.state();
         state.now = change.at;
@@ -116,20 +127,63 @@ impl Ledger {
         }
     }
 
+    /// Whether the ledger knows the key of `used`.
+    #[must_use]
+    pub fn has(&self, used: &RecordedUse) -> bool {
+        match self.state().users.get(&used.user) {
+            Some(LedgerUser::Listed { keys, .. }) => keys.contains_key(&used.key),
+            Some(LedgerUser::Unlisted | LedgerUser::Gone) | None => false,
+        }
+    }
+
+    /// Records that the key of `used` exists and is active, unless a record of a change already
+    /// mentioned the key. `evidence` is what those records said about the user. Returns whether the
+    /// ledger changed.
+    pub fn learn(&self, used: &RecordedUse, evidence: &Evidence) -> bool {
+        let user_is_gone = evidence
+            .user
+            .as_ref()
+            .is_some_and(|user| user.is_gone() && used.at < user.at + Policy::USE_GRACE_PERIOD);
+        !evidence.keys.contains_key(&used.key) && !user_is_gone && self.state().learn(used)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves the ledger as it was: every change to it is a single step.
+        // A panic elsewhere leaves the ledger consistent: every change to it is a single step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn learn(&mut self, used: &RecordedUse) -> bool {
+        let known = self.users.get(&used.user);
+        if known.is_none_or(|known| *known == LedgerUser::Gone) {
+            let newcomer = LedgerUser::without_keys(used.user.name());
+            self.users.insert(used.user.clone(), newcomer);
+        }
+        let Some(LedgerUser::Listed { keys, as_of, .. }) = self.users.get_mut(&used.user) else {
+            return false;
+        };
+        // Another command's listing has already decided on everything before it.
+        if as_of.is_some_and(|as_of| used.at < as_of) || keys.contains_key(&used.key) {
+            return false;
+        }
+        let active = AccessKey {
+            status: KeyStatus::Active,
+            created: None,
+        };
+        keys.insert(used.key.clone(), active);
+        self.now = used.at;
+        true
+    }
+
     fn apply_to_key(&mut self, change: &KeyChange) -> Option<String> {
         let user = self
             .users
             .entry(change.user.clone())
             .or_insert(LedgerUser::Gone);
         if *user == LedgerUser::Gone {
-            // That a user is created is in no record that is read.
+            // The logs are not searched for user creations, so a first key is the first sign of a
+            // user.
             *user = LedgerUser::without_keys(&change.user_name);
         }
         let LedgerUser::Listed {
@@ -171,7 +225,7 @@ impl LedgerUser {
     }
 }
 
-/// The user that bears the name of `target` after `source` was given it, spelled `name`.
+/// The user who has the name of `target` after `source` was renamed to it. `name` is its spelling.
 fn renamed(source: Option<LedgerUser>, target: Option<&LedgerUser>, name: &str) -> LedgerUser {
     match (source, target) {
         (Some(LedgerUser::Listed { keys, as_of, .. }), _) => LedgerUser::Listed {
@@ -180,7 +234,7 @@ fn renamed(source: Option<LedgerUser>, target: Option<&LedgerUser>, name: &str) 
             as_of,
         },
         (Some(LedgerUser::Unlisted), _) | (_, Some(LedgerUser::Unlisted)) => LedgerUser::Unlisted,
-        // The name was taken as far as the ledger knew, so the logs do not tell all that happened.
+        // According to the ledger the name was taken, so the logs do not contain everything.
         (_, Some(LedgerUser::Listed { keys, .. })) if !keys.is_empty() => LedgerUser::Unlisted,
         (_, _) => LedgerUser::without_keys(name),
     }
@@ -201,7 +255,7 @@ impl KeySource for Ledger {
                 return Ok(KeyListing::refused(state.now, NOT_IN_THE_LOGS));
             }
         };
-        // A change of the very second of the other command's listing is no older than that.
+        // A change in the same second as the other command's listing is not older than it.
         let listed_at = as_of.map_or(state.now, |as_of| state.now.max(as_of));
         let page = PartialListing::requested(listed_at).page(
             Some(display_name.clone()),
@@ -209,8 +263,8 @@ impl KeySource for Ledger {
             false,
         );
         match page {
-            AfterPage::Complete(listing) => Ok(listing),
-            AfterPage::More(_) => Err(ServiceError::permanent("the ledger has one page only")),
+            PageResult::Complete(listing) => Ok(listing),
+            PageResult::More(_) => Err(ServiceError::permanent("the ledger has one page only")),
         }
     }
 
@@ -228,8 +282,7 @@ impl KeySource for Ledger {
         }))
     }
 
-    async fn last_used(&self, _user: &UserId, _keys: &[String]) -> LastUses {
-        // Records of key changes do not tell of use.
-        LastUses::new()
+    async fn last_used(&self, _user: &UserId, keys: &[String]) -> LastUses {
+        self.uses.latest(keys, self.state().now)
     }
 }

@@ -1,4 +1,4 @@
-//! The ledger in the embedded store's file, so that newer logs can be added by a later run.
+//! The ledger in the embedded store's file, so that a later run can add newer logs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,17 @@ use chrono::SecondsFormat;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::detect::Timestamp;
-use crate::detect::key_change::KeyChange;
-use crate::detect::listing::{AccessKey, KeyStatus};
+use crate::detect::events::key_change::KeyChange;
+use crate::detect::keys::listing::{AccessKey, KeyStatus};
 use crate::detect::user::UserId;
 use crate::local::ledger::{LedgerUser, LedgerUsers};
 
-/// What a file keeps of the replays into it.
+/// What a file stores about the replays into it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Replayed {
+pub struct ReplayHistory {
     /// The users and their keys.
     pub users: LedgerUsers,
-    /// The time of the newest record that was read of each account with key changes, by account.
+    /// By account, the time of the newest record that was read of each account with key changes.
     pub newest: BTreeMap<String, Timestamp>,
 }
 
@@ -36,13 +36,13 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS ledger_newest_of (account TEXT PRIMARY KEY, newest TEXT NOT NULL) STRICT;
 ";
 
-/// Reads what the file keeps; makes the tables if they are not there.
-pub fn load(connection: &Connection) -> rusqlite::Result<Replayed> {
+/// Reads the stored ledger and creates its tables if they are missing.
+pub fn load(connection: &Connection) -> rusqlite::Result<ReplayHistory> {
     connection.execute_batch(TABLES)?;
     let mut users = load_users(connection)?;
     load_keys(connection, &mut users)?;
     let newest = load_newest(connection, &users)?;
-    Ok(Replayed { users, newest })
+    Ok(ReplayHistory { users, newest })
 }
 
 fn load_users(connection: &Connection) -> rusqlite::Result<LedgerUsers> {
@@ -82,6 +82,14 @@ fn load_keys(connection: &Connection, users: &mut LedgerUsers) -> rusqlite::Resu
     Ok(())
 }
 
+/// The time of the newest record of `account` that was replayed into the file.
+pub fn newest_of(connection: &Connection, account: &str) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT newest FROM ledger_newest_of WHERE account = ?1")?
+        .query_row([account], |row| time(0, &row.get::<_, String>(0)?))
+        .optional()
+}
+
 fn load_newest(
     connection: &Connection,
     users: &LedgerUsers,
@@ -96,8 +104,8 @@ fn load_newest(
         .query_row("SELECT newest FROM ledger_newest", [], |row| row.get(0))
         .optional()?;
     let of_any = of_any.map(|text| time(0, &text)).transpose()?;
-    // Earlier releases kept one time for all accounts. Where it is later than those of the accounts
-    // such a release wrote it, so it bounds every account known then.
+    // Earlier releases stored one time for all accounts. If it is later than those of the accounts,
+    // such a release wrote it last, so it is the limit for every account known then.
     if let Some(of_any) = of_any.filter(|of_any| Some(of_any) > newest.values().max()) {
         let accounts = known_accounts(connection, users)?;
         newest.extend(accounts.into_iter().map(|account| (account, of_any)));
@@ -105,7 +113,7 @@ fn load_newest(
     Ok(newest)
 }
 
-/// The accounts of which the file holds anything.
+/// The accounts that the file holds any data of.
 fn known_accounts(
     connection: &Connection,
     users: &LedgerUsers,
@@ -125,15 +133,20 @@ fn user(row: &Row<'_>) -> rusqlite::Result<UserId> {
     ))
 }
 
-/// Writes what the file keeps from now on.
-pub fn save(connection: &Connection, replayed: &Replayed) -> rusqlite::Result<()> {
+/// Replaces the stored users and keys.
+pub fn save(connection: &Connection, replayed: &ReplayHistory) -> rusqlite::Result<()> {
     connection.execute_batch(
-        "DELETE FROM ledger_users; DELETE FROM ledger_keys; DELETE FROM ledger_gone;
-         DELETE FROM ledger_newest; DELETE FROM ledger_newest_of;",
+        "DELETE FROM ledger_users; DELETE FROM ledger_keys; DELETE FROM ledger_gone;",
     )?;
     for (user, known) in &replayed.users {
         save_user(connection, user, known)?;
     }
+    Ok(())
+}
+
+/// Stores the time up to which each account was replayed.
+pub fn save_newest(connection: &Connection, replayed: &ReplayHistory) -> rusqlite::Result<()> {
+    connection.execute_batch("DELETE FROM ledger_newest; DELETE FROM ledger_newest_of;")?;
     for (account, newest) in &replayed.newest {
         connection
             .prepare_cached("INSERT INTO ledger_newest_of VALUES (?1, ?2)")?
@@ -156,7 +169,7 @@ fn save_user(connection: &Connection, user: &UserId, known: &LedgerUser) -> rusq
                 .execute(params![user.account(), user.name()])?;
             return Ok(());
         }
-        // What only another source knows is not the ledger's to keep.
+        // The ledger does not store what only another source knows.
         LedgerUser::Unlisted => return Ok(()),
     };
     connection
@@ -176,20 +189,15 @@ fn save_user(connection: &Connection, user: &UserId, known: &LedgerUser) -> rusq
     Ok(())
 }
 
-/// Which of `changes` the file's audit trails tell of already.
-pub fn already_recorded(
-    connection: &Connection,
-    changes: &BTreeMap<String, KeyChange>,
-) -> rusqlite::Result<Vec<String>> {
-    let mut statement = connection
-        .prepare("SELECT 1 FROM seen WHERE account = ?1 AND user = ?2 AND change_id = ?3")?;
-    let mut known = Vec::new();
-    for (id, change) in changes {
-        if statement.exists(params![change.user.account(), change.user.name(), id])? {
-            known.push(id.clone());
-        }
-    }
-    Ok(known)
+/// Whether the file's audit trails already contain `change`.
+pub(super) fn is_recorded(connection: &Connection, change: &KeyChange) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM seen WHERE account = ?1 AND user = ?2 AND change_id = ?3")?
+        .exists(params![
+            change.user.account(),
+            change.user.name(),
+            change.id
+        ])
 }
 
 fn text(time: Timestamp) -> String {

@@ -1,11 +1,12 @@
-//! 64 bytes of JSON at once: where its quotes and brackets stand, a bit for each byte.
+//! Scans 64 bytes of JSON at once for quotes and brackets. Each result is a mask with one bit per
+//! byte.
 
 use wide::u8x32;
 
-/// How many bytes are looked at together.
+/// How many bytes are scanned together.
 pub(super) const BLOCK_BYTES: usize = 64;
 
-/// The bytes of a block that mean something. The lowest bit is the first byte.
+/// The significant bytes of a block. The lowest bit is the first byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) quotes: u64,
@@ -23,7 +24,7 @@ impl Block {
         let (lanes, _) = bytes.as_chunks::<32>();
         for (lane, place) in lanes.iter().zip([0, 32]) {
             let lane = u8x32::new(*lane);
-            // Brackets and braces differ in this bit only (ASCII).
+            // In ASCII, brackets and braces differ in this bit only.
             let braces = lane | u8x32::splat(b'{' ^ b'[');
             let bits = |lane: u8x32, byte| {
                 u64::from(lane.simd_eq(u8x32::splat(byte)).to_bitmask()) << place
@@ -37,7 +38,8 @@ impl Block {
         block
     }
 
-    /// The bytes within texts, an opening quote among them and a closing one not, if no quote is escaped.
+    /// The bytes within strings, including an opening quote and excluding a closing one, provided
+    /// that no quote is escaped.
     pub(super) fn texts(&self, begins_in_text: bool) -> u64 {
         // Each bit becomes the parity of the quotes up to it.
         let mut texts = self.quotes;
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_is_told_by_its_bit() {
+    fn each_bit_matches_its_byte() {
         for byte in 0..=u8::MAX {
             for place in 0..BLOCK_BYTES {
                 let mut bytes = [b'a'; BLOCK_BYTES];
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_reaches_from_quote_to_quote() {
+    fn a_string_extends_from_quote_to_quote() {
         let block = Block {
             quotes: 0b1001_0010,
             ..Block::default()

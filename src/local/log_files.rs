@@ -1,5 +1,6 @@
-//! Log files: found in folders, opened plain or gzipped.
+//! Finds log files in directories and opens them, plain or gzipped.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -8,31 +9,31 @@ use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
 use walkdir::WalkDir;
 
-/// The name that stands for standard input.
+/// The path that means standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// What gzip begins with (RFC 1952).
+/// The first bytes of a gzip file (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// How much of a gzipped log is read at once. Its text, some ten times as much, is taken as it is unpacked.
+/// How much of a gzipped log is read at once. The unpacked text, about ten times as large, is
+/// streamed.
 const PACKED_BYTES: usize = 64 * 1024;
 
-/// The endings of the files that are read in a folder.
-const ENDINGS: [&str; 5] = ["json", "jsonl", "ndjson", "log", "gz"];
-
-/// The folder beside CloudTrail's logs that holds their digests, which are no records.
+/// The directory beside CloudTrail's logs that holds their digests, which are not records.
 const DIGESTS: &str = "CloudTrail-Digest";
 
 /// One log to read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogFile {
-    /// A file.
+    /// A file that was named.
     Path(PathBuf),
+    /// A file in a directory that was named. It may not be a log.
+    InFolder(PathBuf),
     /// Standard input.
     StandardInput,
 }
 
-/// Why a path gives no logs.
+/// Why no logs were found at a path.
 #[derive(Debug, Error)]
 #[error("cannot read `{}`: {why}", path.display())]
 pub struct PathError {
@@ -45,36 +46,62 @@ impl LogFile {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Path(path) => path.display().to_string(),
+            Self::Path(path) | Self::InFolder(path) => path.display().to_string(),
             Self::StandardInput => "standard input".to_owned(),
         }
     }
 
-    /// The size in bytes as it lies on disk; none of a stream.
+    /// The size on disk in bytes, or `None` for a stream.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         match self {
-            Self::Path(path) => path.metadata().ok().map(|metadata| metadata.len()),
+            Self::Path(path) | Self::InFolder(path) => {
+                path.metadata().ok().map(|metadata| metadata.len())
+            }
             Self::StandardInput => None,
         }
     }
 
-    /// Opens the log; what it reads passes through `watch` before it is unpacked.
+    /// Whether the log can be read a second time. A pipe cannot.
+    #[must_use]
+    pub fn can_be_read_again(&self) -> bool {
+        let path = self.path().and_then(|path| path.metadata().ok());
+        path.is_some_and(|metadata| metadata.is_file())
+    }
+
+    /// Whether the file may be something other than a log.
+    pub(super) fn may_be_unrelated(&self) -> bool {
+        matches!(self, Self::InFolder(_))
+    }
+
+    /// The path, if the log is a file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) | Self::InFolder(path) => Some(path),
+            Self::StandardInput => None,
+        }
+    }
+
+    /// The unmodified bytes of the log.
+    pub(super) fn raw(&self) -> io::Result<Box<dyn Read>> {
+        Ok(match self {
+            Self::Path(path) | Self::InFolder(path) => Box::new(File::open(path)?),
+            Self::StandardInput => Box::new(io::stdin()),
+        })
+    }
+
+    /// Opens the log. The bytes pass through `watch` before they are unpacked.
     pub fn open(
         &self,
         watch: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>,
     ) -> io::Result<Box<dyn Read>> {
-        let raw: Box<dyn Read> = match self {
-            Self::Path(path) => Box::new(File::open(path)?),
-            Self::StandardInput => Box::new(io::stdin()),
-        };
-        unpacked(watch(raw))
+        unpacked(watch(self.raw()?))
     }
 }
 
-/// The text of a log: `raw` as it is, or unpacked where it is gzipped.
+/// The text of a log: `raw` itself, or its unpacked content if it is gzipped.
 pub fn unpacked<'a>(mut raw: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
-    // A pipe may give one byte at first.
+    // A pipe may return a single byte at first.
     let mut beginning = Vec::new();
     let magic_length = GZIP_MAGIC.len() as u64;
     raw.by_ref()
@@ -90,14 +117,17 @@ pub fn unpacked<'a>(mut raw: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a
     })
 }
 
-/// The logs that `paths` name, each once: files as they are, folders with everything in them that looks like a log, `-`
-/// for standard input; and how many files in folders were passed over.
+/// Finds the logs that `paths` name, without duplicates: files, directories with all files in them,
+/// and `-` for standard input. Also returns how many files in directories were skipped, such as
+/// CloudTrail's digests.
 pub fn find_logs(paths: &[PathBuf]) -> Result<(Vec<LogFile>, usize), PathError> {
-    let mut logs = std::collections::BTreeSet::new();
+    // The value says whether the file itself was named.
+    let mut files: BTreeMap<PathBuf, bool> = BTreeMap::new();
+    let mut has_input = false;
     let mut passed_over = 0;
     for path in paths {
         if path == Path::new(STANDARD_INPUT) {
-            logs.insert(LogFile::StandardInput);
+            has_input = true;
         } else if path.is_dir() {
             for entry in WalkDir::new(path).sort_by_file_name() {
                 let entry = entry.map_err(|error| PathError {
@@ -109,8 +139,8 @@ pub fn find_logs(paths: &[PathBuf]) -> Result<(Vec<LogFile>, usize), PathError> 
                 if entry.file_type().is_dir() {
                     continue;
                 }
-                if looks_like_log(entry.path()) {
-                    logs.insert(LogFile::Path(entry.into_path()));
+                if may_be_log(entry.path()) {
+                    files.entry(entry.into_path()).or_default();
                 } else {
                     passed_over += 1;
                 }
@@ -120,19 +150,24 @@ pub fn find_logs(paths: &[PathBuf]) -> Result<(Vec<LogFile>, usize), PathError> 
                 path: path.clone(),
                 why: error.to_string(),
             })?;
-            logs.insert(LogFile::Path(path.clone()));
+            files.insert(path.clone(), true);
         }
     }
-    Ok((logs.into_iter().collect(), passed_over))
+    let files = files.into_iter().map(|(path, is_named)| {
+        if is_named {
+            LogFile::Path(path)
+        } else {
+            LogFile::InFolder(path)
+        }
+    });
+    let input = has_input.then_some(LogFile::StandardInput);
+    Ok((files.chain(input).collect(), passed_over))
 }
 
-fn looks_like_log(path: &Path) -> bool {
-    let is_log = path.extension().is_some_and(|ending| {
-        ENDINGS
-            .iter()
-            .any(|known| ending.eq_ignore_ascii_case(known))
-    });
-    is_log && !path.components().any(|part| part.as_os_str() == DIGESTS)
+/// Whether a file in a directory may be a log. The content decides, since Firehose writes files
+/// without extensions.
+fn may_be_log(path: &Path) -> bool {
+    !path.components().any(|part| part.as_os_str() == DIGESTS)
 }
 
 #[cfg(test)]
@@ -145,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gzipped_log_is_known_even_if_its_first_byte_comes_alone() {
+    fn gzip_is_recognized_if_its_first_byte_arrives_alone() {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(b"[]").unwrap();
         let packed = gzip.finish().unwrap();

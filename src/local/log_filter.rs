@@ -1,4 +1,4 @@
-//! What can be told of a record's bytes without parsing them, for all but one in a thousand are passed over.
+//! Filters records by their bytes, without parsing them: all but one in a thousand are skipped.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -6,17 +6,22 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use crate::detect::Timestamp;
-use crate::detect::key_change::read_event_time;
+use crate::detect::events::key_change::read_event_time;
 
-/// The calls that `read_key_change` reads, as they stand in a record; of `AttachUserPolicy` few.
-const CHANGES: [&[u8]; 6] = [
+/// The calls that `read_key_change` reads, as a record spells them. Few `AttachUserPolicy` calls
+/// are of interest.
+const CHANGES: [&[u8]; 7] = [
     b"\"CreateAccessKey\"",
     b"\"UpdateAccessKey\"",
     b"\"DeleteAccessKey\"",
     b"\"UpdateUser\"",
     b"\"DeleteUser\"",
     b"\"AttachUserPolicy\"",
+    // A Kinesis event for a function may contain a record.
+    b"\"aws:kinesis:record\"",
 ];
+
+const KINESIS: [&[u8]; 1] = [b"\"aws:kinesis:record\""];
 
 static EVENT_NAME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"eventName\""));
 static EVENT_TIME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"eventTime\""));
@@ -26,9 +31,9 @@ static ENVELOPE_ACCOUNT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\
 static CALLERS_ACCOUNT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"accountId\""));
 static ESCAPED_ASCII: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(br"\u00"));
 
-/// Whether a record has to be parsed: one of its `eventName`s, wherever it stands, is or may be a key change's. What else
-/// names a change, a policy or a user agent, does not count. A record that names no event is parsed too, for it may be no
-/// record at all.
+/// Whether a record has to be parsed: at least one of its `eventName`s, at any depth, is or may be
+/// a key change. Mentions of a change elsewhere, such as in a policy or a user agent, do not count.
+/// A document without an event name is also parsed, because it may not be a record at all.
 pub(super) fn may_be_key_change(record: &[u8]) -> bool {
     let mut values = EVENT_NAME
         .find_iter(record)
@@ -37,16 +42,46 @@ pub(super) fn may_be_key_change(record: &[u8]) -> bool {
     values.peek().is_none() || values.any(is_change) || spells_letters(record)
 }
 
-/// Whether what follows a name is a colon and the name of a change.
-fn is_change(after_name: &[u8]) -> bool {
-    let value = after_name.trim_ascii_start().strip_prefix(b":");
-    value.is_some_and(|value| {
-        let value = value.trim_ascii_start();
-        CHANGES.iter().any(|change| value.starts_with(change))
+/// Whether `record` has no event name and so may contain records, or is a Kinesis event for a
+/// function.
+pub(super) fn is_or_holds_record(record: &[u8]) -> bool {
+    let mut values = EVENT_NAME
+        .find_iter(record)
+        .filter_map(|at| record.get(at + EVENT_NAME.needle().len()..))
+        .peekable();
+    values.peek().is_none() || values.any(|value| is_value(value, &KINESIS))
+}
+
+/// Whether `record` contains an escape that may spell a character of a user name or key ID.
+/// Characters that encoders escape by default, such as `<` and `&`, occur in neither.
+pub(super) fn spells_names(record: &[u8]) -> bool {
+    ESCAPED_ASCII.find_iter(record).any(|at| {
+        let digits = record.get(at + ESCAPED_ASCII.needle().len()..);
+        match digits {
+            Some([b'2', last, ..]) => matches!(last, b'b'..=b'e' | b'B'..=b'E'),
+            Some([b'3', last, ..]) => matches!(last, b'0'..=b'9' | b'd' | b'D'),
+            Some([b'4'..=b'7', ..]) => true,
+            _ => false,
+        }
     })
 }
 
-/// JSON allows a letter to be written `\u0041`; letters begin with these digits.
+/// Whether a field name is followed by a colon and the name of a change. Also true if it is not
+/// followed by a string, because then it is not the name of one call.
+fn is_change(after_name: &[u8]) -> bool {
+    is_value(after_name, &CHANGES) || is_value(after_name, &[b"{"])
+}
+
+/// Whether a field name is followed by a colon and one of `expected`.
+fn is_value(after_name: &[u8], expected: &[&[u8]]) -> bool {
+    let value = after_name.trim_ascii_start().strip_prefix(b":");
+    value.is_some_and(|value| {
+        let value = value.trim_ascii_start();
+        expected.iter().any(|expected| value.starts_with(expected))
+    })
+}
+
+/// JSON allows a letter to be written as `\u0041`. Escapes of letters start with these digits.
 fn spells_letters(record: &[u8]) -> bool {
     ESCAPED_ASCII.find_iter(record).any(|at| {
         let digit = record.get(at + ESCAPED_ASCII.needle().len());
@@ -54,22 +89,24 @@ fn spells_letters(record: &[u8]) -> bool {
     })
 }
 
-/// The newest `eventTime` of the records that it was shown, by account, and how many are later than
-/// a clock.
+/// Tracks the newest `eventTime` of each account, and how many records are later than the clock.
 #[derive(Debug)]
-pub(super) struct Newest {
+pub(super) struct LatestEventTimes {
     clock: Timestamp,
     clock_text: String,
-    latest: BTreeMap<Account, Latest>,
+    latest: BTreeMap<RecordAccount, Latest>,
     after_clock: u64,
+    oldest: Option<Timestamp>,
+    /// The same as spelled by a record, if in the usual form.
+    oldest_text: [u8; USUAL.len()],
 }
 
-/// An account, as far as that can be told without parsing.
+/// An account, as far as it can be found without parsing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Account {
+pub(super) enum RecordAccount {
     /// Its twelve digits.
     Id([u8; ACCOUNT_DIGITS]),
-    /// The record names none in the form of an account id.
+    /// The record does not name an account ID in the usual form.
     Odd,
 }
 
@@ -79,26 +116,29 @@ const ACCOUNT_DIGITS: usize = 12;
 #[derive(Debug, Default)]
 struct Latest {
     time: Option<Timestamp>,
-    /// The same as a record wrote it, if that was in the usual form.
+    /// The same as spelled by a record, if in the usual form.
     text: [u8; USUAL.len()],
 }
 
-/// The form of almost every `eventTime`. Of two such texts the later time is the greater text.
+/// The form of almost every `eventTime`. Texts in this form sort by time.
 const USUAL: &[u8; 20] = b"0000-00-00T00:00:00Z";
 
-impl Newest {
-    /// Has seen no record; `clock` is what this machine's clock shows.
+impl LatestEventTimes {
+    /// Starts with no records. `clock` is this machine's current time.
     pub(super) fn by_clock(clock: Timestamp) -> Self {
         Self {
             clock,
             clock_text: clock.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
             latest: BTreeMap::new(),
             after_clock: 0,
+            oldest: None,
+            // Sorts after any time.
+            oldest_text: [b':'; USUAL.len()],
         }
     }
 
-    /// Looks at the first `eventTime` in `record`.
-    pub(super) fn see(&mut self, record: &[u8]) {
+    /// Takes the first `eventTime` in `record`.
+    pub(super) fn note_event_time(&mut self, record: &[u8]) {
         let Some(text) = event_time_in(record) else {
             return;
         };
@@ -107,25 +147,33 @@ impl Newest {
             .copied()
             .filter(is_usual);
         let latest = self.latest.entry(account_in(record)).or_default();
-        // Parsing a time takes as long as all the rest of a record that is passed over.
-        if let Some(text) = usual.filter(|text| *text <= latest.text) {
+        let may_be_oldest = usual.is_none_or(|text| text < self.oldest_text);
+        // Parsing a time takes as long as all other work on a skipped record.
+        if let Some(text) = usual.filter(|text| *text <= latest.text && !may_be_oldest) {
             self.after_clock += u64::from(text.as_slice() > self.clock_text.as_bytes());
             return;
         }
         if let Some(time) = std::str::from_utf8(text).ok().and_then(read_event_time) {
             latest.time = latest.time.max(Some(time));
             if let Some(text) = usual {
-                latest.text = text;
+                latest.text = text.max(latest.text);
+                self.oldest_text = text.min(self.oldest_text);
             }
+            self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
             self.after_clock += u64::from(time > self.clock);
         }
     }
 
     /// The newest time of each account.
-    pub(super) fn times(&self) -> impl Iterator<Item = (Account, Timestamp)> {
+    pub(super) fn times(&self) -> impl Iterator<Item = (RecordAccount, Timestamp)> {
         self.latest
             .iter()
             .filter_map(|(account, latest)| Some((*account, latest.time?)))
+    }
+
+    /// The time of the oldest record.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.oldest
     }
 
     /// How many records are later than the clock.
@@ -134,19 +182,19 @@ impl Newest {
     }
 }
 
-/// The account that `record` names: `recipientAccountId`, else the one of the envelope around it,
-/// else the caller's.
-fn account_in(record: &[u8]) -> Account {
+/// The account of `record`: `recipientAccountId`, else the account of the envelope, else the
+/// caller's.
+fn account_in(record: &[u8]) -> RecordAccount {
     [&RECIPIENT_ACCOUNT, &ENVELOPE_ACCOUNT, &CALLERS_ACCOUNT]
         .into_iter()
         .find_map(|name| {
             let at = name.find(record)? + name.needle().len();
             account_at(record.get(at..)?)
         })
-        .map_or(Account::Odd, Account::Id)
+        .map_or(RecordAccount::Odd, RecordAccount::Id)
 }
 
-/// The account id in what follows the name of its field.
+/// The account ID after the name of its field.
 fn account_at(after: &[u8]) -> Option<[u8; ACCOUNT_DIGITS]> {
     let value = after.trim_ascii_start().strip_prefix(b":")?;
     let value = value.trim_ascii_start();
@@ -155,7 +203,7 @@ fn account_at(after: &[u8]) -> Option<[u8; ACCOUNT_DIGITS]> {
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
         .count();
-    // A relay that made a number of it lost the leading zeros.
+    // A relay that converted the ID to a number dropped its leading zeros.
     let mut id = [b'0'; ACCOUNT_DIGITS];
     let room = ACCOUNT_DIGITS.checked_sub(digits).filter(|_| digits > 0)?;
     id.get_mut(room..)?.copy_from_slice(value.get(..digits)?);
@@ -192,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_name_a_change_in_its_event_name_is_parsed() {
+    fn only_records_that_may_be_changes_are_parsed() {
         for name in CHANGES {
             let name = std::str::from_utf8(name).unwrap();
             check(&format!(r#"{{"a":1,"eventName":{name}}}"#), true);
             check(&format!("{{\"eventName\" :\n\t {name} }}"), true);
-            // Which of two counts, and in which object, the parser says.
+            // Which of two names counts, and in which object, is for the parser to decide.
             check(
                 &format!(r#"{{"a":{{"eventName":"ListUsers"}},"eventName":{name}}}"#),
                 true,
@@ -225,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_no_record_or_is_spelled_with_escapes_is_parsed() {
+    fn non_records_and_escaped_names_are_parsed() {
         check("{}", true);
         check(r#"{"name":"CreateAccessKey"}"#, true);
         check(r#"{"eventName":"ListUsers","a":"\u004b"}"#, true);
@@ -233,11 +281,11 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_time_is_known_in_whatever_form_and_order_it_comes() {
+    fn newest_time_is_found_in_any_form_and_order() {
         let newest = |times: &[&str]| {
-            let mut newest = Newest::by_clock(Timestamp::MAX_UTC);
+            let mut newest = LatestEventTimes::by_clock(Timestamp::MAX_UTC);
             for time in times {
-                newest.see(format!(r#"{{"eventTime" : {time}}}"#).as_bytes());
+                newest.note_event_time(format!(r#"{{"eventTime" : {time}}}"#).as_bytes());
             }
             newest.times().map(|(_, time)| time.to_rfc3339()).next()
         };
@@ -256,8 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn each_account_has_its_newest_time_in_whatever_form_it_is_named() {
-        let mut newest = Newest::by_clock(Timestamp::MAX_UTC);
+    fn each_account_has_its_newest_time() {
+        let mut newest = LatestEventTimes::by_clock(Timestamp::MAX_UTC);
         for (second, account) in [
             (1, r#""recipientAccountId":"012345678901""#),
             (3, r#""recipientAccountId" : 12345678901"#),
@@ -270,23 +318,43 @@ mod tests {
             (9, r#""recipientAccountId":"somebody""#),
         ] {
             let time = format!("2024-01-01T00:00:0{second}Z");
-            newest.see(format!(r#"{{"eventTime":"{time}",{account}}}"#).as_bytes());
+            newest.note_event_time(format!(r#"{{"eventTime":"{time}",{account}}}"#).as_bytes());
         }
         let seconds = newest
             .times()
             .map(|(account, time)| (account, time.timestamp() % 60));
         let expected = [
-            (Account::Id(*b"012345678901"), 3),
-            (Account::Id(*b"111122223333"), 5),
-            (Account::Id(*b"444455556666"), 8),
-            (Account::Odd, 9),
+            (RecordAccount::Id(*b"012345678901"), 3),
+            (RecordAccount::Id(*b"111122223333"), 5),
+            (RecordAccount::Id(*b"444455556666"), 8),
+            (RecordAccount::Odd, 9),
         ];
         assert_eq!(seconds.collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn records_later_than_the_clock_are_counted_in_whatever_form_and_order() {
-        let mut newest = Newest::by_clock(read_event_time("2024-01-01T00:00:05Z").unwrap());
+    fn oldest_time_is_found_in_any_form_and_order() {
+        let second = |second: u32| format!(r#""2024-01-01T00:00:{second:02}Z""#);
+        let epoch = "1704067203000".to_owned();
+        for (times, expected) in [
+            (vec![second(5), second(3), second(4)], 3),
+            (vec![second(3), second(9), second(5)], 3),
+            (vec![epoch.clone(), second(9), second(5)], 3),
+            (vec![second(9), second(5), epoch], 3),
+        ] {
+            let mut newest = LatestEventTimes::by_clock(Timestamp::MAX_UTC);
+            for time in &times {
+                newest.note_event_time(format!(r#"{{"eventTime":{time}}}"#).as_bytes());
+            }
+            let oldest = newest.oldest().map(|time| time.timestamp() % 60);
+            assert_eq!(oldest, Some(expected), "{times:?}");
+        }
+    }
+
+    #[test]
+    fn records_later_than_the_clock_are_counted() {
+        let mut newest =
+            LatestEventTimes::by_clock(read_event_time("2024-01-01T00:00:05Z").unwrap());
         for time in [
             "00:00:09Z",
             "00:00:07Z",
@@ -294,7 +362,7 @@ mod tests {
             "00:00:06",
             "00:00:01Z",
         ] {
-            newest.see(format!(r#"{{"eventTime":"2024-01-01T{time}"}}"#).as_bytes());
+            newest.note_event_time(format!(r#"{{"eventTime":"2024-01-01T{time}"}}"#).as_bytes());
         }
         assert_eq!(newest.after_clock(), 3);
     }

@@ -1,106 +1,144 @@
-//! Logs read for the key changes in them; all else is counted.
+//! Reads key changes from logs and counts everything else.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read};
 
 use crate::detect::Timestamp;
-use crate::detect::health::{self, LeakReport, read_leak_report};
-use crate::detect::key_change::{
-    Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
-};
-use crate::detect::record::CloudTrailRecord;
-use crate::local::log_filter::{Account, Newest, may_be_key_change};
-use crate::local::log_records::{LogError, for_each_record};
+use crate::detect::events::health::LeakReport;
+use crate::detect::events::key_change::KeyChange;
+use crate::detect::usage::key_use::KeyUse;
+use crate::detect::user::UserId;
+use crate::local::changes::Changes;
+use crate::local::containers::StickyErrorReader;
+use crate::local::log_filter::may_be_key_change;
+use crate::local::log_pass::{Pass, earlier};
+use crate::local::log_text::{LogEncoding, SNIFFED};
+use crate::local::uses::KeyUses;
+use crate::local::wanted::KeyFilter;
+use crate::pipeline::error::ServiceError;
 
-/// How many unreadable records are kept in full; the rest are counted.
-const MAX_MALFORMED_KEPT: usize = 1_000;
+/// How many unreadable records are kept in full. The rest are only counted.
+pub(super) const MAX_MALFORMED_KEPT: usize = 1_000;
 
-/// What was read of the logs so far. Grows with the key changes in them, not with their size.
+/// What was read so far. Memory grows with the users whose keys changed and the days on which they
+/// used them, not with the size of the logs or the number of key changes.
 #[derive(Debug, Default)]
 pub struct LogReading {
     /// How many records there were, readable or not.
     pub records: u64,
-    /// The key changes by id; a change that stands in the logs twice is kept once.
-    pub changes: BTreeMap<String, KeyChange>,
-    /// The reports of AWS Health that keys leaked. Whose keys they are follows from the changes.
+    /// The key changes, without duplicates.
+    pub changes: Changes,
+    /// When keys signed calls: the keys that signed the changes and the keys that were searched
+    /// for.
+    pub uses: KeyUses,
+    /// The users whom the changes affect, and the users who signed them.
+    pub users: BTreeSet<UserId>,
+    /// AWS Health reports of leaked keys. The changes show whose keys they are.
     pub reports: Vec<LeakReport>,
-    /// How many records were knowingly ignored, by reason.
+    /// How many records were intentionally ignored, by reason.
     pub ignored: BTreeMap<&'static str, u64>,
     /// How many records could not be read.
     pub malformed: u64,
-    /// The first of those, each with its place and reason.
+    /// The first unreadable records, each with its position and reason.
     pub malformed_records: Vec<MalformedRecord>,
     /// The time of the newest record.
     pub newest: Option<Timestamp>,
-    /// The same of each account.
+    /// The time of the oldest record.
+    pub oldest: Option<Timestamp>,
+    /// The time of the newest record of each account.
     pub newest_of: BTreeMap<String, Timestamp>,
     /// How many records are later than this machine's clock.
     pub after_clock: u64,
+    /// How many logs were read, by source: CloudTrail, CloudWatch Logs, and so on. Each file in a
+    /// zip or tar file counts separately.
+    pub sources: BTreeMap<&'static str, u64>,
+    /// How many logs could not be read at all.
+    pub unreadable_logs: u64,
+    /// How many files are not logs at all.
+    pub not_logs: u64,
+    /// The names of the first such files.
+    pub not_log_names: Vec<String>,
+}
+
+/// What to search for in a log's records.
+#[derive(Clone, Copy)]
+pub enum LogQuery<'l> {
+    /// Key changes.
+    Changes,
+    /// Calls of wanted keys, each handed over at once. Of the key changes, only creations of wanted
+    /// keys are kept.
+    Uses {
+        /// The keys and users whose calls are wanted.
+        wanted: &'l KeyFilter,
+        /// Receives each call, in no order if logs are read in parallel.
+        take: &'l (dyn Fn(KeyUse) + Sync),
+    },
+}
+
+impl LogQuery<'_> {
+    pub(super) fn may_be_in(self, record: &[u8]) -> bool {
+        match self {
+            Self::Changes => may_be_key_change(record),
+            Self::Uses { wanted, .. } => wanted.may_be_in(record),
+        }
+    }
 }
 
 /// A record that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MalformedRecord {
-    /// The log's name.
+    /// The name of the log.
     pub file: String,
-    /// Which record in it, from 1; none if the log itself could not be read.
+    /// Which record in the log, from 1. `None` if the log itself could not be read.
     pub record: Option<u64>,
-    /// What is wrong.
+    /// The reason.
     pub reason: String,
 }
 
 impl LogReading {
-    /// Reads all of `log`. Records that are later than `clock`, this machine's, are read as they
-    /// are and counted: what is found must not depend on the machine.
-    pub fn read(&mut self, name: &str, log: impl std::io::Read, clock: Timestamp) {
-        let mut number = 0;
-        let mut other_calls = 0;
-        let mut newest = Newest::by_clock(clock);
-        for_each_record(log, |record| {
-            if let Err(LogError::Io(error)) = &record {
-                self.malformed(name, Some(number + 1), unreadable(error));
-                return;
-            }
-            number += 1;
-            match record {
-                Ok(bytes) => {
-                    newest.see(bytes);
-                    if may_be_key_change(bytes) {
-                        self.parse(name, number, bytes);
-                    } else {
-                        other_calls += 1;
-                    }
-                }
-                Err(error) => self.malformed(name, Some(number), error.to_string()),
-            }
-        });
-        self.records += number;
-        for (account, time) in newest.times() {
-            match account {
-                Account::Id(id) => self.saw(&String::from_utf8_lossy(&id), time),
-                Account::Odd => self.newest = self.newest.max(Some(time)),
-            }
-        }
-        self.after_clock += newest.after_clock();
-        if other_calls > 0 {
-            self.ignore(Ignored::OtherCall.reason(), other_calls);
-        }
-        if number == 0
-            && self
-                .malformed_records
-                .last()
-                .is_none_or(|last| last.file != name)
-        {
-            self.ignore("log without records", 1);
+    /// Reads all of `log`. Records later than `clock`, this machine's time, are read normally and
+    /// counted: the findings must not depend on the machine.
+    pub fn read(&mut self, name: &str, log: impl Read, clock: Timestamp) {
+        self.read_for(LogQuery::Changes, name, log, clock);
+    }
+
+    /// Searches all of `log` for what `looking` names.
+    pub fn read_for(
+        &mut self,
+        looking: LogQuery<'_>,
+        name: &str,
+        mut log: impl Read,
+        clock: Timestamp,
+    ) {
+        let mut beginning = Vec::with_capacity(SNIFFED);
+        let sniffed = log
+            .by_ref()
+            .take(SNIFFED as u64)
+            .read_to_end(&mut beginning);
+        let form = LogEncoding::of(&beginning);
+        let log = Cursor::new(beginning).chain(StickyErrorReader::new(log, sniffed.err()));
+        let mut pass = Pass::new(self, name, clock, looking);
+        pass.read(log, form);
+        pass.end();
+    }
+
+    /// Notes that input that was not read as a log should have been one.
+    pub(super) fn misses_logs(&mut self) {
+        self.unreadable_logs += std::mem::take(&mut self.not_logs);
+        for name in std::mem::take(&mut self.not_log_names) {
+            let reason = "not a log: it contains no CloudTrail record".to_owned();
+            self.malformed(&name, None, reason);
         }
     }
 
-    /// Adds what was read of the logs that come after these.
+    /// Adds the reading of later logs.
     pub fn append(&mut self, later: Self) {
         self.records += later.records;
-        for (_, change) in later.changes {
-            self.change(change);
+        self.uses.append(later.uses);
+        self.users.extend(later.users);
+        let known = self.changes.append(later.changes);
+        if known > 0 {
+            self.ignore("duplicate", known);
         }
         for report in later.reports {
             self.report(report);
@@ -112,13 +150,27 @@ impl LogReading {
         self.malformed_records.extend(later.malformed_records);
         self.malformed_records.truncate(MAX_MALFORMED_KEPT);
         self.newest = self.newest.max(later.newest);
+        self.oldest = earlier(self.oldest, later.oldest);
         for (account, time) in &later.newest_of {
-            self.saw(account, *time);
+            self.note_event_time(account, *time);
         }
         self.after_clock += later.after_clock;
+        for (kind, count) in later.sources {
+            *self.sources.entry(kind).or_default() += count;
+        }
+        self.unreadable_logs += later.unreadable_logs;
+        self.not_logs += later.not_logs;
+        self.not_log_names.extend(later.not_log_names);
+        self.not_log_names.truncate(MAX_MALFORMED_KEPT);
     }
 
-    /// Notes that the log called `name` cannot be read, or not on from `record`.
+    /// Notes that the log called `name` cannot be opened or unpacked.
+    pub(super) fn cannot_be_read(&mut self, name: &str, reason: String) {
+        self.unreadable_logs += 1;
+        self.malformed(name, None, reason);
+    }
+
+    /// Notes that the log called `name` cannot be read, or not beyond `record`.
     pub fn malformed(&mut self, name: &str, record: Option<u64>, reason: String) {
         self.malformed += 1;
         if self.malformed_records.len() < MAX_MALFORMED_KEPT {
@@ -130,8 +182,8 @@ impl LogReading {
         }
     }
 
-    /// Notes that a record of `account` is of `time`.
-    fn saw(&mut self, account: &str, time: Timestamp) {
+    /// Notes the `time` of a record of `account`.
+    pub(super) fn note_event_time(&mut self, account: &str, time: Timestamp) {
         self.newest = self.newest.max(Some(time));
         match self.newest_of.get_mut(account) {
             Some(newest) => *newest = time.max(*newest),
@@ -141,18 +193,35 @@ impl LogReading {
         }
     }
 
-    fn ignore(&mut self, reason: &'static str, count: u64) {
+    pub(super) fn ignore(&mut self, reason: &'static str, count: u64) {
         *self.ignored.entry(reason).or_default() += count;
     }
 
-    fn change(&mut self, change: KeyChange) {
-        if self.changes.insert(change.id.clone(), change).is_some() {
+    pub(super) fn change(&mut self, change: &KeyChange) {
+        if let Some((signer, key)) = change.actor.long_term_key() {
+            self.uses.note(&signer, key, change.at);
+            self.users.insert(signer);
+        }
+        for user in change.affected_users() {
+            self.users.insert(user);
+        }
+        if !self.changes.insert(change) {
             self.ignore("duplicate", 1);
         }
     }
 
-    /// Keeps `report` once: AWS Health sends an event to more than one region.
-    fn report(&mut self, report: LeakReport) {
+    /// Counts the changes that occur twice with many others in between. Call this once all logs are
+    /// read.
+    pub fn count_duplicates(&mut self) -> Result<(), ServiceError> {
+        let doubles = self.changes.count_duplicates()?;
+        if doubles > 0 {
+            self.ignore("duplicate", doubles);
+        }
+        Ok(())
+    }
+
+    /// Adds `report` once: AWS Health sends an event to more than one region.
+    pub(super) fn report(&mut self, report: LeakReport) {
         let is_known = |known: &LeakReport| {
             report.event_id.is_some()
                 && (&known.event_id, &known.account, &known.keys)
@@ -164,65 +233,6 @@ impl LogReading {
             self.reports.push(report);
         }
     }
-
-    fn parse(&mut self, name: &str, number: u64, bytes: &[u8]) {
-        let json: Value = match serde_json::from_slice(bytes) {
-            Ok(json) => json,
-            Err(error) => {
-                self.malformed(name, Some(number), format!("not readable as JSON: {error}"));
-                return;
-            }
-        };
-        let source = json.get("source").and_then(Value::as_str);
-        if source == Some(health::SOURCE) {
-            match read_leak_report(&json, None) {
-                Ok(Some(report)) => {
-                    self.saw(&report.account, report.at);
-                    self.report(report);
-                }
-                Ok(None) => self.ignore(Ignored::OtherHealthEvent.reason(), 1),
-                Err(error) => self.malformed(name, Some(number), error.to_string()),
-            }
-            return;
-        }
-        match read(&json) {
-            Ok(Reading::Change(change)) => {
-                self.saw(change.user.account(), change.at);
-                self.change(*change);
-            }
-            Ok(Reading::Ignored(reason)) => self.ignore(reason.reason(), 1),
-            Ok(Reading::Incomplete(incomplete)) => {
-                self.malformed(name, Some(number), incomplete.why.to_string());
-            }
-            Err(error) => self.malformed(name, Some(number), error.to_string()),
-        }
-    }
-}
-
-/// Why reading stopped, in words that name what is cut.
-fn unreadable(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => format!("the gzip file is cut: {error}"),
-        _ => format!("reading stopped: {error}"),
-    }
-}
-
-/// Reads a record, or the record in an EventBridge envelope.
-fn read(json: &Value) -> Result<Reading, RecordError> {
-    let envelope = json.get("detail").filter(|detail| detail.is_object());
-    let text = |name| json.get(name).and_then(Value::as_str);
-    if envelope.is_some() && text("source").is_some_and(|source| source != "aws.iam") {
-        return Ok(Reading::Ignored(Ignored::OtherService));
-    }
-    let context = ReadContext {
-        account: envelope.and(text("account")),
-        account_if_missing: None,
-        sent_at: None,
-    };
-    read_key_change(
-        &CloudTrailRecord::from_json(envelope.unwrap_or(json)),
-        context,
-    )
 }
 
 #[cfg(test)]
@@ -230,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_spelled_with_escapes_is_the_same_name() {
+    fn escapes_in_a_name_are_decoded() {
         let record = r#"{"eventName":"CreateAccessKey","eventTime":"2024-01-01T00:00:00Z",
             "recipientAccountId":"111122223333","requestParameters":{"userName":"alice"},"responseElements":{"accessKey":{"accessKeyId":"AKIA1"}}}"#;
         let read = |log: &str| {
@@ -245,12 +255,13 @@ mod tests {
             r"CreateAccessKe\u0079",
         ] {
             let other = record.replace("CreateAccessKey", spelled);
-            assert_eq!(read(&other), read(record), "{spelled}");
+            let (other, read) = (read(&other), read(record));
+            assert_eq!(format!("{other:?}"), format!("{read:?}"), "{spelled}");
         }
     }
 
     #[test]
-    fn an_incomplete_record_is_malformed_and_has_its_place() {
+    fn an_incomplete_record_is_malformed_with_its_position() {
         let log = r#"{"eventName":"ListUsers"}{"eventName":"CreateAccessKey","eventTime":"2024-01-01T00:00:00Z",
             "recipientAccountId":"111122223333","requestParameters":{"userName":"alice"},"responseElements":null}"#;
         let mut reading = LogReading::default();
@@ -258,14 +269,14 @@ mod tests {
         let expected = MalformedRecord {
             file: "log".to_owned(),
             record: Some(2),
-            reason: "`CreateAccessKey` names no access key".to_owned(),
+            reason: "`CreateAccessKey` does not name an access key".to_owned(),
         };
         assert_eq!(reading.malformed_records, [expected]);
         assert_eq!((reading.malformed, reading.changes.len()), (1, 0));
     }
 
     #[test]
-    fn a_record_that_is_passed_over_takes_no_memory() {
+    fn a_skipped_record_takes_no_memory() {
         let record = r#"{"eventTime":"2024-01-01T00:00:00Z","eventName":"LookupEvents","requestParameters":
             {"lookupAttributes":[{"attributeValue":"CreateAccessKey"}]},"userAgent":"\"iam.CreateAccessKey\""}"#;
         let allocated = |records: usize| {
@@ -274,13 +285,52 @@ mod tests {
                 LogReading::default().read("log", log.as_bytes(), chrono::DateTime::UNIX_EPOCH);
             })
         };
-        // The first reading prepares what is searched for.
+        // The first reading prepares the search.
         allocated(1);
         assert_eq!(allocated(10_000), allocated(100));
     }
 
     #[test]
-    fn logs_that_are_appended_are_read_as_one() {
+    fn a_string_of_100_mib_takes_bounded_memory_and_is_reported() {
+        let beginning = br#""{\"eventName\":\"CreateAccessKey\",\"m\":\""#;
+        let size = 100 * 1024 * 1024;
+        let log = || (&beginning[..]).chain(std::io::repeat(b'x').take(size));
+        let mut reading = LogReading::default();
+        let taken = allocation_counter::measure(|| {
+            reading.read("log", log(), chrono::DateTime::UNIX_EPOCH);
+        });
+        assert!(reading.malformed > 0, "{reading:?}");
+        let mib = taken.bytes_max / 1024 / 1024;
+        assert!(mib < 300, "{mib} MiB");
+    }
+
+    #[test]
+    fn a_call_of_another_key_takes_no_memory() {
+        let record = r#"{"eventTime":"2024-01-01T00:00:00Z","eventName":"GetObject","recipientAccountId":"111122223333",
+            "userIdentity":{"type":"IAMUser","accessKeyId":"AKIAOTHER","userName":"bob"}}"#;
+        let mut wanted = KeyFilter::default();
+        wanted.add_key("AKIAONE");
+        wanted.add_name(&crate::detect::user::UserId::new("", "alice"));
+        let looking = LogQuery::Uses {
+            wanted: &wanted,
+            take: &|one| panic!("{one:?}"),
+        };
+        let allocated = |records: usize| {
+            let log = format!(r#"{{"Records":[{}]}}"#, vec![record; records].join(","));
+            allocation_counter::measure(|| {
+                let mut reading = LogReading::default();
+                let clock = chrono::DateTime::UNIX_EPOCH;
+                reading.read_for(looking, "log", log.as_bytes(), clock);
+            })
+            .count_max
+        };
+        // The first reading prepares the search.
+        allocated(1);
+        assert_eq!(allocated(10_000), allocated(100));
+    }
+
+    #[test]
+    fn appended_readings_equal_one_reading() {
         let changed = |user: &str, time: &str| {
             format!(
                 r#"{{"eventName":"DeleteUser","eventTime":"{time}","recipientAccountId":"111122223333",

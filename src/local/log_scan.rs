@@ -1,8 +1,9 @@
-//! Where a record ends, found without parsing it: 64 bytes at a time, or byte by byte where a text holds something odd.
+//! Finds the end of a record without parsing it: 64 bytes at a time, or byte by byte where a string
+//! contains something unusual.
 
 use crate::local::log_blocks::{BLOCK_BYTES, Block};
 
-/// How far the scan of one record, or of the rest of an object around records, has come.
+/// The state of the scan of one record, or of the rest of an object around records.
 #[derive(Debug, Default)]
 pub(super) struct RecordScan {
     scanned: usize,
@@ -11,21 +12,22 @@ pub(super) struct RecordScan {
     escaped: bool,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Scan {
+pub(super) enum ScanStep {
     /// The record ends before this offset.
     Ends(usize),
-    /// What looked like a record is the object around a list of records, which begins at this offset.
+    /// What looked like a record is the object around a list of records. The list begins at this
+    /// offset.
     IsAround(usize),
     /// More bytes are needed.
     NeedsMore,
-    /// A line ends within a text, and the next one, which begins at this offset, begins a record.
+    /// A line ends within a string, and the next line, at this offset, begins a record.
     Broken(usize),
 }
 
 impl RecordScan {
-    /// The scan of what stands behind a list, in the object around it.
+    /// Starts the scan of the rest of an object after its list.
     pub(super) fn of_rest() -> Self {
         Self {
             depth: 1,
@@ -33,8 +35,9 @@ impl RecordScan {
         }
     }
 
-    /// Scans `record`, which begins with what was scanned before. `may_be_around`: it may be an object around a list.
-    pub(super) fn go_on(&mut self, record: &[u8], may_be_around: bool) -> Scan {
+    /// Continues the scan of `record`, which begins with the bytes scanned before. `may_be_around`:
+    /// it may be an object around a list.
+    pub(super) fn go_on(&mut self, record: &[u8], may_be_around: bool) -> ScanStep {
         while let Some(bytes) = record
             .get(self.scanned..)
             .and_then(<[u8]>::first_chunk::<BLOCK_BYTES>)
@@ -52,17 +55,17 @@ impl RecordScan {
             }
         }
         self.byte_by_byte(record, record.len(), may_be_around)
-            .unwrap_or(Scan::NeedsMore)
+            .unwrap_or(ScanStep::NeedsMore)
     }
 
-    /// Scans a block in which no quote is escaped and no line ends within a text.
+    /// Scans a block in which no quote is escaped and no line ends within a string.
     fn block(
         &mut self,
         block: Block,
         texts: u64,
         record: &[u8],
         may_be_around: bool,
-    ) -> Option<Scan> {
+    ) -> Option<ScanStep> {
         let mut brackets = (block.opening | block.closing) & !texts;
         while brackets != 0 {
             let bracket = brackets & brackets.wrapping_neg();
@@ -82,7 +85,7 @@ impl RecordScan {
         None
     }
 
-    fn byte_by_byte(&mut self, record: &[u8], end: usize, may_be_around: bool) -> Option<Scan> {
+    fn byte_by_byte(&mut self, record: &[u8], end: usize, may_be_around: bool) -> Option<ScanStep> {
         let bytes = record.get(self.scanned..end)?;
         for (byte, offset) in bytes.iter().zip(self.scanned..) {
             let found = match byte {
@@ -98,14 +101,15 @@ impl RecordScan {
                     self.escaped = true;
                     None
                 }
-                // JSON has no line ends in texts. Was the text left open, or a line end not escaped? The next line
-                // tells; in the second case the record has its end, and is reported when it is parsed.
+                // JSON strings contain no line ends. Either the string was not closed, or a line
+                // end was not escaped. The next line decides; in the second case the record is
+                // complete, and parsing reports the error.
                 b'\n' if self.in_text => match begins_record(record, offset + 1) {
                     Some(false) => None,
-                    Some(true) => Some(Scan::Broken(offset + 1)),
+                    Some(true) => Some(ScanStep::Broken(offset + 1)),
                     None => {
                         self.scanned = offset;
-                        Some(Scan::NeedsMore)
+                        Some(ScanStep::NeedsMore)
                     }
                 },
                 b'{' | b'[' if !self.in_text => self.open(record, offset, may_be_around),
@@ -120,30 +124,45 @@ impl RecordScan {
         None
     }
 
-    fn open(&mut self, record: &[u8], offset: usize, may_be_around: bool) -> Option<Scan> {
+    fn open(&mut self, record: &[u8], offset: usize, may_be_around: bool) -> Option<ScanStep> {
         let names_list = || names_records(record.get(..offset).unwrap_or_default());
         if may_be_around && self.depth == 1 && record.get(offset) == Some(&b'[') && names_list() {
-            return Some(Scan::IsAround(offset + 1));
+            return Some(ScanStep::IsAround(offset + 1));
         }
         self.depth += 1;
         None
     }
 
-    fn close(&mut self, offset: usize) -> Option<Scan> {
+    fn close(&mut self, offset: usize) -> Option<ScanStep> {
         self.depth = self.depth.saturating_sub(1);
-        (self.depth == 0).then_some(Scan::Ends(offset + 1))
+        (self.depth == 0).then_some(ScanStep::Ends(offset + 1))
     }
 }
 
-/// Whether `before` ends in the name of CloudTrail's list of records.
+/// The names of lists that contain records, or that contain their wrappers: CloudTrail's own, then
+/// those of `aws cloudtrail lookup-events`, `aws logs filter-log-events`, a CloudWatch Logs
+/// subscription and `aws sqs receive-message`. No record has a list with such a name, and an export
+/// may be one object of any size.
+const LISTS: [&[u8]; 5] = [
+    b"\"Records\"",
+    b"\"Events\"",
+    b"\"events\"",
+    b"\"logEvents\"",
+    b"\"Messages\"",
+];
+
+/// Whether `before` ends in the name of a list of records.
 fn names_records(before: &[u8]) -> bool {
     before
         .trim_ascii_end()
         .strip_suffix(b":")
-        .is_some_and(|name| name.trim_ascii_end().ends_with(b"\"Records\""))
+        .is_some_and(|name| {
+            let name = name.trim_ascii_end();
+            LISTS.iter().any(|list| name.ends_with(list))
+        })
 }
 
-/// Whether what follows `from`, after any blanks, is a `{`; none if that cannot be told yet.
+/// Whether a `{` follows `from` after any blanks, or `None` if more bytes are needed.
 fn begins_record(text: &[u8], from: usize) -> Option<bool> {
     let rest = text.get(from..)?;
     let first = rest.iter().find(|byte| !byte.is_ascii_whitespace())?;
@@ -154,20 +173,20 @@ fn begins_record(text: &[u8], from: usize) -> Option<bool> {
 mod tests {
     use super::*;
 
-    /// The same text is scanned in blocks, and byte by byte as it is when it arrives so.
+    /// Scans the same text in blocks and byte by byte.
     #[track_caller]
-    fn check(text: &str, expected: &Scan) {
+    fn check(text: &str, expected: &ScanStep) {
         let mut in_blocks = RecordScan::default();
         assert_eq!(in_blocks.go_on(text.as_bytes(), true), *expected);
         let mut in_bytes = RecordScan::default();
         let found = (1..=text.len())
             .map(|end| in_bytes.go_on(&text.as_bytes()[..end], true))
-            .find(|found| *found != Scan::NeedsMore);
+            .find(|found| *found != ScanStep::NeedsMore);
         assert_eq!(found.as_ref(), Some(expected), "byte by byte: {text}");
     }
 
     #[test]
-    fn wherever_a_block_ends_the_record_ends_at_its_brace() {
+    fn record_end_does_not_depend_on_block_boundaries() {
         for filler in 0..2 * BLOCK_BYTES {
             let filler = "x".repeat(filler);
             for inner in [
@@ -177,22 +196,25 @@ mod tests {
                 r#""\"}\\\"]""#,
             ] {
                 let record = format!("{{\"{filler}\":{inner}}}");
-                check(&format!("{record},{{}}"), &Scan::Ends(record.len()));
+                check(&format!("{record},{{}}"), &ScanStep::Ends(record.len()));
             }
             let around = format!("{{\"{filler}\":[],\"Records\" : [");
-            check(&format!("{around}{{}}]}}"), &Scan::IsAround(around.len()));
+            check(
+                &format!("{around}{{}}]}}"),
+                &ScanStep::IsAround(around.len()),
+            );
             let broken = format!("{{\"a\":\"{filler}\n");
             check(
                 &format!("{broken}{{\"a\":1}}{}", " ".repeat(BLOCK_BYTES)),
-                &Scan::Broken(broken.len()),
+                &ScanStep::Broken(broken.len()),
             );
         }
     }
 
     #[test]
-    fn a_backslash_outside_of_a_text_escapes_nothing() {
+    fn a_backslash_outside_a_string_escapes_nothing() {
         let record = r#"{\"a}":1}"#;
         let padded = format!("{record}{}", " ".repeat(BLOCK_BYTES));
-        check(&padded, &Scan::Ends(record.len()));
+        check(&padded, &ScanStep::Ends(record.len()));
     }
 }

@@ -1,4 +1,4 @@
-//! Many logs read side by side, as if one after another.
+//! Reads many logs in parallel, with the same result as reading them in turn.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -7,12 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::detect::Timestamp;
+use crate::local::containers::for_each_text;
 use crate::local::log_files::LogFile;
-use crate::local::log_reading::LogReading;
+use crate::local::log_pass::unreadable;
+use crate::local::log_reading::{LogQuery, LogReading};
 
-/// Reads `logs`, as many at a time as this machine has cores. What is read passes through `watch`
-/// before it is unpacked; records later than `clock` are counted.
-pub fn read_logs(
+/// Searches `logs` for what `looking` names, with one thread per core. The bytes pass through
+/// `watch` before they are unpacked. Records later than `clock` are counted.
+pub(crate) fn read_logs_for(
+    looking: LogQuery<'_>,
     logs: &[LogFile],
     watch: impl Fn(Box<dyn Read>) -> Box<dyn Read> + Sync,
     clock: Timestamp,
@@ -25,9 +28,21 @@ pub fn read_logs(
             let Some(log) = logs.get(place) else { break };
             let mut reading = LogReading::default();
             let name = log.name();
-            match log.open(&watch) {
-                Ok(opened) => reading.read(&name, opened, clock),
-                Err(error) => reading.malformed(&name, None, error.to_string()),
+            match log.raw() {
+                Ok(raw) => for_each_text(
+                    &name,
+                    watch(raw),
+                    log.path(),
+                    &mut |name, text| match text {
+                        Ok(text) => reading.read_for(looking, name, text, clock),
+                        Err(error) => reading.cannot_be_read(name, unreadable(&error)),
+                    },
+                ),
+                Err(error) => reading.cannot_be_read(&name, error.to_string()),
+            }
+            // A container, like a directory, may hold other files beside the logs.
+            if !log.may_be_unrelated() && reading.records == 0 {
+                reading.misses_logs();
             }
             let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
             runs.add(place, reading);
@@ -36,7 +51,7 @@ pub fn read_logs(
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 1..cores.min(logs.len()) {
-            // Whatever thread cannot be had, its share of the work is done by the others.
+            // If a thread cannot be started, the others do its share of the work.
             let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
@@ -45,8 +60,9 @@ pub fn read_logs(
     runs.in_order()
 }
 
-/// What was read of logs that stand next to one another, by the place of the first: where the run ends, and its reading.
-/// Between two runs a log is still being read, so there are never more of them than workers, however many logs.
+/// The readings of adjacent logs, merged into runs. Each run is keyed by the place of its first log
+/// and stores where it ends. Between two runs a log is still being read, so there are never more
+/// runs than workers, however many logs there are.
 #[derive(Debug, Default)]
 struct Runs(BTreeMap<usize, (usize, LogReading)>);
 
@@ -69,7 +85,7 @@ impl Runs {
         }
     }
 
-    /// All of it, as it was read one log after another.
+    /// Everything that was read, in the order of the logs.
     fn in_order(self) -> LogReading {
         self.0
             .into_values()
@@ -85,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_whatever_order_logs_are_done_all_is_kept_in_theirs() {
+    fn readings_are_merged_in_the_order_of_the_logs() {
         let reading = |place: usize| {
             let mut reading = LogReading::default();
             reading.malformed(&place.to_string(), None, String::new());
@@ -108,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn while_one_log_is_read_the_others_take_no_room_each() {
+    fn finished_logs_take_no_memory_each() {
         let mut runs = Runs::default();
         for place in 1..1_000 {
             runs.add(place, LogReading::default());

@@ -1,5 +1,5 @@
-//! How far the scan of an account came, in the embedded store's file: so that one that was interrupted goes on where it
-//! stopped, and the next one knows what is new since.
+//! Stores the progress of an account's scan in the embedded store's file, so that an interrupted
+//! scan can resume and the next scan knows what is new.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use chrono::{DateTime, TimeDelta};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::detect::Timestamp;
-use crate::detect::retire::{LastUsed, LastUses};
+use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::error::ServiceError;
 
-/// How long a scan that was interrupted can be gone on with. After that what it had heard is too old.
-pub const RESUMED_WITHIN: TimeDelta = TimeDelta::hours(24);
+/// How long an interrupted scan can be resumed. After that its data is too old.
+pub(crate) const RESUMED_WITHIN: TimeDelta = TimeDelta::hours(24);
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS scans (
@@ -29,31 +29,30 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// The log of one account's scan.
 #[derive(Debug, Clone)]
-pub struct ScanLog {
+pub(crate) struct ScanLog {
     store: Arc<SqliteStore>,
     account: String,
 }
 
-/// A scan, as far as it came.
+/// The state of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scan {
-    /// When it began, in whole milliseconds.
+pub(crate) struct ScanProgress {
+    /// When the scan began, in whole milliseconds.
     pub started_at: Timestamp,
-    /// When the one before was through; none for the first of the account.
-    pub former_finished_at: Option<Timestamp>,
+    /// When the previous scan finished, or `None` for the account's first scan.
+    pub previous_finished_at: Option<Timestamp>,
     /// Whether the users come from the credential report.
     pub by_report: bool,
     /// Where the next page of users begins.
     pub marker: Option<String>,
-    /// Whether all users to look at are known.
+    /// Whether all users to check are known.
     pub is_listed: bool,
 }
 
 impl ScanLog {
-    /// The log of `account` in `store`.
-    pub fn open(store: Arc<SqliteStore>, account: &str) -> Result<Self, ServiceError> {
+    /// Opens the log of `account` in `store`.
+    pub(crate) fn open(store: Arc<SqliteStore>, account: &str) -> Result<Self, ServiceError> {
         store.write(|connection| connection.execute_batch(TABLES))?;
         Ok(Self {
             store,
@@ -61,8 +60,12 @@ impl ScanLog {
         })
     }
 
-    /// The scan to go on with: one asked for as `asked` that did not end, if it began in the last day.
-    pub fn unfinished(&self, asked: &str, now: Timestamp) -> Result<Option<Scan>, ServiceError> {
+    /// The unfinished scan with the options `asked`, if it began within the last day.
+    pub(crate) fn unfinished(
+        &self,
+        asked: &str,
+        now: Timestamp,
+    ) -> Result<Option<ScanProgress>, ServiceError> {
         let since = millis(now - RESUMED_WITHIN);
         self.store.read(|connection| {
             connection
@@ -71,9 +74,9 @@ impl ScanLog {
                      WHERE account = ?1 AND asked = ?2 AND finished_at IS NULL AND started_at > ?3",
                     params![self.account, asked, since],
                     |row| {
-                        Ok(Scan {
+                        Ok(ScanProgress {
                             started_at: time(row.get(0)?),
-                            former_finished_at: row.get::<_, Option<i64>>(1)?.map(time),
+                            previous_finished_at: row.get::<_, Option<i64>>(1)?.map(time),
                             by_report: row.get(2)?,
                             marker: row.get(3)?,
                             is_listed: row.get(4)?,
@@ -84,8 +87,8 @@ impl ScanLog {
         })
     }
 
-    /// Begins a scan asked for as `asked`, in place of one that did not end.
-    pub fn begin(&self, asked: &str, now: Timestamp) -> Result<Scan, ServiceError> {
+    /// Begins a scan with the options `asked`. It replaces an unfinished one.
+    pub(crate) fn begin(&self, asked: &str, now: Timestamp) -> Result<ScanProgress, ServiceError> {
         let former = self.transaction(|connection| {
             let former: Option<i64> = connection
                 .query_row(
@@ -103,17 +106,21 @@ impl ScanLog {
             )?;
             Ok(former)
         })?;
-        Ok(Scan {
+        Ok(ScanProgress {
             started_at: time(millis(now)),
-            former_finished_at: former.map(time),
+            previous_finished_at: former.map(time),
             by_report: false,
             marker: None,
             is_listed: false,
         })
     }
 
-    /// Adds a page of users, and keeps where the `next` one begins.
-    pub fn add_page(&self, names: &[String], next: Option<&str>) -> Result<(), ServiceError> {
+    /// Adds a page of users and stores where the `next` one begins.
+    pub(crate) fn add_page(
+        &self,
+        names: &[String],
+        next: Option<&str>,
+    ) -> Result<(), ServiceError> {
         self.transaction(|connection| {
             self.insert(connection, names)?;
             connection.execute(
@@ -124,8 +131,9 @@ impl ScanLog {
         })
     }
 
-    /// Keeps that the users to look at come from the credential report from now on: those listed before are not looked at.
-    pub fn turn_to_report(&self) -> Result<(), ServiceError> {
+    /// Records that the users come from the credential report from now on. The users listed so far
+    /// are discarded.
+    pub(crate) fn switch_to_report(&self) -> Result<(), ServiceError> {
         self.transaction(|connection| {
             connection.execute("DELETE FROM scan_users WHERE account = ?1", [&self.account])?;
             connection.execute(
@@ -136,8 +144,8 @@ impl ScanLog {
         })
     }
 
-    /// Every user to look at, and whether it was.
-    pub fn users(&self) -> Result<Vec<(String, bool)>, ServiceError> {
+    /// Every user to check, and whether the check is done.
+    pub(crate) fn users(&self) -> Result<Vec<(String, bool)>, ServiceError> {
         self.store.read(|connection| {
             connection
                 .prepare("SELECT name, is_done FROM scan_users WHERE account = ?1 ORDER BY name")?
@@ -146,8 +154,8 @@ impl ScanLog {
         })
     }
 
-    /// Keeps that `name` was looked at.
-    pub fn done(&self, name: &str) -> Result<(), ServiceError> {
+    /// Records that `name` was checked.
+    pub(crate) fn done(&self, name: &str) -> Result<(), ServiceError> {
         self.store.write_unsynced(|connection| {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO scan_users VALUES (?1, ?2, 1)")?
@@ -156,35 +164,14 @@ impl ScanLog {
         })
     }
 
-    /// What this scan has heard of the last uses of `keys`.
-    pub fn last_uses(&self, keys: &[String]) -> Result<LastUses, ServiceError> {
-        self.store.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT used_at, service, region FROM scan_last_uses WHERE account = ?1 AND key_id = ?2",
-            )?;
-            let mut known = LastUses::new();
-            for key in keys {
-                let used = statement
-                    .query_row(params![self.account, key], |row| {
-                        let at: Option<i64> = row.get(0)?;
-                        Ok(match at {
-                            None => LastUsed::Never,
-                            Some(at) => LastUsed::At {
-                                at: time(at),
-                                service: row.get(1)?,
-                                region: row.get(2)?,
-                            },
-                        })
-                    })
-                    .optional()?;
-                known.extend(used.map(|used| (key.clone(), used)));
-            }
-            Ok(known)
-        })
+    /// The last uses of `keys` that this scan already retrieved.
+    pub(crate) fn last_uses(&self, keys: &[String]) -> Result<LastUses, ServiceError> {
+        self.store
+            .read(|connection| last_uses_of(connection, &self.account, keys))
     }
 
-    /// Keeps what this scan has heard of last uses.
-    pub fn keep_last_uses(&self, last_uses: &LastUses) -> Result<(), ServiceError> {
+    /// Stores last uses that this scan retrieved.
+    pub(crate) fn keep_last_uses(&self, last_uses: &LastUses) -> Result<(), ServiceError> {
         self.transaction(|connection| {
             for (key, used) in last_uses {
                 let (at, service, region) = match used {
@@ -204,8 +191,8 @@ impl ScanLog {
         })
     }
 
-    /// Keeps that the scan was through.
-    pub fn finish(&self, now: Timestamp) -> Result<(), ServiceError> {
+    /// Records that the scan finished.
+    pub(crate) fn finish(&self, now: Timestamp) -> Result<(), ServiceError> {
         self.store.write(|connection| {
             connection
                 .execute(
@@ -231,7 +218,8 @@ impl ScanLog {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ServiceError> {
         self.store.write_unsynced(|connection| {
-            // One that read first could not write any more once another process has.
+            // A transaction that reads first could no longer write once another process has
+            // written.
             let transaction =
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             let done = work(&transaction)?;
@@ -239,6 +227,46 @@ impl ScanLog {
             Ok(done)
         })
     }
+}
+
+/// The last uses of `keys` that the last scan of `account` retrieved.
+pub(super) fn last_uses_of(
+    connection: &Connection,
+    account: &str,
+    keys: &[String],
+) -> rusqlite::Result<LastUses> {
+    let mut statement = connection.prepare_cached(
+        "SELECT used_at, service, region FROM scan_last_uses WHERE account = ?1 AND key_id = ?2",
+    )?;
+    let mut known = LastUses::new();
+    for key in keys {
+        let used = statement
+            .query_row(params![account, key], |row| {
+                let at: Option<i64> = row.get(0)?;
+                Ok(match at {
+                    None => LastUsed::Never,
+                    Some(at) => LastUsed::At {
+                        at: time(at),
+                        service: row.get(1)?,
+                        region: row.get(2)?,
+                    },
+                })
+            })
+            .optional()?;
+        known.extend(used.map(|used| (key.clone(), used)));
+    }
+    Ok(known)
+}
+
+/// When the last scan of `account` began.
+pub(super) fn started_at(
+    connection: &Connection,
+    account: &str,
+) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT started_at FROM scans WHERE account = ?1")?
+        .query_row([account], |row| row.get(0).map(time))
+        .optional()
 }
 
 fn millis(at: Timestamp) -> i64 {

@@ -1,30 +1,34 @@
-//! The order of changes that share a second: CloudTrail times have whole seconds, and logs come in
-//! no order.
+//! Orders changes that share a second: CloudTrail times have whole seconds, and logs are not
+//! sorted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::listing::KeyStatus;
+use crate::detect::events::key_change::{ChangeKind, KeyChange};
+use crate::detect::keys::listing::KeyStatus;
 use crate::detect::user::UserId;
 use crate::local::ledger::{LedgerUser, LedgerUsers};
 
-/// How many keys a user may have. Source: IAM and STS quotas.
+/// How many keys a user can have. Source: IAM and STS quotas.
 const KEYS_PER_USER: usize = 2;
 
-/// The largest group of changes that is searched: one bit of a mask stands for each of them.
+/// The largest group of changes that is searched: each change is one bit of a mask.
 const MAX_SEARCHED: usize = 64;
 
-/// How many steps a search of one group may try.
+/// How many steps the search of one group may take.
 const MAX_STEPS: usize = 20_000;
 
-/// The `changes` of one second in an order that IAM allows from `users` on, the same for whatever
-/// order they come in.
+/// Returns the `changes` of one second in an order that IAM allows after `users`. The result does
+/// not depend on their input order.
 ///
-/// Changes that touch different users do not depend on each other, so each connected group is
-/// ordered by itself. Of the orders of a group those that assume the least beyond the records are
-/// taken, and of these the first by `rank`. Where none is found the greedy order stands.
+/// Changes that touch different users are independent, so each connected group is ordered
+/// separately. Of all orders of a group, those with the fewest assumptions beyond the records are
+/// considered, and of these the first by `rank` wins. If the search finds none, the greedy order is
+/// used.
 #[must_use]
 pub(super) fn legal_order(mut changes: Vec<KeyChange>, users: &LedgerUsers) -> Vec<KeyChange> {
+    if changes.len() < 2 {
+        return changes;
+    }
     changes.sort_by_cached_key(|change| {
         let key = change.key_status().map(|(key, _)| key.to_owned());
         (rank(&change.kind), key, change.id.clone())
@@ -44,7 +48,8 @@ pub(super) fn legal_order(mut changes: Vec<KeyChange>, users: &LedgerUsers) -> V
 }
 
 /// The order in which changes are tried: a key is created before it is updated and updated before
-/// it is deleted; what leaves more keys active goes last, for nothing tells which came last.
+/// it is deleted. Changes that leave more keys active go last, because nothing shows which came
+/// last.
 fn rank(kind: &ChangeKind) -> u8 {
     match kind {
         ChangeKind::KeyCreated { .. } => 0,
@@ -60,7 +65,7 @@ fn rank(kind: &ChangeKind) -> u8 {
     }
 }
 
-/// The changes by groups that have no user in common, each in the order of `changes`.
+/// Splits the changes into groups that share no user. Each group keeps the order of `changes`.
 fn groups(changes: Vec<KeyChange>) -> Vec<Vec<KeyChange>> {
     let mut group_of: BTreeMap<UserId, usize> = BTreeMap::new();
     let mut members: BTreeMap<usize, Vec<UserId>> = BTreeMap::new();
@@ -96,13 +101,16 @@ fn groups(changes: Vec<KeyChange>) -> Vec<Vec<KeyChange>> {
     groups.into_values().collect()
 }
 
-/// The places of `group` in the order to apply them.
+/// The order in which to apply `group`, as indexes.
 fn order_of(group: &[KeyChange], users: &LedgerUsers) -> Vec<usize> {
-    let start = Names::of(group, users);
+    if group.len() < 2 {
+        return (0..group.len()).collect();
+    }
+    let start = NameTable::of(group, users);
     if group.len() > MAX_SEARCHED {
         return greedy(group, start);
     }
-    let mut search = Search {
+    let mut search = OrderSearch {
         group,
         steps_left: MAX_STEPS,
         dead: BTreeSet::new(),
@@ -120,8 +128,8 @@ fn order_of(group: &[KeyChange], users: &LedgerUsers) -> Vec<usize> {
     greedy(group, start)
 }
 
-/// At each step the first change that assumes the least, whatever follows from it.
-fn greedy<'a>(group: &'a [KeyChange], mut names: Names<'a>) -> Vec<usize> {
+/// At each step takes the change with the fewest assumptions, regardless of what follows.
+fn greedy<'a>(group: &'a [KeyChange], mut names: NameTable<'a>) -> Vec<usize> {
     let mut left: BTreeMap<usize, &KeyChange> = group.iter().enumerate().collect();
     let mut order = Vec::with_capacity(group.len());
     loop {
@@ -141,21 +149,20 @@ fn greedy<'a>(group: &'a [KeyChange], mut names: Names<'a>) -> Vec<usize> {
     }
 }
 
-/// A depth-first search for an order that is possible throughout.
-struct Search<'a> {
+/// A depth-first search for a possible order.
+struct OrderSearch<'a> {
     group: &'a [KeyChange],
     steps_left: usize,
-    /// What leads nowhere: which changes were made, how many assumptions were left, and where that
-    /// led.
-    dead: BTreeSet<(u64, usize, Names<'a>)>,
+    /// Dead ends: the changes made, the assumptions left, and the resulting state.
+    dead: BTreeSet<(u64, usize, NameTable<'a>)>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> OrderSearch<'a> {
     fn go_on(
         &mut self,
         made: u64,
         assumptions: usize,
-        names: &Names<'a>,
+        names: &NameTable<'a>,
         order: &mut Vec<usize>,
     ) -> bool {
         if order.len() == self.group.len() {
@@ -189,36 +196,35 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Who bears which name, and with which keys; what is not here no record told of.
+/// Who has which name and which keys. Names that are missing here occur in no record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Names<'a> {
-    users: BTreeMap<&'a UserId, Bearer<'a>>,
-    /// The keys that were deleted in this second: ids are never used again.
+struct NameTable<'a> {
+    users: BTreeMap<&'a UserId, NameHolder<'a>>,
+    /// The keys that were deleted in this second. IAM never reuses IDs.
     deleted: BTreeSet<&'a str>,
-    /// The keys that are created in this second, so that nothing can be done to them before.
+    /// The keys that are created in this second. They cannot be changed before that.
     created: BTreeSet<&'a str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Bearer<'a> {
+enum NameHolder<'a> {
     /// A user with these keys.
     Keys(BTreeSet<&'a str>),
     /// A user with keys that the ledger does not know.
     Unlisted,
-    /// Nobody.
-    Nobody,
+    NoUser,
 }
 
-impl<'a> Names<'a> {
+impl<'a> NameTable<'a> {
     fn of(group: &'a [KeyChange], users: &'a LedgerUsers) -> Self {
         let affected: BTreeSet<UserId> = group.iter().flat_map(KeyChange::affected_users).collect();
         let known = affected.iter().filter_map(|user| users.get_key_value(user));
         let bearer = |user: &'a LedgerUser| match user {
             LedgerUser::Listed { keys, .. } => {
-                Bearer::Keys(keys.keys().map(String::as_str).collect())
+                NameHolder::Keys(keys.keys().map(String::as_str).collect())
             }
-            LedgerUser::Unlisted => Bearer::Unlisted,
-            LedgerUser::Gone => Bearer::Nobody,
+            LedgerUser::Unlisted => NameHolder::Unlisted,
+            LedgerUser::Gone => NameHolder::NoUser,
         };
         let created = group.iter().filter_map(|change| match &change.kind {
             ChangeKind::KeyCreated { key, .. } => Some(key.as_str()),
@@ -231,17 +237,21 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// How much `change` assumes that no record told of if it comes next; none if IAM would refuse
-    /// it.
+    /// How many assumptions beyond the records `change` needs if it comes next, or `None` if IAM
+    /// would refuse it.
     fn cost(&self, change: &KeyChange) -> Option<usize> {
         let bearer = self.users.get(&change.user);
         match (&change.kind, bearer) {
             (ChangeKind::KeyCreated { key, .. }, _) if self.deleted.contains(key.as_str()) => None,
-            // That a user is created is in no record that is read.
-            (ChangeKind::KeyCreated { .. }, None | Some(Bearer::Nobody | Bearer::Unlisted)) => {
-                Some(0)
-            }
-            (ChangeKind::KeyCreated { key, .. }, Some(Bearer::Keys(keys))) => {
+            // User creations are not among the records that are read. AWS reports leaks, so nothing
+            // has to precede them.
+            (
+                ChangeKind::KeyCreated { .. },
+                None | Some(NameHolder::NoUser | NameHolder::Unlisted),
+            )
+            | (ChangeKind::KeyLeaked { .. }, _)
+            | (ChangeKind::UserDeleted, Some(NameHolder::Unlisted)) => Some(0),
+            (ChangeKind::KeyCreated { key, .. }, Some(NameHolder::Keys(keys))) => {
                 if keys.contains(key.as_str()) {
                     Some(1)
                 } else {
@@ -251,38 +261,36 @@ impl<'a> Names<'a> {
             (ChangeKind::KeyUpdated { key, .. } | ChangeKind::KeyDeleted { key }, _) => {
                 self.cost_of_known(key, bearer)
             }
-            // Reported, not done.
             (ChangeKind::UserDeleted, None) => Some(1),
-            (ChangeKind::KeyLeaked { .. }, _)
-            | (ChangeKind::UserDeleted, Some(Bearer::Unlisted)) => Some(0),
-            (ChangeKind::UserDeleted, Some(Bearer::Keys(keys))) => keys.is_empty().then_some(0),
-            (ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. }, Some(Bearer::Nobody)) => {
-                None
-            }
+            (ChangeKind::UserDeleted, Some(NameHolder::Keys(keys))) => keys.is_empty().then_some(0),
+            (
+                ChangeKind::UserDeleted | ChangeKind::UserRenamed { .. },
+                Some(NameHolder::NoUser),
+            ) => None,
             (ChangeKind::UserRenamed { to, .. }, _) => {
                 let source = usize::from(bearer.is_none());
                 let target = match self.users.get(to).filter(|_| *to != change.user) {
-                    None | Some(Bearer::Nobody) => Some(0),
-                    // It may have been deleted where no record told.
-                    Some(Bearer::Keys(keys)) => keys.is_empty().then_some(1),
-                    Some(Bearer::Unlisted) => Some(1),
+                    None | Some(NameHolder::NoUser) => Some(0),
+                    // The deletion may be missing from the logs.
+                    Some(NameHolder::Keys(keys)) => keys.is_empty().then_some(1),
+                    Some(NameHolder::Unlisted) => Some(1),
                 };
                 target.map(|target| source.max(target))
             }
         }
     }
 
-    /// The same of a change to a key that has to be there.
-    fn cost_of_known(&self, key: &str, bearer: Option<&Bearer<'a>>) -> Option<usize> {
+    /// The same for a change to a key that must exist.
+    fn cost_of_known(&self, key: &str, bearer: Option<&NameHolder<'a>>) -> Option<usize> {
         let is_of_this_second = self.deleted.contains(key) || self.created.contains(key);
         match bearer {
-            Some(Bearer::Keys(keys)) if keys.contains(key) => Some(0),
-            Some(Bearer::Keys(keys)) => {
+            Some(NameHolder::Keys(keys)) if keys.contains(key) => Some(0),
+            Some(NameHolder::Keys(keys)) => {
                 (!is_of_this_second && keys.len() < KEYS_PER_USER).then_some(1)
             }
-            Some(Bearer::Unlisted) => (!self.deleted.contains(key)).then_some(0),
+            Some(NameHolder::Unlisted) => (!self.deleted.contains(key)).then_some(0),
             None => (!is_of_this_second).then_some(1),
-            Some(Bearer::Nobody) => None,
+            Some(NameHolder::NoUser) => None,
         }
     }
 
@@ -300,26 +308,26 @@ impl<'a> Names<'a> {
                 self.deleted.insert(key);
             }
             ChangeKind::UserDeleted => {
-                self.users.insert(&change.user, Bearer::Nobody);
+                self.users.insert(&change.user, NameHolder::NoUser);
             }
             ChangeKind::UserRenamed { to, .. } => {
-                let moved = self.users.insert(&change.user, Bearer::Nobody);
-                let moved = moved.unwrap_or_else(|| Bearer::Keys(BTreeSet::new()));
+                let moved = self.users.insert(&change.user, NameHolder::NoUser);
+                let moved = moved.unwrap_or_else(|| NameHolder::Keys(BTreeSet::new()));
                 self.users.insert(to, moved);
             }
             ChangeKind::KeyLeaked { .. } => {}
         }
     }
 
-    /// The keys of `user`, who exists from now on; none if they are not known.
+    /// The keys of `user`, who exists from now on, or `None` if they are not known.
     fn keys_of(&mut self, user: &'a UserId) -> Option<&mut BTreeSet<&'a str>> {
-        let bearer = self.users.entry(user).or_insert(Bearer::Nobody);
-        if *bearer == Bearer::Nobody {
-            *bearer = Bearer::Keys(BTreeSet::new());
+        let bearer = self.users.entry(user).or_insert(NameHolder::NoUser);
+        if *bearer == NameHolder::NoUser {
+            *bearer = NameHolder::Keys(BTreeSet::new());
         }
         match bearer {
-            Bearer::Keys(keys) => Some(keys),
-            Bearer::Unlisted | Bearer::Nobody => None,
+            NameHolder::Keys(keys) => Some(keys),
+            NameHolder::Unlisted | NameHolder::NoUser => None,
         }
     }
 }

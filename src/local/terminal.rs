@@ -6,25 +6,25 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use owo_colors::{OwoColorize, Style};
 
-use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::digest::Digest;
-use crate::detect::retire::LastUses;
-use crate::detect::severity::Severity;
+use crate::detect::decision::severity::Severity;
+use crate::detect::findings::alert::{Alert, AlertKind};
+use crate::detect::findings::digest::Digest;
+use crate::detect::usage::last_use::LastUses;
 use crate::output::alert_text::{AlertText, alert_text};
 use crate::output::digest_text::digest_text;
-use crate::output::escape::Place;
+use crate::output::escape::OutputContext;
 use crate::output::invocation::Invocation;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
 
-/// Writes readable alerts, the headline in colour.
+/// Writes readable alerts with a colored headline.
 pub struct TerminalSink {
     output: Mutex<Box<dyn Write + Send>>,
     invocation: Invocation,
 }
 
 impl TerminalSink {
-    /// Writes to `output`, always with colour codes.
+    /// Writes to `output`, always with color codes.
     #[must_use]
     pub fn new(output: Box<dyn Write + Send>) -> Self {
         Self {
@@ -33,13 +33,14 @@ impl TerminalSink {
         }
     }
 
-    /// The same, with commands for who called `invocation`.
+    /// Writes alerts with commands for the program `invocation`.
     #[must_use]
     pub fn shown_by(self, invocation: Invocation) -> Self {
         Self { invocation, ..self }
     }
 
-    /// Writes to stderr, in colour only where it is a terminal and `NO_COLOR` is not set: stdout is for data.
+    /// Writes to stderr, because stdout is for data. Uses color only on a terminal and if
+    /// `NO_COLOR` is not set.
     #[must_use]
     pub fn stderr() -> Self {
         Self::new(Box::new(anstream::stderr()))
@@ -53,20 +54,23 @@ impl AlertSink for TerminalSink {
     }
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
-        self.print(&coloured(
-            &alert_text(alert, last_uses, Place::Terminal, &self.invocation),
+        self.print(&colored(
+            &alert_text(alert, last_uses, OutputContext::Terminal, &self.invocation),
             alert,
         ))
     }
 
     async fn send_digest(&self, digest: &Digest) -> Result<(), ServiceError> {
-        self.print(&format!("{}\n", digest_text(digest, Place::Terminal)))
+        self.print(&format!(
+            "{}\n",
+            digest_text(digest, OutputContext::Terminal)
+        ))
     }
 }
 
 impl TerminalSink {
     fn print(&self, text: &str) -> Result<(), ServiceError> {
-        // One write for the whole alert, so that no other line comes between its lines.
+        // One write per alert, so that no other line appears between its lines.
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         output
             .write_all(text.as_bytes())
@@ -77,7 +81,7 @@ impl TerminalSink {
     }
 }
 
-fn coloured(text: &AlertText, alert: &Alert) -> String {
+fn colored(text: &AlertText, alert: &Alert) -> String {
     let style = match (&alert.kind, alert.finding.severity) {
         (AlertKind::Closed, _) => Style::new().green(),
         (_, Severity::Medium) => Style::new().yellow(),
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_headline_is_coloured_and_nothing_else() {
+    async fn only_the_headline_is_colored() {
         for alert in every_alert() {
             let printed = printed(&alert, &last_uses()).await;
             let (headline, body) = printed.split_once('\n').unwrap();
@@ -130,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hostile_text_sends_the_terminal_no_codes_and_forges_no_line() {
+    async fn hostile_text_is_escaped() {
         for alert in every_alert() {
             let harmless = printed(&filled_with("x", alert.clone()), &last_uses_with("x")).await;
             let codes = harmless.matches('\x1b').count();
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_colour_is_not_wanted_the_codes_are_stripped() {
+    async fn color_codes_are_stripped_if_not_wanted() {
         let alert = every_alert().remove(0);
         let captured = Captured::default();
         let output =

@@ -1,36 +1,36 @@
-//! What the guardrail says of a Terraform plan. The rule is Rego and the same that Conftest and OPA run; it is built in.
+//! Runs the guardrail on a Terraform plan. The built-in rule is the same Rego file that Conftest
+//! and OPA run.
 
 use regorus::{Engine, Value};
 use thiserror::Error;
 
-/// The rule.
 const RULE: &str = include_str!("../../infra/guardrails/iam_keys.rego");
 
-/// Why nothing can be said of a plan.
+/// Why a plan cannot be checked.
 #[derive(Debug, Error)]
 pub enum PlanError {
-    /// It is no JSON.
-    #[error("this is no JSON: {0}; give it the output of `terraform show -json PLANFILE`")]
+    /// The input is not JSON.
+    #[error("the input is not JSON: {0}; pass the output of `terraform show -json PLANFILE`")]
     NotJson(String),
-    /// It is JSON and no plan, or one of a format that the rule does not know.
+    /// The input is JSON but not a plan, or a plan of a format that the rule does not support.
     #[error(
-        "this is no Terraform plan of format 1.x, so no access key was counted; give it the output of `terraform show \
+        "the input is not a Terraform plan of format 1.x, so no access key was counted; pass the output of `terraform show \
          -json PLANFILE`"
     )]
     NotAPlan,
-    /// The options are no JSON object.
+    /// The options are not a JSON object.
     #[error(
-        "the options are no JSON object: {0}; write them as `{{\"secondkey\": {{\"allow_create_before_destroy\": true}}}}`"
+        "the options are not a JSON object: {0}; write them as `{{\"secondkey\": {{\"allow_create_before_destroy\": true}}}}`"
     )]
     BadOptions(String),
-    /// The rule fails on it.
-    #[error("the rule fails on this plan, so it passes nothing: {0}")]
+    /// The rule itself failed.
+    #[error("the rule failed on this plan, so the plan does not pass: {0}")]
     RuleFailed(String),
 }
 
-/// What the rule says of `plan`, in order, if it is a plan. Both are JSON; `options` is what Conftest would take as
-/// `--data`.
-pub fn denials(plan: &str, options: &str) -> Result<Vec<String>, PlanError> {
+/// The rule's denials of `plan`, in order, if it is a plan. Both arguments are JSON; `options` is
+/// what Conftest receives as `--data`.
+pub(crate) fn denials(plan: &str, options: &str) -> Result<Vec<String>, PlanError> {
     let mut engine = engine(plan, options)?;
     let is_plan = engine
         .eval_rule("data.main.is_plan".to_owned())
@@ -41,7 +41,8 @@ pub fn denials(plan: &str, options: &str) -> Result<Vec<String>, PlanError> {
     deny(&mut engine)
 }
 
-/// What Conftest would print of `plan`, which may be any JSON: of one that is no plan the rule says so.
+/// What Conftest would print for `plan`, which may be any JSON. If it is not a plan, the rule
+/// itself reports that.
 pub fn as_conftest(plan: &str, options: &str) -> Result<Vec<String>, PlanError> {
     deny(&mut engine(plan, options)?)
 }

@@ -1,20 +1,20 @@
 //! The readable alert: what an engineer reads at 3 a.m. Headline, facts, what to do, details.
 
-use crate::detect::alert::{Alert, AlertKind, Update};
-use crate::detect::finding::{Finding, FindingKey, FindingStatus};
-use crate::detect::retire::LastUses;
+use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
+use crate::detect::findings::finding::{Finding, FindingKey, FindingStatus};
+use crate::detect::usage::last_use::LastUses;
 use crate::output::alert_text::to_do::{left_to_do, to_do};
 use crate::output::commands::verify;
-use crate::output::escape::{Place, for_subject};
-use crate::output::facts::{Facts, tag, topic, user_name};
+use crate::output::escape::{OutputContext, for_subject};
+use crate::output::facts::{Facts, changed, tag, topic, user_name};
 use crate::output::invocation::Invocation;
 
 mod to_do;
 
-/// The longest user name and account id in a subject.
-const LONGEST_IN_SUBJECT: (usize, usize) = (32, 14);
+/// The longest user name and account ID in a subject, in characters.
+const MAX_SUBJECT_ID_CHARS: (usize, usize) = (32, 14);
 
-/// The readable alert. Made only of escaped parts.
+/// The readable alert. It is built only from escaped parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertText {
     headline: String,
@@ -28,32 +28,32 @@ impl AlertText {
         &self.headline
     }
 
-    /// The rest, in lines that each end with a line feed.
+    /// Everything after the headline. Each line ends with a line feed.
     #[must_use]
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// All of it: the headline, an empty line, the rest.
+    /// The whole alert: the headline, an empty line, the body.
     #[must_use]
     pub fn whole(&self) -> String {
         format!("{}\n\n{}", self.headline, self.body)
     }
 }
 
-/// The readable form of `alert` for `place`, a terminal or plain text, with commands for who called
-/// `invocation`.
+/// The readable form of `alert` for `context`, a terminal or plain text. The commands in it
+/// match `invocation`.
 #[must_use]
 pub fn alert_text(
     alert: &Alert,
     last_uses: &LastUses,
-    place: Place,
+    context: OutputContext,
     invocation: &Invocation,
 ) -> AlertText {
     let facts = Facts {
         alert,
         last_uses,
-        place,
+        context,
         invocation,
     };
     let finding = &alert.finding;
@@ -84,7 +84,7 @@ pub fn alert_text(
     }
 }
 
-/// What is to be done, by where the finding is in its life, in lines.
+/// The lines that say what to do, which depends on the finding's status.
 pub(super) fn what_to_do(facts: &Facts<'_>) -> Vec<String> {
     match facts.alert.finding.status {
         FindingStatus::Open | FindingStatus::Suppressed => to_do(facts),
@@ -96,19 +96,19 @@ pub(super) fn what_to_do(facts: &Facts<'_>) -> Vec<String> {
 #[must_use]
 pub fn subject(alert: &Alert) -> String {
     let finding = &alert.finding;
-    let (longest_name, longest_account) = LONGEST_IN_SUBJECT;
+    let (longest_name, longest_account) = MAX_SUBJECT_ID_CHARS;
     for_subject(&format!(
         "[{}] {}: {} ({})",
         tag(alert),
         topic(alert),
-        // It is also the text message, in which phones link what mail programs do.
-        Place::PlainText.escape(user_name(finding), longest_name),
-        Place::PlainText.escape(finding.user().account(), longest_account),
+        // SNS also uses the subject as the text message, where phones turn names into links.
+        OutputContext::PlainText.escape(user_name(finding), longest_name),
+        OutputContext::PlainText.escape(finding.user().account(), longest_account),
     ))
 }
 
 fn opened(facts: &Facts<'_>) -> Vec<String> {
-    let mut lines = facts.standing();
+    let mut lines = facts.current_state();
     lines.extend(facts.circumstances());
     lines.extend(facts.severity_reasons());
     lines.push(facts.opened());
@@ -116,9 +116,8 @@ fn opened(facts: &Facts<'_>) -> Vec<String> {
     lines
 }
 
-fn updated(facts: &Facts<'_>, updates: &[Update]) -> Vec<String> {
-    let words: Vec<&str> = updates.iter().map(|update| update.words()).collect();
-    let mut lines = vec![format!("Changed: {}.", words.join("; "))];
+fn updated(facts: &Facts<'_>, updates: &[FindingUpdate]) -> Vec<String> {
+    let mut lines = vec![changed(updates)];
     lines.extend(opened(facts));
     lines
 }
@@ -137,11 +136,12 @@ fn keys(facts: &Facts<'_>) -> Vec<String> {
 
 fn opener(facts: &Facts<'_>) -> Vec<String> {
     let Some(opener) = &facts.alert.finding.opener else {
-        return vec![match facts.place {
-            // Whoever reads a terminal may have nothing deployed that hears of events.
-            Place::Terminal => "Who made the second key active is not known.".to_owned(),
-            Place::PlainText | Place::Chat => {
-                "Who made the second key active is not known; an update follows if an event tells."
+        return vec![match facts.context {
+            // A person at a terminal may have no deployment that receives events.
+            OutputContext::Terminal => "It is not known who made the second key active.".to_owned(),
+            OutputContext::PlainText | OutputContext::Chat => {
+                "It is not known who made the second key active; an update follows if an event \
+                 shows it."
                     .to_owned()
             }
         }];
@@ -182,13 +182,15 @@ fn details(facts: &Facts<'_>) -> Vec<String> {
     lines.extend(event.map(|id| row("closed by event", &facts.id(id))));
     lines.push(row("audit entry", &sequence.to_string()));
     lines.push(row("audit hash", &facts.text(audit_hash)));
-    // A table that is only read may hold no trail of the user yet.
-    if !facts.invocation.is_kept() || audit_hash.is_empty() {
+    // A table opened read-only may not have an audit trail for this user yet.
+    if !facts.invocation.has_store() || audit_hash.is_empty() {
         return lines;
     }
     let check = verify(finding, audit_hash, facts.invocation)
-        .filter(|line| facts.place.command(line).as_ref() == Some(line))
-        .unwrap_or_else(|| "(no command: the name holds what cannot be pasted safely)".to_owned());
+        .filter(|line| facts.context.command(line).as_ref() == Some(line))
+        .unwrap_or_else(|| {
+            "(no command: the name has characters that are not safe to paste)".to_owned()
+        });
     lines.push(row("check it later", &check));
     lines
 }

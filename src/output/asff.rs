@@ -1,46 +1,50 @@
-//! Alerts in the AWS Security Finding Format, which Security Hub takes. Made from the JSON of an alert, version 1, so that
-//! whatever hears of an alert can make it, in this release or a later one.
+//! Alerts in the AWS Security Finding Format, for Security Hub. They are built from an alert's
+//! JSON, version 1, so that any receiver of an alert can build them, in this release or a later
+//! one.
 //!
 //! Source of the format and its limits: Security Hub API reference, `AwsSecurityFinding`.
 
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::detect::text::sha256_hex;
-use crate::output::asff::alert::Alert;
+use crate::detect::events::text::sha256_hex;
+use crate::output::asff::alert_json::Alert;
 use crate::output::asff::product_fields::product_fields;
 use crate::output::asff::resources::resources;
-use crate::output::asff::texts::{LONGEST_NAME, description, remediation, shown, title};
+use crate::output::asff::texts::{MAX_NAME_CHARS, description, remediation, shown, title};
 use crate::output::asff::wire::{
     AsffFinding, Compliance, FindingProviderFields, Remediation, Severity, Workflow,
 };
 use crate::output::escape::for_json;
 use crate::output::json_v1;
-use crate::output::standing;
+use crate::output::partition::Partition;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::rfc3339;
 
-mod alert;
+mod alert_json;
 mod product_fields;
 mod resources;
 mod texts;
-pub mod wire;
+pub(crate) mod wire;
 
-/// Who makes the findings: with the product's ARN it tells them from others of the account.
-pub const GENERATOR: &str = "secondkey";
+/// The generator of the findings. With the product's ARN it separates them from others of the
+/// account.
+pub(crate) const GENERATOR: &str = "secondkey";
 
-/// The longest id of a finding of ours that stands in an id of ASFF as it is, in bytes; the whole may have 512.
-const LONGEST_ID: usize = 300;
+/// The longest finding ID of ours that is used unchanged in an ASFF ID, in bytes. The whole ASFF ID
+/// may have 512.
+const MAX_ID_BYTES: usize = 300;
 
 /// The Security Hub that a finding is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hub {
+pub struct SecurityHubTarget {
     /// The account that imports.
     pub account: String,
-    /// The region.
+    /// The Region.
     pub region: String,
 }
 
-impl Hub {
+impl SecurityHubTarget {
     /// The ARN of the account's own product.
     #[must_use]
     pub fn product_arn(&self) -> String {
@@ -52,49 +56,38 @@ impl Hub {
         )
     }
 
-    /// The partition that the region is in.
+    /// The partition of the Region.
     #[must_use]
     pub fn partition(&self) -> &'static str {
-        let known = [
-            ("cn-", "aws-cn"),
-            ("us-gov-", "aws-us-gov"),
-            ("us-iso-", "aws-iso"),
-            ("us-isob-", "aws-iso-b"),
-            ("us-isof-", "aws-iso-f"),
-            ("eu-isoe-", "aws-iso-e"),
-            ("eusc-", "aws-eusc"),
-        ];
-        let found = known
-            .into_iter()
-            .find(|(beginning, _)| self.region.starts_with(beginning));
-        found.map_or("aws", |(_, partition)| partition)
+        Partition::of(&self.region).name
     }
 }
 
-/// Why there is no finding in ASFF of an alert.
+/// Why an alert could not become a finding in ASFF.
 #[derive(Debug, Error)]
 pub enum AsffError {
-    /// It is of a version that this release does not know.
+    /// It has a version that this release does not know.
     #[error(
-        "the alert has version `{0}`, which this release does not know; deploy the release that sent it"
+        "the alert has version `{0}`, which this release does not know; deploy the release that \
+         sent it"
     )]
     UnknownVersion(String),
-    /// It is no alert.
-    #[error("this is no alert in version 1: {0}")]
-    NotAnAlert(serde_json::Error),
+    /// It is not an alert.
+    #[error("this is not an alert in version 1")]
+    NotAnAlert(#[source] serde_json::Error),
     /// It cannot be written as JSON.
-    #[error("a finding could not be written as JSON: {0}")]
-    NotWritten(serde_json::Error),
-    /// A time in it is none.
-    #[error("this is no alert in version 1: its `{0}` is no time in RFC 3339")]
+    #[error("a finding could not be written as JSON")]
+    NotWritten(#[source] serde_json::Error),
+    /// A time in it is not a time.
+    #[error("this is not an alert in version 1: its `{0}` is not a time in RFC 3339")]
     NotATime(&'static str),
 }
 
-/// The finding of `alert`, which is an alert's JSON, as `hub` takes it.
-pub fn finding(alert: &Value, hub: &Hub) -> Result<AsffFinding, AsffError> {
+/// The finding for `alert`, an alert's JSON, in the form that `hub` accepts.
+pub fn finding(alert: &Value, hub: &SecurityHubTarget) -> Result<AsffFinding, AsffError> {
     let alert = Alert::read(alert)?;
     let finding = &alert.finding;
-    let standing = Standing::of(&finding.status);
+    let status = AsffStatus::of(&finding.status);
     Ok(AsffFinding {
         schema_version: "2018-10-08",
         id: id(&finding.id, hub),
@@ -114,12 +107,12 @@ pub fn finding(alert: &Value, hub: &Hub) -> Result<AsffFinding, AsffError> {
         product_fields: product_fields(&alert),
         resources: resources(finding, hub.partition()),
         compliance: Compliance {
-            status: standing.compliance,
+            status: status.compliance,
         },
         workflow: Workflow {
-            status: standing.workflow,
+            status: status.workflow,
         },
-        record_state: standing.record_state,
+        record_state: status.record_state,
         finding_provider_fields: FindingProviderFields {
             severity: Severity {
                 label: label(&finding.severity),
@@ -129,23 +122,24 @@ pub fn finding(alert: &Value, hub: &Hub) -> Result<AsffFinding, AsffError> {
     })
 }
 
-/// `standings` as `aws securityhub batch-import-findings --findings file://…` takes them, which is 100 in one call: a JSON
-/// array. Each finding is its own account's, in `region`, for an account's default product takes findings from that account
-/// only; the forwarder of a member account makes the same ids.
-pub fn document(standings: &[standing::Standing], region: &str) -> Result<String, AsffError> {
-    let findings = standings
+/// `snapshots` as `aws securityhub batch-import-findings --findings file://…` accepts them, at most
+/// 100 per call: a JSON array. Each finding belongs to its own account, in `region`, because an
+/// account's default product accepts findings of that account only. The forwarder in a member
+/// account makes the same IDs.
+pub fn document(snapshots: &[FindingSnapshot], region: &str) -> Result<String, AsffError> {
+    let findings = snapshots
         .iter()
-        .map(|standing| {
-            let standing::Standing {
+        .map(|snapshot| {
+            let FindingSnapshot {
                 alert,
                 last_uses,
                 invocation,
-            } = standing;
+            } = snapshot;
             let alert = json_v1::alert_shown_by(alert, last_uses, invocation);
             let alert = serde_json::to_value(alert).map_err(AsffError::NotWritten)?;
-            let account = standing.alert.finding.user().account();
-            let hub = Hub {
-                account: shown(account, LONGEST_NAME),
+            let account = snapshot.alert.finding.user().account();
+            let hub = SecurityHubTarget {
+                account: shown(account, MAX_NAME_CHARS),
                 region: region.to_owned(),
             };
             finding(&alert, &hub)
@@ -155,9 +149,10 @@ pub fn document(standings: &[standing::Standing], region: &str) -> Result<String
     Ok(for_json(&document))
 }
 
-/// When the alert was made, as Security Hub puts updates in order: it ignores one that is as late as what it has, or
-/// earlier (user guide, `BatchImportFindings`). Times of alerts are whole seconds and a closing may come in the second of the
-/// opening, so the milliseconds count the alerts.
+/// When the alert was made, in a form that keeps Security Hub's order of updates: it ignores an
+/// update that is not later than the one it has (user guide, `BatchImportFindings`). Alert times
+/// are in whole seconds, and a closing may have the same second as the opening, so the milliseconds
+/// number the alerts.
 fn updated_at(alert: &Alert) -> String {
     format!(
         "{}.{:03}Z",
@@ -166,10 +161,10 @@ fn updated_at(alert: &Alert) -> String {
     )
 }
 
-/// The id that every alert of the finding `id` has. What IAM would not allow in it is hashed, and never cut: two findings
-/// must not become one.
-fn id(id: &str, hub: &Hub) -> String {
-    let is_plain = id.len() <= LONGEST_ID
+/// The ID that all alerts of the finding `id` share. An ID with characters that IAM would not allow
+/// is hashed and never cut: two findings must not become one.
+fn id(id: &str, hub: &SecurityHubTarget) -> String {
+    let is_plain = id.len() <= MAX_ID_BYTES
         && id
             .chars()
             .all(|character| character.is_ascii_alphanumeric() || "+=,.@_-/<>".contains(character));
@@ -181,19 +176,19 @@ fn id(id: &str, hub: &Hub) -> String {
     format!("{}/secondkey/{name}", hub.product_arn())
 }
 
-/// What a finding's status is in ASFF.
-struct Standing {
+/// A finding's status in ASFF.
+struct AsffStatus {
     compliance: &'static str,
     workflow: &'static str,
     record_state: &'static str,
 }
 
-impl Standing {
+impl AsffStatus {
     fn of(status: &str) -> Self {
         let (compliance, workflow, record_state) = match status {
             "closed" => ("PASSED", "RESOLVED", "ARCHIVED"),
             "suppressed" => ("FAILED", "SUPPRESSED", "ARCHIVED"),
-            // A word of a later release hides nothing.
+            // A word that only a later release knows must not hide a finding.
             _ => ("FAILED", "NEW", "ACTIVE"),
         };
         Self {
@@ -210,7 +205,7 @@ fn label(severity: &str) -> &'static str {
     found.unwrap_or("MEDIUM")
 }
 
-/// The reasons for a severity that speak of an intruder.
+/// The severity reasons that suggest an intruder.
 const SUSPICIOUS: [&str; 4] = [
     "untrusted_actor",
     "unfamiliar_actor",

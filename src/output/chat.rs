@@ -1,27 +1,27 @@
 //! The chat notification: what Amazon Q Developer in chat applications shows in Slack or Teams.
 //!
-//! It shows a message of this form only, and drops any other without a word. Source: Amazon Q Developer in chat
-//! applications administrator guide, custom notifications.
+//! Amazon Q shows messages of this form only and silently drops any other. Source: Amazon Q
+//! Developer in chat applications administrator guide, custom notifications.
 
 use serde::Serialize;
 
-use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::digest::Digest;
-use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::retire::LastUses;
+use crate::detect::findings::alert::{Alert, AlertKind};
+use crate::detect::findings::digest::Digest;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::usage::last_use::LastUses;
 use crate::output::commands::{Purpose, left_inactive, recommended};
 use crate::output::digest_text;
-use crate::output::escape::Place;
-use crate::output::facts::{Facts, tag, topic, user_name};
+use crate::output::escape::OutputContext;
+use crate::output::facts::{Facts, changed, tag, topic, user_name};
 use crate::output::invocation::NOWHERE;
 use crate::output::json_v1::kind;
 use crate::output::time::rfc3339;
 
-/// How long the list of a digest's findings may get, in bytes; a description may have 8,000 characters.
-const LONGEST_LIST: usize = 5_000;
+/// The longest list of findings in a digest, in bytes. A description may have 8,000 characters.
+const MAX_LIST_BYTES: usize = 5_000;
 
-/// The longest user name in a title, in characters; a title may have 250.
-const LONGEST_IN_TITLE: usize = 100;
+/// The longest user name in a title, in characters. A title may have 250.
+const MAX_TITLE_NAME_CHARS: usize = 100;
 
 /// A custom notification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,14 +51,14 @@ struct Metadata {
     event_type: &'static str,
 }
 
-/// The notification that tells `alert`.
+/// The notification for `alert`.
 #[must_use]
 pub fn chat_notification(alert: &Alert, last_uses: &LastUses) -> ChatNotification {
     let facts = Facts {
         alert,
         last_uses,
-        place: Place::Chat,
-        // It goes out from a deployment to whoever reads the chat, with whatever credentials.
+        context: OutputContext::Chat,
+        // A deployment sends it, and the readers of the chat have credentials of their own.
         invocation: &NOWHERE,
     };
     let id = facts.id(&alert.finding.id.to_string());
@@ -82,7 +82,7 @@ pub fn chat_notification(alert: &Alert, last_uses: &LastUses) -> ChatNotificatio
 }
 
 impl ChatNotification {
-    /// The same as one text, for a chat that is told by its own interface.
+    /// The notification as one text, for a chat that is called through its own API.
     #[must_use]
     pub fn text(&self) -> String {
         let Content {
@@ -101,13 +101,13 @@ impl ChatNotification {
     }
 }
 
-/// The notification that tells `digest`.
+/// The notification for `digest`.
 #[must_use]
-pub fn digest_notification(digest: &Digest) -> ChatNotification {
+pub(crate) fn digest_notification(digest: &Digest) -> ChatNotification {
     let title = format!(
         "{} | {}",
         digest_text::topic(digest),
-        Place::Chat.escape(&digest.account, LONGEST_IN_TITLE)
+        OutputContext::Chat.escape(&digest.account, MAX_TITLE_NAME_CHARS)
     );
     ChatNotification {
         version: "1.0",
@@ -115,12 +115,12 @@ pub fn digest_notification(digest: &Digest) -> ChatNotification {
         id: format!("{} {}", digest.kind.word(), rfc3339(digest.at)),
         content: Content {
             text_type: "client-markdown",
-            description: digest_text::lines(digest, Place::Chat, LONGEST_LIST).join("\n"),
+            description: digest_text::lines(digest, OutputContext::Chat, MAX_LIST_BYTES).join("\n"),
             next_steps: vec![digest_text::TO_DO.to_owned()],
             title: title.clone(),
         },
         metadata: Metadata {
-            thread_id: plain(&Place::Chat.escape(&digest.account, LONGEST_IN_TITLE)),
+            thread_id: plain(&OutputContext::Chat.escape(&digest.account, MAX_TITLE_NAME_CHARS)),
             summary: title,
             event_type: "digest",
         },
@@ -133,7 +133,7 @@ fn plain(code_span: &str) -> String {
 
 fn title(facts: &Facts<'_>) -> String {
     let finding = &facts.alert.finding;
-    let shown = |text| Place::Chat.escape(text, LONGEST_IN_TITLE);
+    let shown = |text| OutputContext::Chat.escape(text, MAX_TITLE_NAME_CHARS);
     format!(
         "{} | {}: {} ({})",
         tag(facts.alert),
@@ -148,13 +148,10 @@ fn description(facts: &Facts<'_>) -> Vec<String> {
     let mut lines = match &facts.alert.kind {
         AlertKind::Closed => facts.closing(),
         AlertKind::Opened => vec![],
-        AlertKind::Updated(updates) => {
-            let words: Vec<&str> = updates.iter().map(|update| update.words()).collect();
-            vec![format!("Changed: {}.", words.join("; "))]
-        }
+        AlertKind::Updated(updates) => vec![changed(updates)],
     };
     if finding.status != FindingStatus::Closed {
-        lines.extend(facts.standing());
+        lines.extend(facts.current_state());
         lines.extend(facts.circumstances());
         lines.extend(facts.severity_reasons());
         lines.push(facts.opened());
@@ -205,7 +202,7 @@ fn next_steps(facts: &Facts<'_>) -> Vec<String> {
 
 fn as_root(finding: &Finding) -> Option<String> {
     finding.user().is_root().then(|| {
-        "Commands do not reach root's keys: sign in as root, Security credentials, Access keys"
+        "Commands do not work on root's keys: sign in as root, Security credentials, Access keys"
             .to_owned()
     })
 }
@@ -223,9 +220,9 @@ fn commands(facts: &Facts<'_>) -> Vec<String> {
             Purpose::RollBack => "Roll back if something fails",
             Purpose::Delete => "Delete it once nothing has failed for some days",
         };
-        match Place::Chat.command(&command.line) {
+        match OutputContext::Chat.command(&command.line) {
             Some(line) => format!("{purpose}: {line}"),
-            None => format!("{purpose}: the e-mail has the command"),
+            None => format!("{purpose}: the email has the command"),
         }
     })
     .collect()
@@ -237,7 +234,7 @@ mod tests {
     use crate::output::testing::{HOSTILE, filled_with, last_uses, last_uses_with, opened};
 
     #[test]
-    fn an_opening_in_chat() {
+    fn opening_in_chat() {
         let notification = chat_notification(&opened(), &last_uses());
         let json = serde_json::to_string_pretty(&notification).unwrap();
         expect_test::expect![[r#"
@@ -248,7 +245,7 @@ mod tests {
               "content": {
                 "textType": "client-markdown",
                 "title": "MEDIUM | Second active access key: `Alice` (`111122223333`)",
-                "description": "Confirmed: a listing shows both keys active.\nTwo active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.\nThe rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.\n• `AKIAOLD` Active, created 2022-10-10 22:13:20 UTC, 400 days ago; last used: 2023-11-14 20:13:20 UTC, 2 h ago, by `s3`, in `us-east-1`\n• `AKIANEW` Active, created 2023-11-14 22:13:22 UTC, 12 s ago; last used: never\nWho created `AKIANEW`: when 2023-11-14 22:13:22 UTC · actor `arn:aws:iam::111122223333:user/bob` · signed with `ASIABOB` · source IP `198.51.100.7` · user agent `aws-cli/2.15.30 md/awscrt#0.19.19` · MFA no · console no · event `6f0e3c1a-0000-4000-8000-000000000001`",
+                "description": "Confirmed: a listing shows both keys active.\nTwo active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.\nThe rotation window ends in 23 h 59 min, at 2023-11-15 22:13:22 UTC; after that, the severity is HIGH.\n• `AKIAOLD` Active, created 2022-10-10 22:13:20 UTC, 400 days ago; last used: 2023-11-14 20:13:20 UTC, 2 h ago, by `s3`, in `us-east-1`\n• `AKIANEW` Active, created 2023-11-14 22:13:22 UTC, 12 s ago; last used: never\nWho created `AKIANEW`: when 2023-11-14 22:13:22 UTC · actor `arn:aws:iam::111122223333:user/bob` · signed with `ASIABOB` · source IP `198.51.100.7` · user agent `aws-cli/2.15.30 md/awscrt#0.19.19` · MFA no · console no · event `6f0e3c1a-0000-4000-8000-000000000001`",
                 "nextSteps": [
                   "Nothing to deactivate yet: `AKIANEW` has not been used yet. Move every consumer from `AKIAOLD` to `AKIANEW` by 2023-11-15 22:13:22 UTC, then retire `AKIAOLD`",
                   "If you did not expect `AKIANEW` to be created, deactivate it, and keep `AKIAOLD`"
@@ -263,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_stays_within_its_code_spans_and_the_limits() {
+    fn hostile_text_stays_in_code_spans_and_limits() {
         for text in HOSTILE.iter().chain([&"<é`@".repeat(275)]) {
             let alert = filled_with(text, opened());
             let notification = chat_notification(&alert, &last_uses_with(text));

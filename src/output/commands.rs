@@ -1,9 +1,9 @@
-//! The exact commands that retire a key, and take that back.
+//! The exact commands that retire a key and undo that.
 
-use crate::detect::finding::{CloseReason, Finding, FindingStatus};
-use crate::detect::listing::KeyStatus;
-use crate::detect::verdict::Verdict;
-use crate::output::invocation::{Invocation, Takes};
+use crate::detect::decision::verdict::Verdict;
+use crate::detect::findings::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::keys::listing::KeyStatus;
+use crate::output::invocation::{AcceptedOptions, Invocation};
 use crate::output::shell::{option, pasteable};
 
 /// What a command does.
@@ -13,7 +13,7 @@ pub enum Purpose {
     Deactivate,
     /// It activates the key again.
     RollBack,
-    /// It deletes the key, which cannot be taken back.
+    /// It deletes the key. This cannot be undone.
     Delete,
 }
 
@@ -34,14 +34,16 @@ impl Purpose {
 pub struct Command {
     /// What it does.
     pub purpose: Purpose,
-    /// The key it is for.
+    /// The key that it acts on.
     pub key: String,
-    /// The command, ready for a POSIX shell. It may hold text from an event, so it is escaped like any other.
+    /// The command, ready for a POSIX shell. It may contain text from an event, so each output
+    /// escapes it.
     pub line: String,
 }
 
-/// The commands that clean up after `finding`: for an open one, deactivate and roll back the key that `verdict` names, if it
-/// names one; for a closed one, roll back or delete the keys that are left inactive. Never commands for both active keys.
+/// The commands that clean up after `finding`. Open: deactivate and roll back the key that
+/// `verdict` names, if it names one. Closed: roll back or delete each key that is left inactive.
+/// Never commands for both active keys.
 #[must_use]
 pub fn recommended(
     finding: &Finding,
@@ -64,8 +66,8 @@ pub fn recommended(
         .collect()
 }
 
-/// The keys that a closed `finding` leaves behind, inactive.
-pub fn left_inactive(finding: &Finding) -> impl Iterator<Item = &str> {
+/// The inactive keys that a closed `finding` leaves behind.
+pub(crate) fn left_inactive(finding: &Finding) -> impl Iterator<Item = &str> {
     let is_left = finding.closing.as_ref().is_some_and(|closing| {
         !matches!(
             closing.reason,
@@ -79,10 +81,10 @@ pub fn left_inactive(finding: &Finding) -> impl Iterator<Item = &str> {
         .map(|key| key.id.as_str())
 }
 
-/// The command that does `purpose` to `key`. None for root, whose keys only root can reach, and none for a name or an id
-/// that IAM would not allow and that could not be pasted safely.
+/// The command that does `purpose` to `key`. `None` for root, whose keys only root can change, and
+/// for a name or an ID that IAM would not allow and that is not safe to paste.
 #[must_use]
-pub fn command(
+pub(crate) fn command(
     finding: &Finding,
     key: &str,
     purpose: Purpose,
@@ -99,9 +101,10 @@ pub fn command(
     })
 }
 
-/// The command that shows which calls of `key` CloudTrail has in the reader's region. None for what does not look like a key id.
+/// The command that shows which calls of `key` CloudTrail recorded in the reader's Region. `None`
+/// if `key` does not look like a key ID.
 #[must_use]
-pub fn look_up(key: &str, invocation: &Invocation) -> Option<String> {
+pub(crate) fn look_up(key: &str, invocation: &Invocation) -> Option<String> {
     // The pattern that IAM documents for `AccessKeyId`.
     let is_id = key.len() <= 128
         && key
@@ -116,10 +119,10 @@ pub fn look_up(key: &str, invocation: &Invocation) -> Option<String> {
     ))
 }
 
-/// The command that does `purpose` to `key` of the user `name`. None for a name or an id that IAM
-/// would not allow and that could not be pasted safely.
+/// The command that does `purpose` to `key` of the user `name`. `None` for a name or an ID that IAM
+/// would not allow and that is not safe to paste.
 #[must_use]
-pub fn change_of_key(
+pub(crate) fn change_of_key(
     name: &str,
     key: &str,
     purpose: Purpose,
@@ -137,18 +140,21 @@ pub fn change_of_key(
     invocation.aws(&words)
 }
 
-/// The command that makes a key for the user `name`. None for a name that could not be pasted
-/// safely.
+/// The command that creates a key for the user `name`. `None` for a name that is not safe to paste.
 #[must_use]
-pub fn creation_of_key(name: &str, invocation: &Invocation) -> Option<String> {
+pub(crate) fn creation_of_key(name: &str, invocation: &Invocation) -> Option<String> {
     let user_name = option("--user-name", &pasteable(name)?);
     invocation.aws(&format!("iam create-access-key {user_name}"))
 }
 
-/// The command that checks later whether the trail of the finding's user still holds the entry with
-/// `audit_hash`. None where nothing is kept, and for a name that could not be pasted safely.
+/// The command that checks later whether the audit trail of the finding's user still contains the
+/// entry with `audit_hash`. `None` without a store, and for a name that is not safe to paste.
 #[must_use]
-pub fn verify(finding: &Finding, audit_hash: &str, invocation: &Invocation) -> Option<String> {
+pub(crate) fn verify(
+    finding: &Finding,
+    audit_hash: &str,
+    invocation: &Invocation,
+) -> Option<String> {
     let account = finding.user().account();
     let name = if finding.user().is_root() {
         "root"
@@ -156,16 +162,20 @@ pub fn verify(finding: &Finding, audit_hash: &str, invocation: &Invocation) -> O
         &finding.display_name
     };
     let words = ["verify", "--head", audit_hash];
-    invocation.ours(&words, Some(&format!("{account}/{name}")), Takes::Store)
+    invocation.secondkey_command(
+        &words,
+        Some(&format!("{account}/{name}")),
+        AcceptedOptions::Store,
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::decision::verdict::{AskReason, RetireReason};
     use crate::detect::testing::finding_of;
     use crate::detect::user::UserId;
-    use crate::detect::verdict::{AskReason, RetireReason};
-    use crate::output::invocation::{Kept, NOWHERE};
+    use crate::output::invocation::{NOWHERE, StoreLocation};
 
     #[track_caller]
     fn check(user_name: &str, key: &str, expected: Option<&str>) {
@@ -202,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_pasted_safely_gets_no_command() {
+    fn unsafe_names_get_no_command() {
         for user_name in ["", "a\nb", "a\x1bb", "é", "file:///etc/passwd"] {
             check(user_name, "AKIA1", None);
         }
@@ -210,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn the_command_that_verifies_names_one_user_and_one_hash() {
+    fn verify_command_names_user_and_hash() {
         let mut finding = finding_of(&[("OLD", Some(1)), ("NEW", Some(2))]);
         "Alice".clone_into(&mut finding.display_name);
         let usual = Invocation {
-            store: Kept::Usual,
+            store: StoreLocation::Usual,
             ..Invocation::default()
         };
         let line = |finding: &Finding| verify(finding, "5e7a", &usual);
@@ -255,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_names_one_key() {
+    fn look_up_command_names_one_key() {
         let expected = "aws cloudtrail lookup-events --max-items 20 --lookup-attributes \
                         AttributeKey=AccessKeyId,AttributeValue=AKIA1";
         assert_eq!(look_up("AKIA1", &NOWHERE).as_deref(), Some(expected));

@@ -1,20 +1,21 @@
-//! Findings as CSV, for spreadsheets: a header and one row for each finding.
+//! Findings as CSV, for spreadsheets: a header and one row per finding.
 //!
-//! Every text that comes from AWS or an event goes through `for_csv`: IAM allows user names such as `=cmd()`, `-1` and
-//! `@x`, and an account, a key or an actor is an event's word. Our own words and times never begin like a formula.
+//! Every text from AWS or an event passes through `for_csv`: IAM allows user names such as
+//! `=cmd()`, `-1` and `@x`, and an account, a key or an actor comes from an event. Our own words
+//! and times never start like a formula.
 
 use csv::{Terminator, WriterBuilder};
 
-use crate::detect::finding::{Finding, FindingKey};
-use crate::detect::listing::KeyStatus;
-use crate::detect::retire::LastUsed;
+use crate::detect::findings::finding::{Finding, FindingKey};
+use crate::detect::keys::listing::KeyStatus;
+use crate::detect::usage::last_use::LastUsed;
 use crate::output::commands::{Purpose, recommended};
 use crate::output::escape::for_csv;
 use crate::output::json_v1::{self, advice::retire_of, verdict::verdict_v1};
-use crate::output::standing::Standing;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::rfc3339;
 
-/// The columns. New ones come after these; none changes its meaning or its place.
+/// The columns. New ones are added at the end; no column changes its meaning or its place.
 const HEADER: [&str; 32] = [
     "change",
     "status",
@@ -50,17 +51,27 @@ const HEADER: [&str; 32] = [
     "not_before",
 ];
 
-/// How many keys have columns of their own.
+/// How many keys have their own columns.
 const KEYS_WITH_COLUMNS: usize = 2;
 
-/// `standings` as CSV (RFC 4180, but lines end with a line feed): an absent value is empty, times are RFC 3339 in UTC. `key_…_last_used_at` is `never` for a key that was never used, and empty where it is not known.
-pub fn document(standings: &[Standing]) -> Result<String, csv::Error> {
+/// `snapshots` as CSV (RFC 4180, but lines end with a line feed). An absent value is empty, and
+/// times are RFC 3339 in UTC. `key_…_last_used_at` is `never` for a key that was never used, and
+/// empty if not known.
+pub fn document(snapshots: &[FindingSnapshot]) -> Result<String, csv::Error> {
+    with_header(&HEADER, snapshots.iter().map(row))
+}
+
+/// A document of `rows`, each with one field per column of `header`. The texts are already safe.
+pub(crate) fn with_header(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Result<String, csv::Error> {
     let mut writer = WriterBuilder::new()
         .terminator(Terminator::Any(b'\n'))
         .from_writer(vec![]);
-    writer.write_record(HEADER)?;
-    for standing in standings {
-        writer.write_record(row(standing))?;
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row)?;
     }
     let bytes = writer
         .into_inner()
@@ -68,12 +79,12 @@ pub fn document(standings: &[Standing]) -> Result<String, csv::Error> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn row(standing: &Standing) -> Vec<String> {
-    let finding = &standing.alert.finding;
+fn row(snapshot: &FindingSnapshot) -> Vec<String> {
+    let finding = &snapshot.alert.finding;
     let closing = finding.closing.as_ref();
     let keys = in_order(finding);
     let mut row = vec![
-        standing.change().to_owned(),
+        snapshot.change().to_owned(),
         json_v1::status(finding.status).to_owned(),
         finding.severity.word().to_owned(),
         for_csv(finding.user().account()),
@@ -88,14 +99,14 @@ fn row(standing: &Standing) -> Vec<String> {
         }),
     ];
     for place in 0..KEYS_WITH_COLUMNS {
-        row.extend(of_key(keys.get(place).copied(), standing));
+        row.extend(of_key(keys.get(place).copied(), snapshot));
     }
     let others: Vec<&str> = keys
         .iter()
         .skip(KEYS_WITH_COLUMNS)
         .map(|key| key.id.as_str())
         .collect();
-    let verdict = standing.verdict();
+    let verdict = snapshot.verdict();
     let retire = verdict.as_ref().and_then(retire_of);
     let (retire_key, retire_reason) = retire.map_or_else(Default::default, |retire| {
         (for_csv(&retire.key), retire.reason.to_owned())
@@ -104,12 +115,12 @@ fn row(standing: &Standing) -> Vec<String> {
         for_csv(&others.join(" ")),
         retire_key,
         retire_reason,
-        deactivate_command(standing),
+        deactivate_command(snapshot),
         finding
             .opener
             .as_ref()
             .map_or_else(String::new, |opener| for_csv(opener.actor.label())),
-        finding.is_since_estimated.to_string(),
+        finding.is_opened_at_estimated.to_string(),
     ]);
     let verdict = verdict.as_ref().map(verdict_v1);
     row.extend(verdict.map_or_else(Default::default, |verdict| {
@@ -122,7 +133,7 @@ fn row(standing: &Standing) -> Vec<String> {
     row
 }
 
-/// The keys, those first that matter most: active, inactive, deleted.
+/// The keys, the most important first: active, inactive, deleted.
 fn in_order(finding: &Finding) -> Vec<&FindingKey> {
     let mut keys: Vec<&FindingKey> = finding.keys.iter().collect();
     keys.sort_by_key(|key| match key.status {
@@ -133,11 +144,11 @@ fn in_order(finding: &Finding) -> Vec<&FindingKey> {
     keys
 }
 
-fn of_key(key: Option<&FindingKey>, standing: &Standing) -> [String; 6] {
+fn of_key(key: Option<&FindingKey>, snapshot: &FindingSnapshot) -> [String; 6] {
     let Some(key) = key else {
         return Default::default();
     };
-    let (at, service, region) = match standing.last_uses.get(&key.id) {
+    let (at, service, region) = match snapshot.last_uses.get(&key.id) {
         None => (String::new(), None, None),
         Some(LastUsed::Never) => ("never".to_owned(), None, None),
         Some(LastUsed::At {
@@ -156,11 +167,11 @@ fn of_key(key: Option<&FindingKey>, standing: &Standing) -> [String; 6] {
     ]
 }
 
-/// The command that deactivates the key to retire; none if escaping would change what it does.
-fn deactivate_command(standing: &Standing) -> String {
-    let verdict = standing.verdict();
-    let finding = &standing.alert.finding;
-    recommended(finding, verdict.as_ref(), &standing.invocation)
+/// The command that deactivates the key to retire. Empty if escaping would change what it does.
+fn deactivate_command(snapshot: &FindingSnapshot) -> String {
+    let verdict = snapshot.verdict();
+    let finding = &snapshot.alert.finding;
+    recommended(finding, verdict.as_ref(), &snapshot.invocation)
         .into_iter()
         .find(|command| command.purpose == Purpose::Deactivate)
         .map(|command| command.line)
@@ -173,11 +184,11 @@ mod tests {
     use super::*;
     use crate::output::hostile::first_unseen;
     use crate::output::invocation::Invocation;
-    use crate::output::testing::{HOSTILE, closed, standings, standings_with, updated};
+    use crate::output::testing::{HOSTILE, closed, snapshots, snapshots_with, updated};
 
-    /// The rows of `standings`, as a reader of CSV gets them.
-    fn rows(standings: &[Standing]) -> Vec<Vec<String>> {
-        let document = document(standings).unwrap();
+    /// The rows of `snapshots`, as a CSV reader parses them.
+    fn rows(snapshots: &[FindingSnapshot]) -> Vec<Vec<String>> {
+        let document = document(snapshots).unwrap();
         csv::ReaderBuilder::new()
             .has_headers(false)
             .from_reader(document.as_bytes())
@@ -188,13 +199,13 @@ mod tests {
 
     /// The field `name` of the only row.
     #[track_caller]
-    fn field(standing: Standing, name: &str) -> String {
+    fn field(snapshot: FindingSnapshot, name: &str) -> String {
         let place = HEADER.iter().position(|column| *column == name).unwrap();
-        rows(&[standing])[1][place].clone()
+        rows(&[snapshot])[1][place].clone()
     }
 
-    fn standing(alert: crate::detect::alert::Alert) -> Standing {
-        Standing {
+    fn snapshot(alert: crate::detect::findings::alert::Alert) -> FindingSnapshot {
+        FindingSnapshot {
             alert,
             last_uses: crate::output::testing::last_uses(),
             invocation: Invocation::default(),
@@ -210,16 +221,16 @@ mod tests {
             closed,closed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,2023-11-15T01:33:22Z,deactivated,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,AKIAOLD,Inactive,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,,,,,arn:aws:iam::111122223333:user/bob,false,,,
             open,suppressed,MEDIUM,111122223333,Alice,111122223333/alice/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,AKIAOLD,Active,2022-10-10T22:13:20Z,2023-11-14T20:13:20Z,s3,us-east-1,AKIANEW,Active,2023-11-14T22:13:22Z,never,,,,,,,arn:aws:iam::111122223333:user/bob,false,rotation_in_progress,exempt,2023-12-14T22:13:20Z
             new,open,CRITICAL,111122223333,<root_account>,111122223333/<root_account>/1,true,2023-11-14T22:13:22Z,2023-11-14T22:13:34Z,,,access_key_1,Active,2022-10-10T22:13:20Z,,,,access_key_2,Active,2023-11-14T22:13:22Z,,,,,,,,,false,ask,root,
-        "]].assert_eq(&document(&standings()).unwrap());
+        "]].assert_eq(&document(&snapshots()).unwrap());
     }
 
     #[test]
-    fn no_finding_is_a_header_alone() {
+    fn no_findings_give_only_a_header() {
         assert_eq!(rows(&[]), [HEADER]);
     }
 
     #[test]
-    fn whatever_a_finding_has_its_row_has_as_many_fields() {
+    fn every_row_has_all_fields() {
         for keys in [
             vec![],
             vec![("ONE", KeyStatus::Active)],
@@ -239,18 +250,18 @@ mod tests {
                     created: None,
                 })
                 .collect();
-            let rows = rows(&[standing(alert.clone())]);
+            let rows = rows(&[snapshot(alert.clone())]);
             assert_eq!(rows[1].len(), HEADER.len(), "{keys:?}");
             let first = keys.iter().any(|(id, _)| *id == "ONE");
             let first = if first { "ONE" } else { "" };
-            assert_eq!(field(standing(alert.clone()), "key_1_id"), first);
+            assert_eq!(field(snapshot(alert.clone()), "key_1_id"), first);
             let others = if keys.len() > 2 { "THREE GONE" } else { "" };
-            assert_eq!(field(standing(alert), "other_keys"), others);
+            assert_eq!(field(snapshot(alert), "other_keys"), others);
         }
     }
 
     #[test]
-    fn a_user_that_is_called_like_a_formula_is_none() {
+    fn user_named_like_a_formula_is_escaped() {
         for (name, shown) in [
             ("=cmd()", "'=cmd()"),
             ("+1", "'+1"),
@@ -261,20 +272,20 @@ mod tests {
         ] {
             let mut alert = updated();
             name.clone_into(&mut alert.finding.display_name);
-            assert_eq!(field(standing(alert.clone()), "user"), shown);
-            let command = field(standing(alert), "deactivate_command");
+            assert_eq!(field(snapshot(alert.clone()), "user"), shown);
+            let command = field(snapshot(alert), "deactivate_command");
             assert!(command.starts_with("aws iam update-access-key --user-name"));
             assert!(command.contains(name), "{command}");
         }
     }
 
     #[test]
-    fn hostile_text_makes_no_formula_no_row_and_no_field() {
+    fn hostile_text_makes_no_formula_row_or_field() {
         for text in HOSTILE.iter() {
-            let standings = standings_with(text);
-            assert_eq!(first_unseen(&document(&standings).unwrap()), None);
-            let rows = rows(&standings);
-            assert_eq!(rows.len(), standings.len() + 1);
+            let snapshots = snapshots_with(text);
+            assert_eq!(first_unseen(&document(&snapshots).unwrap()), None);
+            let rows = rows(&snapshots);
+            assert_eq!(rows.len(), snapshots.len() + 1);
             for row in &rows {
                 assert_eq!(row.len(), HEADER.len(), "{row:?}");
                 for field in row {

@@ -1,24 +1,26 @@
-//! The readable digest: the open findings of an account, one line each.
+//! The readable digest: the open findings of an account, one per line.
 
-use crate::detect::digest::{Digest, DigestKind};
-use crate::detect::finding::Finding;
-use crate::detect::retire::LastUses;
-use crate::detect::verdict::{Verdict, verdict_on};
-use crate::output::escape::{LONGEST_ID, Place, for_subject};
+use crate::detect::decision::verdict::{Verdict, verdict_on};
+use crate::detect::findings::digest::{Digest, DigestKind};
+use crate::detect::findings::finding::Finding;
+use crate::detect::usage::last_use::LastUses;
+use crate::output::escape::{MAX_ID_CHARS, OutputContext, for_subject};
 use crate::output::facts::user_name;
-use crate::output::since::{lasted, since};
+use crate::output::overlap_start::{lasted, since};
 use crate::output::time::readable;
 use crate::output::verdict_text::sentence;
 
-/// How long the list of findings in a readable digest may get, in bytes. The rest are counted, and told by the command that it
-/// names. Beside the other protocols' texts SNS takes it.
-const LONGEST: usize = 60_000;
+/// The longest list of findings in a readable digest, in bytes. The digest counts the rest and
+/// names the command that lists them. With the texts for other protocols beside it, the message
+/// still fits in SNS's limit.
+const MAX_LIST_BYTES: usize = 60_000;
 
-/// The longest account id in a subject.
-const LONGEST_IN_SUBJECT: usize = 14;
+/// The longest account ID in a subject, in characters.
+const MAX_SUBJECT_ID_CHARS: usize = 14;
 
 /// What to do about a digest.
-pub(super) const TO_DO: &str = "For each of them: `secondkey check USER` says what to do, and which key to deactivate if one is to be. \
+pub(super) const TO_DO: &str = "For each user, run `secondkey check USER` to see what to do \
+    and which key to deactivate, if any. \
     `secondkey findings` lists them all";
 
 /// What the digest is about.
@@ -35,27 +37,28 @@ pub(super) fn topic(digest: &Digest) -> String {
 
 /// The subject of a message with `digest`: printable ASCII, shorter than 100 characters.
 #[must_use]
-pub fn digest_subject(digest: &Digest) -> String {
-    let account = Place::PlainText.escape(&digest.account, LONGEST_IN_SUBJECT);
+pub(crate) fn digest_subject(digest: &Digest) -> String {
+    let account = OutputContext::PlainText.escape(&digest.account, MAX_SUBJECT_ID_CHARS);
     for_subject(&format!("[DIGEST] {} ({account})", topic(digest)))
 }
 
-/// The readable form of `digest` for `place`, a terminal or plain text.
+/// The readable form of `digest` for `context`, a terminal or plain text.
 #[must_use]
-pub fn digest_text(digest: &Digest, place: Place) -> String {
-    let account = place.escape(&digest.account, LONGEST_ID);
+pub(crate) fn digest_text(digest: &Digest, context: OutputContext) -> String {
+    let account = context.escape(&digest.account, MAX_ID_CHARS);
     let headline = format!("[DIGEST] {} ({account})", topic(digest));
-    let lines = lines(digest, place, LONGEST).join("\n");
+    let lines = lines(digest, context, MAX_LIST_BYTES).join("\n");
     format!("{headline}\n\n{lines}\n\n{TO_DO}.\n")
 }
 
-/// The lines of `digest`, those of the findings with `longest` bytes at most.
-pub(super) fn lines(digest: &Digest, place: Place, longest: usize) -> Vec<String> {
+/// The lines of `digest`. The findings take at most `longest` bytes.
+pub(super) fn lines(digest: &Digest, context: OutputContext, longest: usize) -> Vec<String> {
     let why = match digest.kind {
         DigestKind::Baseline => {
-            "These were there before secondkey looked for the first time; what becomes of each is told by itself."
+            "These users had two active keys before the first sweep; later changes are sent as \
+             separate alerts."
         }
-        DigestKind::Reminder => "At least one of them has outlived the rotation window.",
+        DigestKind::Reminder => "For at least one of them, the rotation window has ended.",
     };
     let unchecked = (digest.unchecked > 0).then(|| {
         format!(
@@ -67,7 +70,7 @@ pub(super) fn lines(digest: &Digest, place: Place, longest: usize) -> Vec<String
     let listed: Vec<String> = digest
         .findings
         .iter()
-        .map(|finding| line(finding, digest, place))
+        .map(|finding| line(finding, digest, context))
         .take_while(|line| {
             let fits = line.len() < room;
             room = room.saturating_sub(line.len() + 1);
@@ -84,24 +87,25 @@ pub(super) fn lines(digest: &Digest, place: Place, longest: usize) -> Vec<String
         .collect()
 }
 
-fn line(finding: &Finding, digest: &Digest, place: Place) -> String {
+fn line(finding: &Finding, digest: &Digest, context: OutputContext) -> String {
     let keys: Vec<String> = finding
         .active_keys()
-        .map(|key| place.escape(key, LONGEST_ID))
+        .map(|key| context.escape(key, MAX_ID_CHARS))
         .collect();
     format!(
         "{:<8} {}  {}, for {}: {}{}",
         finding.severity.word(),
-        place.escape(user_name(finding), LONGEST_ID),
-        since(finding.is_since_estimated, &readable(finding.opened_at)),
+        context.escape(user_name(finding), MAX_ID_CHARS),
+        since(finding.is_opened_at_estimated, &readable(finding.opened_at)),
         lasted(finding, digest.at),
         keys.join(" and "),
-        contained(finding, place)
+        contained(finding, context)
     )
 }
 
-/// The verdict, where it does not depend on when the keys were last used, which a digest does not know.
-fn contained(finding: &Finding, place: Place) -> String {
+/// The verdict, if it does not depend on when the keys were last used. A digest does not know
+/// that.
+fn contained(finding: &Finding, context: OutputContext) -> String {
     let verdict = verdict_on(
         finding,
         &LastUses::new(),
@@ -112,7 +116,7 @@ fn contained(finding: &Finding, place: Place) -> String {
     contained.map_or_else(String::new, |verdict| {
         format!(
             ". {}",
-            sentence(&verdict, &|key| place.escape(key, LONGEST_ID))
+            sentence(&verdict, &|key| context.escape(key, MAX_ID_CHARS))
         )
     })
 }
@@ -125,18 +129,18 @@ mod tests {
     use crate::output::testing::{HOSTILE, digest_of, filled_with, opened, updated};
 
     #[test]
-    fn a_digest_for_people() {
+    fn readable_digest() {
         let digest = digest_of(&[updated(), opened()]);
         expect_test::expect![[r"
             [DIGEST] First sweep: 2 users have two active access keys (111122223333)
 
-            These were there before secondkey looked for the first time; what becomes of each is told by itself.
+            These users had two active keys before the first sweep; later changes are sent as separate alerts.
             HIGH     Alice  since 2023-11-14 22:13:22 UTC, for 24 h: AKIAOLD and AKIANEW
             MEDIUM   Alice  since 2023-11-14 22:13:22 UTC, for 24 h: AKIAOLD and AKIANEW
 
-            For each of them: `secondkey check USER` says what to do, and which key to deactivate if one is to be. `secondkey findings` lists them all.
+            For each user, run `secondkey check USER` to see what to do and which key to deactivate, if any. `secondkey findings` lists them all.
         "]]
-        .assert_eq(&digest_text(&digest, Place::PlainText));
+        .assert_eq(&digest_text(&digest, OutputContext::PlainText));
         assert_eq!(
             digest_subject(&digest),
             "[DIGEST] First sweep: 2 users have two active access keys (111122223333)"
@@ -144,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted() {
+    fn findings_left_out_of_a_digest_are_counted() {
         let mut digest = digest_of(&[opened()]);
         digest.findings = vec![digest.findings[0].clone(); 5_000];
-        let text = digest_text(&digest, Place::PlainText);
-        assert!(text.len() < LONGEST + 500);
+        let text = digest_text(&digest, OutputContext::PlainText);
+        assert!(text.len() < MAX_LIST_BYTES + 500);
         assert!(text.contains("First sweep: 5000 users"), "{text}");
         let listed = text.matches("MEDIUM").count();
         assert!(listed > 500, "{listed}");
@@ -160,11 +164,11 @@ mod tests {
         for text in HOSTILE.iter() {
             let mut digest = digest_of(&[filled_with(text, opened())]);
             text.clone_into(&mut digest.account);
-            for place in [Place::Terminal, Place::PlainText] {
-                let shown = digest_text(&digest, place);
+            for context in [OutputContext::Terminal, OutputContext::PlainText] {
+                let shown = digest_text(&digest, context);
                 assert_eq!(shown.lines().count(), 6, "{shown}");
                 assert_eq!(first_unseen(&shown), None, "{shown}");
-                if place == Place::PlainText {
+                if context == OutputContext::PlainText {
                     assert_eq!(first_link(&shown), None, "{shown}");
                 }
             }

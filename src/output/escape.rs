@@ -1,8 +1,8 @@
-//! The one escaping module: text from an event is hostile, and each place it lands in has its own dangers.
+//! The only escaping module. Text from an event is hostile, and each output has its own dangers.
 //!
-//! Everywhere, characters that cannot be seen or that move others about are shown as `\u{..}`: control characters
-//! (so no line can be forged), direction marks, zero-width characters, combining marks, and every space after a first
-//! one (so no text can be pushed to where the next line begins).
+//! Every output shows characters that are invisible or move others as `\u{..}`: control characters
+//! (so that no line can be forged), direction marks, zero-width characters, combining marks, and
+//! every space after the first (so that text cannot be pushed to where the next line starts).
 
 use std::fmt::Write as _;
 
@@ -12,28 +12,29 @@ mod links;
 
 use self::links::{without_hosts, without_links};
 
-/// The longest that a text of no fixed form is shown, in characters: a user agent, an error message.
-pub const LONGEST_TEXT: usize = 200;
+/// The longest free text that is shown, such as a user agent or an error message, in characters.
+pub const MAX_TEXT_CHARS: usize = 200;
 
-/// The longest that a name, an id or an ARN is shown, in characters. An ARN with a long path fits.
-pub const LONGEST_ID: usize = 300;
+/// The longest name, ID or ARN that is shown, in characters. An ARN with a long path fits.
+pub(crate) const MAX_ID_CHARS: usize = 300;
 
-/// The longest subject that SNS takes. Source: SNS API reference, `Publish`: less than 100 characters.
-const LONGEST_SUBJECT: usize = 99;
+/// The longest subject that SNS accepts. Source: SNS API reference, `Publish`: less than 100
+/// characters.
+const MAX_SUBJECT_CHARS: usize = 99;
 
-/// Where readable text lands.
+/// The output that shows readable text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum OutputContext {
     /// A terminal.
     Terminal,
-    /// Plain text, such as an e-mail's.
+    /// Plain text, such as an email.
     PlainText,
-    /// A chat message in the client's markdown.
+    /// A chat message in the client's Markdown.
     Chat,
 }
 
-impl Place {
-    /// `text` made safe for this place, cut to `longest` characters.
+impl OutputContext {
+    /// `text` made safe for this output, cut to `longest` characters.
     #[must_use]
     pub fn escape(self, text: &str, longest: usize) -> String {
         match self {
@@ -43,8 +44,8 @@ impl Place {
         }
     }
 
-    /// The same for a text that its writer chose freely, such as a user agent: a bare host name does
-    /// not become a link either.
+    /// The same for a text that its author could choose freely, such as a user agent: a bare host
+    /// name does not become a link either.
     #[must_use]
     pub fn escape_free_text(self, text: &str, longest: usize) -> String {
         match self {
@@ -53,10 +54,11 @@ impl Place {
         }
     }
 
-    /// `line`, a command for a shell, as this place shows it; `None` if it could not be pasted from
+    /// `line`, a shell command, as this output shows it; `None` if it could not be pasted from
     /// there.
     ///
-    /// Links are not broken in it: a user name like `www.example.com` must not cost people the command.
+    /// Links are not broken in it: a user name like `www.example.com` must not cost the reader the
+    /// command.
     #[must_use]
     pub fn command(self, line: &str) -> Option<String> {
         let shown = match self {
@@ -74,25 +76,28 @@ pub fn for_terminal(text: &str, longest: usize) -> String {
     cut(visible(text), longest)
 }
 
-/// `text` for an e-mail or another plain text, cut to `longest` characters. Mail programs make links of addresses, so
-/// `://` becomes `[:]//`, and `www.` becomes `www[.]`.
+/// `text` for an email or other plain text, cut to `longest` characters. Mail programs turn
+/// addresses into links, so `://` becomes `[:]//` and `www.` becomes `www[.]`.
 #[must_use]
 pub fn for_plain_text(text: &str, longest: usize) -> String {
     cut(visible(&without_links(text)), longest)
 }
 
-/// The same for a text that its writer chose freely: `evil.example` becomes `evil[.]example` too.
+/// The same for a text that its author could choose freely: `evil.example` becomes `evil[.]example`
+/// too.
 #[must_use]
 pub fn free_text_for_plain_text(text: &str, longest: usize) -> String {
     cut(visible(&without_hosts(text)), longest)
 }
 
-/// `text` for a chat message that Amazon Q shows in the client's own markdown, cut to `longest` characters.
+/// `text` for a chat message that Amazon Q shows in the client's own Markdown, cut to `longest`
+/// characters.
 ///
-/// Slack and Teams share no escape: Slack knows no backslash, Teams leaves entities in code as they are. Both show a
-/// code span as it stands, without bold, links, mentions, emoji or headings, and ids can be copied from it. So the text
-/// becomes a code span, and what could end one or means something to Slack even in one is replaced by a look-alike:
-/// backtick, `<`, `>`, `&`, and an `@` that begins a word (`bob@example.com` stays as it is).
+/// Slack and Teams have no escape in common: Slack ignores backslashes, and Teams shows entities in
+/// code literally. Both show a code span literally, without bold, links, mentions, emoji or
+/// headings, and an ID can be copied from it. So the text becomes a code span. Look-alikes replace
+/// the characters that could end it, or that Slack interprets even inside it: the backtick, `<`,
+/// `>`, `&`, and an `@` that starts a word (`bob@example.com` stays as it is).
 #[must_use]
 pub fn for_chat(text: &str, longest: usize) -> String {
     let mut is_in_word = false;
@@ -113,7 +118,7 @@ pub fn for_chat(text: &str, longest: usize) -> String {
         })
         .collect();
     if inert.is_empty() {
-        // Two backticks would begin a code span that does not end here.
+        // Two backticks would start a code span that does not end here.
         return "(empty)".to_owned();
     }
     format!("`{}`", cut(visible(&inert), longest))
@@ -126,10 +131,10 @@ pub fn for_subject(text: &str) -> String {
         let is_shown = character == ' ' || character.is_ascii_graphic();
         if is_shown { character } else { '?' }.to_string()
     });
-    cut_with(pieces, LONGEST_SUBJECT, "...")
+    cut_with(pieces, MAX_SUBJECT_CHARS, "...")
 }
 
-/// `text` for an HTML element or a quoted attribute. Not cut.
+/// `text` for an HTML element or a quoted attribute. It is not cut.
 #[must_use]
 pub fn for_html(text: &str) -> String {
     visible(text)
@@ -144,10 +149,10 @@ pub fn for_html(text: &str) -> String {
         .collect()
 }
 
-/// A JSON document for a `<script>` element of a page that shows its texts: none of them ends the element, and what cannot be
-/// seen is shown in every one. Not cut.
+/// A JSON document for a `<script>` element of a page that shows its texts. No text can end the
+/// element, and invisible characters are shown in each. It is not cut.
 #[must_use]
-pub fn for_script(document: &Value) -> String {
+pub(crate) fn for_script(document: &Value) -> String {
     let mut safe = String::new();
     for character in with_visible_texts(document).to_string().chars() {
         match character {
@@ -173,11 +178,12 @@ fn with_visible_texts(document: &Value) -> Value {
     }
 }
 
-/// `text` as the value of a CSV field, which the writer quotes where it has to. Not cut.
+/// `text` as the value of a CSV field. The CSV writer adds quotes where needed. It is not cut.
 ///
-/// What a spreadsheet would take for a formula begins with `'` (OWASP, CSV injection), and so does what begins with `'`
-/// itself: one `'` taken off the beginning gives the text back. `;` is shown as `\u{3b}`, for where that separates fields
-/// a spreadsheet parts the line there, quoted or not, and what follows could be a formula again.
+/// A text that a spreadsheet would read as a formula gets a `'` in front (OWASP, CSV injection),
+/// and so does one that already starts with `'`: removing one `'` restores the text. `;` becomes
+/// `\u{3b}`, because a spreadsheet that separates fields by `;` splits the line there, quoted or
+/// not, and the rest could be a formula again.
 #[must_use]
 pub fn for_csv(text: &str) -> String {
     let is_formula = text.starts_with(['\t', '\r', '\''])
@@ -195,18 +201,20 @@ pub fn for_csv(text: &str) -> String {
         .collect()
 }
 
-/// Readable `text`, made safe already, as a message string of SARIF, which has placeholders and links of its own: braces are
-/// doubled (SARIF 2.1.0, 3.11.5), and a space parts what would be a link (3.11.6).
+/// Readable `text`, already made safe, as a SARIF message string. SARIF has its own placeholders
+/// and links: braces are doubled (SARIF 2.1.0, 3.11.5), and a space splits what would be a link
+/// (3.11.6).
 #[must_use]
-pub fn for_sarif(text: &str) -> String {
+pub(crate) fn for_sarif(text: &str) -> String {
     text.replace('{', "{{")
         .replace('}', "}}")
         .replace("](", "] (")
 }
 
-/// `text` as one segment of a URI's path, of unreserved characters (RFC 3986, 2.3); never one that leads elsewhere. Not cut.
+/// `text` as one segment of a URI's path, of unreserved characters (RFC 3986, 2.3). It can never be
+/// `.` or `..`. It is not cut.
 #[must_use]
-pub fn for_uri_segment(text: &str) -> String {
+pub(crate) fn for_uri_segment(text: &str) -> String {
     let is_dots = text.bytes().all(|byte| byte == b'.');
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -222,10 +230,15 @@ pub fn for_uri_segment(text: &str) -> String {
     segment
 }
 
-/// A JSON document that may be shown on a terminal: characters that cannot be seen, or that move others about, are
-/// written as JSON's own escapes, so that it is the same document.
+/// A JSON document that is safe to show on a terminal. Characters that are invisible or move others
+/// become JSON escapes, so the document stays the same.
 #[must_use]
 pub fn for_json(document: &str) -> String {
+    // In ASCII, JSON can contain only two hidden characters: line feed and DEL.
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) || byte == b'\n';
+    if document.bytes().all(is_plain) {
+        return document.to_owned();
+    }
     let mut safe = String::with_capacity(document.len());
     for character in document.chars() {
         if is_hidden(character) && !character.is_ascii_whitespace() {
@@ -241,7 +254,7 @@ pub fn for_json(document: &str) -> String {
     safe
 }
 
-/// `text` character by character, each as it is to be shown.
+/// `text` character by character, each in its visible form.
 fn visible(text: &str) -> impl Iterator<Item = String> {
     text.chars().scan(false, |is_after_space, character| {
         let is_shown = match character {
@@ -257,12 +270,13 @@ fn visible(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Whether `character` cannot be seen, or moves others about. Spaces other than the usual one count, as they could
-/// pass for it; so do combining marks, which pile up over the lines around them, and what Unicode assigns to nothing.
+/// Whether `character` is invisible or moves others. That includes spaces other than the usual one,
+/// which look like it; combining marks, which pile up over the lines around them; and code points
+/// that Unicode has not assigned.
 fn is_hidden(character: char) -> bool {
-    // What Rust's own table of characters escapes is of no use to the eye; it knows every assigned one.
+    // Rust's own table says which characters are not printable; it knows every assigned one.
     let is_escaped_by_rust = || character.escape_debug().len() > 1;
-    // Letters and signs that are blank.
+    // Letters and symbols that are blank.
     let is_blank = matches!(
         character,
         '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{fffc}' | '\u{1d159}'
@@ -276,7 +290,7 @@ fn cut(pieces: impl Iterator<Item = String>, longest: usize) -> String {
     cut_with(pieces, longest, "…")
 }
 
-/// The pieces up to `longest` characters, never half a piece; `ending` stands for what was left out.
+/// The pieces up to `longest` characters, never half a piece. `ending` marks what was cut off.
 fn cut_with(pieces: impl Iterator<Item = String>, longest: usize, ending: &str) -> String {
     let pieces: Vec<String> = pieces.collect();
     let length = |text: &str| text.chars().count();
@@ -302,12 +316,12 @@ mod tests {
     use crate::output::testing::HOSTILE;
 
     #[test]
-    fn no_hidden_character_gets_through_any_of_them() {
+    fn no_escape_lets_hidden_characters_through() {
         for text in HOSTILE.iter() {
             for shown in [
-                for_terminal(text, LONGEST_TEXT),
-                for_plain_text(text, LONGEST_TEXT),
-                for_chat(text, LONGEST_TEXT),
+                for_terminal(text, MAX_TEXT_CHARS),
+                for_plain_text(text, MAX_TEXT_CHARS),
+                for_chat(text, MAX_TEXT_CHARS),
                 for_subject(text),
                 for_html(text),
                 for_csv(text),
@@ -319,45 +333,52 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_holds_no_link() {
+    fn plain_text_has_no_link() {
         for text in HOSTILE.iter() {
             for shown in [
-                for_plain_text(text, LONGEST_TEXT),
-                free_text_for_plain_text(text, LONGEST_TEXT),
+                for_plain_text(text, MAX_TEXT_CHARS),
+                free_text_for_plain_text(text, MAX_TEXT_CHARS),
             ] {
                 assert_eq!(first_link(&shown), None, "{text:?}");
             }
-            let shown = free_text_for_plain_text(text, LONGEST_TEXT);
+            let shown = free_text_for_plain_text(text, MAX_TEXT_CHARS);
             assert!(!shown.contains("evil.example"), "{shown}");
         }
     }
 
     #[test]
-    fn a_command_is_the_same_in_every_place_or_not_there() {
+    fn command_is_unchanged_in_every_output_or_missing() {
         for user in ["alice", "first.last", "bob@example.com", "www.example.com"] {
             let line = format!("aws iam delete-access-key --user-name {user}");
-            for place in [Place::Terminal, Place::PlainText] {
-                assert_eq!(place.command(&line).as_ref(), Some(&line));
+            for context in [OutputContext::Terminal, OutputContext::PlainText] {
+                assert_eq!(context.command(&line).as_ref(), Some(&line));
             }
-            assert_eq!(Place::Chat.command(&line), Some(format!("`{line}`")));
+            assert_eq!(
+                OutputContext::Chat.command(&line),
+                Some(format!("`{line}`"))
+            );
         }
         for line in ["a\u{200b}b", "a  b", "see https://x"] {
-            for place in [Place::Terminal, Place::PlainText, Place::Chat] {
-                assert_eq!(place.command(line), None, "{line}");
+            for context in [
+                OutputContext::Terminal,
+                OutputContext::PlainText,
+                OutputContext::Chat,
+            ] {
+                assert_eq!(context.command(line), None, "{line}");
             }
         }
     }
 
     #[test]
-    fn what_unicode_calls_ignorable_or_a_control_is_shown_beyond_the_first_plane_too() {
+    fn ignorable_and_control_characters_of_all_planes_are_shown() {
         for hidden in ['\u{13430}', '\u{1bca0}', '\u{1d173}', '\u{e0001}'] {
-            let shown = for_terminal(&format!("a{hidden}b"), LONGEST_TEXT);
+            let shown = for_terminal(&format!("a{hidden}b"), MAX_TEXT_CHARS);
             assert_eq!(shown, format!("a{}b", hidden.escape_unicode()));
         }
     }
 
     #[test]
-    fn a_json_document_stays_the_same_document() {
+    fn escaped_json_is_the_same_document() {
         for text in HOSTILE.iter() {
             let shown = for_json(&serde_json::json!({ "text": text }).to_string());
             assert_eq!(first_unseen(&shown), None, "{shown:?}");
@@ -367,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_element_holds_one_document_that_shows_what_cannot_be_seen() {
+    fn script_element_has_one_document_with_hidden_text_shown() {
         for text in HOSTILE.iter() {
             let document = serde_json::json!({"texts": [{text: text}, 7, null]});
             let shown = for_script(&document);
@@ -384,19 +405,19 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_message_holds_one_code_span_and_nothing_that_ends_it_or_calls_people() {
+    fn chat_text_is_one_code_span_without_mentions() {
         for text in HOSTILE.iter() {
-            let shown = for_chat(text, LONGEST_TEXT);
+            let shown = for_chat(text, MAX_TEXT_CHARS);
             let inner = shown.strip_prefix('`').unwrap().strip_suffix('`').unwrap();
             assert!(!inner.contains(['`', '<', '>', '&', '\n']), "{shown}");
             assert!(!inner.contains("://"), "{shown}");
             assert!(!inner.starts_with('@') && !inner.contains(" @"), "{shown}");
         }
-        assert_eq!(for_chat("", LONGEST_TEXT), "(empty)");
+        assert_eq!(for_chat("", MAX_TEXT_CHARS), "(empty)");
     }
 
     #[test]
-    fn html_csv_and_subject_hold_nothing_of_their_own_syntax() {
+    fn html_csv_and_subject_have_no_syntax_from_the_text() {
         for text in HOSTILE.iter() {
             let html = for_html(text);
             assert!(!html.contains(['<', '>', '"', '\'']), "{html}");
@@ -411,7 +432,7 @@ mod tests {
                     .chars()
                     .all(|at| at.is_ascii_alphanumeric() || "-._~%".contains(at))
             );
-            let message = for_sarif(&for_plain_text(text, LONGEST_TEXT));
+            let message = for_sarif(&for_plain_text(text, MAX_TEXT_CHARS));
             assert!(!message.contains("]("), "{message}");
             let outside = message.replace("{{", "").replace("}}", "");
             assert!(!outside.contains(['{', '}']), "{message}");
@@ -419,23 +440,23 @@ mod tests {
     }
 
     #[test]
-    fn each_place_shows_harmless_text_as_it_is() {
+    fn harmless_text_is_unchanged() {
         for text in [
             "arn:aws:sts::111122223333:assumed-role/Admin_Role/bob@example.com",
             "aws-cli/2.15.30 Python/3.11.8 md/awscrt#0.19.19 [x] (y)",
             "Zoë 学",
         ] {
-            assert_eq!(for_terminal(text, LONGEST_TEXT), text);
-            assert_eq!(for_plain_text(text, LONGEST_TEXT), text);
-            assert_eq!(Place::PlainText.escape(text, LONGEST_TEXT), text);
-            assert_eq!(for_chat(text, LONGEST_TEXT), format!("`{text}`"));
+            assert_eq!(for_terminal(text, MAX_TEXT_CHARS), text);
+            assert_eq!(for_plain_text(text, MAX_TEXT_CHARS), text);
+            assert_eq!(OutputContext::PlainText.escape(text, MAX_TEXT_CHARS), text);
+            assert_eq!(for_chat(text, MAX_TEXT_CHARS), format!("`{text}`"));
             assert_eq!(for_html(text), text);
             assert_eq!(for_csv(text), text);
         }
     }
 
     #[test]
-    fn hidden_characters_links_formulas_and_markup_in_words() {
+    fn hidden_characters_links_formulas_and_markup_are_escaped() {
         assert_eq!(
             for_terminal("a\x1b[2Kb\nc\u{9b}d\u{202e}e  f", 100),
             r"a\u{1b}[2Kb\u{a}c\u{9b}d\u{202e}e \u{20}f"
@@ -461,12 +482,12 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_and_never_within_an_escape() {
+    fn long_text_is_cut_but_not_within_an_escape() {
         assert_eq!(for_terminal(&"x".repeat(10), 10), "x".repeat(10));
         assert_eq!(for_terminal(&"x".repeat(11), 10), "xxxxxxxxx…");
         assert_eq!(for_terminal("xxxxx\u{7}\u{7}", 10), "xxxxx…");
         assert_eq!(for_subject(&"x".repeat(200)).len(), 99);
         let arn = format!("arn:aws:iam::111122223333:user/{}", "p".repeat(260));
-        assert_eq!(for_plain_text(&arn, LONGEST_ID), arn);
+        assert_eq!(for_plain_text(&arn, MAX_ID_CHARS), arn);
     }
 }

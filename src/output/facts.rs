@@ -1,14 +1,15 @@
-//! The facts of an alert in words, escaped for the place where they land; every readable output is made of these.
+//! The facts of an alert in words, escaped for the output that shows them. Every readable
+//! output is made of these.
 
 use crate::detect::Timestamp;
-use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::finding::{Finding, FindingKey, FindingStatus, FoundBy};
-use crate::detect::retire::{LastUsed, LastUses};
-use crate::detect::severity::Severity;
-use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, Place};
+use crate::detect::decision::severity::Severity;
+use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
+use crate::detect::findings::finding::{Finding, FindingKey, FindingStatus, FoundBy};
+use crate::detect::usage::last_use::{LastUsed, LastUses};
+use crate::output::escape::{MAX_ID_CHARS, MAX_TEXT_CHARS, OutputContext};
 use crate::output::invocation::{Invocation, KeysFrom};
 use crate::output::number::in_words;
-use crate::output::since::since;
+use crate::output::overlap_start::since;
 use crate::output::time::{duration, readable};
 
 mod actor;
@@ -19,16 +20,16 @@ mod verdict;
 pub(super) use self::actor::did;
 pub(super) use self::actor::user_arn;
 
-/// An alert, about to be told in a place.
+/// An alert, and the output that will show it.
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
     pub(super) alert: &'a Alert,
     pub(super) last_uses: &'a LastUses,
-    pub(super) place: Place,
+    pub(super) context: OutputContext,
     pub(super) invocation: &'a Invocation,
 }
 
-/// The name to show for the user of `finding`, hostile still.
+/// The name to show for the user of `finding`. It is not escaped yet.
 pub(super) fn user_name(finding: &Finding) -> &str {
     if finding.user().is_root() {
         return "root";
@@ -36,7 +37,7 @@ pub(super) fn user_name(finding: &Finding) -> &str {
     &finding.display_name
 }
 
-/// What the alert is about, before the name: the beginning of headlines and subjects.
+/// What the alert is about, without the name: the start of headlines and subjects.
 pub(super) fn topic(alert: &Alert) -> String {
     let still = match alert.kind {
         AlertKind::Opened => "",
@@ -52,10 +53,39 @@ pub(super) fn topic(alert: &Alert) -> String {
 
 const SECOND: &str = "Second active access key";
 
-/// How many active keys `finding` has, where that is more than the two that it is named for.
+/// How many keys of `finding` are active, if that is more than two.
 pub(super) fn more_than_two(finding: &Finding) -> Option<String> {
     let active = finding.active_keys().count();
     (active > 2).then(|| in_words(active))
+}
+
+/// What changed about an open finding, as a sentence. The audit trail stores its own words.
+pub(super) fn changed(updates: &[FindingUpdate]) -> String {
+    let words: Vec<&str> = updates.iter().map(|update| update_words(*update)).collect();
+    format!("Changed: {}.", words.join("; "))
+}
+
+fn update_words(update: FindingUpdate) -> &'static str {
+    match update {
+        FindingUpdate::Keys => "the active keys have changed",
+        FindingUpdate::Opener => "it is now known who made the second key active",
+        FindingUpdate::Continues => "it continues the finding under the user's former name",
+        FindingUpdate::OpenedAt => "the start was corrected to the earliest possible time",
+        FindingUpdate::Severity => "the severity was raised",
+        FindingUpdate::OutlivedWindow => "the rotation window has ended",
+        FindingUpdate::Exempted => "an exemption now covers it",
+        FindingUpdate::ExemptionEnded => "no exemption covers it anymore",
+        FindingUpdate::Leaked => "AWS reported that a key has leaked",
+    }
+}
+
+/// What led to a finding. The audit trail stores its own words.
+pub(super) fn found_by(found_by: FoundBy) -> &'static str {
+    match found_by {
+        FoundBy::Event => "an event",
+        FoundBy::Sweep => "a check of all users; no event had reported it",
+        FoundBy::Baseline => "the first check of all users",
+    }
 }
 
 fn capitalized(text: &str) -> String {
@@ -64,13 +94,13 @@ fn capitalized(text: &str) -> String {
     first.into_iter().chain(rest).collect()
 }
 
-/// The word in front of it all: the severity, as long as it matters.
+/// The word at the start of the headline: the severity while the finding is open.
 pub(super) fn tag(alert: &Alert) -> &'static str {
     match alert.kind {
         AlertKind::Opened | AlertKind::Updated(_)
             if alert.finding.status == FindingStatus::Suppressed =>
         {
-            "EXEMPT"
+            "SUPPRESSED"
         }
         AlertKind::Opened | AlertKind::Updated(_) => alert.finding.severity.word(),
         AlertKind::Closed => "CLOSED",
@@ -79,16 +109,16 @@ pub(super) fn tag(alert: &Alert) -> &'static str {
 
 impl Facts<'_> {
     pub(super) fn id(&self, id: &str) -> String {
-        self.place.escape(id, LONGEST_ID)
+        self.context.escape(id, MAX_ID_CHARS)
     }
 
     pub(super) fn text(&self, text: &str) -> String {
-        self.place.escape(text, LONGEST_TEXT)
+        self.context.escape(text, MAX_TEXT_CHARS)
     }
 
-    /// A text that its writer chose freely.
+    /// A text that its author could choose freely.
     pub(super) fn free_text(&self, text: &str) -> String {
-        self.place.escape_free_text(text, LONGEST_TEXT)
+        self.context.escape_free_text(text, MAX_TEXT_CHARS)
     }
 
     fn finding(&self) -> &Finding {
@@ -96,7 +126,7 @@ impl Facts<'_> {
     }
 
     /// Whether two active keys are certain, and if not, why not.
-    pub(super) fn standing(&self) -> Vec<String> {
+    pub(super) fn current_state(&self) -> Vec<String> {
         let finding = self.finding();
         let are_listed = self.invocation.keys_from == KeysFrom::Listings;
         let source = if are_listed {
@@ -104,7 +134,7 @@ impl Facts<'_> {
         } else {
             "the logs show"
         };
-        let mut lines = match (&finding.could_not_list, &finding.opener) {
+        let mut lines = match (&finding.listing_refusal, &finding.opener) {
             _ if finding.confirmed => {
                 let keys = match more_than_two(finding) {
                     Some(many) => format!("all {many} keys"),
@@ -113,16 +143,17 @@ impl Facts<'_> {
                 vec![format!("Confirmed: {source} {keys} active.")]
             }
             (Some(reason), _) => vec![
-                "Not confirmed: could not list the user's keys; opened on the event's word."
+                "Not confirmed: the user's keys could not be listed; this was opened from the \
+                 event alone."
                     .to_owned(),
-                format!("The reason: {}", self.id(reason)),
-                "This cannot close until the keys can be listed.".to_owned(),
+                format!("Reason: {}", self.id(reason)),
+                "The finding cannot close until the keys can be listed.".to_owned(),
             ],
             (None, Some(_)) if are_listed => vec![
-                "Not confirmed: opened on the event's word; a listing has not confirmed it yet."
+                "Not confirmed: opened from the event alone; no listing has confirmed it yet."
                     .to_owned(),
             ],
-            (None, Some(_)) => vec!["Not confirmed: opened on the event's word.".to_owned()],
+            (None, Some(_)) => vec!["Not confirmed: opened from the event alone.".to_owned()],
             (None, None) => vec![format!(
                 "Not confirmed: {source} two active keys, but it may be out of date."
             )],
@@ -136,23 +167,23 @@ impl Facts<'_> {
         lines
     }
 
-    /// What found it, if it was no event; and the exemption that hides it or did.
+    /// What found it, if not an event, and the exemption that suppresses it or last did.
     pub(super) fn circumstances(&self) -> Vec<String> {
         let finding = self.finding();
         let found_by = (finding.found_by != FoundBy::Event)
-            .then(|| format!("Found by {}.", finding.found_by.words()));
+            .then(|| format!("Found by {}.", found_by(finding.found_by)));
         let exemption = finding.exemption.as_ref().map(|exemption| {
             let what = if finding.status == FindingStatus::Suppressed {
-                "Exempt"
+                "Suppressed"
             } else {
-                "Was exempt"
+                "Was suppressed"
             };
             format!(
-                "{what} until {}, because: {}. {} answers for it (exemption {}).",
+                "{what} by exemption {}, valid until {}. Reason: {}. Owner: {}.",
+                self.id(&exemption.id),
                 readable(exemption.until),
                 self.text(&exemption.reason),
-                self.text(&exemption.owner),
-                self.id(&exemption.id)
+                self.text(&exemption.owner)
             )
         });
         found_by.into_iter().chain(exemption).collect()
@@ -170,20 +201,21 @@ impl Facts<'_> {
         (!reasons.is_empty()).then(|| format!("{word} because {}.", reasons.join("; ")))
     }
 
-    /// Since when two keys are active, how late that was seen, and how many are active by now.
+    /// Since when two keys have been active, how late that was seen, and how many are active
+    /// now.
     pub(super) fn opened(&self) -> String {
         let opened = self.opened_with_two();
         match more_than_two(self.finding()) {
-            Some(many) => format!("{opened} By now, {many} keys are active."),
+            Some(many) => format!("{opened} {many} keys are active now."),
             None => opened,
         }
     }
 
     fn opened_with_two(&self) -> String {
         let finding = self.finding();
-        if finding.is_since_estimated {
+        if finding.is_opened_at_estimated {
             return format!(
-                "Two active keys {}, seen {}. No event told when the second one became active.",
+                "Two active keys {}, seen {}. No event shows when the second key became active.",
                 since(true, &readable(finding.opened_at)),
                 readable(finding.detected_at)
             );
@@ -198,22 +230,22 @@ impl Facts<'_> {
         )
     }
 
-    /// How long the rotation window still runs, or for how long it has been over.
+    /// How long the rotation window still runs, or how long ago it ended.
     pub(super) fn window(&self) -> String {
         let (now, end) = (self.alert.at, self.alert.window_ends_at);
         if now >= end {
             return format!(
-                "The rotation window is over since {} ({}).",
+                "The rotation window ended at {} ({} ago).",
                 readable(end),
                 duration(now - end)
             );
         }
         let then = match self.finding().severity {
-            Severity::Medium => "; after that, this is HIGH",
+            Severity::Medium => "; after that, the severity is HIGH",
             Severity::High | Severity::Critical => "",
         };
         format!(
-            "The rotation window runs {} more, until {}{then}.",
+            "The rotation window ends in {}, at {}{then}.",
             duration(end - now),
             readable(end)
         )
@@ -225,7 +257,7 @@ impl Facts<'_> {
             .map_or("not known".to_owned(), |at| self.moment(at))
     }
 
-    /// When, by which service and where `key` was last used.
+    /// When `key` was last used, by which service and in which Region.
     pub(super) fn last_used(&self, key: &FindingKey) -> String {
         match self.last_uses.get(&key.id) {
             None => "not known".to_owned(),
@@ -238,10 +270,10 @@ impl Facts<'_> {
                 let by = service
                     .as_ref()
                     .map(|service| format!(", by {}", self.text(service)));
-                let place = region
+                let in_region = region
                     .as_ref()
                     .map(|region| format!(", in {}", self.text(region)));
-                [Some(self.moment(*at)), by, place]
+                [Some(self.moment(*at)), by, in_region]
                     .into_iter()
                     .flatten()
                     .collect()

@@ -1,15 +1,15 @@
-//! Text that means harm somewhere: one table, `hostile.json`, for the tests of every output, here and end to end.
+//! Hostile text: one table, `hostile.json`, for the tests of every output, here and end to end.
 
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-/// One such text; what it tries stands in the table as its name.
+/// One hostile text. Its key in the table says what it attempts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct HostileText {
     /// The text.
     pub(crate) text: String,
-    /// How often the text is repeated; up to a MiB stands so in a short line.
+    /// How often the text is repeated, so that a short line can stand for up to 1 MiB.
     #[serde(default)]
     times: Option<usize>,
 }
@@ -26,12 +26,12 @@ pub(crate) static HOSTILE_TEXTS: LazyLock<Vec<HostileText>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What begins a link in every mail program, where no letter or digit stands before it.
+/// The start of a link in every mail program, if there is no letter or digit before it.
 const BEGINS_LINK: [&str; 7] = [
     "www.", "mailto:", "file:", "tel:", "sms:", "news:", "callto:",
 ];
 
-/// The first text in `shown` of which every mail program makes a link, and what follows it.
+/// The first text in `shown` that every mail program turns into a link, and the rest.
 pub(crate) fn first_link(shown: &str) -> Option<&str> {
     let at = shown
         .char_indices()
@@ -50,20 +50,20 @@ fn is_link((before, rest): (&str, &str)) -> bool {
         begins && next.is_some_and(|next| !next.is_whitespace())
     });
     let is_share = rest.strip_prefix(r"\\").is_some_and(|name| {
-        // Ours is a backslash that shows a character that cannot be seen.
+        // Ours is a backslash that shows an invisible character.
         name.starts_with(char::is_alphanumeric) && !name.starts_with("u{")
     });
     rest.starts_with("://") || is_share || (is_apart && is_address)
 }
 
-/// Letters that nobody sees.
+/// Letters that are invisible.
 const BLANK_LETTERS: &str = "\u{115f}\u{1160}\u{17b4}\u{17b5}\u{3164}\u{ffa0}";
 
-/// What is seen of the table beside letters, and what our own texts hold beside ASCII.
+/// The visible non-letters of the table, and the non-ASCII characters of our own texts.
 const SEEN: &str = "…‹›＆＠•·＝＋－🔑🦊\u{fffd}";
 
-/// The first character of `shown` that cannot be seen, or moves others about. A list of what may be shown, and not of
-/// what may not, for the code has that one.
+/// The first character of `shown` that is invisible or moves others. This is a list of what is
+/// allowed, because the code under test has the list of what is not.
 pub(crate) fn first_unseen(shown: &str) -> Option<char> {
     shown.chars().find(|character| match character {
         '\n' | ' '..='~' | '\u{2500}'..='\u{257f}' => false,

@@ -1,75 +1,76 @@
-//! How the run that shows a command was called: what the command repeats to work when it is pasted.
+//! How the command that shows another command was invoked. The shown command repeats the same
+//! options so that it works when pasted.
 
 use std::path::Path;
 
 use crate::output::shell::{option, pasteable, whole};
 
-/// How a run was called.
+/// How a command was invoked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Invocation {
-    /// Where its findings are kept.
-    pub store: Kept,
-    /// The account of its credentials, where it looks at other accounts too.
+    /// Where its findings are stored.
+    pub store: StoreLocation,
+    /// The account of its credentials, if it also reads other accounts.
     pub account: Option<String>,
     /// `--profile`.
     pub profile: Option<String>,
     /// `--region`.
     pub region: Option<String>,
-    /// What shows the run which keys a user has.
+    /// Where the command learns which keys a user has.
     pub keys_from: KeysFrom,
 }
 
-/// What shows which keys a user has.
+/// Where a command learns which keys a user has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KeysFrom {
-    /// IAM, when asked.
+    /// From IAM.
     #[default]
     Listings,
-    /// The changes in logs: nothing was listed.
+    /// From changes in logs. Nothing was listed.
     Logs,
 }
 
-/// Where a run keeps and reads findings.
+/// Where a command stores and reads findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Kept {
-    /// Nowhere, or the reader is not known to have the store: no command that reads it is shown.
+pub enum StoreLocation {
+    /// Nowhere, or the reader may not have the store. Commands that read it are not shown.
     #[default]
     Nowhere,
-    /// In the file that is used where none is named.
+    /// In the default file.
     Usual,
-    /// In this file; `None` for a name that is no text.
+    /// In this file; `None` if its name is not valid UTF-8.
     File(Option<String>),
     /// In this DynamoDB table.
     Table(String),
-    /// In the table of the deployment that sends the alert; its reader has other credentials.
+    /// In the table of the deployment that sends the alert. The reader has other credentials.
     Deployed {
         /// The table's name.
         table: String,
-        /// The region that it is in.
+        /// The table's Region.
         region: Option<String>,
     },
 }
 
-/// An invocation that keeps nothing and names no AWS.
+/// An invocation that stores nothing and has no options for AWS.
 pub static NOWHERE: Invocation = Invocation {
-    store: Kept::Nowhere,
+    store: StoreLocation::Nowhere,
     account: None,
     profile: None,
     region: None,
     keys_from: KeysFrom::Listings,
 };
 
-/// Which options a command of ours takes.
+/// Which options a `secondkey` command accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
-    /// Those for a store and those for AWS, such as `check`.
+pub enum AcceptedOptions {
+    /// Options for a store and for AWS, such as `check`.
     StoreAndAws,
-    /// Those for a store, and those for AWS only with a table, such as `verify`.
+    /// Options for a store, and for AWS only with a table, such as `verify`.
     Store,
 }
 
-impl Kept {
-    /// The file `db`, or the usual one.
+impl StoreLocation {
+    /// The file `db`, or the default one.
     #[must_use]
     pub fn file(db: Option<&Path>) -> Self {
         match db {
@@ -80,11 +81,11 @@ impl Kept {
 }
 
 impl Invocation {
-    /// That of a deployment with this table, for alerts that it sends.
+    /// The invocation of a deployment with this table, for the alerts that it sends.
     #[must_use]
     pub fn deployed(table: &str, region: Option<&str>) -> Self {
         Self {
-            store: Kept::Deployed {
+            store: StoreLocation::Deployed {
                 table: table.to_owned(),
                 region: region.map(str::to_owned),
             },
@@ -92,10 +93,15 @@ impl Invocation {
         }
     }
 
-    /// The command `secondkey WORDS` on the same store and AWS, for `subject` (a user or an id) if
-    /// there is one. `None` where nothing is kept, or where a word could not be pasted safely.
+    /// The command `secondkey WORDS` on the same store and AWS, for `subject` (a user or an ID) if
+    /// there is one. `None` without a store, or if a word is not safe to paste.
     #[must_use]
-    pub fn ours(&self, words: &[&str], subject: Option<&str>, takes: Takes) -> Option<String> {
+    pub fn secondkey_command(
+        &self,
+        words: &[&str],
+        subject: Option<&str>,
+        takes: AcceptedOptions,
+    ) -> Option<String> {
         // Subcommands come first, then the subject, then options.
         let is_subcommand = |word: &&&str| !word.starts_with('-');
         let (subcommands, options) = words.split_at(words.iter().take_while(is_subcommand).count());
@@ -106,7 +112,7 @@ impl Invocation {
             None => None,
         };
         let (first, last) = match subject {
-            // It would be taken for an option.
+            // It would be read as an option.
             Some(shown) if shown.trim_start_matches('\'').starts_with('-') => (None, Some(shown)),
             shown => (shown, None),
         };
@@ -115,15 +121,15 @@ impl Invocation {
             line.push(whole(word)?);
         }
         line.extend(self.store_options()?);
-        let is_table = matches!(self.store, Kept::Table(_));
-        if takes == Takes::StoreAndAws || is_table {
+        let is_table = matches!(self.store, StoreLocation::Table(_));
+        if takes == AcceptedOptions::StoreAndAws || is_table {
             line.extend(self.aws_options()?);
         }
         line.extend(last.map(|shown| format!("-- {shown}")));
         Some(line.join(" "))
     }
 
-    /// The command `aws WORDS`, which are words of a shell already, on the same AWS.
+    /// The command `aws WORDS` on the same AWS. `words` are already quoted for a shell.
     #[must_use]
     pub fn aws(&self, words: &str) -> Option<String> {
         let mut line = vec!["aws".to_owned(), words.to_owned()];
@@ -131,8 +137,8 @@ impl Invocation {
         Some(line.join(" "))
     }
 
-    /// `text` with the options for AWS after each command of the AWS or SAM CLI in it. What stands in
-    /// quotes is somebody else's.
+    /// `text` with the options for AWS added to each command of the AWS or SAM CLI in it. Quoted
+    /// text is not ours and stays as it is.
     #[must_use]
     pub fn on_same_aws(&self, text: &str) -> String {
         let options = match self.aws_options() {
@@ -157,7 +163,7 @@ impl Invocation {
                 continue;
             }
             left = None;
-            // The operation may end the command.
+            // The operation may be the last word of the command.
             let operation = word.trim_end();
             let end = operation.trim_end_matches([';', ',']).len();
             let (operation, rest) = word.split_at(end);
@@ -170,29 +176,29 @@ impl Invocation {
 
     /// Whether commands that read the store are shown.
     #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.store != Kept::Nowhere
+    pub fn has_store(&self) -> bool {
+        self.store != StoreLocation::Nowhere
     }
 
-    /// The same for a finding of `account`: with no profile where that is of another account.
+    /// The same for a finding in `account`: without the profile if that is for another account.
     #[must_use]
     pub fn in_account(&self, account: &str) -> Self {
         let is_own = self.account.as_deref().is_none_or(|own| own == account);
         Self {
-            // It is of another account, and would have a user of the same name changed there.
+            // The profile would change a user of the same name in its own account.
             profile: self.profile.clone().filter(|_| is_own),
             ..self.clone()
         }
     }
 
-    /// The options that name the store; `None` where none can be named.
+    /// The options that name the store; `None` if they cannot.
     fn store_options(&self) -> Option<Vec<String>> {
         match &self.store {
-            Kept::Nowhere | Kept::File(None) => None,
-            Kept::Usual => Some(vec![]),
-            Kept::File(Some(path)) => Some(vec![option("--db", &whole(path)?)]),
-            Kept::Table(table) => Some(vec![option("--table", &whole(table)?)]),
-            Kept::Deployed { table, region } => {
+            StoreLocation::Nowhere | StoreLocation::File(None) => None,
+            StoreLocation::Usual => Some(vec![]),
+            StoreLocation::File(Some(path)) => Some(vec![option("--db", &whole(path)?)]),
+            StoreLocation::Table(table) => Some(vec![option("--table", &whole(table)?)]),
+            StoreLocation::Deployed { table, region } => {
                 let mut options = vec![option("--table", &whole(table)?)];
                 if let Some(region) = region {
                     options.push(option("--region", &whole(region)?));
@@ -214,12 +220,12 @@ impl Invocation {
     }
 }
 
-/// Whether a shell is within single quotes after `word`, which begins within them or not.
+/// Whether a shell is within single quotes after `word`. `is_quoted` says whether it was before.
 fn is_quoted_after(word: &str, mut is_quoted: bool) -> bool {
     let mut before = ' ';
     for character in word.chars() {
         if character == '\'' {
-            // An apostrophe of our own words quotes nothing.
+            // An apostrophe in our own words is not a quote.
             let opens = !before.is_alphanumeric() && before != '\\';
             is_quoted = !is_quoted && opens;
         }
@@ -233,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_for_aws_come_into_every_command_of_a_text() {
+    fn aws_options_are_added_to_every_command_in_a_text() {
         let invocation = Invocation {
             profile: Some("my profile".to_owned()),
             region: Some("eu-west-1".to_owned()),
@@ -263,7 +269,7 @@ mod tests {
                     "see the function's log: aws sqs purge-queue {on} --queue-url 'it'\\''s aws iam x'"
                 ),
             ),
-            ("nothing of AWS's", "nothing of AWS's".to_owned()),
+            ("no AWS command", "no AWS command".to_owned()),
         ] {
             assert_eq!(invocation.on_same_aws(text), expected);
         }
@@ -274,21 +280,27 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shown_as_it_is_gets_no_command() {
+    fn store_names_that_cannot_be_shown_get_no_command() {
         let of = |store| Invocation {
             store,
             ..Invocation::default()
         };
-        let ours = |store| of(store).ours(&["verify"], Some("1/alice"), Takes::Store);
-        assert_eq!(ours(Kept::Nowhere), None);
-        assert_eq!(ours(Kept::File(None)), None);
-        assert_eq!(ours(Kept::File(Some("a\nb".to_owned()))), None);
+        let ours = |store| {
+            of(store).secondkey_command(&["verify"], Some("1/alice"), AcceptedOptions::Store)
+        };
+        assert_eq!(ours(StoreLocation::Nowhere), None);
+        assert_eq!(ours(StoreLocation::File(None)), None);
+        assert_eq!(ours(StoreLocation::File(Some("a\nb".to_owned()))), None);
         let expected = "secondkey verify 1/alice --db=-x";
         assert_eq!(
-            ours(Kept::File(Some("-x".to_owned()))).as_deref(),
+            ours(StoreLocation::File(Some("-x".to_owned()))).as_deref(),
             Some(expected)
         );
-        let usual = of(Kept::Usual).ours(&["check", "--format", "json"], Some("-a"), Takes::Store);
+        let usual = of(StoreLocation::Usual).secondkey_command(
+            &["check", "--format", "json"],
+            Some("-a"),
+            AcceptedOptions::Store,
+        );
         assert_eq!(
             usual.as_deref(),
             Some("secondkey check --format json -- -a")

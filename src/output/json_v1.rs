@@ -1,41 +1,44 @@
-//! Version 1 of the JSON that programs read. Fields may be added to it; none changes its meaning or goes without a new
-//! version. Times are RFC 3339 in UTC and whole seconds.
+//! Version 1 of the JSON for programs. New fields may be added. A field changes its meaning or goes
+//! away only with a new version. Times are RFC 3339 in UTC, in whole seconds.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::detect::actor::Actor;
-use crate::detect::alert::{Alert, AlertKind, Update};
-use crate::detect::audit::AuditEntry;
-use crate::detect::digest::Digest;
-use crate::detect::finding::{CloseReason, Finding, FindingStatus, FoundBy, Opener};
-use crate::detect::relation::Relation;
-use crate::detect::retire::LastUses;
-use crate::detect::severity::SeverityReason;
-use crate::detect::verdict::Verdict;
+use crate::detect::Timestamp;
+use crate::detect::decision::relation::Relation;
+use crate::detect::decision::severity::SeverityReason;
+use crate::detect::decision::verdict::Verdict;
+use crate::detect::events::actor::Actor;
+use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
+use crate::detect::findings::digest::Digest;
+use crate::detect::findings::finding::{
+    CloseReason, Finding, FindingStatus, FoundBy, KeyActivation,
+};
+use crate::detect::trail::audit::AuditEntry;
+use crate::detect::usage::last_use::LastUses;
 use crate::output::escape::for_json;
 use crate::output::facts;
 use crate::output::invocation::{Invocation, NOWHERE};
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
-    ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingV1, JoinedV1,
-    JudgedV1, KeyV1, LeakV1, OpenerV1, StandingV1,
+    ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingSnapshotV1,
+    FindingV1, FindingWithVerdictV1, JoinedV1, KeyV1, LeakV1, OpenerV1,
 };
-use crate::output::standing::Standing;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::rfc3339;
 
 pub(crate) use verdict::verdict_v1;
 
 pub(super) mod advice;
 pub(super) mod verdict;
-pub mod wire;
+pub(crate) mod wire;
 
-/// The longest text that is kept in JSON that would be too long else, in characters.
-const LONGEST_WHEN_CUT: usize = 200;
+/// The longest text in a JSON document that had to be shortened, in characters.
+const MAX_CUT_TEXT_CHARS: usize = 200;
 
 /// `finding` in version 1.
 #[must_use]
-pub fn finding(finding: &Finding) -> FindingV1 {
+pub(crate) fn finding(finding: &Finding) -> FindingV1 {
     let user = finding.user();
     let closing = finding.closing.as_ref();
     FindingV1 {
@@ -45,7 +48,7 @@ pub fn finding(finding: &Finding) -> FindingV1 {
         is_root: user.is_root(),
         status: status(finding.status),
         confirmed: finding.confirmed,
-        could_not_list: finding.could_not_list.clone(),
+        could_not_list: finding.listing_refusal.clone(),
         severity: finding.severity.word(),
         severity_reasons: finding
             .severity_reasons
@@ -53,7 +56,7 @@ pub fn finding(finding: &Finding) -> FindingV1 {
             .map(|reason| severity_reason(*reason))
             .collect(),
         opened_at: rfc3339(finding.opened_at),
-        opened_at_is_estimate: finding.is_since_estimated,
+        opened_at_is_estimate: finding.is_opened_at_estimated,
         detected_at: rfc3339(finding.detected_at),
         closed_at: closing.map(|closing| rfc3339(closing.at)),
         close_reason: closing.map(|closing| close_reason(closing.reason)),
@@ -71,7 +74,7 @@ pub fn finding(finding: &Finding) -> FindingV1 {
         actor: finding.opener.as_ref().map(|opener| actor(&opener.actor)),
         opener: finding.opener.as_ref().map(opener),
         joined: finding
-            .joined
+            .other_activations
             .iter()
             .map(|event| JoinedV1 {
                 opener: opener(event),
@@ -103,20 +106,27 @@ pub fn finding(finding: &Finding) -> FindingV1 {
     }
 }
 
-/// `finding` in version 1, with the `verdict` on it.
+/// `finding` in version 1, with the last uses of its keys, and the `verdict` on it at a time.
 #[must_use]
-pub fn judged(found: &Finding, verdict: Option<&Verdict>) -> JudgedV1 {
-    JudgedV1 {
+pub fn judged(
+    found: &Finding,
+    last_uses: &LastUses,
+    verdict: Option<&Verdict>,
+    as_of: Timestamp,
+) -> FindingWithVerdictV1 {
+    FindingWithVerdictV1 {
         finding: finding(found),
+        last_used: last_used_of(found, last_uses),
         verdict: verdict.map(verdict_v1),
+        verdict_as_of: verdict.map(|_| rfc3339(as_of)),
     }
 }
 
-fn opener(event: &Opener) -> OpenerV1 {
+fn opener(event: &KeyActivation) -> OpenerV1 {
     OpenerV1 {
         key: event.key.clone(),
         how: match event {
-            Opener { created: true, .. } => "created",
+            KeyActivation { created: true, .. } => "created",
             _ if event.is_proven() => "reactivated",
             _ => "set_active",
         },
@@ -142,9 +152,13 @@ pub fn alert(alert: &Alert, last_uses: &LastUses) -> AlertV1 {
     alert_shown_by(alert, last_uses, &NOWHERE)
 }
 
-/// The same, with commands for who called `invocation`.
+/// The same, with commands that match `invocation`.
 #[must_use]
-pub fn alert_shown_by(alert: &Alert, last_uses: &LastUses, invocation: &Invocation) -> AlertV1 {
+pub(crate) fn alert_shown_by(
+    alert: &Alert,
+    last_uses: &LastUses,
+    invocation: &Invocation,
+) -> AlertV1 {
     let verdict = alert.verdict(last_uses);
     AlertV1 {
         version: "1",
@@ -166,17 +180,17 @@ pub fn alert_shown_by(alert: &Alert, last_uses: &LastUses, invocation: &Invocati
     }
 }
 
-/// `standing` in version 1; the document that holds it names the version.
+/// `snapshot` in version 1. The document that contains it has the version.
 #[must_use]
-pub fn standing(standing: &Standing) -> StandingV1 {
-    let found = &standing.alert.finding;
-    let verdict = standing.verdict();
-    StandingV1 {
-        change: standing.change(),
+pub fn snapshot(snapshot: &FindingSnapshot) -> FindingSnapshotV1 {
+    let found = &snapshot.alert.finding;
+    let verdict = snapshot.verdict();
+    FindingSnapshotV1 {
+        change: snapshot.change(),
         finding: finding(found),
-        last_used: last_used_of(found, &standing.last_uses),
+        last_used: last_used_of(found, &snapshot.last_uses),
         retire: verdict.as_ref().and_then(retire_of),
-        commands: commands_of(found, verdict.as_ref(), &standing.invocation),
+        commands: commands_of(found, verdict.as_ref(), &snapshot.invocation),
         verdict: verdict.as_ref().map(verdict_v1),
     }
 }
@@ -200,18 +214,20 @@ fn digest_v1(digest: &Digest, most: usize) -> DigestV1 {
                 user: finding.display_name.clone(),
                 severity: finding.severity.word(),
                 opened_at: rfc3339(finding.opened_at),
-                opened_at_is_estimate: finding.is_since_estimated,
+                opened_at_is_estimate: finding.is_opened_at_estimated,
                 keys: finding.active_keys().map(ToOwned::to_owned).collect(),
             })
             .collect(),
     }
 }
 
-/// How many of a digest's findings are tried, one number after the other, until it is short enough.
+/// The numbers of findings to try for a digest, one after the other, until the line is short
+/// enough.
 const FINDINGS_OF_A_DIGEST: [usize; 6] = [1_000, 300, 100, 30, 10, 0];
 
-/// What `of` makes of `digest` in version 1, as one line of at most `longest` bytes: with as many findings as fit.
-pub fn digest_to_line<T: Serialize>(
+/// `digest` in version 1, passed through `of`, as one line of at most `longest` bytes, with as many
+/// findings as fit.
+pub(crate) fn digest_to_line<T: Serialize>(
     digest: &Digest,
     longest: usize,
     of: impl Fn(DigestV1) -> T,
@@ -228,7 +244,7 @@ pub fn digest_to_line<T: Serialize>(
 
 /// `entry` in version 1.
 #[must_use]
-pub fn audit_entry(entry: &AuditEntry) -> AuditEntryV1 {
+pub(crate) fn audit_entry(entry: &AuditEntry) -> AuditEntryV1 {
     let draft = &entry.draft;
     AuditEntryV1 {
         account: entry.user.account().to_owned(),
@@ -248,7 +264,7 @@ pub fn audit_entry(entry: &AuditEntry) -> AuditEntryV1 {
 
 /// The word for what happened to a finding.
 #[must_use]
-pub fn kind(kind: &AlertKind) -> &'static str {
+pub(crate) fn kind(kind: &AlertKind) -> &'static str {
     match kind {
         AlertKind::Opened => "opened",
         AlertKind::Updated(_) => "updated",
@@ -256,16 +272,16 @@ pub fn kind(kind: &AlertKind) -> &'static str {
     }
 }
 
-/// The ARN of the finding's user, which only an event that the user made tells.
+/// The ARN of the finding's user. Only an event made by the user contains it.
 #[must_use]
-pub fn user_arn(finding: &Finding) -> Option<&str> {
+pub(crate) fn user_arn(finding: &Finding) -> Option<&str> {
     facts::user_arn(finding)
 }
 
-/// `document` as one line of JSON, in which characters that cannot be seen are written as JSON's own escapes: somebody
-/// reads it on a terminal some day, and SQS takes no message that holds certain of them. Where the line would be longer
-/// than `longest` bytes, which takes hostile text in many fields, every text is cut to 200 characters: a cut alert is
-/// better than one that no service takes.
+/// `document` as one line of JSON. Invisible characters become JSON escapes, because the line may
+/// be read on a terminal and SQS rejects messages with some of them. If the line would be longer
+/// than `longest` bytes, which takes hostile text in many fields, every text is cut to 200
+/// characters: a shortened alert is better than one that every service rejects.
 pub fn to_line(document: &impl Serialize, longest: usize) -> Result<String, serde_json::Error> {
     let line = for_json(&serde_json::to_string(document)?);
     if line.len() <= longest {
@@ -277,8 +293,8 @@ pub fn to_line(document: &impl Serialize, longest: usize) -> Result<String, serd
 
 fn with_cut_texts(value: Value) -> Value {
     match value {
-        Value::String(text) if text.chars().count() > LONGEST_WHEN_CUT => {
-            Value::String(text.chars().take(LONGEST_WHEN_CUT).chain(['…']).collect())
+        Value::String(text) if text.chars().count() > MAX_CUT_TEXT_CHARS => {
+            Value::String(text.chars().take(MAX_CUT_TEXT_CHARS).chain(['…']).collect())
         }
         Value::Array(values) => values.into_iter().map(with_cut_texts).collect(),
         Value::Object(fields) => fields
@@ -306,21 +322,21 @@ fn actor(actor: &Actor) -> ActorV1 {
     }
 }
 
-fn update(update: Update) -> &'static str {
+fn update(update: FindingUpdate) -> &'static str {
     match update {
-        Update::Keys => "keys",
-        Update::Opener => "opener",
-        Update::Continues => "continues",
-        Update::Since => "since",
-        Update::Severity => "severity",
-        Update::OutlivedWindow => "outlived_window",
-        Update::Exempted => "exempted",
-        Update::ExemptionEnded => "exemption_ended",
-        Update::Leaked => "leaked",
+        FindingUpdate::Keys => "keys",
+        FindingUpdate::Opener => "opener",
+        FindingUpdate::Continues => "continues",
+        FindingUpdate::OpenedAt => "since",
+        FindingUpdate::Severity => "severity",
+        FindingUpdate::OutlivedWindow => "outlived_window",
+        FindingUpdate::Exempted => "exempted",
+        FindingUpdate::ExemptionEnded => "exemption_ended",
+        FindingUpdate::Leaked => "leaked",
     }
 }
 
-/// The word for where a finding is in its life.
+/// The word for a finding's status.
 pub(super) fn status(status: FindingStatus) -> &'static str {
     match status {
         FindingStatus::Open => "open",

@@ -1,24 +1,24 @@
-//! Numbers of things, as one says them.
+//! Numbers in words.
 
-/// `number` of a `thing`, as one says it.
+/// `number` with `thing` in the singular or plural.
 #[must_use]
-pub fn count(number: usize, thing: &str) -> String {
+pub(crate) fn count(number: usize, thing: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{ending}")
 }
 
-/// `number` of entries, as one says it.
+/// `number` with "entry" or "entries".
 #[must_use]
-pub fn entry_count(number: usize) -> String {
+pub(crate) fn entry_count(number: usize) -> String {
     if number == 1 {
         return "1 entry".to_owned();
     }
     format!("{number} entries")
 }
 
-/// `number` as a word, as far as words go.
+/// `number` as a word, for small numbers.
 #[must_use]
-pub fn in_words(number: usize) -> String {
+pub(crate) fn in_words(number: usize) -> String {
     const WORDS: [&str; 9] = [
         "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     ];

@@ -1,31 +1,32 @@
-//! Findings in the Open Cybersecurity Schema Framework, as Detection Findings, for SIEMs and data lakes.
+//! Findings in the Open Cybersecurity Schema Framework, as Detection Findings, for SIEMs and data
+//! lakes.
 //!
-//! Source: the schema's class `detection_finding` with the profile `cloud`, in version 1.6.0, which is the one that AWS
-//! Security Hub takes. Names and ids stand as they are, for programs compare them; what people read is escaped like plain
-//! text's; and no character that cannot be seen stands in the document.
+//! Source: the schema's class `detection_finding` with the profile `cloud`, in version 1.6.0, the
+//! version that AWS Security Hub accepts. Names and IDs stay as they are, because programs compare
+//! them. Readable texts are escaped like plain text. The document contains no invisible characters.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::detect::Timestamp;
-use crate::detect::alert::AlertKind;
-use crate::detect::finding::{Finding, FindingStatus, FoundBy};
-use crate::detect::severity::Severity;
-use crate::output::escape::{Place, for_json};
+use crate::detect::decision::severity::Severity;
+use crate::detect::findings::alert::AlertKind;
+use crate::detect::findings::finding::{Finding, FindingStatus, FoundBy};
+use crate::output::escape::{OutputContext, for_json};
 use crate::output::json_v1::{self, verdict::verdict_v1};
-use crate::output::ocsf::evidence::{evidences, related_events};
+use crate::output::ocsf::evidences::{evidences, related_events};
 use crate::output::ocsf::resources::{account, resources};
 use crate::output::ocsf::wire::{
     Analytic, Attack, Cloud, DetectionFinding, FindingInfo, Metadata, Named, Product, Remediation,
 };
-use crate::output::standing::Standing;
-use crate::output::standing_text::StandingText;
+use crate::output::snapshot::FindingSnapshot;
+use crate::output::snapshot_text::SnapshotText;
 use crate::output::time::rfc3339;
 
-mod evidence;
+mod evidences;
 mod resources;
-pub mod wire;
+pub(crate) mod wire;
 
 /// The version of the schema.
 const SCHEMA: &str = "1.6.0";
@@ -38,18 +39,18 @@ const CLASS: u32 = 2004;
 const ABOUT_ROTATION: &str =
     "https://docs.aws.amazon.com/IAM/latest/UserGuide/id-credentials-access-keys-update.html";
 
-/// `standings` as a JSON array of Detection Findings.
-pub fn document(standings: &[Standing]) -> Result<String, serde_json::Error> {
-    let events: Vec<_> = standings.iter().map(event).collect();
+/// `snapshots` as a JSON array of Detection Findings.
+pub fn document(snapshots: &[FindingSnapshot]) -> Result<String, serde_json::Error> {
+    let events: Vec<_> = snapshots.iter().map(event).collect();
     Ok(for_json(&serde_json::to_string_pretty(&events)?))
 }
 
-/// `standing` as a Detection Finding.
+/// `snapshot` as a Detection Finding.
 #[must_use]
-pub fn event(standing: &Standing) -> DetectionFinding {
-    let finding = &standing.alert.finding;
-    let text = StandingText::of(standing, Place::PlainText);
-    let (activity_id, activity_name) = activity(&standing.alert.kind);
+pub(crate) fn event(snapshot: &FindingSnapshot) -> DetectionFinding {
+    let finding = &snapshot.alert.finding;
+    let text = SnapshotText::of(snapshot, OutputContext::PlainText);
+    let (activity_id, activity_name) = activity(&snapshot.alert.kind);
     let (status_id, status) = status(finding.status);
     let (severity_id, severity) = severity(finding.severity);
     let (confidence_id, confidence) = if finding.confirmed {
@@ -66,7 +67,7 @@ pub fn event(standing: &Standing) -> DetectionFinding {
         class_name: "Detection Finding",
         type_uid: CLASS * 100 + activity_id,
         type_name: format!("Detection Finding: {activity_name}"),
-        time: milliseconds(standing.alert.at),
+        time: milliseconds(snapshot.alert.at),
         severity_id,
         severity,
         status_id,
@@ -89,15 +90,15 @@ pub fn event(standing: &Standing) -> DetectionFinding {
             provider: "AWS",
             account: account(finding.user().account()),
         },
-        finding_info: finding_info(standing, &text),
+        finding_info: finding_info(snapshot, &text),
         risk_details: text.risk(),
         remediation: Remediation {
             desc: text.to_do().join("\n"),
             references: [ABOUT_ROTATION],
         },
-        resources: resources(standing),
+        resources: resources(snapshot),
         evidences: evidences(finding),
-        unmapped: unmapped(standing),
+        unmapped: unmapped(snapshot),
     }
 }
 
@@ -114,7 +115,8 @@ fn activity(kind: &AlertKind) -> (u32, &'static str) {
     }
 }
 
-/// `In Progress` is not among them: it says that somebody reviews the finding, which secondkey cannot know.
+/// `In Progress` is not used: it means that a person is reviewing the finding, which secondkey
+/// cannot know.
 fn status(status: FindingStatus) -> (u32, &'static str) {
     match status {
         FindingStatus::Open => (1, "New"),
@@ -137,17 +139,17 @@ fn status_detail(finding: &Finding) -> Option<&'static str> {
     closing.map(|closing| closing.reason.words()).or(exempt)
 }
 
-fn finding_info(standing: &Standing, text: &StandingText<'_>) -> FindingInfo {
-    let finding = &standing.alert.finding;
+fn finding_info(snapshot: &FindingSnapshot, text: &SnapshotText<'_>) -> FindingInfo {
+    let finding = &snapshot.alert.finding;
     let closed_at = finding.closing.as_ref().map(|closing| closing.at);
     FindingInfo {
         uid: finding.id.to_string(),
         title: text.title(),
         desc: text.description().join(" "),
         created_time: milliseconds(finding.detected_at),
-        modified_time: milliseconds(standing.alert.at),
+        modified_time: milliseconds(snapshot.alert.at),
         first_seen_time: milliseconds(finding.opened_at),
-        last_seen_time: milliseconds(closed_at.unwrap_or(standing.alert.at)),
+        last_seen_time: milliseconds(closed_at.unwrap_or(snapshot.alert.at)),
         types: ["Second Active Access Key"],
         analytic: Analytic {
             uid: "second-active-access-key",
@@ -164,9 +166,9 @@ fn finding_info(standing: &Standing, text: &StandingText<'_>) -> FindingInfo {
     }
 }
 
-/// What OCSF has no place for.
-fn unmapped(standing: &Standing) -> BTreeMap<&'static str, Value> {
-    let finding = &standing.alert.finding;
+/// What OCSF has no field for.
+fn unmapped(snapshot: &FindingSnapshot) -> BTreeMap<&'static str, Value> {
+    let finding = &snapshot.alert.finding;
     let found_by = match finding.found_by {
         FoundBy::Event => "event",
         FoundBy::Sweep => "sweep",
@@ -175,15 +177,15 @@ fn unmapped(standing: &Standing) -> BTreeMap<&'static str, Value> {
     let reasons = finding.severity_reasons.iter();
     let reasons: Vec<&str> = reasons.map(|one| json_v1::severity_reason(*one)).collect();
     let mut fields = BTreeMap::from([
-        ("change", Value::from(standing.change())),
+        ("change", Value::from(snapshot.change())),
         ("found_by", found_by.into()),
         ("severity_reasons", reasons.into()),
         (
             "rotation_window_ends_at",
-            rfc3339(standing.alert.window_ends_at).into(),
+            rfc3339(snapshot.alert.window_ends_at).into(),
         ),
     ]);
-    if let Some(verdict) = standing.verdict() {
+    if let Some(verdict) = snapshot.verdict() {
         let verdict = verdict_v1(&verdict);
         fields.insert("verdict", verdict.code.into());
         fields.insert("verdict_key", verdict.key.into());

@@ -1,22 +1,22 @@
-//! The report for an auditor: one HTML page that needs nothing else, made of what a store holds.
+//! The report for an auditor: one self-contained HTML page about the contents of a store.
 //!
-//! Every text comes onto the page through one formatter, which escapes it ([`crate::output::escape::for_html`]), or in one
-//! JSON document, which is escaped as a whole ([`crate::output::escape::for_script`]). The page forbids itself every request
-//! and every script but its own.
+//! Every text reaches the page through one formatter, which escapes it
+//! ([`crate::output::escape::for_html`]), or in one JSON document, which is escaped as a whole
+//! ([`crate::output::escape::for_script`]). The page forbids itself every request, and every script
+//! except its own.
 
+pub(crate) mod audit_trail;
+mod chart;
 mod counts;
 mod details;
 mod exemptions;
-pub mod integrity;
+pub(crate) mod integrity;
 mod page;
-pub mod period;
-mod picture;
+pub(crate) mod period;
 mod rows;
-pub mod stats;
+pub(crate) mod stats;
 mod timeline;
-pub mod trail;
 
-use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
@@ -26,45 +26,50 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context};
 use sha2::{Digest, Sha256};
 
-use crate::detect::exemption::Exemption;
-use crate::detect::finding::Finding;
+use crate::detect::Timestamp;
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::decision::verdict::Verdict;
+use crate::detect::findings::finding::{Finding, FindingId};
 use crate::detect::user::UserId;
 use crate::output::escape::{for_html, for_script};
+use crate::output::report::audit_trail::Trail;
 use crate::output::report::page::Page;
 use crate::output::report::period::Period;
-use crate::output::report::trail::Trail;
 
 const TEMPLATE: &str = include_str!("report/page.html");
 const STYLE: &str = include_str!("report/style.css");
 const SCRIPT: &str = include_str!("report/script.js");
 
-/// What a store holds, as it was read.
+/// The contents of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The store in words.
+pub(crate) struct Report {
+    /// The store, in words.
     pub store: String,
     /// The command that made the report.
     pub command: String,
     /// The period that it is about.
     pub period: Period,
-    /// How long two active keys are a rotation.
-    pub window: TimeDelta,
-    /// The accounts of which the store holds something.
+    /// The accounts that the store has data about.
     pub accounts: BTreeSet<String>,
-    /// Every finding, whatever the period.
+    /// Every finding, in any period.
     pub findings: Vec<Finding>,
-    /// Every user's trail.
+    /// What to do about each open finding, and as of when.
+    pub verdicts: BTreeMap<FindingId, (Verdict, Timestamp)>,
+    /// Every user's audit trail.
     pub trails: BTreeMap<UserId, Trail>,
-    /// Every exemption that is kept.
+    /// Every stored exemption.
     pub exemptions: Vec<Exemption>,
     /// What else could not be read, and why.
     pub unread: Vec<String>,
+    /// Who uses the keys of users with an open finding, in lines, if logs were given.
+    pub uses: BTreeMap<UserId, Vec<String>>,
 }
 
 impl Report {
-    /// The findings of the period: open ones first, then exempt ones, then closed ones, and of each the longest first.
+    /// The findings of the period: open, then suppressed, then closed; within each, the longest
+    /// first.
     #[must_use]
-    pub fn findings_of_period(&self) -> Vec<&Finding> {
+    pub(crate) fn findings_of_period(&self) -> Vec<&Finding> {
         let mut findings: Vec<&Finding> = self
             .findings
             .iter()
@@ -79,7 +84,7 @@ impl Report {
 }
 
 /// The page.
-pub fn html(report: &Report) -> Result<String, Error> {
+pub(crate) fn html(report: &Report) -> Result<String, Error> {
     let findings = report.findings_of_period();
     let details = details::document(report, &findings);
     let mut environment = Environment::new();
@@ -97,7 +102,7 @@ pub fn html(report: &Report) -> Result<String, Error> {
     })
 }
 
-/// Writes `value` into the page: what is not our own is text, and nothing else.
+/// Writes `value` to the page. Everything that is not our own is written as text.
 fn escaped(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let text = value.to_string();
     let written = if value.is_safe() {
@@ -106,16 +111,17 @@ fn escaped(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result
         out.write_str(&for_html(&text))
     };
     written.map_err(|error| {
-        Error::new(ErrorKind::WriteFailure, "the page cannot be made").with_source(error)
+        Error::new(ErrorKind::WriteFailure, "could not write the page").with_source(error)
     })
 }
 
-/// The content security policy of the page: no request at all, and no style and no script but its own, by their hashes.
+/// The content security policy of the page: no requests at all, and only its own style and script,
+/// by their hashes.
 fn policy() -> String {
     let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text.as_bytes()));
     format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'; \
-         require-trusted-types-for 'script'",
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
+         form-action 'none'; require-trusted-types-for 'script'",
         hash(STYLE),
         hash(SCRIPT)
     )

@@ -1,15 +1,17 @@
-//! Findings as a log in the Static Analysis Results Interchange Format 2.1.0, for whatever shows results of scanners.
+//! Findings as a log in the Static Analysis Results Interchange Format 2.1.0, for viewers of
+//! scanner results.
 //!
-//! Names and ids stand as they are, for programs compare them; messages are escaped like plain text's and chat's; and no
-//! character that cannot be seen stands in the document. Source: SARIF 2.1.0, OASIS standard, with errata 01.
+//! Names and IDs stay as they are, because programs compare them. Messages are escaped like plain
+//! text and chat. The document contains no invisible characters. Source: SARIF 2.1.0, OASIS
+//! standard, with errata 01.
 
 use std::collections::BTreeMap;
 
-use crate::detect::alert::AlertKind;
-use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::severity::Severity;
-use crate::detect::text::sha256_hex;
-use crate::output::escape::{Place, for_json, for_sarif, for_uri_segment};
+use crate::detect::decision::severity::Severity;
+use crate::detect::events::text::sha256_hex;
+use crate::detect::findings::alert::AlertKind;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::output::escape::{OutputContext, for_json, for_sarif, for_uri_segment};
 use crate::output::facts::user_name;
 use crate::output::json_v1;
 use crate::output::sarif::rules::{RULE, RULE_OF_ROOT, rules};
@@ -17,14 +19,14 @@ use crate::output::sarif::wire::{
     ArtifactLocation, AutomationDetails, Driver, Location, Log, LogicalLocation, Message,
     PhysicalLocation, Region, Result as SarifResult, Run, Suppression, Tool,
 };
-use crate::output::standing::Standing;
-use crate::output::standing_text::StandingText;
+use crate::output::snapshot::FindingSnapshot;
+use crate::output::snapshot_text::SnapshotText;
 
 mod rules;
-pub mod wire;
+pub(crate) mod wire;
 
-/// `standings` as a SARIF log with one run.
-pub fn document(standings: &[Standing]) -> Result<String, serde_json::Error> {
+/// `snapshots` as a SARIF log with one run.
+pub fn document(snapshots: &[FindingSnapshot]) -> Result<String, serde_json::Error> {
     let log = Log {
         schema: "https://json.schemastore.org/sarif-2.1.0.json",
         version: "2.1.0",
@@ -39,29 +41,29 @@ pub fn document(standings: &[Standing]) -> Result<String, serde_json::Error> {
             automation_details: AutomationDetails {
                 id: "secondkey/scan/",
             },
-            results: standings.iter().map(result).collect(),
+            results: snapshots.iter().map(result).collect(),
         }],
     };
     Ok(for_json(&serde_json::to_string_pretty(&log)?))
 }
 
-fn result(standing: &Standing) -> SarifResult {
-    let finding = &standing.alert.finding;
+fn result(snapshot: &FindingSnapshot) -> SarifResult {
+    let finding = &snapshot.alert.finding;
     let is_root = finding.user().is_root();
     SarifResult {
         rule_id: if is_root { RULE_OF_ROOT } else { RULE },
         rule_index: usize::from(is_root),
         level: level(finding),
-        message: message(standing),
+        message: message(snapshot),
         locations: [location(finding)],
         partial_fingerprints: fingerprints(finding),
-        baseline_state: match standing.alert.kind {
+        baseline_state: match snapshot.alert.kind {
             AlertKind::Opened => "new",
             AlertKind::Updated(_) => "unchanged",
             AlertKind::Closed => "absent",
         },
-        suppressions: suppression(standing).into_iter().collect(),
-        properties: json_v1::standing(standing),
+        suppressions: suppression(snapshot).into_iter().collect(),
+        properties: json_v1::snapshot(snapshot),
     }
 }
 
@@ -73,15 +75,15 @@ fn level(finding: &Finding) -> &'static str {
     }
 }
 
-fn message(standing: &Standing) -> Message {
-    let text = StandingText::of(standing, Place::PlainText);
+fn message(snapshot: &FindingSnapshot) -> Message {
+    let text = SnapshotText::of(snapshot, OutputContext::PlainText);
     let plain = format!(
         "{}. {}\n{}",
         text.title(),
         text.description().join(" "),
         text.to_do().join("\n")
     );
-    let text = StandingText::of(standing, Place::Chat);
+    let text = SnapshotText::of(snapshot, OutputContext::Chat);
     let markdown = format!(
         "{}. {}\n\n{}",
         text.title(),
@@ -94,8 +96,8 @@ fn message(standing: &Standing) -> Message {
     }
 }
 
-/// The user and the keys. The physical location is a path that no file has: GitHub shows no result without one, and by this
-/// one groups the results of a user.
+/// The user and the keys. The physical location is a path that no file has: GitHub does not show a
+/// result without one, and groups the results of a user by it.
 fn location(finding: &Finding) -> Location {
     let (account, name) = (finding.user().account(), user_name(finding));
     let owner = format!("{account}/{name}");
@@ -123,7 +125,7 @@ fn location(finding: &Finding) -> Location {
     }
 }
 
-/// What makes a result the same one at every look; the second is the only one that GitHub compares.
+/// What identifies a result across runs. GitHub compares only the second one.
 fn fingerprints(finding: &Finding) -> BTreeMap<&'static str, String> {
     let id = finding.id.to_string();
     let hash = format!("{}:1", sha256_hex(id.as_bytes()));
@@ -133,13 +135,13 @@ fn fingerprints(finding: &Finding) -> BTreeMap<&'static str, String> {
     ])
 }
 
-fn suppression(standing: &Standing) -> Option<Suppression> {
-    let finding = &standing.alert.finding;
+fn suppression(snapshot: &FindingSnapshot) -> Option<Suppression> {
+    let finding = &snapshot.alert.finding;
     let is_suppressed = finding.status == FindingStatus::Suppressed;
     is_suppressed.then(|| Suppression {
         kind: "external",
         status: "accepted",
-        justification: StandingText::of(standing, Place::PlainText)
+        justification: SnapshotText::of(snapshot, OutputContext::PlainText)
             .circumstances()
             .join(" "),
     })

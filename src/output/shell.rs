@@ -1,18 +1,18 @@
-//! Words and options of commands that are shown, quoted for a POSIX shell: the one place that quotes.
+//! Words and options of the commands that we show, quoted for a POSIX shell. Nothing else quotes.
 
 use crate::output::escape::for_terminal;
 
-/// The longest name or id that a command is given for; IAM's end at 128.
-const LONGEST_ARGUMENT: usize = 300;
+/// The longest name or ID that a shown command may contain. IAM's own limit is 128.
+const MAX_ARGUMENT_CHARS: usize = 300;
 
-/// What needs no quotes, wherever it stands in a word.
+/// The characters that need no quotes anywhere in a word.
 const PLAIN: &str = "-_./:@=+,%";
 
-/// `word` as one word of a shell's command.
+/// `word` as one word of a shell command.
 #[must_use]
-pub fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || PLAIN.contains(character);
-    // zsh expands a word that begins with `=`, and takes `%` for a job.
+    // zsh expands a word that starts with `=` and reads `%` as a job.
     let is_expanded = word.starts_with(['=', '%']);
     if !word.is_empty() && !is_expanded && word.chars().all(is_plain) {
         return word.to_owned();
@@ -20,30 +20,30 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A name or an id of IAM's as one word of a command; `None` if it could not be pasted safely,
-/// which IAM itself never allows.
+/// A name or an ID of IAM's as one word of a command. `None` if it is not safe to paste; IAM never
+/// allows such a name.
 #[must_use]
-pub fn pasteable(value: &str) -> Option<String> {
+pub(crate) fn pasteable(value: &str) -> Option<String> {
     let is_printable = value
         .chars()
         .all(|character| character == ' ' || character.is_ascii_graphic());
-    // The AWS CLI reads a file where a value begins with `file://`.
-    let is_too_odd = value.is_empty() || value.len() > LONGEST_ARGUMENT || value.contains("://");
+    // The AWS CLI reads a file if a value starts with `file://`.
+    let is_too_odd = value.is_empty() || value.len() > MAX_ARGUMENT_CHARS || value.contains("://");
     (is_printable && !is_too_odd).then(|| quoted(value))
 }
 
-/// What the caller typed, as one word of a command; `None` if it could not be shown whole and as
-/// it is: half of it, or what only looks like it, would be another.
+/// What the caller typed, as one word of a command. `None` if it cannot be shown exactly and in
+/// full: a shortened or look-alike word would be a different word.
 #[must_use]
-pub fn whole(word: &str) -> Option<String> {
+pub(crate) fn whole(word: &str) -> Option<String> {
     let quoted = quoted(word);
     (for_terminal(&quoted, quoted.len()) == quoted).then_some(quoted)
 }
 
-/// `option` with its `value`, which is shown as a word already.
+/// `option` with its `value`, which is already quoted.
 #[must_use]
-pub fn option(option: &str, value: &str) -> String {
-    // After `=`, a value that begins with `-` is not taken for another option.
+pub(crate) fn option(option: &str, value: &str) -> String {
+    // After `=`, a value that starts with `-` is not read as another option.
     let separator = if value.starts_with('-') { '=' } else { ' ' };
     format!("{option}{separator}{value}")
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_takes_a_word_as_one_word() {
+    fn quoted_word_stays_one_word() {
         for plain in [
             "arn:aws:sqs:us-east-1:1:q",
             "a.b+c@example.com",
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_reads_every_word_back() {
+    fn shell_reads_every_quoted_word_back() {
         for word in [
             "a b", "it's", "=ls", "$HOME", "`id`", "*", "a\\b", "!x", "#", "é", "~",
         ] {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_cannot_be_shown_as_it_is_is_not_shown() {
+    fn words_with_hidden_characters_are_not_shown() {
         assert_eq!(whole("mine/é.db").as_deref(), Some("'mine/é.db'"));
         assert_eq!(whole("a\nb"), None);
         assert_eq!(whole("a\u{202e}b"), None);

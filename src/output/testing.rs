@@ -1,27 +1,28 @@
-//! What the tests of the outputs tell: one finding, and text that means harm.
+//! Test data for the outputs: one finding in each state, and hostile text.
 
 use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 
-use crate::detect::actor::Actor;
-use crate::detect::alert::{Alert, AlertKind, Update};
-use crate::detect::digest::{Digest, DigestKind};
-use crate::detect::finding::{
-    CloseReason, Closing, Exempted, Finding, FindingKey, FindingStatus, FoundBy, Opener,
+use crate::detect::decision::relation::Relation;
+use crate::detect::decision::severity::{Severity, SeverityReason};
+use crate::detect::events::actor::Actor;
+use crate::detect::events::text::bounded;
+use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
+use crate::detect::findings::digest::{Digest, DigestKind};
+use crate::detect::findings::finding::{
+    AppliedExemption, CloseReason, Closing, Finding, FindingKey, FindingStatus, FoundBy,
+    KeyActivation,
 };
-use crate::detect::listing::KeyStatus;
-use crate::detect::relation::Relation;
-use crate::detect::retire::{LastUsed, LastUses};
-use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::keys::listing::KeyStatus;
 use crate::detect::testing::{actor, at, finding_of};
-use crate::detect::text::bounded;
+use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::detect::user::UserId;
 use crate::output::hostile::HOSTILE_TEXTS;
 use crate::output::invocation::Invocation;
-use crate::output::standing::Standing;
+use crate::output::snapshot::FindingSnapshot;
 
-/// The texts of the table as they are once they were read: bounded.
+/// The texts of the table after parsing, which limits their length.
 pub(crate) static HOSTILE: LazyLock<Vec<String>> = LazyLock::new(|| {
     HOSTILE_TEXTS
         .iter()
@@ -29,7 +30,7 @@ pub(crate) static HOSTILE: LazyLock<Vec<String>> = LazyLock::new(|| {
         .collect()
 });
 
-/// An opened finding that a person made: an old key in use, a new one never used.
+/// An opened finding, made by a person: an old key in use, and a new one that was never used.
 pub(crate) fn opened() -> Alert {
     let finding = Finding {
         opener: Some(opener("AKIANEW")),
@@ -48,8 +49,8 @@ pub(crate) fn opened() -> Alert {
     }
 }
 
-pub(crate) fn opener(key: &str) -> Opener {
-    Opener {
+pub(crate) fn opener(key: &str) -> KeyActivation {
+    KeyActivation {
         key: key.to_owned(),
         created: true,
         at: at(2),
@@ -99,7 +100,7 @@ pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
     let finding = &mut alert.finding;
     finding.id.user = UserId::new(&text(), &text());
     finding.display_name = text();
-    finding.could_not_list = Some(text());
+    finding.listing_refusal = Some(text());
     finding.confirmed = false;
     finding.continues = Some(finding.id.clone());
     if let Some(exemption) = &mut finding.exemption {
@@ -114,17 +115,17 @@ pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
             created: Some(at(1)),
         })
         .to_vec();
-    finding.opener = Some(Opener {
+    finding.opener = Some(KeyActivation {
         key: text(),
         created: false,
         at: at(1),
         inactive_since: Some(at(0)),
         actor: actor.clone(),
-        // So that the key is to be deactivated, and commands name it.
+        // So that the verdict names the key, and commands contain it.
         relation: Some(Relation::Unfamiliar),
         event_id: Some(text()),
     });
-    finding.joined = finding.opener.clone().into_iter().collect();
+    finding.other_activations = finding.opener.clone().into_iter().collect();
     if let Some(closing) = &mut finding.closing {
         closing.actor = Some(actor);
         closing.event_id = Some(text());
@@ -132,7 +133,7 @@ pub(crate) fn filled_with(text: &str, of: Alert) -> Alert {
     alert
 }
 
-/// What is known of the use of a key named `text`, with `text` in every field.
+/// The last use of a key named `text`, with `text` in every field.
 pub(crate) fn last_uses_with(text: &str) -> LastUses {
     LastUses::from([(
         text.to_owned(),
@@ -144,7 +145,7 @@ pub(crate) fn last_uses_with(text: &str) -> LastUses {
     )])
 }
 
-/// The end of that finding: the old key deactivated.
+/// The end of that finding: the old key was deactivated.
 pub(crate) fn closed() -> Alert {
     let mut alert = opened();
     alert.kind = AlertKind::Closed;
@@ -165,19 +166,19 @@ pub(crate) fn closed() -> Alert {
     alert
 }
 
-/// `of`, if no event had told of its opening: its beginning is an estimate.
+/// `of`, without an event for its opening: its start is an estimate.
 pub(crate) fn estimated(mut of: Alert) -> Alert {
     let finding = &mut of.finding;
     finding.opener = None;
     finding.found_by = FoundBy::Sweep;
-    finding.is_since_estimated = true;
+    finding.is_opened_at_estimated = true;
     of
 }
 
-/// The same finding once its rotation window is over.
+/// The same finding after its rotation window has ended.
 pub(crate) fn updated() -> Alert {
     let mut alert = opened();
-    alert.kind = AlertKind::Updated(vec![Update::Severity]);
+    alert.kind = AlertKind::Updated(vec![FindingUpdate::Severity]);
     alert.sequence = 4;
     alert.at = alert.window_ends_at + TimeDelta::minutes(5);
     alert.finding.severity = Severity::High;
@@ -185,7 +186,7 @@ pub(crate) fn updated() -> Alert {
     alert
 }
 
-/// An opening of root's: the slots of a credential report, and who made it not known.
+/// An opening for root: the slots of a credential report, with an unknown actor.
 pub(crate) fn root() -> Alert {
     let mut alert = opened();
     let finding = &mut alert.finding;
@@ -204,7 +205,7 @@ pub(crate) fn root() -> Alert {
     alert
 }
 
-/// A digest of the findings that `alerts` tell of.
+/// A digest of the findings in `alerts`.
 pub(crate) fn digest_of(alerts: &[Alert]) -> Digest {
     Digest {
         account: "111122223333".to_owned(),
@@ -215,13 +216,13 @@ pub(crate) fn digest_of(alerts: &[Alert]) -> Digest {
     }
 }
 
-/// The same finding once an exemption hides it.
+/// The same finding after an exemption suppressed it.
 pub(crate) fn exempt() -> Alert {
     let mut alert = opened();
-    alert.kind = AlertKind::Updated(vec![Update::Exempted]);
+    alert.kind = AlertKind::Updated(vec![FindingUpdate::Exempted]);
     alert.finding.status = FindingStatus::Suppressed;
     alert.finding.found_by = FoundBy::Sweep;
-    alert.finding.exemption = Some(Exempted {
+    alert.finding.exemption = Some(AppliedExemption {
         id: "build-farm".to_owned(),
         owner: "platform team".to_owned(),
         reason: "migration of the build farm".to_owned(),
@@ -231,24 +232,24 @@ pub(crate) fn exempt() -> Alert {
     alert
 }
 
-/// A finding as it stands of each kind: new, open still, closed, exempt, root's.
-pub(crate) fn standings() -> Vec<Standing> {
-    let standing = |alert| Standing {
+/// One snapshot of each kind: new, still open, closed, suppressed, root.
+pub(crate) fn snapshots() -> Vec<FindingSnapshot> {
+    let snapshot = |alert| FindingSnapshot {
         alert,
         last_uses: last_uses(),
         invocation: Invocation::default(),
     };
-    every_alert().into_iter().map(standing).collect()
+    every_alert().into_iter().map(snapshot).collect()
 }
 
 /// The same, with `text` in every field that an event can fill.
-pub(crate) fn standings_with(text: &str) -> Vec<Standing> {
-    let standing = |alert| Standing {
+pub(crate) fn snapshots_with(text: &str) -> Vec<FindingSnapshot> {
+    let snapshot = |alert| FindingSnapshot {
         alert: filled_with(text, alert),
         last_uses: last_uses_with(text),
         invocation: Invocation::default(),
     };
-    every_alert().into_iter().map(standing).collect()
+    every_alert().into_iter().map(snapshot).collect()
 }
 
 /// One alert of each kind.

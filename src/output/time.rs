@@ -1,4 +1,4 @@
-//! Times and durations, as people read them and as programs do.
+//! Times and durations, for people and for programs.
 
 use chrono::{SecondsFormat, TimeDelta};
 
@@ -6,18 +6,18 @@ use crate::detect::Timestamp;
 
 /// `at` as `2026-11-23 04:05:06 UTC`.
 #[must_use]
-pub fn readable(at: Timestamp) -> String {
+pub(crate) fn readable(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// `at` in RFC 3339, in UTC and whole seconds: `2026-11-23T04:05:06Z`.
 #[must_use]
-pub fn rfc3339(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// `duration` in words, the two largest units at most: `45 s`, `20 min`, `3 h 20 min`, `2 days`. Negative ones, which
-/// clocks that differ make, count as none.
+/// `duration` in words, in at most two units: `45 s`, `20 min`, `3 h 20 min`, `2 days`. A negative
+/// duration, which comes from clocks that differ, counts as zero.
 #[must_use]
 pub fn duration(duration: TimeDelta) -> String {
     let seconds = duration.num_seconds().max(0);

@@ -1,10 +1,13 @@
 //! A verdict in words: the one sentence that every output shows.
 
-use crate::detect::leak::LeakSignal;
-use crate::detect::verdict::{AskReason, ContainReason, ProgressReason, RetireReason, Verdict};
+use crate::detect::decision::verdict::{
+    AskReason, ContainReason, ProgressReason, RetireReason, Verdict,
+};
+use crate::detect::events::leak::LeakSignal;
 use crate::output::time::readable;
 
-/// The sentence for `verdict`, without the full stop. `shown` makes a key's id safe for the place where the sentence lands.
+/// The sentence for `verdict`, without the full stop. `shown` escapes a key's ID for the output
+/// that shows the sentence.
 pub(crate) fn sentence(verdict: &Verdict, shown: &dyn Fn(&str) -> String) -> String {
     match verdict {
         Verdict::Contain { key, reason } => {
@@ -26,8 +29,8 @@ pub(crate) fn sentence(verdict: &Verdict, shown: &dyn Fn(&str) -> String) -> Str
         } => {
             let (old, new) = (shown(old), shown(new));
             format!(
-                "Nothing to deactivate yet: {}. Move every consumer from {old} to {new} by {}, then \
-                 retire {old}",
+                "Nothing to deactivate yet: {}. Move every consumer from {old} to {new} by {}, \
+                 then retire {old}",
                 progress(*reason, &old, &new),
                 readable(*until)
             )
@@ -72,7 +75,7 @@ fn progress(reason: ProgressReason, old: &str, new: &str) -> String {
 fn retire(reason: RetireReason) -> &'static str {
     match reason {
         RetireReason::NeverUsed => "it was never used",
-        RetireReason::LeastRecentlyUsed => "it was used longer ago than the other",
+        RetireReason::LeastRecentlyUsed => "it was used less recently than the other key",
         RetireReason::OlderOfUnused => "neither key was ever used, and it is the older one",
     }
 }
@@ -80,12 +83,12 @@ fn retire(reason: RetireReason) -> &'static str {
 fn ask(reason: AskReason) -> &'static str {
     match reason {
         AskReason::OneLeaked => {
-            "Ask which key has leaked: AWS quarantined the user, and the AWS Health event names the \
-             key. Deactivate that one"
+            "Ask which key has leaked: AWS quarantined the user, and the AWS Health event names \
+             the key. Deactivate that one"
         }
         AskReason::Dormant => {
             "Ask why the key was reactivated: it had been inactive for over 30 days. If nobody \
-             expects it, deactivate it again"
+             expected this, deactivate it again"
         }
         AskReason::Root => {
             "Ask what uses root's keys: root should have none. Move their consumers to a role, and \
@@ -100,10 +103,10 @@ fn ask(reason: AskReason) -> &'static str {
              consumers"
         }
         AskReason::AgeUnknown => {
-            "Ask who owns each key: neither was ever used, and which is older is not known"
+            "Ask who owns each key: neither was ever used, and it is not known which is older"
         }
         AskReason::Unconfirmed => {
-            "Ask for the user's keys to be listed: no listing has confirmed that two are active"
+            "List the user's keys first: no listing has confirmed that two are active"
         }
     }
 }

@@ -1,67 +1,71 @@
-//! A batch of messages, grouped by user, so that ten changes to one user cost one re-check.
+//! Groups a batch of messages by user, so that ten changes to one user cost one re-check.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 
+use futures::FutureExt;
 use futures::stream::{self, StreamExt};
+use tracing::error;
 
 use crate::detect::Timestamp;
-use crate::detect::key_change::{ChangeKind, KeyChange};
+use crate::detect::events::key_change::{ChangeKind, KeyChange};
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::message::Message;
-use crate::pipeline::recheck::{Occasion, Parts, Rechecked, recheck};
+use crate::pipeline::recheck::{Dependencies, RecheckOutcome, RecheckRequest, recheck};
 
-/// How many users are re-checked side by side. IAM throttles an account's calls, so more would not be faster.
+/// How many users are re-checked concurrently. IAM throttles an account's calls, so more would not
+/// be faster.
 const USERS_AT_ONCE: usize = 8;
 
-/// One user of a batch, what asked for it and what came of it.
+/// One user of a batch, and the result of its re-check.
 #[derive(Debug)]
 pub struct UserResult {
     /// The user.
     pub user: UserId,
-    /// The ids of the messages that asked for the user.
+    /// The ids of the messages that led to the re-check.
     pub message_ids: BTreeSet<String>,
     /// The result of the re-check.
-    pub result: Result<Rechecked, ServiceError>,
+    pub result: Result<RecheckOutcome, ServiceError>,
 }
 
-/// A message and how it came.
+/// A received message.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedMessage {
     /// The message's id in its queue.
     pub id: String,
-    /// Whether it was handed out before.
+    /// Whether it was received before.
     pub is_retry: bool,
-    /// What it says.
+    /// The message.
     pub message: Message,
 }
 
-/// What a batch asks of one user.
+/// The work of a batch for one user.
 #[derive(Debug, Default)]
-struct Work {
+struct UserWork {
     message_ids: BTreeSet<String>,
-    occasion: Occasion,
+    request: RecheckRequest,
 }
 
-impl Work {
+impl UserWork {
     fn add(&mut self, id: &str, is_retry: bool, change: Option<&KeyChange>) {
         self.message_ids.insert(id.to_owned());
-        self.occasion.is_retry |= is_retry;
-        self.occasion.has_failed |= is_retry;
-        self.occasion.changes.extend(change.cloned());
+        self.request.is_retry |= is_retry;
+        self.request.has_failed_before |= is_retry;
+        self.request.changes.extend(change.cloned());
     }
 }
 
-/// Re-checks every user that `messages` ask for, several side by side.
+/// Re-checks every user in `messages`, several concurrently.
 pub async fn recheck_users(
-    parts: &Parts,
-    messages: Vec<Received>,
+    dependencies: &Dependencies,
+    messages: Vec<ReceivedMessage>,
     now: Timestamp,
 ) -> Vec<UserResult> {
-    let mut by_user: BTreeMap<UserId, Work> = BTreeMap::new();
-    // By new name, the former one.
+    let mut by_user: BTreeMap<UserId, UserWork> = BTreeMap::new();
+    // New name → former name.
     let mut renamed: BTreeMap<UserId, UserId> = BTreeMap::new();
-    for Received {
+    for ReceivedMessage {
         id,
         is_retry,
         message,
@@ -88,16 +92,16 @@ pub async fn recheck_users(
                     work.add(&id, is_retry, Some(&change));
                 }
             }
-            // The keys of a report have no user yet; `recheck_owners` looks them up.
+            // The users of these keys are unknown; `recheck_owners` looks them up.
             Message::Leaked(_) | Message::Probe(_) | Message::Ignored(_) => {}
         }
     }
     let changes: BTreeMap<UserId, Vec<KeyChange>> = by_user
         .iter()
-        .map(|(user, work)| (user.clone(), work.occasion.changes.clone()))
+        .map(|(user, work)| (user.clone(), work.request.changes.clone()))
         .collect();
     for (user, work) in &mut by_user {
-        work.occasion.former_names = former_names(user, &renamed)
+        work.request.former_names = former_names(user, &renamed)
             .into_iter()
             .map(|name| {
                 (
@@ -108,11 +112,11 @@ pub async fn recheck_users(
             .collect();
     }
     let former_names: BTreeSet<&UserId> = renamed.values().collect();
-    // A finding is not closed under the old name before it stands under the new one.
+    // The finding must exist under the new name before it is closed under the old one.
     let (later, first): (BTreeMap<_, _>, BTreeMap<_, _>) = by_user
         .into_iter()
         .partition(|(user, _)| former_names.contains(user));
-    let mut results = side_by_side(parts, first, now).await;
+    let mut results = side_by_side(dependencies, first, now).await;
     let failed: BTreeSet<String> = results
         .iter()
         .filter(|done| done.result.is_err())
@@ -121,18 +125,18 @@ pub async fn recheck_users(
     let (waiting, ready): (BTreeMap<_, _>, BTreeMap<_, _>) = later
         .into_iter()
         .partition(|(_, work)| !work.message_ids.is_disjoint(&failed));
-    results.extend(side_by_side(parts, ready, now).await);
+    results.extend(side_by_side(dependencies, ready, now).await);
     results.extend(waiting.into_iter().map(|(user, work)| UserResult {
         user,
         message_ids: work.message_ids,
         result: Err(ServiceError::retryable(
-            "the re-check under the user's new name has to come first, and failed",
+            "the re-check under the user's new name must come first, but failed",
         )),
     }));
     results
 }
 
-/// The former names of `user` by the renamings of a batch, the last first.
+/// The former names of `user` according to the renamings of a batch, latest first.
 fn former_names(user: &UserId, renamed: &BTreeMap<UserId, UserId>) -> Vec<UserId> {
     let mut names: Vec<UserId> = Vec::new();
     let mut name = user;
@@ -146,15 +150,26 @@ fn former_names(user: &UserId, renamed: &BTreeMap<UserId, UserId>) -> Vec<UserId
     names
 }
 
-/// Re-checks each user on its occasion, several side by side.
+/// Re-checks each user on its own request, several concurrently. A panic fails the user that it
+/// happened on, because the rest of the batch must not be retried for it.
 pub async fn recheck_each(
-    parts: &Parts,
-    occasions: BTreeMap<UserId, Occasion>,
+    dependencies: &Dependencies,
+    requests: BTreeMap<UserId, RecheckRequest>,
     now: Timestamp,
-) -> Vec<(UserId, Result<Rechecked, ServiceError>)> {
-    stream::iter(occasions)
-        .map(|(user, occasion)| async move {
-            let result = recheck(parts, &user, &occasion, now).await;
+) -> Vec<(UserId, Result<RecheckOutcome, ServiceError>)> {
+    stream::iter(requests)
+        .map(|(user, request)| async move {
+            let checked = AssertUnwindSafe(recheck(dependencies, &user, &request, now));
+            let result = checked.catch_unwind().await.unwrap_or_else(|_| {
+                error!(
+                    account = user.account(),
+                    user = user.name(),
+                    "a re-check panicked"
+                );
+                Err(ServiceError::retryable(
+                    "the re-check panicked; the log has the place",
+                ))
+            });
             (user, result)
         })
         .buffer_unordered(USERS_AT_ONCE)
@@ -163,17 +178,17 @@ pub async fn recheck_each(
 }
 
 async fn side_by_side(
-    parts: &Parts,
-    by_user: BTreeMap<UserId, Work>,
+    dependencies: &Dependencies,
+    by_user: BTreeMap<UserId, UserWork>,
     now: Timestamp,
 ) -> Vec<UserResult> {
     let mut message_ids = BTreeMap::new();
-    let mut occasions = BTreeMap::new();
+    let mut requests = BTreeMap::new();
     for (user, work) in by_user {
         message_ids.insert(user.clone(), work.message_ids);
-        occasions.insert(user, work.occasion);
+        requests.insert(user, work.request);
     }
-    recheck_each(parts, occasions, now)
+    recheck_each(dependencies, requests, now)
         .await
         .into_iter()
         .map(|(user, result)| UserResult {

@@ -1,37 +1,37 @@
-//! Batches of events about users that are renamed, and services that are down, on the embedded store.
+//! Batches about renamed users and with failing services, on the embedded store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::detect::alert::{Alert, AlertKind};
-use crate::detect::audit::{AuditKind, verify_trail};
-use crate::detect::digest::Digest;
-use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::key_change::KeyChange;
-use crate::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
-use crate::detect::policy::Policy;
-use crate::detect::retire::LastUses;
-use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::decision::policy::Policy;
+use crate::detect::decision::severity::{Severity, SeverityReason};
+use crate::detect::events::key_change::KeyChange;
+use crate::detect::findings::alert::{Alert, AlertKind};
+use crate::detect::findings::digest::Digest;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::keys::listing::{AccessKey, KeyListing, KeyStatus, PageResult, PartialListing};
 use crate::detect::testing::{at, by, created, deleted, renamed, updated};
+use crate::detect::trail::audit::{AuditKind, verify_trail};
+use crate::detect::usage::last_use::LastUses;
 use crate::detect::user::UserId;
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::alert_sink::AlertSink;
-use crate::pipeline::batch::{Received, recheck_users};
+use crate::pipeline::batch::{ReceivedMessage, recheck_users};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 use crate::pipeline::key_source::KeySource;
 use crate::pipeline::message::Message;
-use crate::pipeline::recheck::{Parts, Rechecked};
+use crate::pipeline::recheck::{Dependencies, RecheckOutcome};
 
 mod familiar;
-#[path = "owners_tests.rs"]
+#[path = "leak_reports_tests.rs"]
 mod owners;
 
 const ACCOUNT: &str = "111122223333";
 
-/// The keys of each user, with the second of their creation; or IAM is throttled.
+/// The keys of each user with the second of their creation, or throttling.
 #[derive(Clone, Default)]
 struct Iam(Arc<Mutex<IamState>>);
 
@@ -40,6 +40,8 @@ struct IamState {
     now: i64,
     users: BTreeMap<String, Vec<(String, i64)>>,
     is_down: bool,
+    /// The user whose listing panics.
+    poison: Option<String>,
 }
 
 #[async_trait]
@@ -48,6 +50,11 @@ impl KeySource for Iam {
         let state = self.0.lock().unwrap();
         if state.is_down {
             return Err(ServiceError::retryable("iam:ListAccessKeys is throttled"));
+        }
+        let is_poison = state.poison.as_deref() == Some(user.name());
+        if is_poison {
+            drop(state);
+            panic!("a poisonous user");
         }
         let now = at(state.now);
         let Some(keys) = state.users.get(user.name()) else {
@@ -58,8 +65,8 @@ impl KeySource for Iam {
             (key.clone(), AccessKey { status, created })
         });
         match PartialListing::requested(now).page(Some(name.to_owned()), keys, false) {
-            AfterPage::Complete(listing) => Ok(listing),
-            AfterPage::More(_) => unreachable!("the last page completes a listing"),
+            PageResult::Complete(listing) => Ok(listing),
+            PageResult::More(_) => unreachable!("the last page completes a listing"),
         }
     }
 
@@ -104,7 +111,7 @@ struct World {
     store: Arc<SqliteStore>,
     iam: Iam,
     alerts: Alerts,
-    parts: Parts,
+    parts: Dependencies,
 }
 
 impl World {
@@ -112,7 +119,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(&folder.path().join("findings.db")).unwrap());
         let (iam, alerts) = (Iam::default(), Alerts::default());
-        let parts = Parts {
+        let parts = Dependencies {
             store: store.clone(),
             keys: Arc::new(iam.clone()),
             sinks: vec![Box::new(alerts.clone())],
@@ -146,12 +153,15 @@ impl World {
         second: i64,
         is_retry: bool,
         messages: Vec<Message>,
-    ) -> Vec<Result<Rechecked, ServiceError>> {
-        let received = messages.into_iter().zip(1..).map(|(message, id)| Received {
-            id: format!("{second}-{id}"),
-            is_retry,
-            message,
-        });
+    ) -> Vec<Result<RecheckOutcome, ServiceError>> {
+        let received = messages
+            .into_iter()
+            .zip(1..)
+            .map(|(message, id)| ReceivedMessage {
+                id: format!("{second}-{id}"),
+                is_retry,
+                message,
+            });
         let done = recheck_users(&self.parts, received.collect(), at(second)).await;
         done.into_iter().map(|done| done.result).collect()
     }
@@ -163,13 +173,16 @@ impl World {
         }
     }
 
-    /// Takes `messages`, and returns who is to be looked at, and when.
+    /// Handles `messages`, and returns which users to check again, and when.
     async fn asked_for(&self, second: i64, messages: Vec<Message>) -> BTreeSet<(i64, UserId)> {
-        let received = messages.into_iter().zip(1..).map(|(message, id)| Received {
-            id: format!("{second}-{id}"),
-            is_retry: false,
-            message,
-        });
+        let received = messages
+            .into_iter()
+            .zip(1..)
+            .map(|(message, id)| ReceivedMessage {
+                id: format!("{second}-{id}"),
+                is_retry: false,
+                message,
+            });
         let done = recheck_users(&self.parts, received.collect(), at(second)).await;
         let asked = done.into_iter().flat_map(|done| {
             let rechecked = done.result.unwrap();
@@ -204,6 +217,25 @@ impl World {
     }
 }
 
+#[tokio::test]
+async fn a_poisonous_user_fails_alone() {
+    let world = World::new();
+    world.set(100, &[("alice", &[("OLD", 0), ("NEW", 50)])]);
+    world.iam.0.lock().unwrap().poison = Some("bob".to_owned());
+    let both = ["alice", "bob"].map(user).map(Message::Recheck);
+    let results = world.batch(100, false, both.to_vec()).await;
+    let failed: Vec<bool> = results.iter().map(Result::is_err).collect();
+    assert_eq!(failed.iter().filter(|failed| **failed).count(), 1);
+    assert_eq!(world.finding("alice").await.status, FindingStatus::Open);
+
+    // Once the cause is gone, the retry succeeds.
+    world.iam.0.lock().unwrap().poison = None;
+    let again = vec![Message::Recheck(user("bob"))];
+    for result in world.batch(160, true, again).await {
+        result.unwrap();
+    }
+}
+
 fn user(name: &str) -> UserId {
     UserId::new(ACCOUNT, name)
 }
@@ -219,7 +251,7 @@ fn of(name: &str, change: KeyChange) -> KeyChange {
 
 const PAIR: &[(&str, i64)] = &[("K1", -1_000), ("K2", 95)];
 
-/// Bob gave `a` a second key at second 95.
+/// Bob created a second key for `a` at second 95.
 async fn open_under_a() -> World {
     let world = World::new();
     world.set(100, &[("a", PAIR)]);
@@ -252,7 +284,7 @@ async fn a_chain_of_renamings_takes_the_finding_along_in_any_batches() {
         assert_eq!(finding.opened_at, at(95));
         assert!(finding.opener.is_some() && finding.continues.is_some());
         assert_eq!(world.finding("a").await.status, FindingStatus::Closed);
-        // The window goes on through all names.
+        // The window continues through all names.
         world.set(95 + 24 * 3_600, &[("c", PAIR)]);
         world.look(95 + 24 * 3_600, "c").await;
         let reasons = world.finding("c").await.severity_reasons;
@@ -261,7 +293,7 @@ async fn a_chain_of_renamings_takes_the_finding_along_in_any_batches() {
 }
 
 #[tokio::test]
-async fn a_look_before_the_renaming_is_told_does_not_lose_the_finding() {
+async fn check_before_the_renaming_arrives_does_not_lose_the_finding() {
     let world = open_under_a().await;
     for second in [80_010, 80_075] {
         world.set(second, &[("b", PAIR)]);
@@ -314,7 +346,7 @@ async fn a_listing_that_fails_again_lets_events_decide() {
     assert_eq!(alerts[0].kind, AlertKind::Opened);
     assert!(!alerts[0].finding.confirmed);
     assert_eq!(
-        alerts[0].finding.could_not_list.as_deref(),
+        alerts[0].finding.listing_refusal.as_deref(),
         Some("iam:ListAccessKeys is throttled")
     );
     world.iam.0.lock().unwrap().is_down = false;
@@ -373,7 +405,7 @@ async fn a_lost_record_before_a_long_trail_stops_no_alert() {
     assert_eq!(world.alerts().len(), before + 1);
 }
 
-/// Every order of `count` things, as places.
+/// Every order of `count` things.
 fn orders(count: usize) -> Vec<Vec<usize>> {
     (0..count).fold(vec![vec![]], |orders, next| {
         let with_next = |order: Vec<usize>| {
@@ -387,8 +419,8 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
     })
 }
 
-/// `a` was given a second key and became `b`, then `c`. The events come in `batches`, `pause` seconds apart, after all of
-/// it happened; then every name is looked at until nothing more can change.
+/// `a` got a second key and was renamed to `b`, then `c`. After all of that, the events arrive in
+/// `batches`, `pause` seconds apart. Then every name is checked until nothing can change any more.
 async fn renamed_twice(batches: &[Vec<KeyChange>], pause: i64, reused: &[(&str, i64)]) -> World {
     let world = World::new();
     world.set(0, &[("a", &[("K1", -1_000)])]);
@@ -418,7 +450,7 @@ async fn renamings_in_every_order_and_batching_keep_one_finding() {
         of("a", renamed("b", 110)),
         of("b", renamed("c", 130)),
     ];
-    // Another user may have the first name since; its keys are others.
+    // Another user may have taken the first name; its keys are different.
     let others: &[(&str, i64)] = &[("K3", -500), ("K4", 150)];
     for order in orders(events.len()) {
         let ordered: Vec<KeyChange> = order.iter().map(|place| events[*place].clone()).collect();
@@ -451,9 +483,9 @@ async fn renamings_in_every_order_and_batching_keep_one_finding() {
     }
 }
 
-/// `a` was given a second key by mallory, became the last of `names`, and its first key was deleted
-/// then. The events come in `order`, one at a time, after all of it happened; between them all that
-/// the detector asked for is looked at.
+/// `a` got a second key from mallory, was renamed to the last of `names`, and lost its first key.
+/// After all of that, the events arrive in `order`, one at a time; in between, everything that the
+/// detector requested is checked.
 async fn renamed_before_the_events(
     names: &[&str],
     events: &[KeyChange],
@@ -485,7 +517,7 @@ async fn renamed_before_the_events(
 }
 
 #[tokio::test]
-async fn an_event_under_a_former_name_counts_under_the_last_one_however_late() {
+async fn late_event_under_a_former_name_counts_under_the_latest() {
     let made = || by("mallory", of("a", created("K2", 95)));
     let once = [
         made(),
@@ -502,7 +534,7 @@ async fn an_event_under_a_former_name_counts_under_the_last_one_however_late() {
     for (names, events) in [(&["b"][..], &once[..]), (&["b", "c"], &twice)] {
         for order in orders(events.len()) {
             let place = |event| order.iter().position(|place| *place == event);
-            // Before the renaming is told, an event of that name is about its new owner.
+            // Until the renaming arrives, an event under that name is about its new owner.
             let is_late = place(0) > place(1);
             for reused in [&[][..], if is_late { others } else { &[] }] {
                 let label = format!("{names:?} {order:?} {reused:?}");
@@ -515,8 +547,8 @@ async fn an_event_under_a_former_name_counts_under_the_last_one_however_late() {
                 assert_eq!(maker, Some("mallory"), "{label}");
                 assert_eq!(finding.status, FindingStatus::Closed, "{label}");
                 let alerts = world.alerts();
-                let told = |is_told: fn(&AlertKind) -> bool| {
-                    let mut of_pair = alerts.iter().filter(|alert| is_told(&alert.kind));
+                let told = |is_announced: fn(&AlertKind) -> bool| {
+                    let mut of_pair = alerts.iter().filter(|alert| is_announced(&alert.kind));
                     of_pair.any(|alert| {
                         let opener = alert.finding.opener.as_ref();
                         opener.is_some_and(|opener| opener.key == "K2")

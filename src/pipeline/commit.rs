@@ -1,59 +1,62 @@
-//! What one re-check writes, whole or not at all.
+//! What one re-check writes, in one transaction.
 
 use std::collections::BTreeSet;
 
 use crate::detect::Timestamp;
-use crate::detect::alert::OwedAlert;
-use crate::detect::audit::AuditEntry;
-use crate::detect::decide::Decision;
-use crate::detect::finding::Finding;
-use crate::detect::policy::Policy;
-use crate::detect::user_record::UserRecord;
+use crate::detect::decision::decide::Decision;
+use crate::detect::decision::policy::Policy;
+use crate::detect::findings::alert::PendingAlert;
+use crate::detect::findings::finding::Finding;
+use crate::detect::records::user_record::UserRecord;
+use crate::detect::trail::audit::AuditEntry;
 
-/// The most events whose audit entries enter one commit: an entry and a mark each, beside the record, the finding, three
-/// more entries and the alerts owed, within the 100 actions of a DynamoDB transaction.
+/// The maximum number of events whose audit entries fit into one commit: each takes an entry and a
+/// mark. With the record, the finding, three more entries and the pending alerts, a DynamoDB
+/// transaction has at most 100 actions.
 pub const MAX_EVENTS: usize = 44;
 
 /// What one re-check writes.
 ///
 /// INVARIANT (one transaction): all of it is written, or nothing.
-/// INVARIANT (load before list): it is written only if the stored record still has the version before `record.version`.
-/// It is refused too if one of `recorded` is marked as recorded already, or one of `audit` stands there.
+/// INVARIANT (load before list): it is only written if the stored record still has the version
+/// before `record.version`. It is also refused if one of `recorded` is already marked as recorded,
+/// or the place of one of `audit` is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// The user's record; its version is one above that of the record it was decided on.
+    /// The user's record, with the version after that of the record the decision was based on.
     pub record: UserRecord,
-    /// Whether `record.finding` is to be written as a finding too.
+    /// Whether `record.finding` is also written as a finding.
     pub finding_changed: bool,
     /// The new entries of the audit trail.
     pub audit: Vec<AuditEntry>,
-    /// The ids of the changes to be marked as recorded.
+    /// The ids of the changes to mark as recorded.
     pub recorded: Vec<String>,
-    /// The alerts owed from now on.
-    pub owed: Vec<OwedAlert>,
-    /// The moment of the commit, from which marks expire.
+    /// The new pending alerts.
+    pub pending_alerts: Vec<PendingAlert>,
+    /// The time of the commit, from which marks expire.
     pub at: Timestamp,
 }
 
-/// What became of a commit.
+/// The result of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Committed {
-    /// It is written.
+pub enum CommitResult {
+    /// Everything was written.
     Written,
-    /// Somebody else wrote the record in between; nothing is written.
+    /// Another worker wrote the record in between. Nothing was written.
     VersionConflict,
-    /// These changes stand in the audit trail already; nothing is written.
+    /// These changes are already in the audit trail. Nothing was written.
     AlreadyRecorded(BTreeSet<String>),
-    /// An entry stands at this place of the audit trail, though the record does not know it; nothing is written.
+    /// This place of the audit trail is taken, although the record does not know it. Nothing was
+    /// written.
     TrailTaken(u64),
 }
 
 impl Commit {
-    /// What `decision` writes at `at`, its alert owed to each of `sinks`.
+    /// What `decision` writes at `at`, with its alert pending for each of `sinks`.
     #[must_use]
     pub fn of(decision: &Decision, sinks: &[&str], at: Timestamp) -> Self {
-        let owed = decision.alert.iter().flat_map(|alert| {
-            sinks.iter().map(|sink| OwedAlert {
+        let pending = decision.alert.iter().flat_map(|alert| {
+            sinks.iter().map(|sink| PendingAlert {
                 sink: (*sink).to_owned(),
                 due_at: at + Policy::DELIVERY_GRACE,
                 alert: alert.clone(),
@@ -64,32 +67,33 @@ impl Commit {
             finding_changed: decision.finding_changed,
             audit: decision.audit.clone(),
             recorded: decision.recorded.clone(),
-            owed: owed.collect(),
+            pending_alerts: pending.collect(),
             at,
         }
     }
 
-    /// Whether it says nothing but that the user was looked at. If it is lost, that is done again and comes to the same.
+    /// Whether it only records that the user was checked. If such a commit is lost, the same check
+    /// is repeated.
     #[must_use]
-    pub fn tells_nothing(&self) -> bool {
+    pub fn changes_nothing(&self) -> bool {
         !self.finding_changed
             && self.audit.is_empty()
             && self.recorded.is_empty()
-            && self.owed.is_empty()
+            && self.pending_alerts.is_empty()
     }
 
-    /// The version that the stored record must have; 0 if there must be none.
+    /// The version that the stored record must have; 0 if it must not exist.
     #[must_use]
     pub fn expected_version(&self) -> u64 {
         self.record.version.saturating_sub(1)
     }
 
-    /// What becomes of this commit where the stored record has `stored_version` (0 if there is none) and the changes
-    /// `marked` stand in the audit trail already.
+    /// The result of this commit if the stored record has `stored_version` (0 if it does not exist)
+    /// and the changes `marked` are already in the audit trail.
     #[must_use]
-    pub fn verdict(&self, stored_version: u64, marked: &BTreeSet<String>) -> Committed {
+    pub fn check(&self, stored_version: u64, marked: &BTreeSet<String>) -> CommitResult {
         if stored_version != self.expected_version() {
-            return Committed::VersionConflict;
+            return CommitResult::VersionConflict;
         }
         let already_recorded: BTreeSet<String> = self
             .recorded
@@ -98,9 +102,9 @@ impl Commit {
             .cloned()
             .collect();
         if already_recorded.is_empty() {
-            Committed::Written
+            CommitResult::Written
         } else {
-            Committed::AlreadyRecorded(already_recorded)
+            CommitResult::AlreadyRecorded(already_recorded)
         }
     }
 
@@ -117,11 +121,11 @@ impl Commit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::decide::decide;
-    use crate::detect::situation::Situation;
+    use crate::detect::decision::decide::decide;
+    use crate::detect::decision::situation::Situation;
     use crate::detect::testing::{at, created, listing, user};
 
-    /// An opening at second 101, decided on version 6 of the record.
+    /// An opening at second 101, based on version 6 of the record.
     fn opening() -> Commit {
         let situation = Situation {
             record: &UserRecord {
@@ -132,7 +136,7 @@ mod tests {
             changes: &[created("K2", 95)],
             already_recorded: &BTreeSet::new(),
             is_retry: false,
-            former: &[],
+            former_users: &[],
             exemptions: &[],
             familiar: &[],
             sweep: None,
@@ -145,22 +149,22 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_owed_to_each_sink_and_left_to_its_owner_for_thirty_seconds() {
-        let owed: Vec<(String, Timestamp)> = opening()
-            .owed
+    fn alert_is_pending_per_sink_and_reserved_for_30_seconds() {
+        let pending: Vec<(String, Timestamp)> = opening()
+            .pending_alerts
             .into_iter()
-            .map(|owed| (owed.sink, owed.due_at))
+            .map(|pending| (pending.sink, pending.due_at))
             .collect();
         let expected = ["sns", "eventbridge"].map(|sink| (sink.to_owned(), at(131)));
-        assert_eq!(owed, expected);
+        assert_eq!(pending, expected);
     }
 
     #[test]
     fn a_commit_is_written_only_over_the_version_it_was_decided_on() {
-        let verdict = |stored| opening().verdict(stored, &BTreeSet::new());
-        assert_eq!(verdict(6), Committed::Written);
+        let verdict = |stored| opening().check(stored, &BTreeSet::new());
+        assert_eq!(verdict(6), CommitResult::Written);
         for stored in [0, 5, 7] {
-            assert_eq!(verdict(stored), Committed::VersionConflict, "{stored}");
+            assert_eq!(verdict(stored), CommitResult::VersionConflict, "{stored}");
         }
     }
 
@@ -171,8 +175,8 @@ mod tests {
         let mut marked = recorded.clone();
         marked.insert("another change".to_owned());
         assert_eq!(
-            opening().verdict(6, &marked),
-            Committed::AlreadyRecorded(recorded)
+            opening().check(6, &marked),
+            CommitResult::AlreadyRecorded(recorded)
         );
     }
 

@@ -1,8 +1,10 @@
-//! What goes wrong outside, and whether trying again can help.
+//! Failures outside of the core, and whether a retry can help.
+
+use std::fmt;
 
 use thiserror::Error;
 
-/// A service, a file or a stored item let us down.
+/// A service, a file or a stored item failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{text}")]
 pub struct ServiceError {
@@ -11,17 +13,17 @@ pub struct ServiceError {
     is_unauthenticated: bool,
 }
 
-/// Whether trying again can help.
+/// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// It may go through later: throttled, timed out, out of reach.
+    /// It may succeed later: throttled, timed out, unreachable.
     Retryable,
-    /// It will not, until somebody mends something.
+    /// It fails until the cause is fixed.
     Permanent,
 }
 
 impl ServiceError {
-    /// What may go through later. `text` says what failed and, where it is known, what mends it.
+    /// A failure that may succeed later. `text` says what failed and, if known, how to fix it.
     #[must_use]
     pub fn retryable(text: impl Into<String>) -> Self {
         Self {
@@ -31,7 +33,7 @@ impl ServiceError {
         }
     }
 
-    /// What will not go through until somebody mends it. `text` says what failed and what mends it.
+    /// A failure that lasts until its cause is fixed. `text` says what failed and how to fix it.
     #[must_use]
     pub fn permanent(text: impl Into<String>) -> Self {
         Self {
@@ -41,7 +43,7 @@ impl ServiceError {
         }
     }
 
-    /// The service does not accept the credentials of the call; only other credentials help.
+    /// The service rejected the credentials of the call; only other credentials help.
     #[must_use]
     pub fn unauthenticated(text: impl Into<String>) -> Self {
         Self {
@@ -50,15 +52,23 @@ impl ServiceError {
         }
     }
 
-    /// Whether the service did not accept the credentials of the call.
+    /// Whether the service rejected the credentials of the call.
     #[must_use]
     pub fn is_unauthenticated(&self) -> bool {
         self.is_unauthenticated
     }
 
-    /// Whether trying again can help.
+    /// Whether a retry can help.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
+}
+
+/// The audit trail of `user` already has the entry `sequence` that the next commit would write: the
+/// record and the trail do not belong together.
+pub(crate) fn broken_trail(user: &dyn fmt::Display, sequence: u64) -> ServiceError {
+    ServiceError::permanent(format!(
+        "the audit trail of `{user}` has an entry {sequence} that the user's record does not know: one of the two was tampered with or restored alone; check both with verify, on the same --db or --table"
+    ))
 }

@@ -1,71 +1,94 @@
-//! Where records, findings and audit trails are kept.
+//! Where records, findings and audit trails are stored.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::detect::Timestamp;
-use crate::detect::alert::OwedAlert;
-use crate::detect::audit::AuditEntry;
-use crate::detect::exemption::Exemption;
-use crate::detect::familiar::Familiar;
-use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::decision::familiar::FamiliarActor;
+use crate::detect::findings::alert::PendingAlert;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::records::user_record::UserRecord;
+use crate::detect::trail::audit::AuditEntry;
+use crate::detect::usage::last_use::KnownUses;
 use crate::detect::user::UserId;
-use crate::detect::user_record::UserRecord;
-use crate::pipeline::commit::{Commit, Committed};
+use crate::pipeline::commit::{Commit, CommitResult};
 use crate::pipeline::error::ServiceError;
 
-/// What a re-check needs of a store: DynamoDB, or SQLite.
+/// What a re-check needs from a store: DynamoDB or SQLite.
 #[async_trait]
 pub trait FindingStore: Send + Sync {
-    /// The record of `user`, as the last commit left it (strongly consistent); a new one of version 0 if there is none.
+    /// The record of `user` after the last commit (strongly consistent), or a new one with version
+    /// 0.
     async fn record(&self, user: &UserId) -> Result<UserRecord, ServiceError>;
 
-    /// The alerts that are owed for `user`, in order of sequence.
-    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError>;
+    /// The pending alerts for `user`, in order of sequence.
+    async fn pending_alerts(&self, user: &UserId) -> Result<Vec<PendingAlert>, ServiceError>;
 
-    /// The exemptions of `account`, as they are now (strongly consistent). One that cannot be read is left out, and logged:
-    /// better an alert too many than a user whom nobody looks at.
+    /// The current exemptions of `account` (strongly consistent). An unreadable one is skipped and
+    /// logged: an extra alert is better than a user who is ignored.
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError>;
 
-    /// The actors whom `account` knows from rotations, as they are now (strongly consistent); those
-    /// that have expired may be among them. One that cannot be read is left out, and logged: a key
-    /// by that actor is HIGH then.
-    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError>;
+    /// The familiar actors of `account` (strongly consistent), possibly including expired ones. An
+    /// unreadable one is skipped and logged; a key by that actor is then HIGH.
+    async fn familiar(&self, account: &str) -> Result<Arc<[FamiliarActor]>, ServiceError>;
 
-    /// Keeps `familiar`, in place of what is kept of the same actor. Doing it twice is no error.
-    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError>;
+    /// Stores `familiar`, replacing the same actor's entry. Idempotent.
+    async fn put_familiar(&self, familiar: &FamiliarActor) -> Result<(), ServiceError>;
 
-    /// Writes `commit` whole or not at all; see [`Commit`] for the conditions.
-    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError>;
+    /// Writes all of `commit` or nothing; see [`Commit`] for the conditions.
+    async fn commit(&self, commit: &Commit) -> Result<CommitResult, ServiceError>;
 
-    /// Moves the time at which `owed` is due to `until`, if it is still the one in `owed`; tells whether it was.
-    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError>;
+    /// Sets the due time of `pending` to `until` if it is still the one in `pending`. Returns whether it
+    /// was.
+    async fn reschedule(
+        &self,
+        pending: &PendingAlert,
+        until: Timestamp,
+    ) -> Result<bool, ServiceError>;
 
-    /// Notes that `owed` was delivered. Doing it twice is no error.
-    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError>;
+    /// Records that `pending` was delivered. Idempotent.
+    async fn mark_delivered(&self, pending: &PendingAlert) -> Result<(), ServiceError>;
 }
 
-/// What the command line reads of a store.
+/// What the command line reads from a store.
 #[async_trait]
 pub trait FindingReader: FindingStore {
-    /// The findings of a status, the oldest opening first.
+    /// The findings with this status, earliest opening first.
     async fn findings(&self, status: FindingStatus) -> Result<Vec<Finding>, ServiceError>;
 
     /// The audit trail of `user`, in order of sequence.
     async fn history(&self, user: &UserId) -> Result<Vec<AuditEntry>, ServiceError>;
 
-    /// Keeps `exemption`, in place of the one with the same id in the same account.
+    /// The complete trails of `user` that replays of older logs have replaced, latest first. Only
+    /// the embedded file has any.
+    async fn replaced(&self, _user: &UserId) -> Result<Vec<Vec<AuditEntry>>, ServiceError> {
+        Ok(vec![])
+    }
+
+    /// Stores `exemption`, replacing the one with the same id in the same account.
     async fn put_exemption(&self, exemption: &Exemption) -> Result<(), ServiceError>;
 
-    /// Removes the exemption `id` of `account`; tells whether there was one.
+    /// Removes the exemption `id` of `account`. Returns whether it existed.
     async fn remove_exemption(&self, account: &str, id: &str) -> Result<bool, ServiceError>;
 
-    /// The ids of the accounts of which a finding, a sweep or an exemption is kept, as far as that can be had without reading
-    /// everything: a table names those that were swept.
+    /// The last uses of `keys` of `account` that the store knows. A deployed table does not store
+    /// them: its detector asks IAM.
+    async fn known_uses(
+        &self,
+        _account: &str,
+        _keys: &[String],
+    ) -> Result<KnownUses, ServiceError> {
+        Ok(KnownUses::default())
+    }
+
+    /// The ids of the accounts with a finding, a sweep or an exemption, as far as they can be read
+    /// without a full scan: a table lists those that were swept.
     async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError>;
 
-    /// Every user that has an audit trail or a record; read from the items themselves, so that a trail whose record was
-    /// removed is found too.
+    /// Every user with an audit trail or a record. Reads the items themselves, so that it finds a
+    /// trail whose record was removed.
     async fn users(&self) -> Result<Vec<UserId>, ServiceError>;
 }

@@ -1,5 +1,5 @@
-//! What comes out of the changes queue: an event of CloudTrail or AWS Health in its EventBridge envelope, or a re-check
-//! that was queued.
+//! The messages of the changes queue: CloudTrail and AWS Health events in their EventBridge
+//! envelope, and queued re-checks.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::{Deserialize, Serialize};
@@ -7,67 +7,71 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::detect::Timestamp;
-use crate::detect::health::{self, LeakReport, read_leak_report};
-use crate::detect::key_change::{
-    Ignored, Incomplete, KeyChange, ReadContext, Reading, RecordError, read_key_change,
+use crate::detect::events::cloudtrail_record::CloudTrailRecord;
+use crate::detect::events::health::{self, LeakReport, read_leak_report};
+use crate::detect::events::key_change::{
+    IgnoredReason, IncompleteChange, KeyChange, ReadContext, RecordError, RecordReading,
+    read_key_change,
 };
-use crate::detect::record::CloudTrailRecord;
-use crate::detect::text::bounded;
+use crate::detect::events::text::bounded;
 use crate::detect::user::UserId;
 use crate::output::escape::for_json;
 
-/// The version of the queued messages that this release writes and reads.
+/// The version of queued messages that this release writes and reads.
 const VERSION: u32 = 1;
 
-/// A message that can be read.
+/// A readable message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// An event told of a change.
+    /// An event with a change.
     Change(Box<KeyChange>),
-    /// An event reported a change incompletely: its users are re-checked, and it counts as malformed.
-    Incomplete(Incomplete),
-    /// AWS Health reported leaked keys. Their users have to be looked up first; see
-    /// [`super::owners`].
+    /// An event with an incomplete change: its users are re-checked, and it counts as malformed.
+    Incomplete(IncompleteChange),
+    /// AWS Health reported leaked keys, whose users must be looked up; see [`super::leak_reports`].
     Leaked(Box<LeakReport>),
-    /// A user is to be looked at again.
+    /// A request to check a user again.
     Recheck(UserId),
-    /// Somebody wants to know whether messages are read.
+    /// A test of whether messages are read.
     Probe(String),
-    /// There is nothing to do.
-    Ignored(Ignored),
+    /// A message that needs no action.
+    Ignored(IgnoredReason),
 }
 
 /// Why a message cannot be read.
 #[derive(Debug, Error)]
 pub enum MessageError {
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("the message is not JSON: {0}")]
-    NotJson(serde_json::Error),
-    /// It is JSON and neither an event nor a re-check.
+    NotJson(#[source] serde_json::Error),
+    /// It is JSON, but neither an event nor a re-check.
     #[error("the message is neither an EventBridge event nor a re-check: {0}")]
-    NotAnEvent(serde_json::Error),
-    /// It is JSON and no sweep.
-    #[error("the message is no sweep: {0}")]
-    NotASweep(serde_json::Error),
-    /// It has a version that this release does not know.
+    NotAnEvent(#[source] serde_json::Error),
+    /// It is JSON, but not a sweep message.
+    #[error("the message is not a sweep message: {0}")]
+    NotASweep(#[source] serde_json::Error),
+    /// This release does not know its version.
     #[error(
         "the message has version {0}, which this release does not know; deploy the release that queued it"
     )]
     UnknownVersion(u32),
-    /// The record in it cannot be a key change.
+    /// Reading it panicked.
+    #[error("reading the message panicked; the log has the place")]
+    Panicked,
+    /// Its record cannot be read as a key change.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
 impl MessageError {
-    /// Whether a newer release queued the message. That release can read it, so it is not poison.
+    /// Whether a newer release queued the message. That release can read it, so it must not be
+    /// discarded.
     #[must_use]
     pub fn is_of_newer_release(&self) -> bool {
         matches!(self, Self::UnknownVersion(version) if *version > VERSION)
     }
 }
 
-/// A queued re-check, as it stands in the queue.
+/// A queued re-check, as stored in the queue.
 #[derive(Debug, Serialize, Deserialize)]
 struct QueuedRecheck {
     secondkey_recheck: RecheckV1,
@@ -97,7 +101,7 @@ pub fn read_message(body: &str, sent_at: Option<Timestamp>) -> Result<Message, M
     read_event(json, sent_at)
 }
 
-/// Reads a message that is JSON already.
+/// Reads a message that has been parsed as JSON.
 pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, MessageError> {
     if let Some(queued) = json.get("secondkey_recheck") {
         check_version(queued)?;
@@ -118,14 +122,14 @@ pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, Me
     if json.get("source").and_then(Value::as_str) == Some(health::SOURCE) {
         return Ok(match read_leak_report(&json, sent_at)? {
             Some(report) => Message::Leaked(Box::new(report)),
-            None => Message::Ignored(Ignored::OtherHealthEvent),
+            None => Message::Ignored(IgnoredReason::OtherHealthEvent),
         });
     }
     let event: EventBridgeEvent<Value> =
         serde_json::from_value(json).map_err(MessageError::NotAnEvent)?;
-    // Anybody may put events of another source on a bus; only AWS puts those of `aws.*`.
+    // Any account principal may send events with another source; only AWS sends those of `aws.*`.
     if event.source != "aws.iam" {
-        return Ok(Message::Ignored(Ignored::OtherService));
+        return Ok(Message::Ignored(IgnoredReason::OtherService));
     }
     let context = ReadContext {
         account: event.account.as_deref(),
@@ -134,15 +138,15 @@ pub fn read_event(json: Value, sent_at: Option<Timestamp>) -> Result<Message, Me
     };
     Ok(
         match read_key_change(&CloudTrailRecord::from_json(&event.detail), context)? {
-            Reading::Change(change) => Message::Change(change),
-            Reading::Incomplete(incomplete) => Message::Incomplete(incomplete),
-            Reading::Ignored(reason) => Message::Ignored(reason),
+            RecordReading::Change(change) => Message::Change(change),
+            RecordReading::Incomplete(incomplete) => Message::Incomplete(incomplete),
+            RecordReading::Ignored(reason) => Message::Ignored(reason),
         },
     )
 }
 
-/// Fails if `queued` has another version. It is read before the fields, which a newer version may
-/// name otherwise. A version that is missing is left to the reading of the fields, which says so.
+/// Fails if `queued` has another version. This comes before reading the fields, which may have
+/// other names in a newer version. A missing version is reported when the fields are read.
 fn check_version(queued: &Value) -> Result<(), MessageError> {
     match queued.get("version").and_then(Value::as_u64) {
         None => Ok(()),
@@ -153,7 +157,7 @@ fn check_version(queued: &Value) -> Result<(), MessageError> {
     }
 }
 
-/// The body of a message that has `user` looked at again.
+/// The body of a message that requests a re-check of `user`.
 #[must_use]
 pub fn recheck_body(user: &UserId) -> String {
     let queued = QueuedRecheck {
@@ -163,13 +167,13 @@ pub fn recheck_body(user: &UserId) -> String {
             user: user.name().to_owned(),
         },
     };
-    // SQS takes no message that holds a character that XML does not know.
+    // SQS rejects messages with characters that XML does not allow.
     for_json(&serde_json::json!(queued).to_string())
 }
 
-/// The body of a message that only leaves a trace, by which somebody sees that messages are read.
+/// The body of a message that only leaves a trace, to test whether messages are read.
 #[must_use]
-pub fn probe_body(id: &str) -> String {
+pub(crate) fn probe_body(id: &str) -> String {
     let queued = QueuedProbe {
         secondkey_probe: ProbeV1 {
             version: VERSION,
@@ -186,7 +190,7 @@ mod tests {
     use crate::output::testing::HOSTILE;
 
     #[test]
-    fn a_recheck_of_whatever_name_is_a_message_that_sqs_takes_and_is_read_again() {
+    fn recheck_of_any_name_survives_the_queue() {
         for text in HOSTILE.iter() {
             let user = UserId::new(text, text);
             let body = recheck_body(&user);
@@ -198,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_a_newer_release_is_told_apart_from_poison() {
+    fn message_of_a_newer_release_is_not_poison() {
         for (body, is_newer) in [
-            // Version 2 may name its fields otherwise.
+            // Version 2 may rename its fields.
             (r#"{"secondkey_recheck":{"version":2,"users":["a"]}}"#, true),
             (r#"{"secondkey_probe":{"version":2}}"#, true),
             (
@@ -222,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_about_json_carries_its_source() {
+        for body in ["not JSON", "[]"] {
+            let error = read_message(body, None).unwrap_err();
+            assert!(std::error::Error::source(&error).is_some(), "{error}");
+        }
+    }
+
+    #[test]
     fn only_what_aws_itself_says_of_iam_is_read() {
         let event = |source: &str| {
             let detail = serde_json::json!({"eventName": "DeleteAccessKey", "eventTime": "2026-03-02T09:12:44Z",
@@ -231,9 +243,9 @@ mod tests {
                 "detail": detail})
         };
         let of_others = read_event(event("my.app"), None).unwrap();
-        assert_eq!(of_others, Message::Ignored(Ignored::OtherService));
+        assert_eq!(of_others, Message::Ignored(IgnoredReason::OtherService));
         let of_health = event("aws.health");
-        let ignored = Message::Ignored(Ignored::OtherHealthEvent);
+        let ignored = Message::Ignored(IgnoredReason::OtherHealthEvent);
         assert_eq!(read_event(of_health, None).unwrap(), ignored);
         let report = |source: &str| {
             serde_json::json!({"source": source, "account": "111122223333", "time": "2026-03-02T09:12:44Z",
@@ -241,9 +253,9 @@ mod tests {
                     "affectedEntities": [{"entityValue": "AKIAEXAMPLE"}]}})
         };
         let forged = read_event(report("my.health"), None).unwrap();
-        assert_eq!(forged, Message::Ignored(Ignored::OtherService));
-        let told = read_event(report("aws.health"), None).unwrap();
-        assert!(matches!(told, Message::Leaked(_)), "{told:?}");
+        assert_eq!(forged, Message::Ignored(IgnoredReason::OtherService));
+        let leak = read_event(report("aws.health"), None).unwrap();
+        assert!(matches!(leak, Message::Leaked(_)), "{leak:?}");
         let of_aws = read_event(event("aws.iam"), None).unwrap();
         assert!(matches!(of_aws, Message::Change(_)), "{of_aws:?}");
     }

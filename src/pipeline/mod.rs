@@ -1,22 +1,27 @@
-//! The order of effects: load, list, decide, commit, deliver. Everything that waits for something stands here, behind
-//! the three traits that the re-check needs, each with two real implementations or more.
+//! The order of effects: load, list, decide, commit, deliver. Everything that waits is here, behind
+//! the three traits of the re-check. Each trait has at least two real implementations.
 //!
-//! [`payload`], [`message`] (what came in) → [`batch`] (grouped by user) → [`recheck`] (load, list, decide, commit) →
-//! [`deliver`], in [`turn`]. [`sweep_message`] is what a sweep begins with. [`note`] writes down what we did ourselves.
+//! [`payload`], [`message`] (input) → [`batch`] (grouped by user) → [`recheck`] (load, list,
+//! decide, commit) → [`outbox`]. [`sweep_message`] starts a sweep. [`record_change`] records what
+//! secondkey did itself.
 
 pub mod alert_sink;
+#[cfg(feature = "aws")]
 pub mod batch;
-#[cfg(test)]
+#[cfg(all(test, feature = "aws"))]
 mod batch_tests;
 pub mod commit;
-pub mod deliver;
 pub mod error;
 pub mod finding_store;
 pub mod key_source;
+#[cfg(feature = "aws")]
+pub(crate) mod leak_reports;
+#[cfg(feature = "aws")]
 pub mod message;
-pub mod note;
-pub mod owners;
+pub mod outbox;
+#[cfg(feature = "aws")]
 pub mod payload;
 pub mod recheck;
-pub mod sweep_message;
-pub mod turn;
+pub mod record_change;
+#[cfg(feature = "aws")]
+pub(crate) mod sweep_message;

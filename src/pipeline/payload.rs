@@ -1,4 +1,6 @@
-//! What Lambda hands to a function: a batch of SQS messages, or one bare event.
+//! What Lambda passes to a function: a batch of SQS messages, or a bare event.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use chrono::DateTime;
@@ -7,39 +9,40 @@ use serde_json::Value;
 use crate::detect::Timestamp;
 use crate::pipeline::message::{Message, MessageError, read_event};
 
-/// The id that stands for the only event of an invocation that is no batch.
+/// The message id of an event that is not part of a batch.
 const BARE_EVENT: &str = "bare event";
 
 /// The messages of one invocation.
 #[derive(Debug)]
 pub struct Payload<M> {
-    /// Whether they came as a batch, of which the answer names those that failed.
+    /// Whether they are a batch, so that the response names the failed ones.
     pub is_batch: bool,
     /// The messages, in order.
-    pub messages: Vec<HandedOut<M>>,
+    pub messages: Vec<PayloadMessage<M>>,
 }
 
-/// One message as it was handed out.
+/// One message as received.
 #[derive(Debug)]
-pub struct HandedOut<M> {
+pub struct PayloadMessage<M> {
     /// The message's id in its queue.
     pub id: String,
-    /// Whether it was, or may have been, handed out before.
+    /// Whether it was received before, or may have been.
     pub is_retry: bool,
-    /// Its body, as it stands in its queue; `None` for a bare event, which came from no queue.
+    /// Its body as in the queue; `None` for a bare event, which does not come from a queue.
     pub body: Option<String>,
-    /// What it says.
+    /// The message.
     pub message: Result<M, MessageError>,
 }
 
-/// Reads the payload of an invocation of the detector at `now`. An error is about the batch as a whole; a message that
-/// cannot be read stands among the others.
+/// Reads the payload of an invocation of the detector at `now`. An error concerns the whole batch;
+/// an unreadable message is one of the results.
 pub fn read_payload(payload: Value, now: Timestamp) -> Result<Payload<Message>, serde_json::Error> {
     read_payload_by(payload, now, read_event)
 }
 
-/// Reads the payload of an invocation at `now`, each message by `read`, which gets the time at which it was sent.
-pub fn read_payload_by<M>(
+/// Reads the payload of an invocation at `now`. `read` reads each message and gets its sending
+/// time.
+pub(crate) fn read_payload_by<M>(
     payload: Value,
     now: Timestamp,
     read: impl Fn(Value, Option<Timestamp>) -> Result<M, MessageError>,
@@ -53,9 +56,9 @@ pub fn read_payload_by<M>(
             .map(|message| read_sqs(message, &read))
             .collect()
     } else {
-        vec![HandedOut {
+        vec![PayloadMessage {
             id: BARE_EVENT.to_owned(),
-            // Lambda does not tell whether it tries a bare event again.
+            // Lambda does not say whether a bare event is retried.
             is_retry: true,
             body: None,
             message: read(payload, Some(now)),
@@ -67,17 +70,46 @@ pub fn read_payload_by<M>(
 fn read_sqs<M>(
     message: SqsMessage,
     read: impl Fn(Value, Option<Timestamp>) -> Result<M, MessageError>,
-) -> HandedOut<M> {
+) -> PayloadMessage<M> {
     let attribute = |name: &str| message.attributes.get(name)?.parse::<i64>().ok();
     let sent_at = attribute("SentTimestamp").and_then(DateTime::from_timestamp_millis);
     let is_retry = attribute("ApproximateReceiveCount") > Some(1);
     let body = message.body.unwrap_or_default();
-    HandedOut {
+    PayloadMessage {
         id: message.message_id.unwrap_or_default(),
         is_retry,
         message: serde_json::from_str(&body)
             .map_err(MessageError::NotJson)
-            .and_then(|json| read(json, sent_at)),
+            // One message that cannot be read must not fail its neighbors.
+            .and_then(|json| {
+                catch_unwind(AssertUnwindSafe(|| read(json, sent_at)))
+                    .unwrap_or(Err(MessageError::Panicked))
+            }),
         body: Some(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_poisonous_message_is_unreadable_alone() {
+        let batch = json!({"Records": [
+            {"messageId": "one", "body": "1"},
+            {"messageId": "two", "body": "2"},
+        ]});
+        let read = |json: Value, _| {
+            assert_ne!(json, json!(1), "a poisonous message");
+            Ok(json)
+        };
+        let payload = read_payload_by(batch, DateTime::UNIX_EPOCH, read).unwrap();
+        let [first, second] = payload.messages.as_slice() else {
+            panic!("{payload:?}")
+        };
+        assert!(matches!(first.message, Err(MessageError::Panicked)));
+        assert_eq!(*second.message.as_ref().unwrap(), json!(2));
     }
 }

@@ -10,77 +10,79 @@ use futures::future::{join, try_join4};
 use tracing::{error, info, warn};
 
 use crate::detect::Timestamp;
-use crate::detect::alert::{Alert, AlertKind, OwedAlert};
-use crate::detect::decide::{Decision, decide};
-use crate::detect::familiar::{Familiar, learned};
-use crate::detect::finding::Finding;
-use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::listing::{Answer, KeyListing};
-use crate::detect::policy::Policy;
-use crate::detect::retire::LastUses;
-use crate::detect::situation::{Former, Outcome, Situation, Sweep};
+use crate::detect::decision::decide::{Decision, decide};
+use crate::detect::decision::familiar::{FamiliarActor, newly_familiar};
+use crate::detect::decision::policy::Policy;
+use crate::detect::decision::situation::{FormerUser, Outcome, Situation, Sweep};
+use crate::detect::events::key_change::{ChangeKind, KeyChange};
+use crate::detect::findings::alert::{Alert, AlertKind, PendingAlert};
+use crate::detect::findings::finding::Finding;
+use crate::detect::keys::listing::{KeyListing, ListingAnswer};
+use crate::detect::keys::view::UnsettledReason;
+use crate::detect::records::user_record::UserRecord;
+use crate::detect::usage::last_use::LastUses;
 use crate::detect::user::UserId;
-use crate::detect::user_record::UserRecord;
-use crate::detect::view::Unsettled;
 use crate::pipeline::alert_sink::AlertSink;
-use crate::pipeline::commit::{Commit, Committed, MAX_EVENTS};
-use crate::pipeline::deliver::{Undelivered, deliver};
-use crate::pipeline::error::ServiceError;
+use crate::pipeline::commit::{Commit, CommitResult, MAX_EVENTS};
+use crate::pipeline::error::{ServiceError, broken_trail};
 use crate::pipeline::finding_store::FindingStore;
 use crate::pipeline::key_source::KeySource;
-use crate::pipeline::turn::{in_turn, wait_for};
-use crate::stored::broken_trail;
+use crate::pipeline::outbox::deliver::{FailedDelivery, deliver};
+use crate::pipeline::outbox::schedule::{deliveries, recheck_delay};
 
-/// How many entries that the record does not know the next ones are put behind: a whole trail, where the record is lost.
+/// The maximum number of unknown entries to skip in the trail: enough for a whole trail whose
+/// record was lost.
 const MAX_FOREIGN: u64 = 1 << 20;
 
-/// How often a re-check starts anew because somebody else wrote the record.
+/// How often a re-check starts again after another worker wrote the record.
 const MAX_ATTEMPTS: u32 = 8;
 
-/// The longest wait before a re-check starts anew, in milliseconds.
+/// The longest wait before a re-check starts again, in milliseconds.
 const MAX_BACKOFF_MS: u64 = 1_000;
 
 /// How many former names of a user are followed.
 const MAX_FORMER_NAMES: usize = 8;
 
-/// How long an alert waits for the last use of its keys, counted from the start of its commit.
+/// How long an alert waits for the last use of its keys, from the start of its commit.
 const LAST_USED_WAIT: Duration = Duration::from_secs(1);
 
-/// What a re-check works with.
-pub struct Parts {
-    /// Where the user's record is kept.
+/// What a re-check needs.
+pub struct Dependencies {
+    /// Where the user's record is stored.
     pub store: Arc<dyn FindingStore>,
     /// Where the user's keys are listed.
     pub keys: Arc<dyn KeySource>,
-    /// Where alerts go.
+    /// Where alerts are sent.
     pub sinks: Vec<Box<dyn AlertSink>>,
     /// The settings.
     pub policy: Policy,
 }
 
-/// What a re-check came to.
+/// The result of a re-check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rechecked {
-    /// What became of the finding, commit by commit.
+pub struct RecheckOutcome {
+    /// The outcome of each commit.
     pub outcomes: Vec<Outcome>,
-    /// The alerts that a sink took, and the sink's name.
-    pub told: Vec<(Alert, &'static str)>,
-    /// The alerts that their sink did not take.
-    pub failed_deliveries: Vec<Undelivered>,
-    /// After how long the user is to be looked at again. Whoever called must see to it before the events that led here
-    /// are given up.
+    /// The delivered alerts, with the name of their sink.
+    pub delivered: Vec<(Alert, &'static str)>,
+    /// The alerts that their sink did not accept.
+    pub failed_deliveries: Vec<FailedDelivery>,
+    /// The delays after which to check the user again. The caller must schedule these checks before
+    /// it acknowledges the events.
     pub rechecks: BTreeSet<TimeDelta>,
-    /// How often somebody else had written the record.
+    /// How often another worker had written the record.
     pub conflicts: u32,
-    /// How many events stood in the audit trail already.
+    /// How many events were already in the audit trail.
     pub duplicates: usize,
-    /// Why views were not settled.
-    pub unsettled: BTreeSet<Unsettled>,
-    /// The finding that is open now, hidden or not.
+    /// Why views were unsettled.
+    pub unsettled: BTreeSet<UnsettledReason>,
+    /// The open finding, suppressed or not.
     pub open: Option<Finding>,
-    /// The users to be looked at now, because a finding goes on under their name. The caller must see to it as to `rechecks`.
+    /// The users to check now, because a finding continues under their name. The caller must
+    /// schedule these checks like `rechecks`.
     pub follow_ups: BTreeSet<UserId>,
-    /// Why the keys could not be listed, if they could not: what is kept says nothing new then.
+    /// Why the keys could not be listed, if they could not. The stored record is then not up to
+    /// date.
     pub refused: Option<String>,
 }
 
@@ -88,71 +90,100 @@ pub struct Rechecked {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each says one thing of its own about why a user is looked at"
+    reason = "each is a separate fact about why a user is checked"
 )]
-pub struct Occasion {
-    /// What events told; nothing where the re-check was due.
+pub struct RecheckRequest {
+    /// The changes from events; empty for a scheduled re-check.
     pub changes: Vec<KeyChange>,
-    /// Whether somebody may have begun this before and died half-way.
+    /// Whether an earlier attempt may have failed halfway.
     pub is_retry: bool,
-    /// The sweep that asks, where no event does.
+    /// The sweep that led to this check, if it was not an event.
     pub sweep: Option<Sweep>,
-    /// The user's name as IAM spells it, if the caller knows.
+    /// The user's name as spelled by IAM, if the caller knows it.
     pub name: Option<String>,
-    /// Whether this was tried before, in vain. Then keys that cannot be listed count as refused, whatever the reason: what
-    /// events say must not wait until a service is well again.
-    pub has_failed: bool,
-    /// The user's former names that events of the same batch tell of, the last first; and what these tell of its keys then.
+    /// Whether an earlier attempt failed. If so, keys that cannot be listed for any reason count as
+    /// refused: the evidence of events must not wait for a service to recover.
+    pub has_failed_before: bool,
+    /// The user's former names according to the events of the batch, latest first, with the changes
+    /// under each name.
     pub former_names: Vec<(UserId, Vec<KeyChange>)>,
-    /// Whether `changes` are what CloudTrail keeps of the past, and no news.
+    /// Whether `changes` come from CloudTrail's history instead of being new.
     pub is_history: bool,
     /// Whether the user's account has left the organization or was closed.
     pub has_left: bool,
 }
 
-/// Re-checks `user` on `occasion`. `now` is the moment at which it began.
+/// Re-checks `user` for `request`. `now` is the time at which the re-check began.
 pub async fn recheck(
-    parts: &Parts,
+    dependencies: &Dependencies,
     user: &UserId,
-    occasion: &Occasion,
+    request: &RecheckRequest,
     now: Timestamp,
-) -> Result<Rechecked, ServiceError> {
-    // Times are stored in milliseconds; what is decided on must equal what is read back.
+) -> Result<RecheckOutcome, ServiceError> {
+    // Times are stored in milliseconds, and a decision must be based on what is read back.
     let now = now.trunc_subsecs(3);
-    let distinct: BTreeMap<&str, &KeyChange> = occasion
-        .changes
-        .iter()
-        .map(|change| (change.id.as_str(), change))
-        .collect();
-    let mut changes: Vec<KeyChange> = distinct.into_values().cloned().collect();
-    changes.sort_by_key(|change| change.at);
-    let occasion = Occasion {
-        changes,
-        ..occasion.clone()
+    let in_order;
+    let request = if request.changes.len() > 1 {
+        in_order = request.in_order();
+        &in_order
+    } else {
+        request
     };
 
-    let mut rechecked = Rechecked::default();
+    let mut rechecked = RecheckOutcome::default();
     let mut recorded = 0;
     loop {
-        let until = occasion.changes.len().min(recorded + MAX_EVENTS);
-        recheck_part(parts, user, &occasion, recorded..until, now, &mut rechecked).await?;
+        let until = request.changes.len().min(recorded + MAX_EVENTS);
+        recheck_and_commit(
+            dependencies,
+            user,
+            request,
+            recorded..until,
+            now,
+            &mut rechecked,
+        )
+        .await?;
         recorded = until;
-        if recorded == occasion.changes.len() {
+        if recorded == request.changes.len() {
             return Ok(rechecked);
         }
     }
 }
 
-/// Decides on all that the occasion tells, and records the changes in `part`, for not all of them may fit in a commit.
-async fn recheck_part(
-    parts: &Parts,
+impl RecheckRequest {
+    /// The same request with each change once, in order of time.
+    fn in_order(&self) -> Self {
+        let distinct: BTreeMap<&str, &KeyChange> = self
+            .changes
+            .iter()
+            .map(|change| (change.id.as_str(), change))
+            .collect();
+        let mut changes: Vec<KeyChange> = distinct.into_values().cloned().collect();
+        changes.sort_by_key(|change| change.at);
+        Self {
+            changes,
+            is_retry: self.is_retry,
+            sweep: self.sweep,
+            name: self.name.clone(),
+            has_failed_before: self.has_failed_before,
+            former_names: self.former_names.clone(),
+            is_history: self.is_history,
+            has_left: self.has_left,
+        }
+    }
+}
+
+/// Decides on all changes of the request, and records those in `part`, because they may not all fit
+/// into one commit.
+async fn recheck_and_commit(
+    dependencies: &Dependencies,
     user: &UserId,
-    occasion: &Occasion,
+    request: &RecheckRequest,
     part: Range<usize>,
     now: Timestamp,
-    rechecked: &mut Rechecked,
+    rechecked: &mut RecheckOutcome,
 ) -> Result<(), ServiceError> {
-    let changes = &occasion.changes;
+    let changes = &request.changes;
     let of_other_parts: BTreeSet<String> = changes
         .iter()
         .enumerate()
@@ -160,18 +191,20 @@ async fn recheck_part(
         .map(|(_, change)| change.id.clone())
         .collect();
     for attempt in 0..MAX_ATTEMPTS {
-        // INVARIANT (load before list): what the next version holds was listed after this one was written.
-        let record = parts.store.record(user).await?;
+        // INVARIANT (load before list): the listing of the next version is requested after this
+        // version was written.
+        let record = dependencies.store.record(user).await?;
         let former_and_listing = async {
-            let former = formers(parts, &record, occasion, now).await?;
-            let listing = listing(parts, user, &record, occasion, now).await?;
+            let former = load_former_users(dependencies, &record, request, now).await?;
+            let listing = listing(dependencies, user, &record, request, now).await?;
             Ok((former, listing))
         };
-        // Read after the record, or an alert that this version of it owes could be overlooked, and overtaken.
-        let (owed, exemptions, familiar, (former, listing)) = try_join4(
-            parts.store.owed(user),
-            parts.store.exemptions(user.account()),
-            parts.store.familiar(user.account()),
+        // This is read after the record. Otherwise a pending alert of this version could be missed
+        // and overtaken.
+        let (pending, exemptions, familiar, (former, listing)) = try_join4(
+            dependencies.store.pending_alerts(user),
+            dependencies.store.exemptions(user.account()),
+            dependencies.store.familiar(user.account()),
             former_and_listing,
         )
         .await?;
@@ -185,51 +218,52 @@ async fn recheck_part(
                 listing: &listing,
                 changes,
                 already_recorded: &already_recorded,
-                is_retry: occasion.is_retry,
-                former: &former,
+                is_retry: request.is_retry,
+                former_users: &former,
                 exemptions: &exemptions,
                 familiar: &familiar,
-                sweep: occasion.sweep,
-                has_left: occasion.has_left,
-                is_history: occasion.is_history,
+                sweep: request.sweep,
+                has_left: request.has_left,
+                is_history: request.is_history,
                 foreign_entry,
             };
-            let decision = decide(&situation, &parts.policy, now);
-            let commit = Commit::of(&decision, &sinks_for(parts, &decision), now);
-            let (to_deliver, to_wait_for) = in_turn(&owed, &commit.owed, now);
+            let decision = decide(&situation, &dependencies.policy, now);
+            let commit = Commit::of(&decision, &sinks_for(dependencies, &decision), now);
+            let (to_deliver, to_wait_for) = deliveries(&pending, &commit.pending_alerts, now);
             let (committed, last_uses) = join(
-                parts.store.commit(&commit),
-                last_uses(parts, user, &to_deliver),
+                dependencies.store.commit(&commit),
+                last_uses(dependencies, user, &to_deliver),
             )
             .await;
             match committed? {
-                Committed::Written => {
+                CommitResult::Written => {
                     log(user, &decision);
                     rechecked.duplicates += already_recorded.len() - of_other_parts.len();
-                    let news = learned_by(&decision, &familiar, now);
+                    let news = learned_familiar(&decision, &familiar, now);
                     rechecked.add(decision);
-                    rechecked.refused = refusal(&listing);
+                    rechecked.refused = listing_refusal(&listing);
                     rechecked
                         .rechecks
-                        .extend(wait_for(&to_wait_for, occasion.is_retry, now));
+                        .extend(recheck_delay(&to_wait_for, request.is_retry, now));
                     let delivered = deliver(
-                        parts.store.as_ref(),
-                        &parts.sinks,
+                        dependencies.store.as_ref(),
+                        &dependencies.sinks,
                         to_deliver,
                         &last_uses,
                         now,
                     )
                     .await;
-                    rechecked.told.extend(delivered.told);
+                    rechecked.delivered.extend(delivered.delivered);
                     rechecked.failed_deliveries.extend(delivered.failed);
                     rechecked.rechecks.extend(delivered.retries);
-                    return keep(parts, &news).await;
+                    return store_familiar(dependencies, &news).await;
                 }
-                Committed::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
+                CommitResult::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
                     already_recorded.extend(ids);
                 }
-                // INVARIANT (detection does not depend on integrity): the next try leaves twice as many places out.
-                Committed::TrailTaken(place)
+                // INVARIANT (detection does not depend on integrity): each attempt skips twice as
+                // many places.
+                CommitResult::TrailTaken(place)
                     if foreign_entry
                         .is_none_or(|known| known < MAX_FOREIGN + record.audit.sequence) =>
                 {
@@ -237,56 +271,64 @@ async fn recheck_part(
                         account = user.account(),
                         user = user.name(),
                         sequence = place,
-                        "the audit trail holds an entry that the user's record does not know; the next entries come after it"
+                        "the audit trail has an entry that the user's record does not know; the next entries follow it"
                     );
                     let passed = place - record.audit.sequence;
                     foreign_entry = Some(record.audit.sequence + 2 * passed - 1);
                 }
-                Committed::TrailTaken(place) => return Err(broken_trail(user, place)),
-                Committed::VersionConflict | Committed::AlreadyRecorded(_) => break,
+                CommitResult::TrailTaken(place) => return Err(broken_trail(user, place)),
+                CommitResult::VersionConflict | CommitResult::AlreadyRecorded(_) => break,
             }
         }
         rechecked.conflicts += 1;
         tokio::time::sleep(backoff(attempt)).await;
     }
     Err(ServiceError::retryable(format!(
-        "the record of `{user}` was written by others {MAX_ATTEMPTS} times in a row while it was being re-checked"
+        "the record of `{user}` changed {MAX_ATTEMPTS} times in a row during a re-check"
     )))
 }
 
 /// Why the keys could not be listed, if they could not.
-fn refusal(listing: &KeyListing) -> Option<String> {
+fn listing_refusal(listing: &KeyListing) -> Option<String> {
     match listing.answer() {
-        Answer::Refused { reason } => Some(reason.clone()),
+        ListingAnswer::Refused { reason } => Some(reason.clone()),
         _ => None,
     }
 }
 
-/// What the user's latest finding shows of the actors who made its keys, beside what is known.
-fn learned_by(decision: &Decision, known: &[Familiar], now: Timestamp) -> Vec<Familiar> {
+/// The newly familiar actors according to the user's latest finding.
+fn learned_familiar(
+    decision: &Decision,
+    known: &[FamiliarActor],
+    now: Timestamp,
+) -> Vec<FamiliarActor> {
     let latest = decision.record.finding.as_ref();
-    latest.map_or_else(Vec::new, |finding| learned(finding, known, now))
+    latest.map_or_else(Vec::new, |finding| newly_familiar(finding, known, now))
 }
 
-/// Keeps what was learned of actors. Not within the commit: there two rotations of one pipeline that
-/// end together would refuse each other. Where it fails or the worker dies before it, the next look
-/// at the user finds out the same from the closed finding.
-async fn keep(parts: &Parts, learned: &[Familiar]) -> Result<(), ServiceError> {
+/// Stores newly familiar actors. This is not part of the commit, because two rotations of the same
+/// pipeline that end together would conflict there. If it fails or the worker dies, the next check
+/// of the user learns the same from the closed finding.
+async fn store_familiar(
+    dependencies: &Dependencies,
+    learned: &[FamiliarActor],
+) -> Result<(), ServiceError> {
     for familiar in learned {
-        parts.store.put_familiar(familiar).await?;
+        dependencies.store.put_familiar(familiar).await?;
         info!(
             account = familiar.account,
             actor = familiar.identity,
-            "the actor completed a rotation; its next key is no reason for a higher severity"
+            "the actor completed a rotation; its next key does not raise the severity"
         );
     }
     Ok(())
 }
 
-impl Rechecked {
-    /// Whether a finding is open of which a later look may say otherwise, for IAM is some seconds behind its changes.
+impl RecheckOutcome {
+    /// Whether a finding is open that a later check may close or confirm, because IAM is a few
+    /// seconds behind.
     #[must_use]
-    pub fn is_to_be_seen_again(&self) -> bool {
+    pub fn needs_another_recheck(&self) -> bool {
         self.open.is_some() && !self.rechecks.is_empty()
     }
 
@@ -299,32 +341,36 @@ impl Rechecked {
     }
 }
 
-/// The keys of `user`. Where they could not be listed before either, that counts as a refusal and no longer as a failure.
+/// The keys of `user`. If they could not be listed in an earlier attempt either, the failure counts
+/// as a refusal.
 async fn listing(
-    parts: &Parts,
+    dependencies: &Dependencies,
     user: &UserId,
     record: &UserRecord,
-    occasion: &Occasion,
+    request: &RecheckRequest,
     now: Timestamp,
 ) -> Result<KeyListing, ServiceError> {
-    if occasion.has_left {
+    if request.has_left {
         let reason = "the account left the organization or was closed";
         return Ok(KeyListing::refused(now, reason));
     }
-    let listed = parts.keys.list(user, spelling(record, occasion)).await;
-    // INVARIANT (blindness is news): a service that is down for long must not silence the detector.
+    let listed = dependencies
+        .keys
+        .list(user, spelling(record, request))
+        .await;
+    // INVARIANT (blindness is news): a long outage of a service must not silence the detector.
     listed.or_else(|failure| {
-        if !occasion.has_failed {
+        if !request.has_failed_before {
             return Err(failure);
         }
-        warn!(account = user.account(), user = user.name(), %failure, "the keys could not be listed again; events decide");
+        warn!(account = user.account(), user = user.name(), %failure, "the keys could not be listed again; the decision is based on events");
         Ok(KeyListing::refused(now, failure.to_string()))
     })
 }
 
-/// The user's name as the latest event spells it, or the caller, or as IAM last did.
-fn spelling<'a>(record: &'a UserRecord, occasion: &'a Occasion) -> &'a str {
-    occasion
+/// The user's name as spelled by the latest event, by the caller, or else by the last listing.
+fn spelling<'a>(record: &'a UserRecord, request: &'a RecheckRequest) -> &'a str {
+    request
         .changes
         .iter()
         .rev()
@@ -332,63 +378,63 @@ fn spelling<'a>(record: &'a UserRecord, occasion: &'a Occasion) -> &'a str {
             ChangeKind::UserRenamed { to, to_name } if *to == record.user => Some(to_name),
             _ => (change.user == record.user).then_some(&change.user_name),
         })
-        .or(occasion.name.as_ref())
+        .or(request.name.as_ref())
         .unwrap_or(&record.display_name)
 }
 
 /// A former name of a user.
-struct Lead {
+struct FormerNameLead {
     name: UserId,
-    /// What the events at hand say of it.
+    /// The changes under that name in the current batch.
     changes: Vec<KeyChange>,
-    /// Whether a finding under that name may go on; otherwise only what events said of the keys
-    /// counts.
-    may_go_on: bool,
+    /// Whether to continue a finding under that name; otherwise only evidence on the keys counts.
+    may_continue: bool,
 }
 
-impl Lead {
-    /// What leads on from `record`: what is `told` of a former name, or else what the record knows.
+impl FormerNameLead {
+    /// The former name that `record` leads to: the one that is `named` by events, or else the
+    /// recorded one.
     fn of(
-        told: Option<(UserId, Vec<KeyChange>)>,
+        named: Option<(UserId, Vec<KeyChange>)>,
         record: &UserRecord,
-        may_go_on: bool,
+        may_continue: bool,
         now: Timestamp,
     ) -> Option<Self> {
         let by_record = || {
-            let from = record.renamed_from.clone().filter(|_| may_go_on)?;
+            let from = record.renamed_from.clone().filter(|_| may_continue)?;
             Some((from, vec![]))
         };
-        if let Some((name, changes)) = told.or_else(by_record) {
+        if let Some((name, changes)) = named.or_else(by_record) {
             return Some(Self {
                 name,
                 changes,
-                may_go_on,
+                may_continue,
             });
         }
         let former = record.former_name.as_ref();
-        let former = former.filter(|former| former.matters(now))?;
+        let former = former.filter(|former| former.is_recent(now))?;
         Some(Self {
             name: former.user.clone(),
             changes: vec![],
-            may_go_on: false,
+            may_continue: false,
         })
     }
 }
 
-/// What is kept of the user under its former names, the last name first. A name leads to the one before it, by the events at
-/// hand or by its record.
-async fn formers(
-    parts: &Parts,
+/// What is stored about the user under its former names, latest first. Each name leads to the one
+/// before it, through current events or its record.
+async fn load_former_users(
+    dependencies: &Dependencies,
     record: &UserRecord,
-    occasion: &Occasion,
+    request: &RecheckRequest,
     now: Timestamp,
-) -> Result<Vec<Former>, ServiceError> {
+) -> Result<Vec<FormerUser>, ServiceError> {
     let mut formers = Vec::new();
-    let mut told = occasion
+    let mut named = request
         .former_names
         .iter()
         .map(|(name, changes)| (name.clone(), changes.clone()));
-    let renamed_just_now = occasion
+    let renamed_just_now = request
         .changes
         .iter()
         .find_map(|change| match &change.kind {
@@ -399,53 +445,57 @@ async fn formers(
             }
             _ => None,
         });
-    // A finding that goes on from a former one already needs no other.
-    let mut may_go_on = record
+    // A finding that already continues a former one does not need another.
+    let mut may_continue = record
         .open_finding()
         .is_none_or(|open| open.continues.is_none());
-    let told_first = told.next().or(renamed_just_now);
-    let mut next = Lead::of(told_first, record, may_go_on, now);
+    let first_named = named.next().or(renamed_just_now);
+    let mut next = FormerNameLead::of(first_named, record, may_continue, now);
     let mut seen = BTreeSet::from([record.user.clone()]);
     while let Some(lead) = next.filter(|_| seen.len() <= MAX_FORMER_NAMES)
         && seen.insert(lead.name.clone())
     {
-        may_go_on = lead.may_go_on;
-        let former = parts.store.record(&lead.name).await?;
-        next = Lead::of(told.next(), &former, may_go_on, now);
+        may_continue = lead.may_continue;
+        let former = dependencies.store.record(&lead.name).await?;
+        next = FormerNameLead::of(named.next(), &former, may_continue, now);
         let changes = lead.changes.iter();
         let evidence = changes.fold(former.evidence, |evidence, change| {
-            evidence.with(&lead.name, change)
+            evidence.with_change(&lead.name, change)
         });
-        formers.push(Former {
+        formers.push(FormerUser {
             user: lead.name,
-            finding: former.finding.filter(|_| may_go_on),
+            finding: former.finding.filter(|_| may_continue),
             evidence,
         });
     }
     Ok(formers)
 }
 
-/// The last uses of the keys that the alerts to come speak of; none if there is nothing to tell.
-pub async fn last_uses(parts: &Parts, user: &UserId, to_deliver: &[OwedAlert]) -> LastUses {
+/// The last uses of the keys in the alerts to deliver; empty if there are none.
+pub(crate) async fn last_uses(
+    dependencies: &Dependencies,
+    user: &UserId,
+    to_deliver: &[PendingAlert],
+) -> LastUses {
     let keys: BTreeSet<String> = to_deliver
         .iter()
-        .filter(|owed| owed.alert.kind != AlertKind::Closed)
-        .flat_map(|owed| owed.alert.finding.active_keys())
+        .filter(|pending| pending.alert.kind != AlertKind::Closed)
+        .flat_map(|pending| pending.alert.finding.active_keys())
         .map(ToOwned::to_owned)
         .collect();
     if keys.is_empty() {
         return LastUses::new();
     }
     let keys: Vec<String> = keys.into_iter().collect();
-    tokio::time::timeout(LAST_USED_WAIT, parts.keys.last_used(user, &keys))
+    tokio::time::timeout(LAST_USED_WAIT, dependencies.keys.last_used(user, &keys))
         .await
         .unwrap_or_default()
 }
 
-/// The sinks that are told what `decision` tells.
-fn sinks_for(parts: &Parts, decision: &Decision) -> Vec<&'static str> {
+/// The sinks that get the alert of `decision`.
+fn sinks_for(dependencies: &Dependencies, decision: &Decision) -> Vec<&'static str> {
     let in_digest = decision.alert.as_ref().is_some_and(|alert| alert.in_digest);
-    parts
+    dependencies
         .sinks
         .iter()
         .filter(|sink| !in_digest || sink.is_for_programs())
@@ -471,7 +521,7 @@ fn log(user: &UserId, decision: &Decision) {
     );
 }
 
-/// A random wait that doubles its bound from one attempt to the next.
+/// A random wait, with a limit that doubles with each attempt.
 fn backoff(attempt: u32) -> Duration {
     let bound_ms = (20_u64 << attempt).min(MAX_BACKOFF_MS);
     Duration::from_millis(fastrand::u64(0..=bound_ms))

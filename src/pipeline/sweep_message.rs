@@ -1,4 +1,4 @@
-//! What comes out of the sweep queue: the hourly call to look everywhere, or one account's turn.
+//! The messages of the sweep queue: the hourly sweep of all accounts, or the sweep of one account.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -7,19 +7,20 @@ use crate::detect::user::UserId;
 use crate::output::escape::for_json;
 use crate::pipeline::message::MessageError;
 
-/// The longest body of a message that names users, in bytes. SQS takes 256 KiB of up to ten messages at once.
-const LONGEST_BODY: usize = 24 * 1024;
+/// The maximum body of a message that names users, in bytes. SQS limits up to ten messages together
+/// to 256 KiB.
+const MAX_BODY_BYTES: usize = 24 * 1024;
 
-/// A message that can be read.
+/// A readable message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SweepMessage {
-    /// All accounts are to be looked into.
+pub(crate) enum SweepMessage {
+    /// Sweep all accounts.
     All,
-    /// One account is.
+    /// Sweep one account.
     Account {
         /// The account's id.
         account: String,
-        /// The users that are to be looked at in any case: their findings are open, or somebody promised to.
+        /// The users to check in any case: those with open findings or a scheduled re-check.
         users: Vec<UserId>,
     },
 }
@@ -38,8 +39,8 @@ struct SweepV1 {
     users: Vec<String>,
 }
 
-/// Reads a message that is JSON already.
-pub fn read_sweep(json: Value) -> Result<SweepMessage, MessageError> {
+/// Reads a message that has been parsed as JSON.
+pub(crate) fn read_sweep(json: Value) -> Result<SweepMessage, MessageError> {
     let queued: QueuedSweep = serde_json::from_value(json).map_err(MessageError::NotASweep)?;
     let sweep = queued.secondkey_sweep;
     if sweep.version != 1 {
@@ -58,11 +59,11 @@ pub fn read_sweep(json: Value) -> Result<SweepMessage, MessageError> {
     })
 }
 
-/// The body of a message that has `account` looked into, and whichever of `users` it has no room for: those are for messages
-/// of their own.
+/// The body of a message that requests a sweep of `account`, and those of `users` that did not fit
+/// and need messages of their own.
 #[must_use]
-pub fn account_body(account: &str, users: &[UserId]) -> (String, Vec<UserId>) {
-    let mut room = LONGEST_BODY;
+pub(crate) fn account_sweep_body(account: &str, users: &[UserId]) -> (String, Vec<UserId>) {
+    let mut room = MAX_BODY_BYTES;
     let fitting = users
         .iter()
         .take_while(|user| {
@@ -89,13 +90,13 @@ mod tests {
     use crate::output::testing::HOSTILE;
 
     #[test]
-    fn an_accounts_turn_is_read_again_whatever_its_users_are_called() {
+    fn account_sweep_with_any_user_names_is_read_back() {
         let users: Vec<UserId> = HOSTILE.iter().map(|name| UserId::new("1", name)).collect();
         let mut left = users.clone();
         let mut read = vec![];
         while !left.is_empty() {
-            let (body, left_out) = account_body("1", &left);
-            assert!(body.len() < LONGEST_BODY + 200, "{} bytes", body.len());
+            let (body, left_out) = account_sweep_body("1", &left);
+            assert!(body.len() < MAX_BODY_BYTES + 200, "{} bytes", body.len());
             assert!(left_out.len() < left.len(), "each message takes some");
             match read_sweep(serde_json::from_str(&body).unwrap()).unwrap() {
                 SweepMessage::Account { account, users } => {
@@ -110,16 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schedule_sends_means_all() {
+    fn the_schedules_message_means_all_accounts() {
         let sent = json!({"secondkey_sweep": {"version": 1}});
         assert_eq!(read_sweep(sent).unwrap(), SweepMessage::All);
     }
 
     #[test]
-    fn what_is_no_sweep_is_an_error() {
+    fn other_messages_are_no_sweeps() {
         for other in [json!({}), json!([]), json!({"secondkey_recheck": {}})] {
             let error = read_sweep(other).unwrap_err().to_string();
-            assert!(error.contains("is no sweep"), "{error}");
+            assert!(error.contains("is not a sweep message"), "{error}");
         }
         let newer = json!({"secondkey_sweep": {"version": 2}});
         let error = read_sweep(newer).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::actor::Actor;
+use crate::detect::events::actor::Actor;
 use crate::detect::user::UserId;
 
 /// A user that an item refers to.

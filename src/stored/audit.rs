@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::audit::{AuditDraft, AuditEntry, AuditKind};
+use crate::detect::trail::audit::{AuditDraft, AuditEntry, AuditKind};
 use crate::detect::user::UserId;
 use crate::stored::word::{Stored, Time};
 

@@ -1,11 +1,13 @@
 //! Evidence as it is stored in a record.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::detect::evidence::{
-    Before, Evidence, KeyEvidence, Source, UserEvidence, UserState, Word,
+use crate::detect::keys::evidence::{
+    EventOrigin, Evidence, KeyEvent, KeyEvidence, PriorStatus, UserEvidence, UserState,
 };
-use crate::detect::listing::KeyStatus;
+use crate::detect::keys::listing::KeyStatus;
 use crate::stored::actor::{ActorV1, UserV1};
 use crate::stored::leak::LeakV1;
 use crate::stored::word::{Stored, Time};
@@ -13,16 +15,25 @@ use crate::stored::word::{Stored, Time};
 /// An [`Evidence`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct EvidenceV1 {
-    // A list and no map: a key id is somebody else's text, and no attribute name.
+    // A list rather than a map: a key id is untrusted text and must not be an attribute name.
     keys: Vec<StoredKeyEvidence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserEvidenceV1>,
     // Optional since schema 3.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     leaks: Vec<LeakV1>,
+    // Optional since schema 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    uses: Vec<UseV3>,
 }
 
-/// What is known of a key: as it is written, or as releases before schema 3 wrote it.
+#[derive(Debug, Serialize, Deserialize)]
+struct UseV3 {
+    id: String,
+    at: Time,
+}
+
+/// The evidence on one key: as written now, or by releases before schema 3.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum StoredKeyEvidence {
@@ -38,6 +49,8 @@ struct KeyEvidenceV3 {
     before: Option<BeforeV3>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settled: Option<BeforeV3>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,7 +68,7 @@ struct BeforeV3 {
     status: Stored<KeyStatus>,
 }
 
-/// The latest word, the latest activation and what ended it; read, and not written any more.
+/// The latest status, the latest activation and what ended it. Read, but no longer written.
 #[derive(Debug, Serialize, Deserialize)]
 struct KeyEvidenceV1 {
     id: String,
@@ -115,6 +128,14 @@ impl From<&Evidence> for EvidenceV1 {
                 .collect(),
             user: evidence.user.as_ref().map(Into::into),
             leaks: evidence.leaks.iter().map(Into::into).collect(),
+            uses: evidence
+                .uses
+                .iter()
+                .map(|(id, at)| UseV3 {
+                    id: id.clone(),
+                    at: Time(*at),
+                })
+                .collect(),
         }
     }
 }
@@ -125,6 +146,11 @@ impl From<EvidenceV1> for Evidence {
             keys: stored.keys.into_iter().map(Into::into).collect(),
             user: stored.user.map(Into::into),
             leaks: stored.leaks.into_iter().map(Into::into).collect(),
+            uses: stored
+                .uses
+                .into_iter()
+                .map(|used| (used.id, used.at.0))
+                .collect(),
         }
     }
 }
@@ -133,12 +159,10 @@ impl StoredKeyEvidence {
     fn of(id: &str, key: &KeyEvidence) -> Self {
         Self::V3(KeyEvidenceV3 {
             id: id.to_owned(),
-            words: key.words.iter().map(Into::into).collect(),
-            before: key.before.map(|before| BeforeV3 {
-                at: Time(before.at),
-                status: Stored(before.status),
-            }),
-            reported: key.reported.map(Time),
+            words: key.events.iter().map(Into::into).collect(),
+            before: key.prior.map(Into::into),
+            reported: key.announced.map(Time),
+            settled: key.status_after_conflict.map(Into::into),
         })
     }
 }
@@ -148,12 +172,10 @@ impl From<StoredKeyEvidence> for (String, KeyEvidence) {
         match stored {
             StoredKeyEvidence::V3(stored) => {
                 let evidence = KeyEvidence {
-                    words: stored.words.into_iter().map(Into::into).collect(),
-                    before: stored.before.map(|before| Before {
-                        at: before.at.0,
-                        status: before.status.0,
-                    }),
-                    reported: stored.reported.map(|reported| reported.0),
+                    events: stored.words.into_iter().map(Into::into).collect(),
+                    prior: stored.before.map(Into::into),
+                    announced: stored.reported.map(|reported| reported.0),
+                    status_after_conflict: stored.settled.map(Into::into),
                 };
                 (stored.id, evidence)
             }
@@ -166,7 +188,7 @@ impl From<KeyEvidenceV1> for (String, KeyEvidence) {
     fn from(stored: KeyEvidenceV1) -> Self {
         let mut evidence = KeyEvidence::default();
         let mut add = |at: &Time, status, created, by: &SourceV1| {
-            evidence.add(Word {
+            evidence.add(KeyEvent {
                 at: at.0,
                 status,
                 created,
@@ -199,25 +221,44 @@ impl From<KeyEvidenceV1> for (String, KeyEvidence) {
                 add(&stored.at, status.0, false, &stored.by);
             }
         } else {
-            // Two events of one second contradicted each other.
+            // Two events of the same second contradicted each other.
             add(&stored.at, KeyStatus::Active, false, &stored.by);
             add(&stored.at, KeyStatus::Inactive, false, &stored.by);
         }
         let activation = stored.activation.as_ref();
-        evidence.before = activation
+        evidence.prior = activation
             .and_then(|activation| activation.inactive_since.as_ref())
-            .map(|since| Before {
+            .map(|since| PriorStatus {
                 at: since.0,
                 status: KeyStatus::Inactive,
             });
-        // Those releases opened findings for what they saw, and what they did not see is long over.
-        evidence.note_reported();
+        // Those releases opened findings for what they saw, and what they did not see ended long
+        // ago.
+        evidence.mark_announced();
         (stored.id, evidence)
     }
 }
 
-impl From<&Word> for WordV3 {
-    fn from(word: &Word) -> Self {
+impl From<PriorStatus> for BeforeV3 {
+    fn from(before: PriorStatus) -> Self {
+        Self {
+            at: Time(before.at),
+            status: Stored(before.status),
+        }
+    }
+}
+
+impl From<BeforeV3> for PriorStatus {
+    fn from(stored: BeforeV3) -> Self {
+        Self {
+            at: stored.at.0,
+            status: stored.status.0,
+        }
+    }
+}
+
+impl From<&KeyEvent> for WordV3 {
+    fn from(word: &KeyEvent) -> Self {
         Self {
             at: Time(word.at),
             status: Stored(word.status),
@@ -227,7 +268,7 @@ impl From<&Word> for WordV3 {
     }
 }
 
-impl From<WordV3> for Word {
+impl From<WordV3> for KeyEvent {
     fn from(stored: WordV3) -> Self {
         Self {
             at: stored.at.0,
@@ -238,20 +279,20 @@ impl From<WordV3> for Word {
     }
 }
 
-impl From<&Source> for SourceV1 {
-    fn from(source: &Source) -> Self {
+impl From<&EventOrigin> for SourceV1 {
+    fn from(source: &EventOrigin) -> Self {
         Self {
             event_id: source.event_id.clone(),
-            actor: (&source.actor).into(),
+            actor: source.actor.as_ref().into(),
         }
     }
 }
 
-impl From<SourceV1> for Source {
+impl From<SourceV1> for EventOrigin {
     fn from(stored: SourceV1) -> Self {
         Self {
             event_id: stored.event_id,
-            actor: stored.actor.into(),
+            actor: Arc::new(stored.actor.into()),
         }
     }
 }

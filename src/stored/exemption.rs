@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::exemption::Exemption;
-use crate::detect::text::bounded;
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::events::text::bounded;
 use crate::stored::word::Time;
 
 /// An [`Exemption`].
@@ -37,7 +37,8 @@ impl From<&Exemption> for ExemptionV1 {
 impl From<ExemptionV1> for Exemption {
     fn from(stored: ExemptionV1) -> Self {
         Self {
-            // Whoever may write to the store may write whole books into it; findings and alerts repeat these.
+            // Anyone with write access to the store could write very long texts, which findings and
+            // alerts repeat.
             id: bounded(&stored.id),
             account: stored.account,
             user_pattern: stored.user_pattern,

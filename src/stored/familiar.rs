@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::familiar::Familiar;
+use crate::detect::decision::familiar::FamiliarActor;
 use crate::stored::word::Time;
 
-/// A [`Familiar`].
+/// A [`FamiliarActor`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FamiliarV1 {
     account: String,
@@ -14,8 +14,8 @@ pub(crate) struct FamiliarV1 {
     last_at: Time,
 }
 
-impl From<&Familiar> for FamiliarV1 {
-    fn from(familiar: &Familiar) -> Self {
+impl From<&FamiliarActor> for FamiliarV1 {
+    fn from(familiar: &FamiliarActor) -> Self {
         Self {
             account: familiar.account.clone(),
             actor: familiar.identity.clone(),
@@ -25,7 +25,7 @@ impl From<&Familiar> for FamiliarV1 {
     }
 }
 
-impl From<FamiliarV1> for Familiar {
+impl From<FamiliarV1> for FamiliarActor {
     fn from(stored: FamiliarV1) -> Self {
         Self {
             account: stored.account,

@@ -1,13 +1,14 @@
-//! A finding as it is stored: as an item of its own, in its user's record and in alerts owed.
+//! A finding as it is stored: as its own item, in its user's record and in pending alerts.
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::finding::{
-    CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
+use crate::detect::decision::relation::Relation;
+use crate::detect::decision::severity::{Severity, SeverityReason};
+use crate::detect::findings::finding::{
+    AppliedExemption, CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, FoundBy,
+    KeyActivation,
 };
-use crate::detect::listing::KeyStatus;
-use crate::detect::relation::Relation;
-use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::keys::listing::KeyStatus;
 use crate::detect::user::UserId;
 use crate::stored::actor::ActorV1;
 use crate::stored::leak::LeakV1;
@@ -17,14 +18,15 @@ use crate::stored::word::{Stored, Time};
 #[derive(Debug, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each says one thing of its own about the finding"
+    reason = "each is a separate fact about the finding"
 )]
 pub(crate) struct FindingV1 {
     account: String,
     user: String,
     episode: u32,
     display_name: String,
-    // Named as in the index of findings, whose key it is together with `opened_at`.
+    // The name of the attribute in the index of findings, whose key it is together with
+    // `opened_at`.
     finding_status: Stored<FindingStatus>,
     confirmed: bool,
     severity: Stored<Severity>,
@@ -40,7 +42,7 @@ pub(crate) struct FindingV1 {
     keys: Vec<FindingKeyV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     continues: Option<FindingIdV1>,
-    // Schema 1 had none of the next four: events found everything, and everybody was told.
+    // Schema 1 did not have the next four: every finding came from an event and was announced.
     #[serde(default)]
     found_by: FoundByV1,
     // Since schema 3.
@@ -137,17 +139,17 @@ impl From<&Finding> for FindingV1 {
                 .map(Stored)
                 .collect(),
             opened_at: Time(finding.opened_at),
-            is_since_estimated: finding.is_since_estimated,
+            is_since_estimated: finding.is_opened_at_estimated,
             detected_at: Time(finding.detected_at),
             opener: finding.opener.as_ref().map(Into::into),
-            could_not_list: finding.could_not_list.clone(),
+            could_not_list: finding.listing_refusal.clone(),
             keys: finding.keys.iter().map(Into::into).collect(),
             continues: finding.continues.as_ref().map(Into::into),
             found_by: FoundByV1(Stored(finding.found_by)),
-            joined: finding.joined.iter().map(Into::into).collect(),
-            has_unknown_maker: finding.has_unknown_maker,
+            joined: finding.other_activations.iter().map(Into::into).collect(),
+            has_unknown_maker: finding.has_unknown_activator,
             leaks: finding.leaks.iter().map(Into::into).collect(),
-            told: finding.told,
+            told: finding.announced,
             exemption: finding.exemption.as_ref().map(Into::into),
             closing: finding.closing.as_ref().map(Into::into),
         }
@@ -171,25 +173,25 @@ impl From<FindingV1> for Finding {
                 .map(|reason| reason.0)
                 .collect(),
             opened_at: stored.opened_at.0,
-            is_since_estimated: stored.is_since_estimated,
+            is_opened_at_estimated: stored.is_since_estimated,
             detected_at: stored.detected_at.0,
             opener: stored.opener.map(Into::into),
-            could_not_list: stored.could_not_list,
+            listing_refusal: stored.could_not_list,
             keys: stored.keys.into_iter().map(Into::into).collect(),
             continues: stored.continues.map(Into::into),
             found_by: stored.found_by.0.0,
-            joined: stored.joined.into_iter().map(Into::into).collect(),
-            has_unknown_maker: stored.has_unknown_maker,
+            other_activations: stored.joined.into_iter().map(Into::into).collect(),
+            has_unknown_activator: stored.has_unknown_maker,
             leaks: stored.leaks.into_iter().map(Into::into).collect(),
-            told: stored.told,
+            announced: stored.told,
             exemption: stored.exemption.map(Into::into),
             closing: stored.closing.map(Into::into),
         }
     }
 }
 
-impl From<&Opener> for OpenerV1 {
-    fn from(opener: &Opener) -> Self {
+impl From<&KeyActivation> for OpenerV1 {
+    fn from(opener: &KeyActivation) -> Self {
         Self {
             key: opener.key.clone(),
             created: opener.created,
@@ -202,7 +204,7 @@ impl From<&Opener> for OpenerV1 {
     }
 }
 
-impl From<OpenerV1> for Opener {
+impl From<OpenerV1> for KeyActivation {
     fn from(stored: OpenerV1) -> Self {
         Self {
             key: stored.key,
@@ -236,8 +238,8 @@ impl From<FindingKeyV1> for FindingKey {
     }
 }
 
-impl From<&Exempted> for ExemptedV1 {
-    fn from(exempted: &Exempted) -> Self {
+impl From<&AppliedExemption> for ExemptedV1 {
+    fn from(exempted: &AppliedExemption) -> Self {
         Self {
             id: exempted.id.clone(),
             owner: exempted.owner.clone(),
@@ -248,7 +250,7 @@ impl From<&Exempted> for ExemptedV1 {
     }
 }
 
-impl From<ExemptedV1> for Exempted {
+impl From<ExemptedV1> for AppliedExemption {
     fn from(stored: ExemptedV1) -> Self {
         Self {
             id: stored.id,

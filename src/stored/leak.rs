@@ -1,8 +1,8 @@
-//! A leak signal as it is stored.
+//! A leak report as it is stored.
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::leak::{Leak, LeakSignal};
+use crate::detect::events::leak::{Leak, LeakSignal};
 use crate::stored::word::{Stored, Time};
 
 /// A [`Leak`].

@@ -1,4 +1,4 @@
-//! Words and times as they are stored.
+//! Stored words and times.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,28 +8,28 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::detect::Timestamp;
-use crate::detect::alert::Update;
-use crate::detect::audit::AuditKind;
-use crate::detect::digest::DigestKind;
-use crate::detect::finding::{CloseReason, FindingStatus, FoundBy};
-use crate::detect::leak::LeakSignal;
-use crate::detect::listing::KeyStatus;
-use crate::detect::relation::Relation;
-use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::decision::relation::Relation;
+use crate::detect::decision::severity::{Severity, SeverityReason};
+use crate::detect::events::leak::LeakSignal;
+use crate::detect::findings::alert::FindingUpdate;
+use crate::detect::findings::digest::DigestKind;
+use crate::detect::findings::finding::{CloseReason, FindingStatus, FoundBy};
+use crate::detect::keys::listing::KeyStatus;
+use crate::detect::trail::audit::AuditKind;
 
-/// What is stored as one word out of a few. The words are not those that are shown: those may change.
+/// A value that is stored as one of a few words. These are not the displayed words.
 pub(crate) trait Word: Copy {
-    /// What the word stands for, in an error.
+    /// What the word means, for an error message.
     const WHAT: &'static str;
 
-    /// The word for it.
+    /// The stored word.
     fn to_word(self) -> &'static str;
 
-    /// What `word` stands for.
+    /// The value of `word`.
     fn from_word(word: &str) -> Option<Self>;
 }
 
-/// Gives a type its words, each in one place for both directions, so that a new variant cannot be forgotten.
+/// Defines a type's words, each in one place for both directions, so that no variant is forgotten.
 macro_rules! words {
     ($type:ty, $what:literal, { $($variant:ident => $word:literal),+ $(,)? }) => {
         impl Word for $type {
@@ -100,11 +100,11 @@ words!(CloseReason, "reason for closing", {
     AccountLeft => "account_left",
 });
 
-words!(Update, "kind of update", {
+words!(FindingUpdate, "kind of update", {
     Keys => "keys",
     Opener => "opener",
     Continues => "continues",
-    Since => "since",
+    OpenedAt => "since",
     Severity => "severity",
     OutlivedWindow => "outlived_window",
     Exempted => "exempted",
@@ -172,8 +172,8 @@ impl<T: Word> Visitor<'_> for WordVisitor<T> {
     }
 }
 
-/// A time in a stored struct: RFC 3339 in UTC with milliseconds, so that times sort as texts and the audit chain, which
-/// hashes whole milliseconds, hashes what is stored. What is finer is cut off.
+/// A stored time: RFC 3339 in UTC with milliseconds, so that times sort as text, and the audit
+/// chain, which hashes whole milliseconds, hashes what is stored. The rest is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Time(pub(super) Timestamp);
 
@@ -204,7 +204,8 @@ impl Visitor<'_> for TimeVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        // Not `parse_from_rfc3339`: a hostile event time plus a window may lie past the year 9999.
+        // Not `parse_from_rfc3339`: an untrusted event time plus a window may be after the year
+        // 9999.
         text.parse::<Timestamp>()
             .map(|time| Time(time.trunc_subsecs(3)))
             .map_err(|_| E::custom(format_args!("`{}` is no time", text.escape_debug())))
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn times_keep_milliseconds_and_lose_what_is_finer() {
+    fn times_are_truncated_to_milliseconds() {
         let fine = DateTime::from_timestamp(1_700_000_000, 123_456_789).unwrap();
         let stored = serde_json::to_string(&Time(fine)).unwrap();
         assert_eq!(stored, "\"2023-11-14T22:13:20.123Z\"");

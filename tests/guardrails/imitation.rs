@@ -1,4 +1,5 @@
-//! What AWS makes of a service control policy, for the few operators that ours use; any other is refused.
+//! Evaluates a service control policy like AWS, for the few operators that ours use. Any other
+//! operator is an error.
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use wildmatch::WildMatch;
 
 use crate::repository;
 
-/// A policy of `infra/guardrails/`.
+/// A policy in `infra/guardrails/`.
 pub(crate) fn policy(name: &str) -> Value {
     let text = fs::read_to_string(repository("infra/guardrails").join(name)).unwrap();
     serde_json::from_str(&text).unwrap()
@@ -18,7 +19,7 @@ pub(crate) fn statements(name: &str) -> Vec<Value> {
     policy(name)["Statement"].as_array().unwrap().clone()
 }
 
-/// A text, or a list of texts.
+/// A string or a list of strings.
 pub(crate) fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
@@ -27,7 +28,7 @@ pub(crate) fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-/// Each of an ARN's six parts is compared by itself, as IAM does.
+/// Each of an ARN's six parts is compared separately, as IAM does.
 fn arn_fits(pattern: &str, arn: &str) -> bool {
     let mut parts = pattern.splitn(6, ':').zip(arn.splitn(6, ':'));
     parts.all(|(pattern, part)| WildMatch::new(pattern).matches(part))
@@ -44,6 +45,10 @@ fn condition_holds(
         ("ArnNotEquals" | "ArnNotLike", "aws:PrincipalArn") => {
             !wanted.iter().any(|arn| arn_fits(arn, principal))
         }
+        ("StringNotEquals", "aws:PrincipalAccount") => {
+            let account = principal.split(':').nth(4);
+            !account.is_some_and(|account| wanted.contains(&account))
+        }
         // `IfExists`: a request without the key meets the condition.
         ("BoolIfExists", "aws:MultiFactorAuthPresent") => {
             mfa.is_none_or(|mfa| wanted == [mfa.to_string()])
@@ -52,7 +57,8 @@ fn condition_holds(
     }
 }
 
-/// Whether a policy denies a call; `mfa` is the request's `aws:MultiFactorAuthPresent`, if it has one.
+/// Whether a policy denies a call. `mfa` is the request's `aws:MultiFactorAuthPresent`, if it has
+/// one.
 pub(crate) fn is_denied(
     name: &str,
     principal: &str,

@@ -6,7 +6,7 @@
     clippy::panic,
     clippy::unwrap_used,
     missing_docs,
-    reason = "a test fails by panicking, and nobody reads its documentation from outside"
+    reason = "a test fails by panicking, and its documentation is not published"
 )]
 
 mod imitation;
@@ -17,7 +17,7 @@ mod variants;
 
 use std::path::{Path, PathBuf};
 
-/// A file or folder of this repository.
+/// A file or directory of this repository.
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

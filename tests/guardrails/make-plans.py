@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
-"""Makes plans/*.json: real plans of real Terraform, from the configurations below.
+"""Creates plans/*.json: real Terraform plans of the configurations below.
 
-Needs terraform, the AWS provider and moto_server on the PATH. Ids, secrets and times are replaced, so that a second run gives the
-same files. The tests only read the files; nothing runs this but you. Arguments: the cases to make, none for all.
+Needs terraform, the AWS provider and moto_server on the PATH. IDs, secrets and times are replaced, so that
+a second run creates the same files. The tests only read the files; run this by hand. Arguments: the cases
+to create; all by default.
 """
-import json, os, re, subprocess, sys, tempfile, time, urllib.request
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
 from pathlib import Path
 
 PLANS = Path(__file__).parent / "plans"
@@ -43,7 +51,7 @@ CBD = "lifecycle { create_before_destroy = true }"
 INACTIVE = 'status = "Inactive"'
 ONE, TWO = key("one", OF_DEPLOY), key("two", OF_DEPLOY)
 
-# What stands already (if anything), what is planned, arguments to `terraform plan`, modules.
+# The existing configuration (if any), the planned one, arguments to `terraform plan`, modules.
 CASES = {
     "one-key": (None, DEPLOY + ONE, [], {}),
     "two-keys-of-a-literal-user": (None, key("one", '"deploy"') + key("two", '"deploy"'), [], {}),
@@ -137,7 +145,7 @@ def reset():
 
 
 def scrubbed(text):
-    """The same text whenever it is made, without anything that looks like a credential."""
+    """A reproducible text without anything that looks like a credential."""
     for pattern, name in [
         (r"A[KI][IDA]{2}[0-9A-Z]{16}", "EXAMPLE-ID-{}"), (r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "example-uuid-{}")]:
         for number, found in enumerate(dict.fromkeys(re.findall(pattern, text)), 1):

@@ -1,4 +1,5 @@
-//! Every plan under `plans/` is tested by being there; beside it stands what the rule says of it, one message a line.
+//! Tests every plan under `plans/`. The text file beside it holds the rule's messages, one per
+//! line.
 
 use std::fs;
 
@@ -10,7 +11,7 @@ use crate::rule::denials;
 const NO_OPTIONS: &str = "{}";
 
 #[test]
-fn each_plan_gets_the_messages_beside_it() {
+fn each_plan_has_the_messages_in_its_text_file() {
     let mut plans = 0;
     for entry in fs::read_dir(repository("tests/guardrails/plans")).unwrap() {
         let path = entry.unwrap().path();

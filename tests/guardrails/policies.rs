@@ -1,4 +1,4 @@
-//! The service control policies: their form, and whom they stop.
+//! The service control policies: their form and whom they deny.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ const STACK_SETS: &str =
 const SOME_USER: &str = "arn:aws:iam::111111111111:user/deploy";
 
 #[test]
-fn each_policy_is_of_the_form_that_organizations_takes() {
+fn each_policy_has_the_form_that_organizations_accepts() {
     for name in [CREATE, PROTECT] {
         let policy = policy(name);
         assert_eq!(policy["Version"], "2012-10-17", "{name}");
@@ -67,7 +67,7 @@ fn each_action_is_written_out() {
 }
 
 #[test]
-fn nobody_is_exempt_by_a_wildcard_but_the_role_that_stack_sets_name_themselves() {
+fn only_the_stack_sets_role_is_exempt_by_a_wildcard() {
     for name in [CREATE, PROTECT] {
         for statement in statements(name) {
             for (_, keys) in statement["Condition"].as_object().unwrap() {
@@ -87,7 +87,7 @@ fn nobody_is_exempt_by_a_wildcard_but_the_role_that_stack_sets_name_themselves()
 }
 
 #[test]
-fn a_role_that_is_exempt_can_be_made_or_opened_by_nobody_who_is_not() {
+fn only_exempt_roles_can_create_or_change_exempt_roles() {
     let made_up = "arn:aws:iam::111111111111:role/stacksets-exec-mine";
     for action in ["iam:CreateRole", "iam:UpdateAssumeRolePolicy"] {
         assert!(is_denied(
@@ -123,7 +123,7 @@ fn a_role_that_is_exempt_can_be_made_or_opened_by_nobody_who_is_not() {
 }
 
 #[test]
-fn only_the_break_glass_role_with_mfa_makes_access_keys() {
+fn only_the_break_glass_role_with_mfa_creates_access_keys() {
     let may = |principal, mfa| !is_denied(CREATE, principal, mfa, "iam:CreateAccessKey", SOME_USER);
     assert!(may(BREAK_GLASS, Some(true)));
     assert!(!may(BREAK_GLASS, Some(false)));
@@ -135,7 +135,7 @@ fn only_the_break_glass_role_with_mfa_makes_access_keys() {
 }
 
 #[test]
-fn an_access_key_can_be_deactivated_and_deleted_by_whom_it_could_before() {
+fn deactivating_and_deleting_keys_stays_allowed() {
     for action in ["iam:UpdateAccessKey", "iam:DeleteAccessKey"] {
         for name in [CREATE, PROTECT] {
             assert!(
@@ -147,7 +147,7 @@ fn an_access_key_can_be_deactivated_and_deleted_by_whom_it_could_before() {
 }
 
 #[test]
-fn what_secondkey_has_in_a_member_is_changed_by_stack_sets_only() {
+fn only_stack_sets_change_secondkeys_member_resources() {
     for (action, resource) in [
         (
             "events:DisableRule",
@@ -202,19 +202,62 @@ fn what_secondkey_has_in_a_member_is_changed_by_stack_sets_only() {
     }
 }
 
-/// A name in the template: given as it is, or as the default of a parameter.
-fn resolved<'a>(template: &'a str, value: &'a str) -> &'a str {
+#[test]
+fn the_central_account_may_update_and_remove_its_own_stack() {
+    // A stack's changes are made with the permissions of the person or pipeline that deploys it.
+    let (central, member) = ("000000000000", "111111111111");
+    for (action, resource) in [
+        (
+            "events:PutRule",
+            "arn:aws:events:us-east-1:ACCOUNT:rule/secondkey-ChangesRule-1A2B",
+        ),
+        (
+            "sqs:SetQueueAttributes",
+            "arn:aws:sqs:us-east-1:ACCOUNT:secondkey-ChangesQueue-1A2B",
+        ),
+        (
+            "iam:PutRolePolicy",
+            "arn:aws:iam::ACCOUNT:role/secondkey-detector",
+        ),
+        (
+            "iam:DeleteRole",
+            "arn:aws:iam::ACCOUNT:role/secondkey-sweeper",
+        ),
+        (
+            "cloudtrail:UpdateTrail",
+            "arn:aws:cloudtrail:us-east-1:ACCOUNT:trail/secondkey-trail",
+        ),
+    ] {
+        let denied = |account: &str| {
+            let principal = format!("arn:aws:iam::{account}:role/deployer");
+            let resource = resource.replace("ACCOUNT", account);
+            is_denied(PROTECT, &principal, Some(true), action, &resource)
+        };
+        assert!(!denied(central), "{action}");
+        assert!(denied(member), "{action}");
+    }
+}
+
+/// A name in the template: given directly, or built from the default of a parameter.
+fn resolved(template: &str, value: &str) -> String {
+    if let Some((parameter, rest)) = value
+        .strip_prefix("!Sub ${")
+        .and_then(|text| text.split_once('}'))
+    {
+        return resolved(template, &format!("!Ref {parameter}")) + rest;
+    }
     let Some(parameter) = value.strip_prefix("!Ref ") else {
-        return value;
+        return value.to_owned();
     };
     let (_, declared) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
     let (_, default) = declared.split_once("Default: ").unwrap();
-    default.lines().next().unwrap()
+    default.lines().next().unwrap().to_owned()
 }
 
 #[test]
-fn each_name_that_the_members_template_gives_is_protected() {
-    // What it names not at all begins with `StackSet-secondkey-`, as the README has the stack set named.
+fn every_name_in_the_member_template_is_protected() {
+    // Resources without a name begin with `StackSet-secondkey-`, because the README names the stack
+    // set that way.
     let template = fs::read_to_string(repository("infra/member.yaml")).unwrap();
     let (parameters, resources) = template.split_once("\nResources:\n").unwrap();
     let mut roles = 0;

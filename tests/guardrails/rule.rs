@@ -1,8 +1,8 @@
-//! Runs the rule as `secondkey gate` does, on whatever is given: every message of `data.main.deny`.
+//! Runs the rule like `secondkey gate`: returns every message of `data.main.deny` for any input.
 
 use secondkey::local::terraform_plan::as_conftest;
 
-/// What the rule says of a plan, in order. `options` is what `--data` would load.
+/// The rule's messages for a plan, in order. `options` is what `--data` would load.
 pub(crate) fn denials(plan: &str, options: &str) -> Vec<String> {
     as_conftest(plan, options).expect("the rule runs")
 }

@@ -1,4 +1,4 @@
-//! What Terraform was not brought to write into a plan file here, and what a plan file should not hold.
+//! Plans that Terraform could not be made to write here, and contents that a plan should not have.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ fn key_changes(plan: &mut Value) -> impl Iterator<Item = &mut Value> {
 }
 
 #[test]
-fn rotation_by_create_before_destroy_is_let_through_where_the_options_say_so() {
+fn options_allow_rotation_by_create_before_destroy() {
     let options = r#"{"secondkey": {"allow_create_before_destroy": true}}"#;
     check(&plan("replaced-create-first.json"), options, &expect![""]);
     let false_ = r#"{"secondkey": {"allow_create_before_destroy": false}}"#;
@@ -41,9 +41,9 @@ fn rotation_by_create_before_destroy_is_let_through_where_the_options_say_so() {
 }
 
 #[test]
-fn an_input_that_is_no_plan_is_no_pass() {
+fn an_input_that_is_not_a_plan_is_denied() {
     let no_plan = expect![
-        "the input is no Terraform plan of format 1.x, so no access key was counted; give it the output of `terraform show -json PLANFILE`"
+        "the input is not a Terraform plan of format 1.x, so no access key was counted; pass the output of `terraform show -json PLANFILE`"
     ];
     let mut next_format = plan("one-key.json");
     next_format["format_version"] = json!("2.0");
@@ -55,7 +55,7 @@ fn an_input_that_is_no_plan_is_no_pass() {
 }
 
 #[test]
-fn a_deposed_key_that_the_plan_leaves_alone_counts() {
+fn an_unchanged_deposed_key_counts() {
     let mut plan = plan("replaced-destroy-first.json");
     let resources = plan["prior_state"]["values"]["root_module"]["resources"]
         .as_array_mut()
@@ -83,7 +83,7 @@ fn a_deposed_key_that_the_plan_leaves_alone_counts() {
 }
 
 #[test]
-fn a_key_whose_status_is_not_told_is_active() {
+fn a_key_without_a_known_status_is_active() {
     let mut plan = plan("inactive-second.json");
     check(&plan, "{}", &expect![""]);
     for change in key_changes(&mut plan) {
@@ -96,7 +96,7 @@ fn a_key_whose_status_is_not_told_is_active() {
 }
 
 #[test]
-fn a_long_list_of_keys_is_cut() {
+fn a_long_list_of_keys_is_truncated() {
     let mut plan = plan("count-of-two.json");
     let mut more = key_changes(&mut plan).next().unwrap().clone();
     for index in 2..30 {
@@ -113,7 +113,7 @@ fn a_long_list_of_keys_is_cut() {
 }
 
 #[test]
-fn text_of_a_plan_forges_no_line() {
+fn text_in_a_plan_forges_no_line() {
     let text = plan("two-keys-of-a-literal-user.json").to_string();
     let text = text.replace(
         "aws_iam_access_key.one",
@@ -130,14 +130,14 @@ fn text_of_a_plan_forges_no_line() {
 }
 
 #[test]
-fn without_a_configuration_to_look_up_names_still_tell() {
+fn names_count_without_a_configuration() {
     let mut plan = plan("two-keys-of-a-literal-user.json");
     plan["configuration"] = json!({});
     assert_eq!(denials(&plan.to_string(), "{}").len(), 1);
 }
 
 #[test]
-fn a_user_is_told_of_once_even_if_a_key_is_replaced_beside() {
+fn a_user_is_reported_once_even_with_a_replaced_key() {
     let mut plan = plan("replaced-create-first.json");
     let mut other = key_changes(&mut plan).next().unwrap().clone();
     other["address"] = json!("aws_iam_access_key.two");
@@ -150,7 +150,7 @@ fn a_user_is_told_of_once_even_if_a_key_is_replaced_beside() {
 }
 
 #[test]
-fn an_inactive_key_that_terraform_forgets_or_leaves_alone_does_not_count() {
+fn an_unchanged_or_forgotten_inactive_key_does_not_count() {
     for name in [
         "forgotten-key-and-a-new-one.json",
         "target-leaves-an-existing-key.json",
@@ -170,7 +170,7 @@ fn an_inactive_key_that_terraform_forgets_or_leaves_alone_does_not_count() {
 }
 
 #[test]
-fn accounts_made_of_variables_are_not_taken_for_one() {
+fn accounts_built_from_variables_stay_separate() {
     let mut plan = plan("two-accounts.json");
     for alias in ["aws.red", "aws.blue"] {
         let expressions = &mut plan["configuration"]["provider_config"][alias]["expressions"];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use secondkey::aws::accounts::{AccountError, Accounts, MemberRole};
 use secondkey::aws::iam::IamKeySource;
-use secondkey::detect::listing::{Answer, KeyListing};
+use secondkey::detect::keys::listing::{KeyListing, ListingAnswer};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::error::{ErrorKind, ServiceError};
 use secondkey::pipeline::key_source::KeySource;
@@ -17,20 +17,20 @@ use crate::stack::wiring::ACCOUNT;
 
 const MEMBER: &str = "444455556666";
 
-/// What STS answers to who may not enter a role, or asks for one that is not there.
+/// The STS error for a role that is missing or must not be assumed.
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: \
     sts:AssumeRole</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
-/// What IAM answers to the credentials of a role that is gone.
+/// The IAM error for credentials of a deleted role.
 const GONE: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code><Message>The security token \
     included in the request is invalid.</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
-/// Credentials that end too soon to be handed out twice.
+/// Credentials that expire too soon to be handed out twice.
 const ALMOST_OVER: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAOLD</AccessKeyId>\
     <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2024-01-01T00:00:00Z</Expiration>\
     </Credentials></AssumeRoleResult></AssumeRoleResponse>";
 
-/// Accounts whose clients show the configuration that they were made of.
+/// Accounts whose clients expose the configuration that they were created with.
 async fn behind_proxy() -> (Accounts<SdkConfig>, Proxy) {
     let proxy = Proxy::start(&stack().await.moto_url);
     let config = config(&proxy.url).await;
@@ -59,7 +59,8 @@ fn rejected(times: u32) -> Fault {
     }
 }
 
-/// IAM of `account` with one user, whose keys were listed once, and what lists them again.
+/// The IAM of `account` with one user whose keys were listed once, and the code that lists them
+/// again.
 struct Entered {
     keys: IamKeySource,
     proxy: Proxy,
@@ -75,7 +76,7 @@ impl Entered {
             iam_of(&config(moto).await, account, "secondkey-audit").await
         };
         let made = iam.create_user().user_name(name).send().await;
-        made.expect("a user can be made");
+        made.expect("a user can be created");
         let proxy = Proxy::start(moto);
         let config = config(&proxy.url).await;
         let own = ACCOUNT.to_owned();
@@ -100,7 +101,7 @@ impl Entered {
         self.proxy.set(rejected(times));
     }
 
-    /// The actions that moto was asked for since the last look.
+    /// The actions that moto received since the last call.
     fn asked(&self) -> Vec<String> {
         let bodies = self.proxy.take_bodies();
         let action = |body: &String| {
@@ -114,19 +115,19 @@ impl Entered {
 
 fn is_listed(listing: &Result<KeyListing, ServiceError>) -> bool {
     let answer = listing.as_ref().map(KeyListing::answer);
-    matches!(answer, Ok(Answer::Keys { .. }))
+    matches!(answer, Ok(ListingAnswer::Keys { .. }))
 }
 
 #[track_caller]
 fn refused(listing: Result<KeyListing, ServiceError>) -> String {
     match listing.unwrap().answer() {
-        Answer::Refused { reason } => reason.clone(),
+        ListingAnswer::Refused { reason } => reason.clone(),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn a_member_whose_role_was_made_again_is_entered_again() {
+async fn a_member_whose_role_was_recreated_is_entered_again() {
     let entered = Entered::new(MEMBER, "made-again").await;
     entered.reject(1);
     assert!(is_listed(&entered.list().await));
@@ -137,7 +138,7 @@ async fn a_member_whose_role_was_made_again_is_entered_again() {
 }
 
 #[tokio::test]
-async fn many_callers_of_a_member_whose_role_was_made_again_enter_it_once() {
+async fn concurrent_callers_enter_a_recreated_role_once() {
     const CALLERS: u32 = 8;
     let entered = Entered::new(MEMBER, "many-callers").await;
     entered.reject(CALLERS);
@@ -157,6 +158,38 @@ async fn a_member_whose_role_was_deleted_is_a_refusal() {
     let reason = refused(entered.list().await);
     assert!(reason.contains("deploy the member stack there"), "{reason}");
     assert_eq!(entered.proxy.refused(), 2);
+}
+
+#[tokio::test]
+async fn roots_listing_never_waits_for_a_failing_report() {
+    const THROTTLED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message>\
+        </Error><RequestId>1</RequestId></ErrorResponse>";
+    let proxy = Proxy::start(&stack().await.moto_url);
+    let accounts = Accounts::new(
+        config(&proxy.url).await,
+        ACCOUNT.to_owned(),
+        None,
+        aws_sdk_iam::Client::new,
+    );
+    let keys = IamKeySource::new(Arc::new(accounts));
+    let root = UserId::root(ACCOUNT);
+    for part in [
+        "Action=GenerateCredentialReport",
+        "Action=GetCredentialReport",
+    ] {
+        for (status, body) in [(400, THROTTLED), (503, ""), (403, DENIED)] {
+            proxy.set(Fault {
+                part,
+                times: u32::MAX,
+                ..fault(status, body)
+            });
+            let reason = refused(keys.list(&root, root.name()).await);
+            assert!(
+                reason.contains("CredentialReport"),
+                "{part} {status}: {reason}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
@@ -196,7 +229,7 @@ async fn account_of(config: &SdkConfig) -> String {
 }
 
 #[tokio::test]
-async fn a_member_is_entered_once_however_many_ask_at_the_same_time() {
+async fn concurrent_callers_enter_a_member_once() {
     let (accounts, proxy) = behind_proxy().await;
     let accounts = Arc::new(accounts);
     let asked = (0..10).map(|_| {
@@ -225,7 +258,7 @@ async fn a_member_is_entered_once_however_many_ask_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_be_entered_is_a_refusal_until_it_is_mended() {
+async fn a_denied_role_is_a_refusal_until_it_is_fixed() {
     let (accounts, proxy) = behind_proxy().await;
     proxy.set(fault(403, DENIED));
     match accounts.client(MEMBER).await {
@@ -242,7 +275,7 @@ async fn a_role_that_may_not_be_entered_is_a_refusal_until_it_is_mended() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_down_is_no_refusal() {
+async fn a_service_that_is_down_is_not_a_refusal() {
     let (accounts, proxy) = behind_proxy().await;
     proxy.set(Fault {
         times: 10,

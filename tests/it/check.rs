@@ -1,19 +1,21 @@
-//! `secondkey check USER`: both keys, who made them, what follows and why; on a file and on a deployed table.
+//! `secondkey check USER`: both keys, who created them, what to do and why; with a file and with a
+//! deployed table.
 
 use std::collections::BTreeSet;
 
 use chrono::{TimeDelta, Utc};
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::actor::Actor;
-use secondkey::detect::finding::FindingStatus;
-use secondkey::detect::key_change::{ChangeKind, KeyChange};
-use secondkey::detect::listing::KeyStatus;
-use secondkey::detect::user_record::UserRecord;
+use secondkey::detect::events::actor::Actor;
+use secondkey::detect::events::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::keys::listing::KeyStatus;
+use secondkey::detect::records::user_record::UserRecord;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
-use secondkey::pipeline::note::note;
+use secondkey::pipeline::record_change::record_change;
 use serde_json::Value;
 
 use crate::rotate::world::{Said, World};
+use crate::stack::wiring::ACCOUNT;
 
 async fn check(world: &World, options: &[&str]) -> Said {
     let db = world.db();
@@ -26,9 +28,9 @@ async fn check(world: &World, options: &[&str]) -> Said {
 }
 
 #[tokio::test]
-async fn two_active_keys_are_told_with_who_made_them_which_one_goes_and_the_commands() {
+async fn check_shows_both_keys_their_creators_and_the_commands() {
     let (world, keys) = World::with_keys(2).await;
-    // The key's own time of creation, which is the event's.
+    // The key's own creation time, which is the time of the event.
     let made_at = Utc::now() - TimeDelta::seconds(2);
     world.history.add_created(&world.user, &keys[1], made_at);
     world
@@ -58,7 +60,7 @@ async fn two_active_keys_are_told_with_who_made_them_which_one_goes_and_the_comm
         ));
     world.assert_only_read();
 
-    // Looked at twice, what CloudTrail told stands in the trail once.
+    // After two checks, the trail contains what CloudTrail reported only once.
     let before = world.trail().await.len();
     assert_eq!(check(&world, &[]).await.code, 10);
     assert_eq!(world.trail().await.len(), before);
@@ -68,32 +70,48 @@ async fn two_active_keys_are_told_with_who_made_them_which_one_goes_and_the_comm
 }
 
 #[tokio::test]
-async fn a_user_with_one_key_is_well_and_one_that_is_not_there_is_said() {
+async fn one_key_is_clean_and_a_missing_user_is_reported() {
     let (world, keys) = World::with_keys(1).await;
     let said = check(&world, &[]).await;
     said.succeeded()
         .prints("[OK]")
         .prints("one active access key")
         .prints(&keys[0]);
-    said.prints("CloudTrail's event history of 90 days tells nothing of these keys");
+    said.prints("CloudTrail's event history (90 days) has no changes of these keys");
     let said = world.run(&["check", "nobody-of-this-name"]).await;
     said.refused("there is no IAM user `nobody-of-this-name` in account `123456789012`");
 }
 
 #[tokio::test]
-async fn what_may_not_be_asked_is_said_and_is_no_reason_to_tell_nothing() {
+async fn a_user_may_be_named_with_the_own_account_only() {
+    let (world, _) = World::with_keys(1).await;
+    let named = format!("{ACCOUNT}/{}", world.user);
+    let said = world.run(&["check", &named]).await;
+    said.succeeded().prints("one active access key");
+    let steps: [&[&str]; 2] = [&["check"], &["rotate", "status"]];
+    for step in steps {
+        let other = format!("444455556666/{}", world.user);
+        let said = world.run(&[step, &[other.as_str()]].concat()).await;
+        said.refused("is in account `444455556666`, but your credentials are for account");
+    }
+    let said = world.run(&["rotate", "status", &named]).await;
+    said.succeeded().prints("one active key");
+}
+
+#[tokio::test]
+async fn denied_calls_are_reported_and_the_rest_is_shown() {
     let (world, _) = World::with_keys(2).await;
     world.history.deny();
     world.front.deny(&["Action=GetAccessKeyLastUsed"]);
     let said = check(&world, &[]).await;
     assert_eq!(said.code, 10, "{}", said.stderr);
-    said.prints("CloudTrail could not be asked: cloudtrail:LookupEvents failed: access denied")
+    said.prints("CloudTrail's event history is not available: cloudtrail:LookupEvents failed: access denied")
         .prints("last used     not known");
     world.front.deny(&["Action=ListAccessKeys"]);
     let said = check(&world, &[]).await;
     said.prints("The keys could not be listed: iam:ListAccessKeys failed: access denied");
 
-    // Of a user of whom nothing was known before, nothing good is said either.
+    // A user without earlier records is not reported as clean either.
     let (world, _) = World::with_keys(2).await;
     world.front.deny(&["Action=ListAccessKeys"]);
     let said = check(&world, &[]).await;
@@ -104,7 +122,7 @@ async fn what_may_not_be_asked_is_said_and_is_no_reason_to_tell_nothing() {
 }
 
 #[tokio::test]
-async fn a_user_of_whom_nothing_may_be_known_is_not_well() {
+async fn a_user_who_cannot_be_checked_is_not_clean() {
     let (world, _) = World::with_keys(2).await;
     world.front.deny(&["Action=ListAccessKeys"]);
     let said = check(&world, &[]).await;
@@ -192,7 +210,7 @@ async fn a_name_in_another_case_finds_the_user_and_closes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_iam_never_gave_is_said_and_leaves_nothing_behind() {
+async fn an_unknown_name_is_reported_and_stores_nothing() {
     let (world, _) = World::with_keys(2).await;
     let typed = world.user.to_uppercase();
     let db = world.db();
@@ -202,7 +220,7 @@ async fn a_name_that_iam_never_gave_is_said_and_leaves_nothing_behind() {
         "there is no IAM user `{typed}` in account `123456789012`; tried `{typed}`"
     ));
     assert_eq!(world.store().users().await.unwrap(), []);
-    // A record that no listing with keys filled has no spelling of IAM's.
+    // A record without a listing that contained keys does not have IAM's spelling.
     let (world, _) = World::with_keys(0).await;
     check(&world, &[]).await.succeeded();
     for _ in 0..2 {
@@ -221,7 +239,7 @@ async fn a_name_that_iam_never_gave_is_said_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_user_made_again_in_another_case_is_found_by_the_name_typed() {
+async fn a_user_recreated_in_another_case_is_found_by_the_typed_name() {
     let (world, keys) = World::with_keys(2).await;
     assert_eq!(check(&world, &[]).await.code, 10);
     world.remove_user(&keys).await;
@@ -249,7 +267,7 @@ async fn a_deleted_user_is_reported_under_the_recorded_name() {
     let said = world
         .run(&["check", &typed, "--db", db.to_str().unwrap()])
         .await;
-    // IAM may be behind, so nothing closes yet.
+    // IAM's listing may lag, so nothing is closed yet.
     assert_eq!(said.code, 10, "{}\n{}", said.stdout, said.stderr);
     said.prints(&format!(
         "that there is no such user; tried `{}`, `{typed}`",
@@ -277,7 +295,7 @@ async fn a_name_in_another_case_is_looked_up_in_a_deployed_table_too() {
         actor: Actor::default(),
         region: None,
     };
-    note(&store, &change, Utc::now()).await.unwrap();
+    record_change(&store, &change, Utc::now()).await.unwrap();
     let typed = world.user.to_uppercase();
     for step in [&["check"][..], &["rotate", "status"]] {
         let arguments = [step, &[typed.as_str(), "--table", &table]].concat();

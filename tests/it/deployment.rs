@@ -1,4 +1,5 @@
-//! The template itself: what it deploys, where it refuses to, and that what rings and what is shown is there.
+//! The template itself: what it deploys, which regions it refuses, and that its alarms and
+//! dashboard refer to existing metrics.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -15,7 +16,7 @@ use crate::stack::server::start_moto;
 use crate::stack::template::expanded;
 use crate::stack::wiring::{EXTERNAL_ID, ORGANIZATION, deploy};
 
-/// The types that moto makes.
+/// The types that moto creates.
 const MADE: [&str; 14] = [
     "AWS::CloudWatch::Dashboard",
     "AWS::DynamoDB::Table",
@@ -33,12 +34,12 @@ const MADE: [&str; 14] = [
     "AWS::SecretsManager::Secret",
 ];
 
-/// The types that moto passes over without a word, and what holds them instead.
+/// The types that moto silently skips, and what tests them instead.
 const PASSED_OVER: [(&str, &str); 8] = [
     ("AWS::CloudTrail::Trail", "cfn-lint"),
     (
         "AWS::CloudWatch::Alarm",
-        "every_alarm_tells_somebody_of_a_metric_that_there_is",
+        "every_alarm_has_an_existing_metric_and_a_recipient",
     ),
     ("AWS::Events::EventBusPolicy", "the tests of the roles"),
     ("AWS::Lambda::EventInvokeConfig", "cfn-lint"),
@@ -66,7 +67,7 @@ async fn resources() -> Vec<(&'static str, &'static str, &'static Value)> {
 }
 
 #[tokio::test]
-async fn everything_in_the_template_is_made_or_held_by_another_test() {
+async fn every_resource_is_created_here_or_covered_by_another_test() {
     let moto = own_moto().await;
     let config = config(&moto.url).await;
     let everything = [
@@ -85,7 +86,7 @@ async fn everything_in_the_template_is_made_or_held_by_another_test() {
         .send();
     let made: BTreeSet<String> = described
         .await
-        .expect("the stack can be looked at")
+        .expect("the stack can be described")
         .stack_resources
         .unwrap_or_default()
         .into_iter()
@@ -98,16 +99,25 @@ async fn everything_in_the_template_is_made_or_held_by_another_test() {
             let known = PASSED_OVER.iter().any(|(known, _)| *known == kind);
             assert!(
                 known,
-                "nobody thought of {kind}: is it made, or held by a test of its own?"
+                "{kind} is unknown to this test: is it created, or covered by another test?"
             );
         }
     }
 }
 
-#[tokio::test]
-async fn a_region_where_no_event_of_iam_arrives_is_refused_and_nothing_is_made() {
-    let moto = own_moto().await;
-    let body = expanded().await.to_string();
+/// CloudFormation checks `Rules` before it creates anything (CloudFormation user guide, *Rules*);
+/// the emulator does not evaluate them.
+#[test]
+fn the_central_stack_is_refused_where_no_iam_events_arrive() {
+    let template = Template::read("infra/template.yaml");
+    let is_accepted = |region: &str, from: &str| {
+        let known = Known::from([("AWS::Region", region), ("IamEventsRegion", from)]);
+        let rules = template.resolve(&known)["Rules"].take();
+        rules.as_object().unwrap().values().all(|rule| {
+            let assertions = rule["Assertions"].as_array().unwrap();
+            rule["RuleCondition"] == false || assertions.iter().all(|one| one["Assert"] == true)
+        })
+    };
     for (region, is_right) in [
         ("eu-west-1", false),
         ("cn-northwest-1", false),
@@ -115,27 +125,22 @@ async fn a_region_where_no_event_of_iam_arrives_is_refused_and_nothing_is_made()
         ("us-east-1", true),
         ("us-gov-west-1", true),
         ("cn-north-1", true),
+        ("eusc-de-east-1", true),
     ] {
-        let config = config(&moto.url)
-            .await
-            .to_builder()
-            .region(Region::new(region))
-            .build();
-        let created = aws_sdk_cloudformation::Client::new(&config)
-            .create_stack()
-            .stack_name("secondkey")
-            .template_body(&body)
-            .capabilities(Capability::CapabilityNamedIam)
-            .send()
-            .await;
-        assert_eq!(created.is_ok(), is_right, "{region}: {created:?}");
-        let queues = aws_sdk_sqs::Client::new(&config).list_queues().send().await;
-        let queues = queues
-            .expect("queues can be listed")
-            .queue_urls
-            .unwrap_or_default();
-        assert_eq!(queues.is_empty(), !is_right, "{region}: {queues:?}");
+        assert_eq!(is_accepted(region, "here"), is_right, "{region}");
     }
+    assert!(is_accepted("eu-west-1", "us-east-1"));
+    assert!(!is_accepted("us-east-1", "us-east-1"));
+    let rule = &template.0["Rules"]["IamEventsArriveHere"]["Assertions"][0];
+    let told = rule["AssertDescription"].as_str().unwrap();
+    for right in ["us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"] {
+        assert!(told.contains(right), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_member_stack_is_refused_where_no_iam_events_arrive() {
+    let moto = own_moto().await;
     let member = include_str!("../../infra/member.yaml");
     for (region, is_right) in [("eu-west-1", false), ("us-east-1", true)] {
         let parameter = |key: &str, value: &str| {
@@ -158,15 +163,10 @@ async fn a_region_where_no_event_of_iam_arrives_is_refused_and_nothing_is_made()
             .await;
         assert_eq!(created.is_ok(), is_right, "{region}: {created:?}");
     }
-    let rule = &expanded().await["Rules"]["IamEventsArriveHere"]["Assertions"][0];
-    let told = rule["AssertDescription"].as_str().unwrap();
-    for right in ["us-east-1", "cn-north-1", "us-gov-west-1"] {
-        assert!(told.contains(right), "{told}");
-    }
 }
 
 #[tokio::test]
-async fn the_rules_let_through_what_the_pattern_says() {
+async fn the_rules_contain_the_published_pattern() {
     let pattern: Value =
         serde_json::from_str(include_str!("../../infra/event-pattern.json")).expect("it is JSON");
     let member = Template::read("infra/member.yaml");
@@ -181,7 +181,7 @@ async fn the_rules_let_through_what_the_pattern_says() {
     assert_eq!(rules, [&pattern, &pattern]);
 }
 
-/// The resources of a template, as they are written.
+/// The resources of a template, as written.
 fn written(path: &str) -> Vec<(String, String, Value)> {
     let template = Template::read(path);
     let resources = template.0["Resources"].as_object().unwrap().clone();
@@ -195,7 +195,7 @@ fn written(path: &str) -> Vec<(String, String, Value)> {
 }
 
 #[test]
-fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
+fn every_alarm_has_an_existing_metric_and_a_recipient() {
     let mut ours = BTreeSet::new();
     let mut queues = BTreeSet::new();
     for (name, kind, alarm) in written("infra/template.yaml") {
@@ -224,6 +224,7 @@ fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
     let expected = [
         "DeliveriesFailed",
         "FailedRechecks",
+        "FoundBySweep",
         "OldestPendingAlertSeconds",
         "Sweeps",
         "UnreachableAccounts",
@@ -246,9 +247,9 @@ fn every_alarm_tells_somebody_of_a_metric_that_there_is() {
     }
 }
 
-/// Alarms cannot publish to a topic under the key that AWS manages, and no emulator checks it.
-/// Source: SNS developer guide, *Enable compatibility between event sources from AWS services and
-/// encrypted topics*.
+/// Alarms cannot publish to a topic with the AWS managed key, and no emulator checks that. Source:
+/// SNS developer guide, *Enable compatibility between event sources from AWS services and encrypted
+/// topics*.
 #[test]
 fn alarms_have_a_topic_without_a_key_for_this_accounts_alarms_only() {
     let resources = Template::read("infra/template.yaml").0["Resources"].take();
@@ -299,12 +300,12 @@ fn alarms_go_to_their_own_address_or_to_that_of_the_alerts() {
     assert_eq!(subscriber("", ""), Value::Null);
 }
 
-/// SQS takes 1 to 1,000 receives, and a message whose retention ends before its tries do is deleted
-/// without a dead letter. No emulator checks either. Sources: SQS API reference,
-/// `SetQueueAttributes`; SQS developer guide, dead-letter queues, which also asks for a dead-letter
-/// queue that keeps messages for longer. Lambda developer guide, using SQS: 5 receives at least.
+/// SQS allows 1 to 1,000 receives. A message whose retention ends before its retries is deleted
+/// without a dead letter. No emulator checks either rule. Sources: SQS API reference,
+/// `SetQueueAttributes`; SQS developer guide, dead-letter queues, which also recommends a longer
+/// retention for the dead-letter queue; Lambda developer guide, using SQS: at least 5 receives.
 #[test]
-fn what_fails_comes_again_for_hours_and_then_is_a_dead_letter() {
+fn failures_are_retried_for_hours_and_then_become_dead_letters() {
     let resources = Template::read("infra/template.yaml").0["Resources"].take();
     let number = |value: &Value| value.as_u64().unwrap();
     for (queue, at_least_hours) in [("ChangesQueue", 24), ("SweepQueue", 5)] {
@@ -325,7 +326,7 @@ fn what_fails_comes_again_for_hours_and_then_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn the_dashboard_shows_metrics_that_there_are() {
+async fn the_dashboard_shows_existing_metrics() {
     let resources = resources().await;
     let (_, _, dashboard) = resources
         .iter()
@@ -348,7 +349,7 @@ async fn the_dashboard_shows_metrics_that_there_are() {
 
 #[tokio::test]
 async fn the_templates_pass_cfn_lint() {
-    // Its tools are there once something was built and fetched.
+    // Its tools exist once something was built and fetched.
     expanded().await;
     let cfn_lint = moto().with_file_name("cfn-lint");
     assert!(sam_python().exists());

@@ -6,7 +6,7 @@ pub mod world;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use secondkey::detect::account_record::{AccountRecord, Unreachable};
+use secondkey::detect::records::account_record::{AccountRecord, Unreachable};
 
 use crate::stack::clients::REGION;
 use crate::stack::proxy::{Fault, Proxy};
@@ -17,17 +17,17 @@ use world::{World, doctor_at, run};
 const JSON: [&str; 2] = ["--format", "json"];
 
 #[tokio::test]
-async fn a_whole_deployment_is_well_from_the_trail_to_the_alert() {
+async fn a_healthy_deployment_passes_every_check() {
     let world = World::new().await;
     let said = run(world.doctor(&[])).await;
     assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
     for line in [
         "ok           region: us-east-1, where IAM's events arrive",
         "ok           ChangesRule: pattern: equal to infra/event-pattern.json",
-        "ok           ChangesRule: policy of ChangesQueue: lets the rule send",
+        "ok           ChangesRule: policy of ChangesQueue: allows the rule to send",
         "ok           Detector: event source: enabled, with ReportBatchItemFailures",
         "ok           AlertTopic: subscriptions: 1 confirmed",
-        "ok           AlarmTopic: encryption: by no key",
+        "ok           AlarmTopic: encryption: without a KMS key",
         "ok           AlarmTopic: subscriptions: 1 confirmed",
         "ok           pending alerts: 0, none of them late",
         "ok           Table: indexes: findings and due",
@@ -42,7 +42,7 @@ async fn a_whole_deployment_is_well_from_the_trail_to_the_alert() {
 }
 
 #[tokio::test]
-async fn each_broken_link_is_named_with_what_mends_it() {
+async fn each_broken_link_is_named_with_its_fix() {
     let world = World::new().await;
     break_it(&world).await;
     let said = run(world.doctor(&JSON)).await;
@@ -89,7 +89,7 @@ async fn each_broken_link_is_named_with_what_mends_it() {
         ("SweepDeadLetters", "ok", ""),
         ("Detector", "ok", ""),
         ("Detector: errors", "warning", "aws logs tail"),
-        ("ChangesQueue", "failed", "look into its log"),
+        ("ChangesQueue", "failed", "see its log"),
         (
             "Detector: event source",
             "failed",
@@ -122,7 +122,7 @@ async fn each_broken_link_is_named_with_what_mends_it() {
             .to_owned();
         let command = found.replace(&format!(" --region {REGION}"), "");
         assert!(command.contains(mend), "{what}: {found}");
-        // The run was given the region; another account has credentials of its own.
+        // This run had a region option; another account has its own credentials.
         if found.contains("aws ") && what != unreachable {
             let option = format!(" --region {REGION} ");
             assert!(found.contains(&option), "{what}: {found}");
@@ -208,7 +208,7 @@ async fn break_it(world: &World) {
     store.put_account(&unreachable).await.unwrap();
 }
 
-/// An alert as an earlier release left it, whose sink this release does not have.
+/// A pending alert from an earlier release, for a sink that this release does not have.
 async fn owe_to_a_sink_that_is_gone(world: &World, since: DateTime<Utc>) {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let since = since.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -225,7 +225,7 @@ async fn owe_to_a_sink_that_is_gone(world: &World, since: DateTime<Utc>) {
 }
 
 #[tokio::test]
-async fn what_may_not_be_looked_at_is_not_checked_and_stops_nothing_else() {
+async fn denied_checks_are_skipped_and_the_others_run() {
     let world = World::new().await;
     let proxy = Proxy::start(&world.url);
     proxy.set(Fault {
@@ -253,7 +253,7 @@ async fn what_may_not_be_looked_at_is_not_checked_and_stops_nothing_else() {
         assert_eq!(said.state(what), "ok", "{what}");
     }
 
-    // What cannot be read of an account is no reason to say nothing of the rest.
+    // An account that cannot be read must not hide the others.
     let client = aws_sdk_dynamodb::Client::new(&world.config);
     let broken = client
         .put_item()
@@ -267,7 +267,7 @@ async fn what_may_not_be_looked_at_is_not_checked_and_stops_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_stack_that_is_not_there_is_told_with_where_it_was_looked_for() {
+async fn a_missing_stack_is_named_with_its_account_and_region() {
     let world = World::new().await;
     let mut command = world.doctor(&["--region", "eu-west-1"]);
     command.arg("--probe");
@@ -292,7 +292,7 @@ async fn a_stack_that_is_not_there_is_told_with_where_it_was_looked_for() {
     assert_eq!(said.code, 1);
     for line in [
         "FAILED       region: eu-west-1; IAM's events never arrive here",
-        "FAILED       stack another: there is none of this name in region eu-west-1",
+        "FAILED       stack another: does not exist in region eu-west-1",
     ] {
         assert!(said.stdout.contains(line), "{}", said.stdout);
     }

@@ -1,16 +1,16 @@
-//! Every file under `events/` leads to the decision that its page promises.
+//! Every file under `events/` leads to the decision that its page documents.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use secondkey::detect::finding::{Finding, FindingStatus};
-use secondkey::detect::health::LeakReport;
-use secondkey::detect::key_change::{ChangeKind, Ignored, KeyChange};
-use secondkey::detect::leak::Leak;
-use secondkey::detect::listing::KeyStatus;
-use secondkey::detect::policy::Policy;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::events::health::LeakReport;
+use secondkey::detect::events::key_change::{ChangeKind, IgnoredReason, KeyChange};
+use secondkey::detect::events::leak::Leak;
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
+use secondkey::detect::keys::listing::KeyStatus;
 use secondkey::local::ledger::Ledger;
 use secondkey::local::log_reading::LogReading;
 use secondkey::local::replay::replay;
@@ -19,7 +19,7 @@ use secondkey::output::time::duration;
 use secondkey::pipeline::finding_store::FindingReader;
 use secondkey::pipeline::key_source::KeySource;
 use secondkey::pipeline::message::{Message, read_message};
-use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
+use secondkey::pipeline::recheck::{Dependencies, RecheckRequest, recheck};
 use serde_json::Value;
 
 fn events() -> PathBuf {
@@ -40,7 +40,7 @@ fn names_in(folder: &str, ending: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The decision that `body` leads to: of a change, on a user that had one active key before.
+/// The decision for `body`: a change to a user who had one active key before.
 async fn decision(body: &str) -> String {
     let change = match read_message(body, None) {
         Ok(Message::Change(change)) => *change,
@@ -64,29 +64,30 @@ async fn decision(body: &str) -> String {
         Ok(Message::Probe(_)) => return "probe".to_owned(),
         Err(error) => return format!("malformed: {error}"),
     };
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let store = SqliteStore::open(&folder.path().join("findings.db")).expect("a store can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
+    let store =
+        SqliteStore::open(&folder.path().join("findings.db")).expect("a store can be created");
     let ledger = Arc::new(Ledger::new(std::collections::BTreeMap::new()));
     if !change.user.is_root() {
         ledger.apply(&first_key(&change));
     }
     ledger.apply(&change);
-    let parts = Parts {
+    let parts = Dependencies {
         store: Arc::new(store),
         keys: ledger,
         sinks: vec![],
         policy: Policy {
-            settle: chrono::TimeDelta::zero(),
+            consistency_window: chrono::TimeDelta::zero(),
             ..Policy::default()
         },
     };
     let mut outcomes = vec![];
-    let occasion = Occasion {
+    let request = RecheckRequest {
         changes: vec![change.clone()],
-        ..Occasion::default()
+        ..RecheckRequest::default()
     };
     for user in change.affected_users() {
-        let rechecked = recheck(&parts, &user, &occasion, change.at)
+        let rechecked = recheck(&parts, &user, &request, change.at)
             .await
             .expect("the store answers");
         outcomes.extend(rechecked.outcomes.iter().map(|outcome| outcome.word()));
@@ -100,7 +101,7 @@ async fn decision(body: &str) -> String {
     )
 }
 
-/// `; leaked: quarantine KEY` after `before`; nothing if nothing leaked.
+/// Appends `; leaked: quarantine KEY` to `before` if a key leaked.
 fn leaked(before: &str, leaks: &[Leak]) -> String {
     let leaks: Vec<String> = leaks
         .iter()
@@ -118,7 +119,7 @@ fn leaked(before: &str, leaks: &[Leak]) -> String {
     format!("{before}leaked: {}", leaks.join(", "))
 }
 
-/// The change that a report is to the user who has its key: alice, who has one key.
+/// The change for alice, who has one key, if the report is about that key.
 async fn owned(report: &LeakReport) -> Option<KeyChange> {
     let ledger = Ledger::new(std::collections::BTreeMap::new());
     let [key] = report.keys.as_slice() else {
@@ -186,9 +187,9 @@ async fn findings_of(scenario: &str) -> String {
     let mut reading = LogReading::default();
     reading.read(scenario, log.as_slice(), chrono::Utc::now());
     assert_eq!(reading.malformed, 0);
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let store = Arc::new(
-        SqliteStore::open(&folder.path().join("findings.db")).expect("a store can be made"),
+        SqliteStore::open(&folder.path().join("findings.db")).expect("a store can be created"),
     );
     replay(&reading, store.clone(), vec![], &Policy::default())
         .await
@@ -213,7 +214,10 @@ async fn findings_of(scenario: &str) -> String {
 }
 
 fn line(finding: &Finding, now: secondkey::detect::Timestamp) -> String {
-    let opener = finding.opener.as_ref().expect("the scenarios tell who");
+    let opener = finding
+        .opener
+        .as_ref()
+        .expect("the scenarios name the user");
     let until = finding.closing.as_ref().map_or(now, |closing| closing.at);
     format!(
         "{} {} {} {} | {} by {}{}",
@@ -242,8 +246,8 @@ fn line(finding: &Finding, now: secondkey::detect::Timestamp) -> String {
     )
 }
 
-/// Whether EventBridge's rules let `event` through: those fields of the comparison operators that the
-/// pattern uses. Source: EventBridge user guide, "Comparison operators for use in event patterns".
+/// Whether EventBridge's rules match `event`. Covers only the comparison operators that the pattern
+/// uses. Source: EventBridge user guide, "Comparison operators for use in event patterns".
 fn is_let_through(pattern: &Value, event: Option<&Value>) -> bool {
     match pattern {
         Value::Object(fields) => fields.iter().all(|(name, wanted)| match name.as_str() {
@@ -272,7 +276,7 @@ fn is_let_through(pattern: &Value, event: Option<&Value>) -> bool {
 }
 
 #[test]
-fn the_rules_let_through_what_is_read_and_nothing_that_is_ignored() {
+fn the_rules_match_only_events_that_are_read() {
     let pattern = include_str!("../../infra/event-pattern.json");
     let pattern: Value = serde_json::from_str(pattern).expect("it is JSON");
     for name in names_in("samples", ".json") {
@@ -280,8 +284,8 @@ fn the_rules_let_through_what_is_read_and_nothing_that_is_ignored() {
         let body = fs::read_to_string(path).expect("the sample is there");
         let event: Value = serde_json::from_str(&body).expect("it is JSON");
         let is_to_pass = match read_message(&body, None) {
-            // Whether an update is a renaming only its content tells.
-            Ok(Message::Ignored(reason)) => reason == Ignored::NoRename,
+            // Whether an update is a rename depends on its content.
+            Ok(Message::Ignored(reason)) => reason == IgnoredReason::NoRename,
             _ => true,
         };
         let is_through = is_let_through(&pattern, Some(&event));
@@ -290,9 +294,9 @@ fn the_rules_let_through_what_is_read_and_nothing_that_is_ignored() {
 }
 
 #[tokio::test]
-async fn the_real_records_hold_two_key_changes_and_no_pair() {
+async fn the_real_records_contain_two_key_changes_and_no_pair() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cloudtrail");
-    // A checkout of the project alone does not have them; what they taught stands in the samples.
+    // A checkout of the project alone does not contain them; the samples cover what they showed.
     if !folder.exists() {
         eprintln!(
             "{} is not there: its records are not replayed",

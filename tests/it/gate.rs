@@ -14,7 +14,7 @@ fn plan(name: &str) -> PathBuf {
     plans().join(name)
 }
 
-/// What `secondkey gate` with `args` does, given `stdin`: exit code, stdout, stderr.
+/// The exit code, stdout and stderr of `secondkey gate` with `args` and `stdin`.
 fn gate(args: &[&str], stdin: &[u8]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
         .arg("gate")
@@ -29,7 +29,7 @@ fn gate(args: &[&str], stdin: &[u8]) -> (i32, String, String) {
     )
 }
 
-/// Sees to it that `text` fails as a plan, and that what is said holds `because`.
+/// Checks that `text` fails as a plan, with a message that contains `because`.
 #[track_caller]
 fn check_failure(text: &[u8], because: &str) {
     let (code, stdout, stderr) = gate(&["-"], text);
@@ -40,7 +40,7 @@ fn check_failure(text: &[u8], because: &str) {
 }
 
 #[test]
-fn each_plan_is_denied_or_passed_as_the_file_beside_it_says() {
+fn each_plan_has_the_result_in_its_text_file() {
     let (mut denied, mut passed) = (0, 0);
     for entry in fs::read_dir(plans()).unwrap() {
         let path = entry.unwrap().path();
@@ -79,7 +79,7 @@ fn each_plan_is_denied_or_passed_as_the_file_beside_it_says() {
 }
 
 #[test]
-fn a_plan_is_read_from_standard_input_and_told_as_json() {
+fn a_plan_is_read_from_stdin_and_reported_as_json() {
     let two = fs::read(plan("two-existing-keys.json")).unwrap();
     let (code, stdout, stderr) = gate(&["-", "--format", "json"], &two);
     assert_eq!((code, stderr.as_str()), (10, ""));
@@ -97,13 +97,13 @@ fn a_plan_is_read_from_standard_input_and_told_as_json() {
     let told: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(told, json!({"version": "1", "denied": []}));
 
-    // As Windows writes it.
+    // As written on Windows.
     let marked = [b"\xef\xbb\xbf", two.as_slice()].concat();
     assert_eq!(gate(&["-"], &marked).0, 10);
 }
 
 #[test]
-fn options_let_a_key_be_replaced_by_one_that_is_made_first() {
+fn options_allow_create_before_destroy() {
     let folder = tempfile::tempdir().unwrap();
     let options = folder.path().join("options.json");
     let options = options.to_str().unwrap();
@@ -133,8 +133,8 @@ fn options_let_a_key_be_replaced_by_one_that_is_made_first() {
 }
 
 #[test]
-fn what_is_no_plan_does_not_pass() {
-    let no_plan = "this is no Terraform plan of format 1.x, so no access key was counted; give it the output of \
+fn input_that_is_not_a_plan_does_not_pass() {
+    let no_plan = "the input is not a Terraform plan of format 1.x, so no access key was counted; pass the output of \
                    `terraform show -json PLANFILE`";
     let two: Value =
         serde_json::from_slice(&fs::read(plan("two-existing-keys.json")).unwrap()).unwrap();
@@ -154,17 +154,20 @@ fn what_is_no_plan_does_not_pass() {
     ] {
         check_failure(other.to_string().as_bytes(), no_plan);
     }
-    check_failure(b"", "this is no JSON");
+    check_failure(b"", "the input is not JSON");
     check_failure(
         b"Terraform will perform the following actions:",
         "terraform show -json",
     );
-    check_failure(&two.to_string().as_bytes()[..2_000], "this is no JSON");
+    check_failure(
+        &two.to_string().as_bytes()[..2_000],
+        "the input is not JSON",
+    );
     let utf_16: Vec<u8> = "\u{feff}{}"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    check_failure(&utf_16, "is no UTF-8");
+    check_failure(&utf_16, "is not UTF-8");
 
     let (code, stdout, stderr) = gate(&["missing.json"], b"");
     assert_eq!((code, stdout.as_str()), (1, ""));
@@ -172,7 +175,7 @@ fn what_is_no_plan_does_not_pass() {
 }
 
 #[test]
-fn wrong_usage_is_no_verdict() {
+fn wrong_usage_is_not_a_verdict() {
     for args in [&[][..], &["-", "--format", "jsonl"], &["-", "-"]] {
         let (code, stdout, stderr) = gate(args, b"");
         assert_eq!((code, stdout.as_str()), (2, ""), "{args:?}: {stderr}");

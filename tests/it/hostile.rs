@@ -1,5 +1,5 @@
-//! Hostile text in every field of an event, and what of it leaves the process: of the command line by the real binary, of
-//! the sinks by what they send to the servers, of the documents for other programs as they are made.
+//! Hostile text in every field of an event, and what leaves the process: the output of the real
+//! binary, the requests that sinks send to servers, and the documents for other programs.
 
 mod aws;
 mod command_line;
@@ -10,20 +10,20 @@ mod sinks;
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use secondkey::detect::text::MAX_BYTES;
+use secondkey::detect::events::text::MAX_BYTES;
 use serde_json::{Value, json};
 
 use crate::hostile_texts::{HOSTILE_TEXTS, first_unseen};
 
-/// A text that means no harm, for comparison.
+/// A harmless text for comparison.
 const HARMLESS: &str = "harmless";
 
-/// Which outputs were looked at.
+/// The outputs that were checked.
 #[derive(Default)]
 struct Outputs(BTreeSet<String>);
 
 impl Outputs {
-    /// Sees to it that `shown`, which is all of the output `name`, holds no hidden character.
+    /// Checks that `shown`, the whole output `name`, contains no hidden character.
     #[track_caller]
     fn check(&mut self, name: &str, shown: &str) {
         if !self.0.contains(name) {
@@ -38,7 +38,8 @@ impl Outputs {
         );
     }
 
-    /// The same for lines for people: each is as long as can be read, and begins as it does with harmless text.
+    /// The same for lines for people: each has a readable length and begins as it does with
+    /// harmless text.
     #[track_caller]
     fn check_lines(&mut self, name: &str, shown: &str, harmless: &str) {
         self.check(name, shown);
@@ -49,7 +50,7 @@ impl Outputs {
             let expected = &without_hash(expected);
             assert!(line.chars().count() <= 2_000, "{name}: {line}");
             let shared = expected.split(HARMLESS).next().unwrap_or_default();
-            // A command may be quoted, or there is none for a name that cannot be pasted safely.
+            // A command may be quoted, or missing for a name that cannot be pasted safely.
             let command = ["aws iam ", "aws cloudtrail ", "secondkey "]
                 .iter()
                 .find_map(|command| shared.find(command));
@@ -65,7 +66,7 @@ impl Outputs {
     }
 }
 
-/// `line` with a harmless text in the place of a hash, which is another on another run.
+/// `line` with a fixed text in place of a hash, which differs between runs.
 fn without_hash(line: &str) -> String {
     let is_hash =
         |word: &&str| word.len() == 64 && word.chars().all(|digit| digit.is_ascii_hexdigit());
@@ -75,15 +76,15 @@ fn without_hash(line: &str) -> String {
     }
 }
 
-/// The longest text in every field but one, in characters: a record in a log may have 8 MiB.
+/// The longest text in every field but one, in characters. A record in a log may have 8 MiB.
 const LONGEST_IN_RECORD: usize = 2_000;
 
 fn cut(text: &str) -> String {
     text.chars().take(LONGEST_IN_RECORD).collect()
 }
 
-/// A call of `event` on the key number `key` of `user`, with `text` in every field that somebody might choose: whole as the
-/// user agent, which is the caller's own word.
+/// A call of `event` on key number `key` of `user`, with `text` in every field that a caller can
+/// choose. The user agent is `text` in full, because the caller sets it freely.
 fn record(event: &str, user: &str, key: u32, second: u32, text: &str) -> Value {
     let (user, user_agent, text) = (cut(user), text, cut(text));
     let key = format!("{key:02}{text}");
@@ -101,7 +102,18 @@ fn record(event: &str, user: &str, key: u32, second: u32, text: &str) -> Value {
     })
 }
 
-/// What opens a finding of `user` and closes it.
+/// A call signed by key number `key` of `user`, with `text` in every field that a caller can
+/// choose.
+fn used(user: &str, key: u32, second: u32, text: &str) -> Value {
+    let mut record = record(&format!("x{}", cut(text)), user, key, second, text);
+    record["eventID"] = format!("used {second}").into();
+    record["userIdentity"] = json!({"type": "IAMUser", "userName": user, "accountId": "111122223333",
+        "arn": cut(text), "accessKeyId": format!("AKIAHOSTILE00000000{key}")});
+    record["resources"] = json!([{"ARN": cut(text), "type": cut(text)}]);
+    record
+}
+
+/// The records that open and close a finding of `user`.
 pub(crate) fn story(user: &str, text: &str, from: u32) -> [Value; 3] {
     [
         record("CreateAccessKey", user, 1, from, text),
@@ -111,9 +123,9 @@ pub(crate) fn story(user: &str, text: &str, from: u32) -> [Value; 3] {
 }
 
 #[tokio::test]
-async fn hostile_text_is_let_through_by_no_output() {
+async fn every_output_escapes_hostile_text() {
     let mut outputs = Outputs::default();
-    // Each of its commands waits for answers half of its time.
+    // Its commands spend half of their time waiting for answers.
     let live = tokio::task::spawn_blocking(live::check_all);
     let sinks = sinks::Sinks::new().await;
     let harmless = command_line::Said::of(HARMLESS);
@@ -127,7 +139,7 @@ async fn hostile_text_is_let_through_by_no_output() {
             &harmless_sent,
         );
     }
-    // Whatever fills a record, the table takes it: DynamoDB refuses an item of over 400 KB.
+    // The table must accept any record: DynamoDB refuses an item of over 400 KB.
     let long = HOSTILE_TEXTS
         .iter()
         .filter(|hostile| hostile.text.len() > MAX_BYTES);

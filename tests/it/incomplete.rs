@@ -7,7 +7,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::detector::handle;
 use secondkey::aws::settings::Settings;
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::stack::clients::config;
 use crate::stack::stack;
 use crate::stack::wiring::ACCOUNT;
 
-/// A user with two active keys, and a detector that has not heard of them.
+/// A user with two active keys, of whom the detector has received no event.
 struct World {
     user: String,
     detector: Deployment,
@@ -70,7 +70,7 @@ impl World {
         event
     }
 
-    /// What the detector answers to `event`, and the metrics it writes.
+    /// The detector's response to `event`, and its metrics.
     async fn detect(&self, event: &Value, receives: u32) -> (Value, Vec<Value>) {
         let now = chrono::Utc::now().timestamp_millis().to_string();
         let attributes =
@@ -91,7 +91,7 @@ impl World {
         open.unwrap().len()
     }
 
-    /// How many re-checks wait in the queue for their time.
+    /// How many delayed re-checks are in the queue.
     async fn later_rechecks(&self) -> String {
         let delayed = QueueAttributeName::ApproximateNumberOfMessagesDelayed;
         let asked = aws_sdk_sqs::Client::new(&self.config)
@@ -104,7 +104,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn an_incomplete_event_opens_the_finding_counts_as_malformed_and_fails() {
+async fn an_incomplete_event_opens_the_finding_and_fails() {
     for fields in [
         json!({"responseElements": null}),
         json!({"responseElements": {"accessKey": {"status": "Active"}}}),
@@ -128,7 +128,7 @@ async fn an_incomplete_event_opens_the_finding_counts_as_malformed_and_fails() {
 async fn an_incomplete_event_is_followed_by_later_rechecks_once() {
     let world = World::new().await;
     let event = world.created(&json!({"responseElements": null}));
-    // A listing that shows less than IAM has: the new key is not seen yet.
+    // A listing that lags behind IAM: the new key is not visible yet.
     let iam = aws_sdk_iam::Client::new(&world.config);
     let keys = iam.list_access_keys().user_name(&world.user).send().await;
     let newest = keys.unwrap().access_key_metadata.pop().unwrap();

@@ -8,44 +8,46 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
-use secondkey::cli::trail_reading::checked_trail;
+use secondkey::cli::checked_trail::checked_trail;
 use secondkey::detect::Timestamp;
-use secondkey::detect::alert::{Alert, OwedAlert};
-use secondkey::detect::audit::AuditEntry;
-use secondkey::detect::digest::Digest;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::familiar::Familiar;
-use secondkey::detect::finding::{Finding, FindingStatus};
-use secondkey::detect::key_change::{KeyChange, ReadContext, Reading, read_key_change};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::record::CloudTrailRecord;
-use secondkey::detect::retire::LastUses;
-use secondkey::detect::situation::Outcome;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::decision::familiar::FamiliarActor;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::decision::situation::Outcome;
+use secondkey::detect::events::cloudtrail_record::CloudTrailRecord;
+use secondkey::detect::events::key_change::{
+    KeyChange, ReadContext, RecordReading, read_key_change,
+};
+use secondkey::detect::findings::alert::{Alert, PendingAlert};
+use secondkey::detect::findings::digest::Digest;
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
+use secondkey::detect::records::user_record::UserRecord;
+use secondkey::detect::trail::audit::AuditEntry;
+use secondkey::detect::usage::last_use::LastUses;
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::UserRecord;
 use secondkey::local::ledger::{Ledger, LedgerUsers};
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::local::terminal::TerminalSink;
 use secondkey::pipeline::alert_sink::AlertSink;
-use secondkey::pipeline::commit::{Commit, Committed};
+use secondkey::pipeline::commit::{Commit, CommitResult};
 use secondkey::pipeline::error::ServiceError;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
-use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
+use secondkey::pipeline::recheck::{Dependencies, RecheckRequest, recheck};
 use serde_json::json;
 
 use crate::stack::wiring::{ACCOUNT, cloudtrail_record};
 
-/// A store that is slow to read the record. Just after it has read what is owed, another worker opens a finding and dies
-/// before it can tell of it, and a key is deactivated.
+/// A store that is slow to read the record. Right after it has read the pending alerts, another
+/// worker opens a finding and dies before it can send the alert, and a key is deactivated.
 struct Interrupted {
     store: Arc<SqliteStore>,
-    other: Parts,
+    other: Dependencies,
     ledger: Arc<Ledger>,
     opening: KeyChange,
     deactivation: KeyChange,
 }
 
-/// A sink that never comes to an end.
+/// A sink that never finishes.
 struct Stalled;
 
 #[async_trait]
@@ -70,11 +72,11 @@ impl FindingStore for Interrupted {
         self.store.record(user).await
     }
 
-    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError> {
-        let owed = self.store.owed(user).await?;
+    async fn pending_alerts(&self, user: &UserId) -> Result<Vec<PendingAlert>, ServiceError> {
+        let owed = self.store.pending_alerts(user).await?;
         if self.store.record(user).await?.version == 0 {
-            let occasion = because_of(&self.opening);
-            let others = recheck(&self.other, user, &occasion, self.opening.at);
+            let request = because_of(&self.opening);
+            let others = recheck(&self.other, user, &request, self.opening.at);
             let died = tokio::time::timeout(Duration::from_millis(200), others).await;
             assert!(died.is_err(), "the other worker stops where it tells");
             self.ledger.apply(&self.deactivation);
@@ -86,37 +88,41 @@ impl FindingStore for Interrupted {
         self.store.exemptions(account).await
     }
 
-    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+    async fn familiar(&self, account: &str) -> Result<Arc<[FamiliarActor]>, ServiceError> {
         self.store.familiar(account).await
     }
 
-    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+    async fn put_familiar(&self, familiar: &FamiliarActor) -> Result<(), ServiceError> {
         self.store.put_familiar(familiar).await
     }
 
-    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
+    async fn commit(&self, commit: &Commit) -> Result<CommitResult, ServiceError> {
         self.store.commit(commit).await
     }
 
-    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
-        self.store.postpone(owed, until).await
+    async fn reschedule(
+        &self,
+        owed: &PendingAlert,
+        until: Timestamp,
+    ) -> Result<bool, ServiceError> {
+        self.store.reschedule(owed, until).await
     }
 
-    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
-        self.store.tick_off(owed).await
+    async fn mark_delivered(&self, owed: &PendingAlert) -> Result<(), ServiceError> {
+        self.store.mark_delivered(owed).await
     }
 }
 
 #[tokio::test]
-async fn an_alert_that_came_to_be_owed_while_the_record_was_read_is_not_overtaken() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let store = SqliteStore::open(&folder.path().join("findings.db")).expect("it can be made");
+async fn an_alert_committed_while_the_record_was_read_is_sent_first() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
+    let store = SqliteStore::open(&folder.path().join("findings.db")).expect("it can be created");
     let (store, ledger) = (
         Arc::new(store),
         Arc::new(Ledger::new(LedgerUsers::default())),
     );
     let policy = Policy {
-        settle: TimeDelta::zero(),
+        consistency_window: TimeDelta::zero(),
         ..Policy::default()
     };
     let [first, opening, deactivation] = [
@@ -127,7 +133,7 @@ async fn an_alert_that_came_to_be_owed_while_the_record_was_read_is_not_overtake
     ledger.apply(&first);
     ledger.apply(&opening);
     let user = first.user.clone();
-    let parts = |store: Arc<dyn FindingStore>, sink: Box<dyn AlertSink>| Parts {
+    let parts = |store: Arc<dyn FindingStore>, sink: Box<dyn AlertSink>| Dependencies {
         store,
         keys: ledger.clone(),
         sinks: vec![sink],
@@ -143,25 +149,25 @@ async fn an_alert_that_came_to_be_owed_while_the_record_was_read_is_not_overtake
     let sink = TerminalSink::new(Box::new(std::io::sink()));
     let parts = parts(Arc::new(interrupted), Box::new(sink));
 
-    let occasion = because_of(&deactivation);
-    let rechecked = recheck(&parts, &user, &occasion, deactivation.at).await;
-    let rechecked = rechecked.expect("it goes through");
+    let request = because_of(&deactivation);
+    let rechecked = recheck(&parts, &user, &request, deactivation.at).await;
+    let rechecked = rechecked.expect("it succeeds");
     assert_eq!(rechecked.outcomes, [Outcome::Closed]);
-    assert_eq!(rechecked.told, [], "the closing waits for the opening");
+    assert_eq!(rechecked.delivered, [], "the closing waits for the opening");
     assert_eq!(
         rechecked.rechecks.into_iter().collect::<Vec<_>>(),
         [Policy::DELIVERY_GRACE]
     );
 }
 
-fn because_of(change: &KeyChange) -> Occasion {
-    Occasion {
+fn because_of(change: &KeyChange) -> RecheckRequest {
+    RecheckRequest {
         changes: vec![change.clone()],
-        ..Occasion::default()
+        ..RecheckRequest::default()
     }
 }
 
-/// A change to a key of the user `dave`, so many seconds after some moment.
+/// A change to a key of the user `dave`, `seconds` after a fixed moment.
 fn change(event: &str, key: &str, status: &str, seconds: i64) -> KeyChange {
     let at = Timestamp::from_timestamp(1_770_000_000 + seconds, 0).expect("it is a time");
     let parameters = json!({"userName": "dave", "accessKeyId": key, "status": status});
@@ -174,16 +180,16 @@ fn change(event: &str, key: &str, status: &str, seconds: i64) -> KeyChange {
         sent_at: Some(Utc::now()),
     };
     match read_key_change(&CloudTrailRecord::from_json(&record), context) {
-        Ok(Reading::Change(change)) => *change,
+        Ok(RecordReading::Change(change)) => *change,
         other => panic!("{other:?} is no change"),
     }
 }
 
-/// A store in which a detector re-checks the user each time after the record or the trail was read,
-/// so many times.
+/// A store in which a detector re-checks the user after each read of the record or the trail, up to
+/// a number of times.
 struct Busy {
     store: Arc<SqliteStore>,
-    detector: Parts,
+    detector: Dependencies,
     ledger: Arc<Ledger>,
     user: UserId,
     writes_left: AtomicU32,
@@ -203,9 +209,9 @@ impl Busy {
         };
         let changed = change("UpdateAccessKey", "AKIA1", status, 1_000 - i64::from(left));
         self.ledger.apply(&changed);
-        let occasion = because_of(&changed);
-        let rechecked = recheck(&self.detector, &self.user, &occasion, changed.at).await;
-        rechecked.expect("it goes through");
+        let request = because_of(&changed);
+        let rechecked = recheck(&self.detector, &self.user, &request, changed.at).await;
+        rechecked.expect("it succeeds");
     }
 }
 
@@ -217,32 +223,36 @@ impl FindingStore for Busy {
         Ok(record)
     }
 
-    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError> {
-        self.store.owed(user).await
+    async fn pending_alerts(&self, user: &UserId) -> Result<Vec<PendingAlert>, ServiceError> {
+        self.store.pending_alerts(user).await
     }
 
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
         self.store.exemptions(account).await
     }
 
-    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+    async fn familiar(&self, account: &str) -> Result<Arc<[FamiliarActor]>, ServiceError> {
         self.store.familiar(account).await
     }
 
-    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+    async fn put_familiar(&self, familiar: &FamiliarActor) -> Result<(), ServiceError> {
         self.store.put_familiar(familiar).await
     }
 
-    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
+    async fn commit(&self, commit: &Commit) -> Result<CommitResult, ServiceError> {
         self.store.commit(commit).await
     }
 
-    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
-        self.store.postpone(owed, until).await
+    async fn reschedule(
+        &self,
+        owed: &PendingAlert,
+        until: Timestamp,
+    ) -> Result<bool, ServiceError> {
+        self.store.reschedule(owed, until).await
     }
 
-    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
-        self.store.tick_off(owed).await
+    async fn mark_delivered(&self, owed: &PendingAlert) -> Result<(), ServiceError> {
+        self.store.mark_delivered(owed).await
     }
 }
 
@@ -273,18 +283,18 @@ impl FindingReader for Busy {
     }
 }
 
-/// A file with an audit trail of one user, in which a detector is to write so many times.
+/// A file with one user's audit trail, to which a detector will write a number of times.
 async fn busy(path: &Path, writes: u32) -> Busy {
-    let store = Arc::new(SqliteStore::open(path).expect("it can be made"));
+    let store = Arc::new(SqliteStore::open(path).expect("it can be created"));
     let ledger = Arc::new(Ledger::new(LedgerUsers::default()));
     let busy = Busy {
         store: store.clone(),
-        detector: Parts {
+        detector: Dependencies {
             store,
             keys: ledger.clone(),
             sinks: vec![],
             policy: Policy {
-                settle: TimeDelta::zero(),
+                consistency_window: TimeDelta::zero(),
                 ..Policy::default()
             },
         },
@@ -298,8 +308,8 @@ async fn busy(path: &Path, writes: u32) -> Busy {
 }
 
 #[tokio::test]
-async fn a_commit_while_a_trail_is_read_does_not_make_it_broken() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+async fn a_commit_during_verification_does_not_break_the_trail() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
     for writes in [0, 1, 2, 3] {
         let path = folder.path().join(format!("{writes}.db"));
         let busy = busy(&path, writes).await;
@@ -311,24 +321,24 @@ async fn a_commit_while_a_trail_is_read_does_not_make_it_broken() {
 }
 
 #[tokio::test]
-async fn a_trail_that_is_never_read_at_rest_is_not_called_broken() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+async fn a_trail_that_keeps_changing_is_not_reported_as_broken() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let busy = busy(&folder.path().join("findings.db"), 100).await;
     let Err(failure) = checked_trail(&busy, &busy.user).await else {
         panic!("every read meets another version");
     };
     let said = failure.to_string();
-    assert!(said.contains("was written each of the 5 times"), "{said}");
+    assert!(said.contains("changed during each of 5 attempts"), "{said}");
 }
 
 #[tokio::test]
-async fn a_trail_that_was_changed_by_hand_is_broken_beside_a_detector_too() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+async fn tampering_is_detected_beside_a_running_detector() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let path = folder.path().join("findings.db");
     let busy = busy(&path, 2).await;
     let file = rusqlite::Connection::open(&path).expect("it is a file");
     file.execute_batch("DROP TRIGGER audit_is_never_deleted; DELETE FROM audit")
-        .expect("whoever has the file can change it");
+        .expect("the file is writable");
     let trail = checked_trail(&busy, &busy.user).await;
     assert!(trail.expect("it can be read").checked.is_err());
 }

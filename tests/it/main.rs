@@ -8,13 +8,16 @@
     clippy::unwrap_used,
     missing_docs,
     unreachable_pub,
-    reason = "a test fails by panicking, and nobody reads its documentation from outside"
+    reason = "a test fails by panicking, and its documentation is not published"
 )]
 
 mod accounts;
+mod aws_check;
 mod check;
+mod contract;
 mod delivery;
 mod deployment;
+mod docs;
 mod doctor;
 mod e2e;
 mod events;
@@ -24,6 +27,9 @@ mod hostile;
 mod hostile_texts;
 mod incomplete;
 mod interleaving;
+mod log_formats;
+mod log_formats_bad;
+mod log_formats_made;
 mod manners;
 mod mixed;
 mod outputs;
@@ -35,6 +41,7 @@ mod replay_input;
 mod replay_oracle;
 mod replay_others;
 mod replay_seconds;
+mod replay_uses;
 mod replay_world;
 mod report;
 mod roles;
@@ -46,4 +53,5 @@ mod story;
 mod sweeper;
 mod table;
 mod tamper;
+mod usage;
 mod verdicts;

@@ -1,4 +1,4 @@
-//! How the command line meets people: help that teaches, suggestions, completions, manual pages.
+//! How the command line treats people: helpful help, suggestions, completions and manual pages.
 
 use std::path::Path;
 use std::process::Command;
@@ -72,7 +72,7 @@ fn every_command_has_a_manual_page_and_help_with_examples_and_exit_codes() {
 }
 
 #[test]
-fn a_mistyped_command_option_or_value_is_answered_by_the_one_that_was_meant() {
+fn a_mistyped_command_option_or_value_gets_a_suggestion() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
         (&["scna"][..], "similar subcommand exists: 'scan'"),
@@ -106,7 +106,7 @@ fn each_shell_gets_completions_that_know_the_commands() {
             assert!(said.stdout.contains(word), "{shell}: {word}");
         }
     }
-    // What bash makes of it, for it is what runs the tests too.
+    // Bash itself parses the script, because bash also runs the tests.
     let script = secondkey(folder.path(), &["completions", "bash"]).stdout;
     std::fs::write(folder.path().join("completions"), script).unwrap();
     let completed = Command::new("bash")
@@ -119,7 +119,7 @@ fn each_shell_gets_completions_that_know_the_commands() {
 }
 
 #[test]
-fn off_a_terminal_nothing_is_coloured() {
+fn output_is_not_colored_off_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["--help"][..], &["scna"], &["findings", "--db", "missing"]] {
         let said = secondkey(folder.path(), arguments);

@@ -1,11 +1,11 @@
-//! One file, all commands that write findings into it, in several orders: none opens or closes a
-//! finding of a user that its source does not know.
+//! One file and all commands that write findings into it, in several orders: none opens or closes a
+//! finding of a user whom its source does not know.
 
 use std::collections::BTreeSet;
 
 use chrono::Utc;
 use futures::future::join_all;
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::json;
 
@@ -13,16 +13,16 @@ use crate::rotate::world::{Said, World, next_second};
 use crate::stack::server::start_moto;
 use crate::stack::wiring::ACCOUNT;
 
-/// A user that only the scan looks at.
+/// A user whom only the scan checks.
 const BYSTANDER: &str = "bystander";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Of all users.
+    /// Checks all users.
     Scan,
-    /// Of the rotated user.
+    /// Checks the rotated user.
     Check,
-    /// Of a log of another user, and of one change that leaves the rotated user's second key
+    /// Replays a log of another user, and of one change that leaves the rotated user's second key
     /// active.
     Replay,
     /// Deactivates the rotated user's first key.
@@ -30,7 +30,7 @@ enum Step {
 }
 
 #[tokio::test]
-async fn no_command_concludes_on_a_user_that_its_source_does_not_know() {
+async fn no_command_decides_on_users_its_source_does_not_know() {
     use Step::{Check, Replay, Rotate, Scan};
     let orders = [
         [Scan, Check, Replay, Rotate, Replay, Scan],
@@ -47,10 +47,10 @@ async fn check(order: &[Step]) {
     let world = World::on(&moto.url).await;
     let keys = [world.make_key().await, world.make_key().await];
     let made = world.iam.create_user().user_name(BYSTANDER).send().await;
-    made.expect("a user can be made");
+    made.expect("a user can be created");
     for _ in 0..2 {
         let made = world.iam.create_access_key().user_name(BYSTANDER).send();
-        made.await.expect("a key can be made");
+        made.await.expect("a key can be created");
     }
     for done in 1..=order.len() {
         let done = &order[..done];

@@ -1,7 +1,7 @@
-//! What programs of others make of our outputs: each document is held against the format's published schema or reader, and a
-//! broken one is refused, so that the check is seen to check.
+//! How other programs read our outputs: each document is validated against the format's published
+//! schema or reader. A broken document must be refused, which proves that the check works.
 
-pub mod standings;
+pub mod snapshots;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -11,24 +11,26 @@ use std::process::{Command, Stdio};
 use secondkey::output::{asff, csv, ocsf, sarif};
 use serde_json::{Value, json};
 
-use self::standings::standings;
+use self::snapshots::snapshots;
 use crate::hostile_texts::HOSTILE_TEXTS;
 use crate::stack::fetch;
 
-/// Names that IAM allows and that a spreadsheet would take for formulas, or a reader for more than one field.
+/// Names that IAM allows and that a spreadsheet might read as formulas, or a reader as several
+/// fields.
 const ALLOWED: [&str; 6] = ["=cmd()", "+1", "-1", "@SUM", "a,b", "=1,=2"];
 
-/// The checks, one Python program for each format: it reads a document, and says what is wrong with it.
+/// The checks, one Python program per format: it reads a document and reports what is wrong with
+/// it.
 struct Check {
     script: &'static str,
     arguments: Vec<PathBuf>,
 }
 
 impl Check {
-    /// What the check says of `document`: what it read, or what is wrong.
+    /// The result of checking `document`: what was read, or what is wrong.
     fn says(&self, document: &str) -> Result<String, String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/outputs");
-        // Its Python has botocore and jsonschema, which moto needs itself, held to known versions.
+        // Moto's Python has botocore and jsonschema, which moto itself needs, in pinned versions.
         let mut child = Command::new(fetch::moto())
             .arg(folder.join(self.script))
             .args(&self.arguments)
@@ -43,7 +45,7 @@ impl Check {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
-        // A program that fails on its own account has checked nothing.
+        // A program that fails by itself has checked nothing.
         assert_eq!(errors, "", "{}", self.script);
         writer.join().unwrap().unwrap();
         match output.status.code() {
@@ -53,7 +55,7 @@ impl Check {
         }
     }
 
-    /// Sees to it that `document` is whole.
+    /// Checks that `document` is valid.
     #[track_caller]
     fn takes(&self, document: &str) {
         if let Err(problems) = self.says(document) {
@@ -61,7 +63,8 @@ impl Check {
         }
     }
 
-    /// Sees to it that `whole` is refused once `change` has changed its first item, for the reason that holds `because`.
+    /// Checks that `whole` is refused after `change` has changed its first item, for a reason that
+    /// contains `because`.
     #[track_caller]
     fn refuses(&self, whole: &str, because: &str, change: impl FnOnce(&mut Value)) {
         let mut document: Value = serde_json::from_str(whole).unwrap();
@@ -71,24 +74,24 @@ impl Check {
     }
 }
 
-/// Every kind of finding with every text of the table, and with a harmless one first.
-fn every_standing() -> Vec<secondkey::output::standing::Standing> {
+/// Every kind of finding with every text of the table, a harmless text first.
+fn every_standing() -> Vec<secondkey::output::snapshot::FindingSnapshot> {
     ["Alice"]
         .into_iter()
         .chain(ALLOWED)
         .chain(HOSTILE_TEXTS.iter().map(|hostile| hostile.text.as_str()))
-        .flat_map(standings)
+        .flat_map(snapshots)
         .collect()
 }
 
 #[test]
-fn security_hubs_own_model_takes_our_findings() {
+fn findings_match_security_hubs_own_model() {
     let check = Check {
         script: "asff.py",
         arguments: vec![],
     };
     check.takes(&asff::document(&every_standing(), "us-east-1").unwrap());
-    let whole = asff::document(&standings("Alice"), "us-east-1").unwrap();
+    let whole = asff::document(&snapshots("Alice"), "us-east-1").unwrap();
     check.takes("[]");
     check.refuses(&whole, "Missing required parameter", |findings| {
         findings[0].as_object_mut().unwrap().remove("Title");
@@ -108,13 +111,13 @@ fn security_hubs_own_model_takes_our_findings() {
 }
 
 #[test]
-fn the_schema_of_ocsf_takes_a_create_an_update_and_a_close() {
+fn ocsf_create_update_and_close_match_the_schema() {
     let check = Check {
         script: "ocsf.py",
         arguments: vec![fetch::ocsf_schema()],
     };
     check.takes(&ocsf::document(&every_standing()).unwrap());
-    let whole = ocsf::document(&standings("Alice")).unwrap();
+    let whole = ocsf::document(&snapshots("Alice")).unwrap();
     let events: Value = serde_json::from_str(&whole).unwrap();
     for activity in 1..=3 {
         let mut events = events.as_array().unwrap().iter();
@@ -144,13 +147,13 @@ fn the_schema_of_ocsf_takes_a_create_an_update_and_a_close() {
 }
 
 #[test]
-fn the_schema_of_sarif_takes_our_log() {
+fn sarif_matches_the_schema() {
     let check = Check {
         script: "sarif.py",
         arguments: vec![fetch::sarif_schema()],
     };
     check.takes(&sarif::document(&every_standing()).unwrap());
-    let whole = sarif::document(&standings("Alice")).unwrap();
+    let whole = sarif::document(&snapshots("Alice")).unwrap();
     check.takes(&sarif::document(&[]).unwrap());
     check.refuses(&whole, "'version' is a required property", |log| {
         log.as_object_mut().unwrap().remove("version");
@@ -173,20 +176,20 @@ fn the_schema_of_sarif_takes_our_log() {
 }
 
 #[test]
-fn a_strict_reader_of_csv_gets_every_text_back() {
+fn a_strict_csv_reader_recovers_every_text() {
     let check = Check {
         script: "csv_reader.py",
         arguments: vec![],
     };
-    let standings = every_standing();
-    let whole = csv::document(&standings).unwrap();
+    let snapshots = every_standing();
+    let whole = csv::document(&snapshots).unwrap();
     let rows = check.says(&whole).unwrap_or_else(|error| panic!("{error}"));
     let rows: Vec<Vec<String>> = serde_json::from_str(&rows).unwrap();
-    assert_eq!(rows.len(), standings.len() + 1);
+    assert_eq!(rows.len(), snapshots.len() + 1);
     let column = |name: &str| rows[0].iter().position(|column| column == name).unwrap();
     let (user, first, by) = (column("user"), column("key_1_id"), column("opened_by"));
-    for (row, standing) in rows[1..].iter().zip(&standings) {
-        let finding = &standing.alert.finding;
+    for (row, snapshot) in rows[1..].iter().zip(&snapshots) {
+        let finding = &snapshot.alert.finding;
         assert_eq!(told_back(&row[user]), finding.display_name);
         let keys: Vec<&str> = finding.keys.iter().map(|key| key.id.as_str()).collect();
         assert!(keys.contains(&told_back(&row[first]).as_str()), "{row:?}");
@@ -210,7 +213,7 @@ fn a_strict_reader_of_csv_gets_every_text_back() {
     }
 }
 
-/// What `cell` says, with what could not be seen as it was.
+/// The content of `cell`, with escapes for what could not be seen.
 fn told_back(cell: &str) -> String {
     let shown = cell.strip_prefix('\'').unwrap_or(cell);
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! Commands that are shown, pasted: each repeats where the run that showed it kept its findings and
-//! which AWS it asked.
+//! Commands that the output shows, when pasted: each names the store and the AWS account that the
+//! run used.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -13,10 +13,10 @@ use crate::rotate::world::{Said, World};
 use crate::stack::clients::{ACCESS_KEY, REGION};
 use crate::table::new_table;
 
-/// A profile that is named by the runs.
+/// The profile that the runs use.
 const PROFILE: &str = "security";
 
-/// The commands of ours and of AWS that a run showed, each as a shell reads it.
+/// The secondkey and AWS commands that a run showed, split like a shell does.
 fn shown(said: &Said) -> Vec<Vec<String>> {
     let mut lines = BTreeSet::new();
     for text in [&said.stdout, &said.stderr] {
@@ -38,7 +38,7 @@ fn strings(value: &Value, take: &mut impl FnMut(&str)) {
     }
 }
 
-/// Adds the commands in `text`: the rest of a line, or what stands in backticks or a field of CSV.
+/// Adds the commands in `text`: the rest of a line, or the content of backticks or a CSV field.
 fn collect(text: &str, lines: &mut BTreeSet<String>) {
     for line in text.lines() {
         for name in ["secondkey ", "aws iam "] {
@@ -56,7 +56,7 @@ fn collect(text: &str, lines: &mut BTreeSet<String>) {
     }
 }
 
-/// `line` as a shell reads it.
+/// `line`, split like a shell does.
 fn words(line: &str) -> Vec<String> {
     let split = Command::new("sh")
         .args(["-c", &format!("printf '%s\\n' {line}")])
@@ -80,14 +80,14 @@ fn given(matches: &ArgMatches, option: &str) -> Option<String> {
     raw.next().map(|value| value.to_str().unwrap().to_owned())
 }
 
-/// Where a run kept its findings.
+/// Where a run stored its findings.
 #[derive(Clone, Copy)]
 enum Store<'a> {
     File(&'a str),
     Table(&'a str),
 }
 
-/// Checks every command that a run showed which was given `store`, the profile and the region; how
+/// Checks every command that a run with `store`, the profile and the region showed. Returns how
 /// many there are.
 #[track_caller]
 fn check_shown(name: &str, said: &Said, store: Store<'_>) -> usize {
@@ -106,7 +106,7 @@ fn check_shown(name: &str, said: &Said, store: Store<'_>) -> usize {
         let asks_aws = match store {
             Store::File(path) => {
                 assert_eq!(given(matches, "db").as_deref(), Some(path), "{what}");
-                // With a file these take no options for AWS, for they do not ask it.
+                // With a file these take no AWS options, because they make no AWS calls.
                 !["verify", "history"].contains(&words[1].as_str())
             }
             Store::Table(table) => {
@@ -126,7 +126,7 @@ fn check_shown(name: &str, said: &Said, store: Store<'_>) -> usize {
     commands.len()
 }
 
-/// A user with so many keys, and the profile.
+/// A user with `keys` keys, and the profile.
 async fn world(keys: usize) -> (World, Vec<String>) {
     let (world, keys) = World::with_keys(keys).await;
     std::fs::create_dir_all(world.path("aws")).unwrap();
@@ -188,7 +188,7 @@ async fn every_shown_command_names_the_file_the_profile_and_the_region() {
 #[tokio::test]
 async fn every_shown_command_names_the_table_the_profile_and_the_region() {
     let (world, keys) = world(2).await;
-    // So that one key is to be retired, and commands do it.
+    // So that one key should be retired, with commands to do it.
     let now = chrono::Utc::now();
     world
         .front
@@ -228,7 +228,7 @@ async fn every_shown_command_names_the_table_the_profile_and_the_region() {
 }
 
 #[tokio::test]
-async fn the_shown_verify_holds_when_it_is_pasted() {
+async fn the_shown_verify_command_works_when_pasted() {
     let (world, _) = world(2).await;
     let path = world.path("other.db");
     let db = path.to_str().unwrap();
@@ -244,7 +244,7 @@ async fn the_shown_verify_holds_when_it_is_pasted() {
     let verify: Vec<&str> = verify.iter().skip(1).map(String::as_str).collect();
     let verified = world.run(&verify).await;
     verified.succeeded().prints("holds   ");
-    // What it says where the file is left out.
+    // What it reports without the file.
     let elsewhere: Vec<&str> = verify
         .iter()
         .copied()
@@ -261,7 +261,7 @@ async fn the_shown_verify_holds_when_it_is_pasted() {
 }
 
 #[tokio::test]
-async fn a_replay_that_keeps_nothing_shows_no_command_that_reads_a_store() {
+async fn a_replay_without_a_file_shows_no_store_commands() {
     let world = World::new().await;
     let events = concat!(
         env!("CARGO_MANIFEST_DIR"),

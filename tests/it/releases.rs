@@ -1,27 +1,28 @@
-//! What earlier releases stored: this one reads it, goes on with it, and finds its audit trails whole. The files beside
-//! hold what the last release of a schema wrote, and never change.
+//! Data of earlier releases: this release reads it, continues from it, and verifies its audit
+//! trails. The files in the directory were written by the last release of each schema and never
+//! change.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use secondkey::aws::dynamodb::DynamoDbStore;
 use secondkey::detect::Timestamp;
-use secondkey::detect::alert::{AlertKind, Update};
-use secondkey::detect::audit::verify_trail;
-use secondkey::detect::decide::decide;
-use secondkey::detect::finding::{FindingStatus, FoundBy};
-use secondkey::detect::listing::{AccessKey, AfterPage, KeyStatus, PartialListing};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::severity::Severity;
-use secondkey::detect::situation::{Outcome, Situation};
+use secondkey::detect::decision::decide::decide;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::decision::severity::Severity;
+use secondkey::detect::decision::situation::{Outcome, Situation};
+use secondkey::detect::findings::alert::{AlertKind, FindingUpdate};
+use secondkey::detect::findings::finding::{FindingStatus, FoundBy};
+use secondkey::detect::keys::listing::{AccessKey, KeyStatus, PageResult, PartialListing};
+use secondkey::detect::trail::audit::verify_trail;
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
-use secondkey::pipeline::commit::{Commit, Committed};
+use secondkey::pipeline::commit::{Commit, CommitResult};
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::Value;
 
 #[tokio::test]
-async fn a_table_of_schema_1_is_read_and_gone_on_with() {
+async fn a_table_of_schema_1_is_read_and_continued() {
     let (client, table) = crate::table::new_table().await;
     let items: Vec<Value> =
         serde_json::from_str(include_str!("releases/schema-1.json")).expect("it is JSON");
@@ -32,24 +33,24 @@ async fn a_table_of_schema_1_is_read_and_gone_on_with() {
         let put = client.put_item().table_name(&table).set_item(Some(item));
         put.send().await.expect("an item can be put");
     }
-    is_read_and_gone_on_with(&DynamoDbStore::new(client, table)).await;
+    is_read_and_continued(&DynamoDbStore::new(client, table)).await;
 }
 
 #[tokio::test]
-async fn a_file_of_schema_1_is_read_and_gone_on_with() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+async fn a_file_of_schema_1_is_read_and_continued() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let path = folder.path().join("findings.db");
     rusqlite::Connection::open(&path)
         .and_then(|file| file.execute_batch(include_str!("releases/schema-1.sql")))
         .expect("it is SQL");
     let reader = SqliteStore::open_existing(&path).expect("it can be read as it is");
     assert_eq!(reader.findings(FindingStatus::Open).await.unwrap().len(), 1);
-    is_read_and_gone_on_with(&SqliteStore::open(&path).expect("it can be opened")).await;
+    is_read_and_continued(&SqliteStore::open(&path).expect("it can be opened")).await;
 }
 
 #[tokio::test]
 async fn a_file_of_schema_2_is_read_and_nothing_in_it_is_announced_again() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let path = folder.path().join("findings.db");
     rusqlite::Connection::open(&path)
         .and_then(|file| file.execute_batch(include_str!("releases/schema-2.sql")))
@@ -65,8 +66,8 @@ async fn a_file_of_schema_2_is_read_and_nothing_in_it_is_announced_again() {
         let trail = store.history(&user).await.unwrap();
         assert_eq!(verify_trail(&user, &trail, &record.audit), Ok(()));
         for (key, known) in &record.evidence.keys {
-            assert!(!known.words.is_empty(), "{user} {key}");
-            assert_eq!(known.unreported_activation(), None, "{user} {key}");
+            assert!(!known.events.is_empty(), "{user} {key}");
+            assert_eq!(known.unannounced_activation(), None, "{user} {key}");
         }
         let finding = record.finding.clone().unwrap();
         let opener = finding.opener.unwrap();
@@ -75,8 +76,8 @@ async fn a_file_of_schema_2_is_read_and_nothing_in_it_is_announced_again() {
             (activation.at, activation.created),
             (opener.at, opener.created)
         );
-        assert_eq!(finding.joined, []);
-        // Written as this release writes it, it says the same.
+        assert_eq!(finding.other_activations, []);
+        // Written by this release, it has the same content.
         record.version += 1;
         let commit = Commit {
             at: opener.at,
@@ -84,15 +85,15 @@ async fn a_file_of_schema_2_is_read_and_nothing_in_it_is_announced_again() {
             finding_changed: false,
             audit: vec![],
             recorded: vec![],
-            owed: vec![],
+            pending_alerts: vec![],
         };
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
         assert_eq!(store.record(&user).await, Ok(record));
     }
 }
 
-/// What the release of schema 2 stored of a pair that a sweep found: no event told, and the time of
-/// the look stands for the beginning.
+/// What the release of schema 2 stored for a pair that a sweep found: no event reported it, so the
+/// time of the check counts as the beginning.
 const FOUND_BY_A_SWEEP: &str = r#"
     UPDATE findings SET opened_at = '2026-03-12T07:00:00.000Z', body = json_set(
         json_remove(body, '$.opener'), '$.opened_at', '2026-03-12T07:00:00.000Z',
@@ -105,8 +106,8 @@ const FOUND_BY_A_SWEEP: &str = r#"
 "#;
 
 #[tokio::test]
-async fn what_schema_2_says_of_a_beginning_that_no_event_told_is_corrected_once() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+async fn an_unreported_beginning_of_schema_2_is_corrected_once() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let path = folder.path().join("findings.db");
     rusqlite::Connection::open(&path)
         .and_then(|file| {
@@ -127,7 +128,7 @@ async fn what_schema_2_says_of_a_beginning_that_no_event_told_is_corrected_once(
         (id.to_owned(), AccessKey { status, created })
     });
     let now = time("2026-03-12T08:00:00Z");
-    let AfterPage::Complete(listing) = PartialListing::requested(now).page(None, keys, false)
+    let PageResult::Complete(listing) = PartialListing::requested(now).page(None, keys, false)
     else {
         panic!("the last page completes a listing")
     };
@@ -140,7 +141,7 @@ async fn what_schema_2_says_of_a_beginning_that_no_event_told_is_corrected_once(
             changes: &[],
             already_recorded: &BTreeSet::new(),
             is_retry: false,
-            former: &[],
+            former_users: &[],
             exemptions: &[],
             sweep: None,
             has_left: false,
@@ -151,8 +152,10 @@ async fn what_schema_2_says_of_a_beginning_that_no_event_told_is_corrected_once(
         assert_eq!(decision.outcome, outcome);
         assert_eq!(
             decision.alert.map(|alert| alert.kind),
-            (outcome == Outcome::Updated)
-                .then(|| AlertKind::Updated(vec![Update::Since, Update::Severity]))
+            (outcome == Outcome::Updated).then(|| AlertKind::Updated(vec![
+                FindingUpdate::OpenedAt,
+                FindingUpdate::Severity
+            ]))
         );
         let commit = Commit {
             at: now,
@@ -160,14 +163,14 @@ async fn what_schema_2_says_of_a_beginning_that_no_event_told_is_corrected_once(
             finding_changed: decision.finding_changed,
             audit: decision.audit,
             recorded: vec![],
-            owed: vec![],
+            pending_alerts: vec![],
         };
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
         let open = store.findings(FindingStatus::Open).await.unwrap();
         let [open] = &open[..] else {
             panic!("{open:?}")
         };
-        assert_eq!((open.opened_at, open.is_since_estimated), (made, true));
+        assert_eq!((open.opened_at, open.is_opened_at_estimated), (made, true));
         assert_eq!(open.severity, Severity::High);
     }
     let (record, trail) = (store.record(&bob).await, store.history(&bob).await);
@@ -202,7 +205,7 @@ async fn the_exemption_that_the_readme_shows_is_one() {
     );
 }
 
-async fn is_read_and_gone_on_with(store: &dyn FindingReader) {
+async fn is_read_and_continued(store: &dyn FindingReader) {
     let [alice, bob] = ["alice", "bob"].map(|name| UserId::new("111122223333", name));
     let open = store.findings(FindingStatus::Open).await.unwrap();
     let closed = store.findings(FindingStatus::Closed).await.unwrap();
@@ -210,10 +213,10 @@ async fn is_read_and_gone_on_with(store: &dyn FindingReader) {
     assert_eq!((open[0].user(), closed[0].user()), (&alice, &bob));
     for finding in open.iter().chain(&closed) {
         assert_eq!(finding.found_by, FoundBy::Event);
-        assert!(finding.told);
+        assert!(finding.announced);
         assert_eq!(finding.exemption, None);
     }
-    assert_eq!(store.owed(&alice).await.unwrap().len(), 2);
+    assert_eq!(store.pending_alerts(&alice).await.unwrap().len(), 2);
     assert_eq!(store.exemptions("111122223333").await, Ok(vec![]));
     assert_eq!(store.users().await.unwrap(), [alice.clone(), bob.clone()]);
     for user in [&alice, &bob] {
@@ -231,15 +234,15 @@ async fn is_read_and_gone_on_with(store: &dyn FindingReader) {
         finding_changed: true,
         audit: vec![],
         recorded: vec![],
-        owed: vec![],
+        pending_alerts: vec![],
     };
-    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     assert_eq!(store.record(&alice).await, Ok(commit.record));
     let hidden = store.findings(FindingStatus::Suppressed).await.unwrap();
     assert_eq!(hidden.len(), 1);
 }
 
-/// An attribute, from the JSON in which DynamoDB itself writes one.
+/// An attribute, from the JSON in which DynamoDB writes one.
 fn attribute(json: &Value) -> AttributeValue {
     let (kind, value) = json
         .as_object()

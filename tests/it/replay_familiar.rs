@@ -1,9 +1,9 @@
-//! A replay learns who is familiar as it goes along, in order of time.
+//! A replay learns which actors are familiar as it proceeds, in order of time.
 
 use std::collections::BTreeMap;
 
-use secondkey::detect::finding::FindingStatus;
-use secondkey::detect::severity::Severity;
+use secondkey::detect::decision::severity::Severity;
+use secondkey::detect::findings::finding::FindingStatus;
 use serde_json::{Value, json};
 
 use crate::replay_world::{ACCOUNT, Call, File, create, delete, record, set};
@@ -18,7 +18,7 @@ fn by(role: &str, session: &str, (second, call): (i64, Call)) -> Value {
     record
 }
 
-/// `role` makes the second key of `user` on `day`, and `end` follows an hour later.
+/// `role` creates the second key of `user` on `day`, and `end` follows an hour later.
 fn episode(role: &str, user: &str, day: i64, end: Call) -> Vec<Value> {
     let key = |number: u32| format!("{user}{number}");
     let session = format!("build-{day}");
@@ -48,13 +48,13 @@ fn expected(severities: &[(&str, Severity)]) -> BTreeMap<String, Severity> {
 }
 
 #[tokio::test]
-async fn a_role_is_high_at_its_first_rotation_and_medium_at_that_of_another_user() {
+async fn a_roles_first_rotation_is_high_and_the_next_is_medium() {
     let mut records = episode("ci", "amy", 10, delete("amy", "amy1"));
     records.extend(episode("ci", "ben", 12, set("ben", "ben1", false)));
     records.extend(episode("other", "cid", 14, delete("cid", "cid1")));
-    // 180 days after its last rotation it is forgotten.
+    // It is forgotten 180 days after its last rotation.
     records.extend(episode("ci", "dan", 193, delete("dan", "dan1")));
-    // Logs come in any order.
+    // Logs may have any order.
     records.reverse();
     let found = severities(&records).await;
     let expected = expected(&[

@@ -1,12 +1,12 @@
-//! Replays into a file that another command wrote, or an earlier release, or on a machine whose
+//! Replays into a file that another command or an earlier release wrote, or on a machine whose
 //! clock is wrong: a replay draws no conclusion from what it does not know.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use chrono::TimeDelta;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::findings::finding::FindingStatus;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::{Value, json};
 
@@ -31,26 +31,27 @@ fn open(findings: &[&str]) -> BTreeSet<String> {
     findings.iter().map(ToString::to_string).collect()
 }
 
-/// What a file in which a scan found alice's two keys holds open after a replay of `calls`.
+/// Checks which findings are open after a replay of `calls` into a file in which a scan found
+/// alice's two keys.
 async fn check(calls: &[(i64, Call)], expected: &[&str]) {
     let file = scanned().await;
     file.replay(&log(calls)).await.expect("it can be replayed");
     assert_eq!(file.open().await, open(expected), "{calls:?}");
-    // Time goes by, and the logs tell of others.
+    // Time passes, and the logs report other users.
     let later = log(&[(900_000, create("zed", "Z9"))]);
     file.replay(&later).await.expect("it can be replayed");
     assert_eq!(file.open().await, open(expected), "later, {calls:?}");
 }
 
 #[tokio::test]
-async fn a_finding_of_a_user_that_the_logs_do_not_tell_of_stays_open() {
+async fn a_finding_of_a_user_missing_from_the_logs_stays_open() {
     check(&[(200, create("zoe", "Z1"))], &["alice: K1 K2"]).await;
 }
 
 #[tokio::test]
-async fn one_change_of_a_user_does_not_hide_the_key_that_only_a_scan_saw() {
+async fn one_change_does_not_hide_a_key_that_only_a_scan_saw() {
     check(&[(200, set("alice", "K2", true))], &["alice: K1 K2"]).await;
-    // Of the second of the scan itself nothing tells which came first.
+    // In the same second as the scan, the order is unknown.
     check(&[(100, create("alice", "K2"))], &["alice: K1 K2"]).await;
     check(&[(200, delete("alice", "K1"))], &[]).await;
     check(&[(200, set("alice", "K1", false))], &[]).await;
@@ -59,7 +60,7 @@ async fn one_change_of_a_user_does_not_hide_the_key_that_only_a_scan_saw() {
 }
 
 #[tokio::test]
-async fn what_the_logs_tell_of_a_scanned_user_is_believed() {
+async fn changes_of_a_scanned_user_are_applied() {
     check(&[(200, rename("alice", "bert"))], &["bert: K1 K2"]).await;
     let deleted = [
         (200, delete("alice", "K1")),
@@ -70,13 +71,13 @@ async fn what_the_logs_tell_of_a_scanned_user_is_believed() {
 }
 
 #[tokio::test]
-async fn a_name_taken_from_a_user_of_unknown_keys_says_nothing_of_its_former_bearer() {
-    // Where alice of the scan went no record tells.
+async fn taking_over_a_name_closes_nothing_of_its_former_user() {
+    // The records do not show what became of the alice that the scan found.
     check(&[(200, rename("mia", "alice"))], &["alice: K1 K2"]).await;
 }
 
 #[tokio::test]
-async fn a_change_older_than_a_scan_is_refused_and_the_file_stays_as_it_was() {
+async fn a_change_older_than_a_scan_is_refused() {
     for calls in [
         [(99, delete("alice", "K1"))],
         [(99, rename("alice", "bert"))],
@@ -98,7 +99,7 @@ async fn a_change_older_than_a_scan_is_refused_and_the_file_stays_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_scan_after_a_replay_counts_more_than_the_replay() {
+async fn a_scan_overrides_an_earlier_replay() {
     let file = File::new();
     file.replay(&log(&[(0, create("alice", "K1"))]))
         .await
@@ -143,14 +144,14 @@ async fn version_of_alice(file: &File) -> u64 {
 }
 
 #[tokio::test]
-async fn an_exemption_that_ended_hides_nothing_after_a_replay() {
+async fn an_expired_exemption_suppresses_nothing_after_a_replay() {
     let file = File::new();
     let exemption = Exemption {
         until: at(100),
         ..exemption_of_alice()
     };
     let put = file.store.put_exemption(&exemption).await;
-    put.expect("it can be kept");
+    put.expect("it can be stored");
     let pair = log(&[(0, create("alice", "K1")), (1, create("alice", "K2"))]);
     file.replay(&pair).await.expect("it can be replayed");
     assert_eq!(file.open().await, open(&[]));
@@ -176,7 +177,7 @@ fn exemption_of_alice() -> Exemption {
 }
 
 #[tokio::test]
-async fn later_records_of_another_account_make_no_change_too_old() {
+async fn records_of_another_account_make_no_change_too_old() {
     let other = "444455556666";
     let file = File::new();
     let mut first = log(&[(0, create("alice", "K1"))]);
@@ -186,7 +187,7 @@ async fn later_records_of_another_account_make_no_change_too_old() {
         .await
         .expect("its own account's records end before");
     assert_eq!(file.open().await, open(&["alice: K1 K2"]));
-    // An account that was not there before begins when it likes.
+    // A new account can begin at any time.
     let third = [record(10, &create("zoe", "Z1"), other, "e")];
     file.replay(&third)
         .await
@@ -196,22 +197,24 @@ async fn later_records_of_another_account_make_no_change_too_old() {
     fourth.push(other_record(2_000, ACCOUNT));
     file.replay(&fourth).await.expect("it is newer");
     let late = log(&[(1_500, delete("alice", "K3"))]);
-    let refused = file.replay(&late).await.expect_err("it is older");
-    let why = refused.to_string();
-    assert!(why.contains("in account 111122223333"), "{why}");
+    file.replay(&late)
+        .await
+        .expect("the older item replaces it");
+    assert!(file.open().await.contains("alice: K1 K2"));
 }
 
 #[tokio::test]
-async fn a_file_of_an_earlier_release_is_bounded_in_every_account_it_knows() {
+async fn an_earlier_releases_time_limits_every_known_account() {
     let (known, unknown) = ("444455556666", "777788889999");
     let file = File::new();
     let mut first = log(&[(0, create("alice", "K1"))]);
     first.push(record(5, &create("bob", "B1"), known, "e"));
     file.replay(&first).await.expect("it can be replayed");
-    // An earlier release kept one time for all accounts, and nothing of users that are gone.
+    // An earlier release stored one time for all accounts, and nothing about deleted users.
     let newest = at(1_000).format("%Y-%m-%dT%H:%M:%S.000Z").to_string();
     let earlier = format!(
-        "DROP TABLE ledger_newest_of; DROP TABLE ledger_gone; UPDATE ledger_newest SET newest = '{newest}'"
+        "DROP TABLE ledger_newest_of; DROP TABLE ledger_gone; DROP TABLE replayed_accounts;
+         DROP TABLE replayed_users; DROP TABLE replayed_changes; DROP TABLE replayed_reports; UPDATE ledger_newest SET newest = '{newest}'"
     );
     let done = file.store.write(|file| file.execute_batch(&earlier));
     done.expect("it is SQL");
@@ -235,7 +238,7 @@ async fn a_file_of_an_earlier_release_is_bounded_in_every_account_it_knows() {
     assert_eq!(file.open().await, open(&["alice: K1 K2"]));
 }
 
-/// What the logs of a machine ahead of this one come to: a second key that was off, on, and off
+/// The logs of a machine that is ahead of this one: a second key is inactive, active and inactive
 /// again.
 fn ahead() -> Vec<Value> {
     log(&[
@@ -266,9 +269,9 @@ async fn the_clock_decides_nothing() {
 
 #[test]
 fn records_in_the_future_are_counted_on_stderr() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let mut records = ahead();
-    // The last time that can be told.
+    // The last time that can be expressed.
     records[4]["eventTime"] = json!("9999-12-31T23:59:59Z");
     records[3]["eventTime"] = json!("2999-01-01T00:00:00Z");
     let log = json!({"Records": records}).to_string();
@@ -282,9 +285,91 @@ fn records_in_the_future_are_counted_on_stderr() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
-        stderr.starts_with("secondkey: warning: 2 records lie in the future"),
+        stderr.starts_with("secondkey: warning: 2 records are in the future"),
         "{stderr}"
     );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(stdout.contains("Findings: 0 open, 2 closed."), "{stdout}");
+}
+
+#[tokio::test]
+async fn a_late_change_is_refused_for_scanned_users_only() {
+    let file = scanned().await;
+    file.replay(&log(&[
+        (200, create("zoe", "Z1")),
+        (900, create("bob", "B1")),
+    ]))
+    .await
+    .expect("it can be replayed");
+    let refused = file.replay(&log(&[(500, delete("alice", "K1"))])).await;
+    let why = refused.expect_err("a scan saw more").to_string();
+    assert!(
+        why.contains("replay all logs together into a new file"),
+        "{why}"
+    );
+    file.replay(&log(&[(500, create("zoe", "Z2"))]))
+        .await
+        .expect("no other command knows zoe");
+    assert_eq!(file.open().await, open(&["alice: K1 K2", "zoe: Z1 Z2"]));
+}
+
+/// The 64 hexadecimal digits in `text`.
+fn hash_in(text: &str) -> Option<&str> {
+    text.split(|character: char| !character.is_ascii_hexdigit())
+        .find(|word| word.len() == 64)
+}
+
+#[test]
+fn late_logs_repeat_no_alert_and_sent_heads_verify() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let replay = |name: &str, calls: &[(i64, Call)]| {
+        let log = json!({"Records": log(calls)}).to_string();
+        std::fs::write(folder.path().join(name), log).expect("it can be written");
+        let (code, stdout, stderr) = run(&["replay", name, "--db", "f.db"]);
+        assert_eq!(code, Some(10), "{stdout}{stderr}");
+        stderr
+    };
+    let later = [
+        (1_000, create("alice", "K2")),
+        (1_001, create("alice", "K3")),
+    ];
+    let first = replay("later.json", &later);
+    assert!(first.contains("alice"), "{first}");
+    let head = hash_in(&first).expect("an alert carries a hash").to_owned();
+
+    let earlier = [
+        (0, create("alice", "K1")),
+        (1, delete("alice", "K1")),
+        (2, create("bob", "B1")),
+        (3, create("bob", "B2")),
+    ];
+    let second = replay("earlier.json", &earlier);
+    assert!(
+        second.contains("bob") && !second.contains("alice"),
+        "{second}"
+    );
+    // Earlier alerts must still be found, even after the trail was rewritten once more.
+    replay(
+        "between.json",
+        &[(500, create("alice", "K1b")), (501, delete("alice", "K1b"))],
+    );
+    let (code, stdout, _) = run(&["verify", "--db", "f.db", "--head", &head]);
+    assert!(code == Some(0) && stdout.contains("held "), "{stdout}");
+    let unknown = "0".repeat(64);
+    let (code, stdout, _) = run(&["verify", "--db", "f.db", "--head", &unknown]);
+    assert!(code == Some(1) && stdout.contains("MISSING"), "{stdout}");
 }

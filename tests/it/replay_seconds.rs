@@ -1,10 +1,10 @@
-//! Replays of changes that share a second: CloudTrail does not tell their order, and IAM allows
-//! few.
+//! Replays of changes that share a second: CloudTrail does not give their order, and IAM allows
+//! only a few.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use secondkey::detect::finding::{CloseReason, FindingStatus};
+use secondkey::detect::findings::finding::{CloseReason, FindingStatus};
 use secondkey::local::ledger::LedgerUser;
 use secondkey::local::ledger_table;
 use serde_json::Value;
@@ -57,7 +57,7 @@ async fn a_rename_and_a_creation_of_one_second_make_a_pair() {
 }
 
 #[tokio::test]
-async fn a_finding_goes_along_a_chain_of_renames_and_ends() {
+async fn a_finding_follows_a_chain_of_renames() {
     let chain = [
         (0, create("zoe", "K1")),
         (1, create("zoe", "K2")),
@@ -78,7 +78,7 @@ async fn a_finding_goes_along_a_chain_of_renames_and_ends() {
 }
 
 #[tokio::test]
-async fn a_user_deleted_and_made_again_in_one_second_has_its_new_keys() {
+async fn a_user_recreated_in_one_second_has_its_new_keys() {
     let (open, _) = found(&[
         (0, create("alice", "K1")),
         (60, delete("alice", "K1")),
@@ -105,7 +105,7 @@ async fn users_that_swap_names_in_one_second_keep_their_keys() {
 }
 
 #[tokio::test]
-async fn a_second_of_more_changes_than_can_be_searched_is_replayed() {
+async fn a_second_with_too_many_changes_to_search_is_replayed() {
     let mut calls = vec![(0, create("alice", "K0"))];
     for number in 0..300 {
         calls.push((60, create("alice", &format!("K{}", number + 1))));
@@ -118,11 +118,11 @@ async fn a_second_of_more_changes_than_can_be_searched_is_replayed() {
 // ------------------------------------------------------------------------------------------------------
 // the histories
 
-/// The keys of each user there is, and which of them are active.
+/// The keys of each existing user, and which of them are active.
 type Iam = BTreeMap<String, BTreeMap<String, bool>>;
 
-/// What IAM makes of `call`; none if it refuses it. Users are created where a key is created for
-/// one that is not there.
+/// The state after `call`, or `None` if IAM refuses it. A key creation also creates its user if
+/// necessary.
 fn called(iam: &Iam, call: &Call) -> Option<Iam> {
     let mut after = iam.clone();
     match call {
@@ -143,7 +143,7 @@ fn called(iam: &Iam, call: &Call) -> Option<Iam> {
     Some(after)
 }
 
-/// The users with two active keys, and these.
+/// The users with two active keys, and the keys.
 fn pairs(iam: &Iam) -> BTreeSet<String> {
     iam.iter()
         .filter_map(|(user, keys)| {
@@ -154,7 +154,8 @@ fn pairs(iam: &Iam) -> BTreeSet<String> {
         .collect()
 }
 
-/// Every end that IAM allows `calls`, in whatever order, with the pairs that were seen on the way.
+/// Every final state that IAM allows for `calls` in any order, with the pairs that occurred on the
+/// way.
 fn ends(iam: &Iam, calls: &[Call], seen: &BTreeSet<String>) -> Vec<(Iam, BTreeSet<String>)> {
     if calls.is_empty() {
         return vec![(iam.clone(), seen.clone())];
@@ -187,11 +188,11 @@ fn random_call(rng: &mut Rng, iam: &Iam, key_number: &mut u32) -> Call {
     }
 }
 
-/// What a history comes to.
+/// The result of a history.
 enum End {
-    /// Every second has one legal end.
+    /// Every second has one possible final state.
     Certain(Iam),
-    /// The last second has several, and these pairs are seen in every legal order of it.
+    /// The last second has several, and these pairs occur in every possible order.
     Open(BTreeSet<String>),
 }
 
@@ -264,7 +265,7 @@ async fn replay_of_any_shuffling_ends_as_the_history_did() {
     assert!(certain > 40 && open > 40, "{certain} certain, {open} open");
 }
 
-/// The keys that the file keeps of the users with keys.
+/// The keys that the file stores for users with keys.
 fn kept(file: &File) -> Iam {
     let replayed = file
         .store

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use secondkey::detect::Timestamp;
-use secondkey::detect::audit::verify_trail;
-use secondkey::detect::finding::{Finding, FindingStatus};
-use secondkey::detect::listing::{AccessKey, KeyStatus};
-use secondkey::detect::policy::Policy;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
+use secondkey::detect::keys::listing::{AccessKey, KeyStatus};
+use secondkey::detect::trail::audit::verify_trail;
 use secondkey::detect::user::UserId;
 use secondkey::local::ledger::{Ledger, LedgerUser};
 use secondkey::local::log_reading::LogReading;
@@ -17,13 +17,13 @@ use secondkey::local::replay::{Replay, replay};
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::error::ServiceError;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
-use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
+use secondkey::pipeline::recheck::{Dependencies, RecheckRequest, recheck};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub const ACCOUNT: &str = "111122223333";
 
-/// The time `second` seconds after some moment.
+/// The time `second` seconds after a fixed moment.
 pub fn at(second: i64) -> Timestamp {
     DateTime::from_timestamp(1_770_000_000 + second, 0).expect("it is a time")
 }
@@ -58,7 +58,7 @@ pub fn delete_user(user: &str) -> Call {
     Call::DeleteUser(user.to_owned())
 }
 
-/// The record of `call`; `salt` is part of its event id, by which nothing may be decided.
+/// The record of `call`. `salt` is part of its event ID, which must not affect any decision.
 pub fn record(second: i64, call: &Call, account: &str, salt: &str) -> Value {
     let mut response = Value::Null;
     let (event, parameters) = match call {
@@ -100,7 +100,7 @@ pub fn other_record(second: i64, account: &str) -> Value {
         "recipientAccountId": account})
 }
 
-/// The records of `calls`, each at so many seconds.
+/// The records of `calls`, each at its second.
 pub fn log(calls: &[(i64, Call)]) -> Vec<Value> {
     let record = |(second, call): &(i64, Call)| record(*second, call, ACCOUNT, "e");
     calls.iter().map(record).collect()
@@ -115,10 +115,10 @@ pub struct File {
 
 impl File {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
+        let folder = tempfile::tempdir().expect("a folder can be created");
         let store = SqliteStore::open(&folder.path().join("findings.db"));
         Self {
-            store: Arc::new(store.expect("it can be made")),
+            store: Arc::new(store.expect("it can be created")),
             _folder: folder,
         }
     }
@@ -136,7 +136,7 @@ impl File {
         let store = self.store.clone();
         let replayed = replay(&reading, store, vec![], &Policy::default()).await;
         if replayed.is_err() {
-            // What was begun ends with the process.
+            // An open transaction ends with the process.
             let rolled_back = self.store.write(|file| file.execute_batch("ROLLBACK"));
             rolled_back.expect("it was begun");
         }
@@ -147,7 +147,7 @@ impl File {
         self.replay_by(records, Timestamp::MAX_UTC).await
     }
 
-    /// Re-checks `user` as `scan` does, who has these keys at that time, all of them active.
+    /// Re-checks `user` as `scan` does. The user has these keys at that time, all of them active.
     pub async fn list(&self, user: &str, keys: &[&str], seen_at: Timestamp) {
         let created = Some(seen_at - chrono::TimeDelta::days(9));
         let status = KeyStatus::Active;
@@ -162,15 +162,15 @@ impl File {
         };
         let source = Ledger::new(BTreeMap::from([(user_id.clone(), listed)]));
         source.advance(seen_at);
-        let parts = Parts {
+        let parts = Dependencies {
             store: self.store.clone(),
             keys: Arc::new(source),
             sinks: vec![],
             policy: Policy::default(),
         };
-        recheck(&parts, &user_id, &Occasion::default(), seen_at)
+        recheck(&parts, &user_id, &RecheckRequest::default(), seen_at)
             .await
-            .expect("it goes through");
+            .expect("it succeeds");
     }
 
     pub async fn findings(&self, status: FindingStatus) -> Vec<Finding> {
@@ -178,7 +178,7 @@ impl File {
         findings.expect("they can be read")
     }
 
-    /// The open findings, as `user: keys`; every audit trail is whole.
+    /// The open findings as `user: keys`. Verifies every audit trail.
     pub async fn open(&self) -> BTreeSet<String> {
         for user in self.store.users().await.expect("they can be read") {
             let entries = self.store.history(&user).await.expect("it can be read");

@@ -1,4 +1,4 @@
-//! The report for an auditor: by the real binary, and as a headless Chromium shows it.
+//! The report for an auditor: from the real binary, and as a headless Chromium shows it.
 
 mod browser;
 mod logs;
@@ -13,7 +13,6 @@ use tempfile::TempDir;
 
 use self::logs::{record, records};
 
-/// The name of the report in the tests.
 const FILE: &str = "report.html";
 
 fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {
@@ -30,7 +29,7 @@ fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {
     )
 }
 
-/// A folder with a store of `records` in the file `db`.
+/// A directory with a store of `records` in the file `db`.
 fn store_of(records: &[Value]) -> TempDir {
     let folder = TempDir::new().unwrap();
     let logs = json!({"Records": records}).to_string();
@@ -47,7 +46,7 @@ fn store(findings: usize) -> TempDir {
     store_of(&records(findings, Utc::now()))
 }
 
-/// The report on the store in `folder`; and what was said of it.
+/// Writes the report on the store in `folder`. Returns the page and the messages.
 #[track_caller]
 fn report(folder: &Path, args: &[&str]) -> (String, String) {
     let args = [&["report", "--db", "db", "--html", "-"], args].concat();
@@ -66,7 +65,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_report_is_written_whole_beside_what_is_there_and_says_what_it_holds() {
+fn a_report_is_written_atomically_and_summarized() {
     let folder = store(50);
     let at = folder.path();
     fs::write(at.join(FILE), "older").unwrap();
@@ -82,13 +81,13 @@ fn a_report_is_written_whole_beside_what_is_there_and_says_what_it_holds() {
     assert!(
         lines[0].starts_with("report.html: 50 of 50 findings in the period; 40 trails checked, ")
     );
-    assert!(lines[0].ends_with(" entries: all whole."), "{said}");
-    let hash = secondkey::detect::text::sha256_hex(page.as_bytes());
+    assert!(lines[0].ends_with(" entries: all intact."), "{said}");
+    let hash = secondkey::detect::events::text::sha256_hex(page.as_bytes());
     assert_eq!(lines[1], format!("sha256 {hash}"));
 }
 
 #[test]
-fn where_nothing_can_be_written_nothing_is_read_or_changed() {
+fn an_unwritable_output_fails_before_anything_is_read() {
     let folder = store(1);
     let at = folder.path();
     fs::create_dir(at.join("sub")).unwrap();
@@ -97,14 +96,14 @@ fn where_nothing_can_be_written_nothing_is_read_or_changed() {
         ("sub", "`sub` is a folder; name a file in it"),
         (
             "nowhere/report.html",
-            "there is no folder `nowhere`; make it, or name another file",
+            "folder `nowhere` does not exist; create it, or name another file",
         ),
         (
             "/dev/null",
-            "`/dev/null` is no ordinary file; name one, or `-` for standard output",
+            "`/dev/null` is not a regular file; name one, or use `-` for standard output",
         ),
     ] {
-        // A store that is not there would be the next to be named.
+        // A missing store would be the next thing to be reported.
         for db in ["db", "no-such-db"] {
             let (exit, stdout, stderr) = secondkey(at, &["report", "--db", db, "--html", file]);
             assert_eq!((exit, stdout.as_str()), (1, ""), "{stderr}");
@@ -117,7 +116,7 @@ fn where_nothing_can_be_written_nothing_is_read_or_changed() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_stays_a_link_and_the_file_that_it_leads_to_is_replaced() {
+fn a_link_is_kept_and_its_target_is_replaced() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let folder = store(1);
     let at = folder.path();
@@ -141,7 +140,7 @@ fn a_link_stays_a_link_and_the_file_that_it_leads_to_is_replaced() {
 }
 
 #[test]
-fn a_period_holds_what_overlaps_it_and_says_what_was_open_at_its_end() {
+fn a_period_includes_overlaps_and_what_was_open_at_its_end() {
     let maker = json!({"type": "IAMUser", "userName": "bob", "accountId": "1", "arn": "arn:aws:iam::1:user/bob"});
     let at = |text: &str| text.parse().unwrap();
     let call = |name: &str, key: &str, time: &str| {
@@ -166,18 +165,27 @@ fn a_period_holds_what_overlaps_it_and_says_what_was_open_at_its_end() {
     }
     let (page, _) = report(folder.path(), &["--to", "2026-02-12"]);
     assert!(page.contains("<dd>2026-02-10 12:00:00 to 2026-02-13 00:00:00 UTC</dd>"));
-    assert!(page.contains("1 open or exempt at the end of the period"));
+    assert!(page.contains("1 open or suppressed at the end of the period"));
     let (page, _) = report(folder.path(), &[]);
     assert!(page.contains(" UTC, now</dd>") && !page.contains("at the end of the period</span>"));
 }
 
 #[test]
-fn days_that_make_no_period_are_wrong_usage() {
+fn an_invalid_period_is_wrong_usage() {
     let folder = store(1);
     for (args, said) in [
-        (&["--from", "2026-02-30"][..], "write a day as YYYY-MM-DD"),
-        (&["--from", "yesterday"], "write a day as YYYY-MM-DD"),
-        (&["--to", "02026-01-01"], "write a day as YYYY-MM-DD"),
+        (
+            &["--from", "2026-02-30"][..],
+            "use a date like 2026-03-31 (YYYY-MM-DD)",
+        ),
+        (
+            &["--from", "yesterday"],
+            "use a date like 2026-03-31 (YYYY-MM-DD)",
+        ),
+        (
+            &["--to", "02026-01-01"],
+            "use a date like 2026-03-31 (YYYY-MM-DD)",
+        ),
         (
             &["--from", "2026-02-02", "--to", "2026-02-01"],
             "--from 2026-02-02 is later than --to 2026-02-01",
@@ -197,7 +205,7 @@ fn days_that_make_no_period_are_wrong_usage() {
     assert!(!folder.path().join(FILE).exists());
 }
 
-/// Changes the rows of the file `db` in `folder`, past what guards them.
+/// Changes the rows of the file `db` in `folder`, bypassing its triggers.
 fn tamper(folder: &Path, sql: &str) {
     let connection = rusqlite::Connection::open(folder.join("db")).unwrap();
     let triggers = "DROP TRIGGER IF EXISTS audit_is_never_updated; DROP TRIGGER IF EXISTS audit_is_never_deleted;";
@@ -206,7 +214,7 @@ fn tamper(folder: &Path, sql: &str) {
 }
 
 #[test]
-fn whatever_does_not_fit_is_said_loudly_on_the_page_and_on_stderr() {
+fn inconsistencies_are_shown_on_the_page_and_on_stderr() {
     for (sql, word, said) in [
         (
             "DELETE FROM audit WHERE user = 'user-0003' AND sequence = 2",
@@ -227,12 +235,12 @@ fn whatever_does_not_fit_is_said_loudly_on_the_page_and_on_stderr() {
             "UPDATE findings SET status = 'open', body = json_set(body, '$.finding_status', 'open') \
              WHERE user = 'user-0003'",
             "DIFFERS",
-            "the finding is open, and an entry of the trail closes it",
+            "the finding is open, but an entry in the trail closes it",
         ),
         (
             "DELETE FROM findings WHERE user = 'user-0003'",
             "DIFFERS",
-            "the trail opens it, and the store holds no such finding",
+            "the trail opens it, but the store has no such finding",
         ),
     ] {
         let folder = store(10);
@@ -243,8 +251,8 @@ fn whatever_does_not_fit_is_said_loudly_on_the_page_and_on_stderr() {
             line.starts_with(word) && line.contains(said),
             "{sql}: {stderr}"
         );
-        assert!(!stderr.contains("all whole"), "{stderr}");
-        assert!(page.contains("The evidence is not whole"), "{sql}");
+        assert!(!stderr.contains("all intact"), "{stderr}");
+        assert!(page.contains("The evidence is not intact"), "{sql}");
         assert!(page.contains(&format!("<strong>{word}</strong>")), "{sql}");
         let is_at_finding = page.contains(&format!("<strong class=\"trouble\">{word}</strong>"));
         assert_eq!(
@@ -261,7 +269,7 @@ fn whatever_does_not_fit_is_said_loudly_on_the_page_and_on_stderr() {
 #[tokio::test]
 async fn a_deployed_table_is_reported_like_a_file() {
     use secondkey::aws::dynamodb::DynamoDbStore;
-    use secondkey::pipeline::commit::{Commit, Committed};
+    use secondkey::pipeline::commit::{Commit, CommitResult};
     use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 
     let folder = store(10);
@@ -272,7 +280,8 @@ async fn a_deployed_table_is_reported_like_a_file() {
     for user in file.users().await.unwrap() {
         let mut record = file.record(&user).await.unwrap();
         let audit = file.history(&user).await.unwrap();
-        // Its findings came one after the other; this writes the record with the latest, and the whole trail.
+        // Its findings came one after the other. This writes the record with the latest one, and
+        // the whole trail.
         record.version = 1;
         let commit = Commit {
             at: audit[0].draft.at,
@@ -280,9 +289,9 @@ async fn a_deployed_table_is_reported_like_a_file() {
             record,
             audit,
             recorded: vec![],
-            owed: vec![],
+            pending_alerts: vec![],
         };
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     }
     let url = crate::stack::stack().await.dynamodb_url.clone();
     let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
@@ -305,7 +314,8 @@ async fn a_deployed_table_is_reported_like_a_file() {
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(page.contains(&format!("DynamoDB table {table}")));
     assert!(stderr.contains("8 trails checked"), "{stderr}");
-    // Two users have two findings each, of which the table got the latest; the others are missed, and said to be.
+    // Two users have two findings each, and the table has only the latest. The others are missing,
+    // and reported as missing.
     assert!(stderr.contains("8 of 8 findings"), "{stderr}");
     let missing = stderr
         .lines()

@@ -9,23 +9,23 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
 
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::account_record::AccountRecord;
-use secondkey::detect::alert::{AlertKind, OwedAlert};
-use secondkey::detect::audit::{ChainHead, verify_trail};
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::familiar::Familiar;
-use secondkey::detect::finding::FindingStatus;
-use secondkey::detect::text::bounded;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::decision::familiar::FamiliarActor;
+use secondkey::detect::events::text::bounded;
+use secondkey::detect::findings::alert::{AlertKind, PendingAlert};
+use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::records::account_record::AccountRecord;
+use secondkey::detect::records::user_record::UserRecord;
+use secondkey::detect::trail::audit::{ChainHead, verify_trail};
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::UserRecord;
-use secondkey::pipeline::commit::{Committed, MAX_EVENTS};
+use secondkey::pipeline::commit::{CommitResult, MAX_EVENTS};
 use secondkey::pipeline::error::ErrorKind;
 use secondkey::pipeline::finding_store::FindingStore;
 
 use fresh::Fresh;
 use rich::{add_entries, alice, at, bob, commit_on, exemption, finding, owed, rich_commit};
 
-/// Runs each case against both stores, as a test of its own.
+/// Runs each case against both stores, as separate tests.
 macro_rules! contract {
     ($($case:ident),+ $(,)?) => {
         mod dynamodb {
@@ -46,41 +46,41 @@ macro_rules! contract {
 
 contract! {
     an_unknown_user_has_an_empty_record,
-    what_was_committed_is_read_again_exactly,
+    a_commit_is_read_back_exactly,
     a_stale_commit_is_refused_and_leaves_nothing,
-    a_commit_on_a_record_that_is_gone_is_refused,
+    a_commit_on_a_deleted_record_is_refused,
     a_change_enters_the_trail_of_a_user_once,
-    a_mark_that_expired_is_as_good_as_none,
-    owed_alerts_come_in_order_and_are_ticked_off_one_by_one,
-    an_owed_alert_is_postponed_by_one_worker_only,
+    an_expired_mark_is_ignored,
+    pending_alerts_are_sorted_and_marked_delivered_one_by_one,
+    only_one_worker_reschedules_a_pending_alert,
     findings_move_from_open_to_closed,
-    a_hidden_finding_is_neither_open_nor_closed,
-    exemptions_are_kept_by_account_and_removed,
-    familiar_actors_are_kept_by_account_and_replaced,
-    a_familiar_actor_of_a_newer_release_stays_as_it_is,
+    a_suppressed_finding_is_neither_open_nor_closed,
+    exemptions_are_stored_per_account_and_removed,
+    familiar_actors_are_stored_per_account_and_replaced,
+    a_familiar_actor_of_a_newer_release_is_unchanged,
     the_oldest_open_finding_comes_first,
-    a_long_history_comes_whole_and_in_order,
+    a_long_history_is_complete_and_sorted,
     hostile_names_stay_apart,
     a_newer_record_is_neither_read_nor_overwritten,
     a_newer_finding_is_neither_read_nor_overwritten,
-    a_word_of_another_release_is_named,
+    an_unknown_stored_word_is_named,
     a_trail_without_a_record_is_found,
-    an_audit_entry_that_stands_is_not_written_again,
+    an_existing_audit_entry_is_not_overwritten,
     a_full_commit_fits,
-    of_two_commits_on_one_version_one_wins,
+    one_of_two_commits_on_one_version_wins,
 }
 
 async fn an_unknown_user_has_an_empty_record(Fresh { store, .. }: Fresh) {
     assert_eq!(store.record(&alice()).await, Ok(UserRecord::new(alice())));
-    assert_eq!(store.owed(&alice()).await, Ok(vec![]));
+    assert_eq!(store.pending_alerts(&alice()).await, Ok(vec![]));
     assert_eq!(store.history(&alice()).await, Ok(vec![]));
     assert_eq!(store.findings(FindingStatus::Open).await, Ok(vec![]));
     assert_eq!(store.users().await, Ok(vec![]));
 }
 
-async fn what_was_committed_is_read_again_exactly(Fresh { store, other, .. }: Fresh) {
+async fn a_commit_is_read_back_exactly(Fresh { store, other, .. }: Fresh) {
     let commit = rich_commit(&alice());
-    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     for store in [store, other] {
         assert_eq!(store.record(&alice()).await, Ok(commit.record.clone()));
         assert_eq!(store.history(&alice()).await, Ok(commit.audit.clone()));
@@ -89,8 +89,8 @@ async fn what_was_committed_is_read_again_exactly(Fresh { store, other, .. }: Fr
             Ok(vec![commit.record.finding.clone().unwrap()])
         );
         assert_eq!(
-            by_sink(store.owed(&alice()).await.unwrap()),
-            by_sink(commit.owed.clone())
+            by_sink(store.pending_alerts(&alice()).await.unwrap()),
+            by_sink(commit.pending_alerts.clone())
         );
         assert_eq!(store.users().await, Ok(vec![alice()]));
     }
@@ -98,38 +98,44 @@ async fn what_was_committed_is_read_again_exactly(Fresh { store, other, .. }: Fr
 
 async fn a_stale_commit_is_refused_and_leaves_nothing(Fresh { store, .. }: Fresh) {
     let first = commit_on(&UserRecord::new(alice()));
-    assert_eq!(store.commit(&first).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&first).await, Ok(CommitResult::Written));
 
     let stale = rich_commit(&alice());
-    assert_eq!(store.commit(&stale).await, Ok(Committed::VersionConflict));
+    assert_eq!(
+        store.commit(&stale).await,
+        Ok(CommitResult::VersionConflict)
+    );
     assert_eq!(store.record(&alice()).await, Ok(first.record.clone()));
     assert_eq!(store.findings(FindingStatus::Open).await, Ok(vec![]));
     assert_eq!(store.history(&alice()).await, Ok(vec![]));
-    assert_eq!(store.owed(&alice()).await, Ok(vec![]));
+    assert_eq!(store.pending_alerts(&alice()).await, Ok(vec![]));
 
-    // The marks were not set either, or the same changes would be refused now.
+    // The marks were not set either. Otherwise the same changes would be refused now.
     let mut fresh = rich_commit(&alice());
     fresh.record.version = 2;
-    assert_eq!(store.commit(&fresh).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&fresh).await, Ok(CommitResult::Written));
 }
 
-async fn a_commit_on_a_record_that_is_gone_is_refused(Fresh { store, .. }: Fresh) {
+async fn a_commit_on_a_deleted_record_is_refused(Fresh { store, .. }: Fresh) {
     let mut commit = rich_commit(&alice());
     commit.record.version = 5;
-    assert_eq!(store.commit(&commit).await, Ok(Committed::VersionConflict));
+    assert_eq!(
+        store.commit(&commit).await,
+        Ok(CommitResult::VersionConflict)
+    );
     assert_eq!(store.users().await, Ok(vec![]));
 }
 
 async fn a_change_enters_the_trail_of_a_user_once(Fresh { store, .. }: Fresh) {
     let first = rich_commit(&alice());
-    assert_eq!(store.commit(&first).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&first).await, Ok(CommitResult::Written));
 
     let mut second = commit_on(&first.record);
     add_entries(&mut second, 2);
     second.recorded = vec!["change-2".to_owned(), "change-3".to_owned()];
     assert_eq!(
         store.commit(&second).await,
-        Ok(Committed::AlreadyRecorded(BTreeSet::from([
+        Ok(CommitResult::AlreadyRecorded(BTreeSet::from([
             "change-2".to_owned()
         ])))
     );
@@ -139,55 +145,58 @@ async fn a_change_enters_the_trail_of_a_user_once(Fresh { store, .. }: Fresh) {
     let mut without = commit_on(&first.record);
     add_entries(&mut without, 1);
     without.recorded = vec!["change-3".to_owned()];
-    assert_eq!(store.commit(&without).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&without).await, Ok(CommitResult::Written));
 
-    // A rename is one change and enters the trails of two users.
+    // A rename is one change that enters the trails of two users.
     assert_eq!(
         store.commit(&rich_commit(&bob())).await,
-        Ok(Committed::Written)
+        Ok(CommitResult::Written)
     );
 }
 
-async fn a_mark_that_expired_is_as_good_as_none(Fresh { store, .. }: Fresh) {
+async fn an_expired_mark_is_ignored(Fresh { store, .. }: Fresh) {
     let first = rich_commit(&alice());
-    assert_eq!(store.commit(&first).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&first).await, Ok(CommitResult::Written));
     let mut again = commit_on(&first.record);
     again.recorded = vec!["change-1".to_owned()];
     again.at = first.at + TimeDelta::days(15) - TimeDelta::seconds(1);
     assert!(matches!(
         store.commit(&again).await,
-        Ok(Committed::AlreadyRecorded(_))
+        Ok(CommitResult::AlreadyRecorded(_))
     ));
     again.at = first.at + TimeDelta::days(15);
-    assert_eq!(store.commit(&again).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&again).await, Ok(CommitResult::Written));
 }
 
-async fn an_owed_alert_is_postponed_by_one_worker_only(Fresh { store, .. }: Fresh) {
+async fn only_one_worker_reschedules_a_pending_alert(Fresh { store, .. }: Fresh) {
     let commit = rich_commit(&alice());
-    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
-    let read = store.owed(&alice()).await.unwrap();
+    assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
+    let read = store.pending_alerts(&alice()).await.unwrap();
     let until = read[0].due_at + TimeDelta::seconds(90);
-    assert_eq!(store.postpone(&read[0], until).await, Ok(true));
+    assert_eq!(store.reschedule(&read[0], until).await, Ok(true));
     assert_eq!(
-        store.postpone(&read[0], until).await,
+        store.reschedule(&read[0], until).await,
         Ok(false),
         "it was moved already"
     );
     let mut expected = read.clone();
     expected[0].due_at = until;
-    assert_eq!(store.owed(&alice()).await, Ok(expected.clone()));
+    assert_eq!(store.pending_alerts(&alice()).await, Ok(expected.clone()));
 
-    assert_eq!(store.tick_off(&expected[0]).await, Ok(()));
+    assert_eq!(store.mark_delivered(&expected[0]).await, Ok(()));
     let later = until + TimeDelta::seconds(90);
     assert_eq!(
-        store.postpone(&expected[0], later).await,
+        store.reschedule(&expected[0], later).await,
         Ok(false),
         "it is gone"
     );
-    assert_eq!(store.owed(&alice()).await.unwrap().len(), read.len() - 1);
+    assert_eq!(
+        store.pending_alerts(&alice()).await.unwrap().len(),
+        read.len() - 1
+    );
 }
 
-async fn owed_alerts_come_in_order_and_are_ticked_off_one_by_one(Fresh { store, .. }: Fresh) {
+async fn pending_alerts_are_sorted_and_marked_delivered_one_by_one(Fresh { store, .. }: Fresh) {
     let mut record = rich_commit(&alice()).record;
     record.audit = ChainHead::default();
     let mut all = Vec::new();
@@ -195,38 +204,41 @@ async fn owed_alerts_come_in_order_and_are_ticked_off_one_by_one(Fresh { store, 
         record.version = version;
         let mut commit = commit_on(&record);
         add_entries(&mut commit, 1);
-        commit.owed = vec![owed(&commit, "sns")];
+        commit.pending_alerts = vec![owed(&commit, "sns")];
         if version == 1 {
-            commit.owed.push(owed(&commit, "eventbridge"));
+            commit.pending_alerts.push(owed(&commit, "eventbridge"));
         }
         if version == 2 {
-            commit.owed[0].alert.kind = AlertKind::Closed;
+            commit.pending_alerts[0].alert.kind = AlertKind::Closed;
         }
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
-        all.extend(commit.owed);
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
+        all.extend(commit.pending_alerts);
         record = commit.record;
     }
-    let read = store.owed(&alice()).await.unwrap();
+    let read = store.pending_alerts(&alice()).await.unwrap();
     assert!(read.is_sorted_by_key(|owed| owed.alert.sequence));
     assert_eq!(by_sink(read), by_sink(all.clone()));
 
     let ticked = all.remove(1);
-    assert_eq!(store.tick_off(&ticked).await, Ok(()));
-    assert_eq!(store.tick_off(&ticked).await, Ok(()));
-    assert_eq!(by_sink(store.owed(&alice()).await.unwrap()), by_sink(all));
-    assert_eq!(store.owed(&bob()).await, Ok(vec![]));
+    assert_eq!(store.mark_delivered(&ticked).await, Ok(()));
+    assert_eq!(store.mark_delivered(&ticked).await, Ok(()));
+    assert_eq!(
+        by_sink(store.pending_alerts(&alice()).await.unwrap()),
+        by_sink(all)
+    );
+    assert_eq!(store.pending_alerts(&bob()).await, Ok(vec![]));
 }
 
 async fn findings_move_from_open_to_closed(Fresh { store, .. }: Fresh) {
     let opened = rich_commit(&alice());
-    assert_eq!(store.commit(&opened).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&opened).await, Ok(CommitResult::Written));
     assert_eq!(store.findings(FindingStatus::Closed).await, Ok(vec![]));
 
     let mut closed = commit_on(&opened.record);
     let finding = finding(&alice(), 1, FindingStatus::Closed);
     closed.record.finding = Some(finding.clone());
     closed.finding_changed = true;
-    assert_eq!(store.commit(&closed).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&closed).await, Ok(CommitResult::Written));
     assert_eq!(store.findings(FindingStatus::Open).await, Ok(vec![]));
     assert_eq!(
         store.findings(FindingStatus::Closed).await,
@@ -235,18 +247,18 @@ async fn findings_move_from_open_to_closed(Fresh { store, .. }: Fresh) {
     assert_eq!(store.record(&alice()).await, Ok(closed.record));
 }
 
-async fn a_hidden_finding_is_neither_open_nor_closed(Fresh { store, .. }: Fresh) {
+async fn a_suppressed_finding_is_neither_open_nor_closed(Fresh { store, .. }: Fresh) {
     let mut commit = rich_commit(&alice());
     let hidden = finding(&alice(), 1, FindingStatus::Suppressed);
     commit.record.finding = Some(hidden.clone());
-    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     let found = async |status| store.findings(status).await.unwrap();
     assert_eq!(found(FindingStatus::Suppressed).await, [hidden]);
     assert_eq!(found(FindingStatus::Open).await, []);
     assert_eq!(found(FindingStatus::Closed).await, []);
 }
 
-async fn exemptions_are_kept_by_account_and_removed(Fresh { store, other, .. }: Fresh) {
+async fn exemptions_are_stored_per_account_and_removed(Fresh { store, other, .. }: Fresh) {
     let account = alice().account().to_owned();
     assert_eq!(store.exemptions(&account).await, Ok(vec![]));
     for id in ["one", "two # % \n"] {
@@ -270,38 +282,38 @@ async fn exemptions_are_kept_by_account_and_removed(Fresh { store, other, .. }: 
     assert_eq!(other.exemptions("444455556666").await.unwrap().len(), 1);
 }
 
-async fn familiar_actors_are_kept_by_account_and_replaced(Fresh { store, other, .. }: Fresh) {
+async fn familiar_actors_are_stored_per_account_and_replaced(Fresh { store, other, .. }: Fresh) {
     let account = alice().account().to_owned();
-    assert_eq!(store.familiar(&account).await, Ok(vec![]));
-    let one = |identity: &str, last_at| Familiar {
+    assert_eq!(store.familiar(&account).await, Ok([].into()));
+    let one = |identity: &str, last_at| FamiliarActor {
         account: account.clone(),
         identity: identity.to_owned(),
         since: at(1),
         last_at: at(last_at),
     };
     let ci = "arn:aws:sts::111122223333:assumed-role/ci";
-    // As bounded as the texts of events are.
+    // As limited in length as the texts of events are.
     let hostile = bounded(&"#%\n\u{202e}'; --".repeat(1024));
     for kept in [one(ci, 1), one(&hostile, 2), one(ci, 3)] {
         assert_eq!(store.put_familiar(&kept).await, Ok(()));
         assert_eq!(store.put_familiar(&kept).await, Ok(()), "written twice");
     }
-    let elsewhere = Familiar {
+    let elsewhere = FamiliarActor {
         account: "444455556666".to_owned(),
         ..one(ci, 4)
     };
     store.put_familiar(&elsewhere).await.unwrap();
-    let mut kept = other.familiar(&account).await.unwrap();
+    let mut kept = other.familiar(&account).await.unwrap().to_vec();
     kept.sort_by_key(|familiar| familiar.last_at);
     assert_eq!(kept, [one(&hostile, 2), one(ci, 3)]);
-    assert_eq!(other.familiar("444455556666").await, Ok(vec![elsewhere]));
-    // Nothing else of the account takes one for its own.
+    assert_eq!(other.familiar("444455556666").await, Ok([elsewhere].into()));
+    // Nothing else in the account mistakes it for its own.
     assert_eq!(store.exemptions(&account).await, Ok(vec![]));
     assert_eq!(store.users().await, Ok(vec![]));
 }
 
-async fn a_familiar_actor_of_a_newer_release_stays_as_it_is(fresh: Fresh) {
-    let familiar = Familiar {
+async fn a_familiar_actor_of_a_newer_release_is_unchanged(fresh: Fresh) {
+    let familiar = FamiliarActor {
         account: alice().account().to_owned(),
         identity: "arn:aws:sts::111122223333:assumed-role/ci".to_owned(),
         since: at(1),
@@ -309,18 +321,19 @@ async fn a_familiar_actor_of_a_newer_release_stays_as_it_is(fresh: Fresh) {
     };
     fresh.store.put_familiar(&familiar).await.unwrap();
     fresh.make_familiar_newer(&familiar).await;
-    let again = Familiar {
+    let again = FamiliarActor {
         last_at: at(2),
         ..familiar
     };
     assert_eq!(fresh.store.put_familiar(&again).await, Ok(()));
-    // It was not replaced, so it still cannot be read: the actor counts as unfamiliar until this release is newer too.
+    // It was not replaced, so it still cannot be read: the actor counts as unfamiliar until this
+    // release is newer too.
     let read = fresh.store.familiar(alice().account()).await;
-    assert_eq!(read, Ok(vec![]));
+    assert_eq!(read, Ok([].into()));
 }
 
 async fn the_oldest_open_finding_comes_first(Fresh { store, .. }: Fresh) {
-    // Later in the alphabet and earlier in time, and two of one moment.
+    // Later in the alphabet and earlier in time, and two with the same time.
     let openings = [("zoe", 1), ("yan", 2), ("alice", 3), ("bob", 3)];
     for (name, ms) in openings {
         let user = UserId::new("111122223333", name);
@@ -329,16 +342,16 @@ async fn the_oldest_open_finding_comes_first(Fresh { store, .. }: Fresh) {
         finding.opened_at = at(ms);
         commit.record.finding = Some(finding);
         commit.finding_changed = true;
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     }
     let found = store.findings(FindingStatus::Open).await.unwrap();
     let names: Vec<&str> = found.iter().map(|finding| finding.user().name()).collect();
     assert_eq!(names, openings.map(|(name, _)| name));
 }
 
-async fn a_long_history_comes_whole_and_in_order(Fresh { store, .. }: Fresh) {
+async fn a_long_history_is_complete_and_sorted(Fresh { store, .. }: Fresh) {
     let mut record = UserRecord::new(alice());
-    // Together far more than the megabyte of one page of DynamoDB.
+    // Together far more than one page of DynamoDB, which holds a megabyte.
     let long = "x".repeat(20_000);
     for _ in 0..3 {
         let mut commit = commit_on(&record);
@@ -349,7 +362,7 @@ async fn a_long_history_comes_whole_and_in_order(Fresh { store, .. }: Fresh) {
             *entry = head.append(&alice(), entry.draft.clone());
         }
         commit.record.audit = head;
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
         record = commit.record;
     }
     let history = store.history(&alice()).await.unwrap();
@@ -376,18 +389,18 @@ async fn hostile_names_stay_apart(Fresh { store, .. }: Fresh) {
     for user in &users {
         let mut commit = rich_commit(user);
         commit.recorded.push(bounded(&"#%\u{202e}".repeat(1024)));
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     }
     for user in &users {
         let written = rich_commit(user);
         assert_eq!(store.record(user).await, Ok(written.record));
         assert_eq!(store.history(user).await, Ok(written.audit));
-        let owed = store.owed(user).await.unwrap();
-        assert_eq!(by_sink(owed.clone()), by_sink(written.owed));
+        let owed = store.pending_alerts(user).await.unwrap();
+        assert_eq!(by_sink(owed.clone()), by_sink(written.pending_alerts));
         for owed in owed {
-            assert_eq!(store.tick_off(&owed).await, Ok(()));
+            assert_eq!(store.mark_delivered(&owed).await, Ok(()));
         }
-        assert_eq!(store.owed(user).await, Ok(vec![]));
+        assert_eq!(store.pending_alerts(user).await, Ok(vec![]));
     }
     users.sort();
     assert_eq!(store.users().await, Ok(users));
@@ -395,12 +408,12 @@ async fn hostile_names_stay_apart(Fresh { store, .. }: Fresh) {
 
 async fn a_newer_record_is_neither_read_nor_overwritten(fresh: Fresh) {
     let first = rich_commit(&alice());
-    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    assert_eq!(fresh.store.commit(&first).await, Ok(CommitResult::Written));
     fresh.make_record_newer(&alice()).await;
 
     let read = fresh.store.record(&alice()).await.unwrap_err();
     let written = fresh.store.commit(&commit_on(&first.record)).await;
-    // Also where the version would not fit, for starting anew would end in the same.
+    // Also if the version does not match, because a retry would end in the same error.
     let stale = fresh.store.commit(&rich_commit(&alice())).await;
     for error in [read, written.unwrap_err(), stale.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Retryable);
@@ -415,7 +428,7 @@ async fn a_newer_record_is_neither_read_nor_overwritten(fresh: Fresh) {
 
 async fn a_newer_finding_is_neither_read_nor_overwritten(fresh: Fresh) {
     let first = rich_commit(&alice());
-    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    assert_eq!(fresh.store.commit(&first).await, Ok(CommitResult::Written));
     fresh.make_first_finding_newer(&alice()).await;
 
     let read = fresh.store.findings(FindingStatus::Open).await.unwrap_err();
@@ -429,9 +442,9 @@ async fn a_newer_finding_is_neither_read_nor_overwritten(fresh: Fresh) {
     assert_eq!(fresh.store.record(&alice()).await, Ok(first.record));
 }
 
-async fn a_word_of_another_release_is_named(fresh: Fresh) {
+async fn an_unknown_stored_word_is_named(fresh: Fresh) {
     let first = rich_commit(&alice());
-    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    assert_eq!(fresh.store.commit(&first).await, Ok(CommitResult::Written));
     fresh.spoil_record(&alice()).await;
     let error = fresh.store.record(&alice()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Permanent);
@@ -445,21 +458,21 @@ async fn a_word_of_another_release_is_named(fresh: Fresh) {
 async fn a_trail_without_a_record_is_found(fresh: Fresh) {
     for user in [alice(), bob()] {
         let commit = rich_commit(&user);
-        assert_eq!(fresh.store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(fresh.store.commit(&commit).await, Ok(CommitResult::Written));
     }
     fresh.remove_record(&alice()).await;
     assert_eq!(fresh.store.users().await, Ok(vec![alice(), bob()]));
 }
 
-async fn an_audit_entry_that_stands_is_not_written_again(fresh: Fresh) {
+async fn an_existing_audit_entry_is_not_overwritten(fresh: Fresh) {
     let first = rich_commit(&alice());
-    assert_eq!(fresh.store.commit(&first).await, Ok(Committed::Written));
+    assert_eq!(fresh.store.commit(&first).await, Ok(CommitResult::Written));
     fresh.remove_record(&alice()).await;
 
     let mut forged = rich_commit(&alice());
     forged.recorded.clear();
     let taken = fresh.store.commit(&forged).await;
-    assert_eq!(taken, Ok(Committed::TrailTaken(1)));
+    assert_eq!(taken, Ok(CommitResult::TrailTaken(1)));
     assert_eq!(fresh.store.history(&alice()).await, Ok(first.audit));
     assert_eq!(
         fresh.store.record(&alice()).await,
@@ -472,15 +485,15 @@ async fn a_full_commit_fits(Fresh { store, .. }: Fresh) {
     add_entries(&mut commit, MAX_EVENTS);
     assert_eq!(commit.audit.len(), MAX_EVENTS + 2);
     commit.recorded = (0..MAX_EVENTS).map(|id| format!("change-{id}")).collect();
-    commit.owed = ["sns", "eventbridge", "terminal"]
+    commit.pending_alerts = ["sns", "eventbridge", "terminal"]
         .map(|sink| owed(&commit, sink))
         .to_vec();
-    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     assert_eq!(store.history(&alice()).await, Ok(commit.audit));
-    assert_eq!(store.owed(&alice()).await.unwrap().len(), 3);
+    assert_eq!(store.pending_alerts(&alice()).await.unwrap().len(), 3);
 }
 
-async fn of_two_commits_on_one_version_one_wins(Fresh { store, other, .. }: Fresh) {
+async fn one_of_two_commits_on_one_version_wins(Fresh { store, other, .. }: Fresh) {
     let mut record = UserRecord::new(alice());
     for _ in 0..20 {
         let commit = |name: &str| {
@@ -495,8 +508,8 @@ async fn of_two_commits_on_one_version_one_wins(Fresh { store, other, .. }: Fres
         let second = tokio::spawn(async move { store_two.commit(&second).await });
         let outcome = (first.await.unwrap(), second.await.unwrap());
         record = match outcome {
-            (Ok(Committed::Written), Ok(Committed::VersionConflict)) => one.record,
-            (Ok(Committed::VersionConflict), Ok(Committed::Written)) => two.record,
+            (Ok(CommitResult::Written), Ok(CommitResult::VersionConflict)) => one.record,
+            (Ok(CommitResult::VersionConflict), Ok(CommitResult::Written)) => two.record,
             other => panic!("not exactly one commit won: {other:?}"),
         };
         assert_eq!(store.record(&alice()).await, Ok(record.clone()));
@@ -504,10 +517,10 @@ async fn of_two_commits_on_one_version_one_wins(Fresh { store, other, .. }: Fres
 }
 
 #[tokio::test]
-async fn the_index_of_what_is_due_holds_alerts_owed_and_rechecks() {
+async fn the_due_index_contains_pending_alerts_and_rechecks() {
     let fresh = Fresh::dynamodb().await;
     let commit = rich_commit(&alice());
-    assert_eq!(fresh.store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(fresh.store.commit(&commit).await, Ok(CommitResult::Written));
     assert_eq!(
         fresh.due().await.into_iter().collect::<BTreeSet<_>>(),
         BTreeSet::from([
@@ -516,17 +529,17 @@ async fn the_index_of_what_is_due_holds_alerts_owed_and_rechecks() {
             "00000000000000000002#eventbridge".to_owned(),
         ])
     );
-    for owed in &commit.owed {
-        fresh.store.tick_off(owed).await.unwrap();
+    for owed in &commit.pending_alerts {
+        fresh.store.mark_delivered(owed).await.unwrap();
     }
     let mut next = commit_on(&commit.record);
     next.record.recheck_at = None;
-    assert_eq!(fresh.store.commit(&next).await, Ok(Committed::Written));
+    assert_eq!(fresh.store.commit(&next).await, Ok(CommitResult::Written));
     assert_eq!(fresh.due().await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn what_is_due_is_found_in_every_partition_and_where_it_was_before() {
+async fn due_work_is_found_in_every_partition_old_and_new() {
     let (client, table) = crate::table::new_table().await;
     let store = DynamoDbStore::new(client.clone(), table.clone());
     let users: BTreeSet<UserId> = (0..40)
@@ -535,7 +548,7 @@ async fn what_is_due_is_found_in_every_partition_and_where_it_was_before() {
     for user in &users {
         let mut commit = commit_on(&UserRecord::new(user.clone()));
         commit.record.recheck_at = Some(at(30));
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     }
     // An older release wrote them all into one partition.
     let moved = users.iter().next().unwrap();
@@ -555,7 +568,7 @@ async fn what_is_due_is_found_in_every_partition_and_where_it_was_before() {
 }
 
 #[tokio::test]
-async fn a_registered_account_is_known_and_a_swept_one_stays_as_it_is() {
+async fn registering_adds_new_accounts_and_keeps_swept_ones() {
     let (client, table) = crate::table::new_table().await;
     let store = DynamoDbStore::new(client, table);
     store.register_account("444455556666", at(5)).await.unwrap();
@@ -574,7 +587,7 @@ async fn a_registered_account_is_known_and_a_swept_one_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_missing_table_is_named_with_the_way_to_mend_it() {
+async fn a_missing_table_is_named_with_its_fix() {
     let client = crate::table::client(&crate::stack::stack().await.dynamodb_url);
     let store = secondkey::aws::dynamodb::DynamoDbStore::new(client, "no-such-table".to_owned());
     check_errors(
@@ -586,7 +599,7 @@ async fn a_missing_table_is_named_with_the_way_to_mend_it() {
 }
 
 #[tokio::test]
-async fn a_service_out_of_reach_is_worth_another_try() {
+async fn an_unreachable_service_is_a_retryable_error() {
     let client = crate::table::client("http://127.0.0.1:9");
     let store = secondkey::aws::dynamodb::DynamoDbStore::new(client, "findings".to_owned());
     check_errors(&store, ErrorKind::Retryable, &["cannot be reached"]).await;
@@ -613,8 +626,8 @@ async fn check_errors(
     }
 }
 
-/// Alerts in an order that no store promises, for comparison.
-fn by_sink(mut owed: Vec<OwedAlert>) -> Vec<OwedAlert> {
+/// Sorts alerts, because no store promises an order.
+fn by_sink(mut owed: Vec<PendingAlert>) -> Vec<PendingAlert> {
     owed.sort_by(|one, other| {
         (one.alert.sequence, &one.sink).cmp(&(other.alert.sequence, &other.sink))
     });

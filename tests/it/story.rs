@@ -1,9 +1,10 @@
-//! The story of a forgotten rotation, from the first scan to the report, as the README tells it: one test, the real program.
+//! The story of a forgotten rotation, from the first scan to the report, as the README tells it:
+//! one test with the real program.
 
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use secondkey::detect::finding::{CloseReason, FindingStatus};
+use secondkey::detect::findings::finding::{CloseReason, FindingStatus};
 use secondkey::pipeline::finding_store::FindingReader;
 
 use crate::rotate::world::{Said, World, next_second};
@@ -22,13 +23,13 @@ async fn a_forgotten_rotation_from_the_scan_to_the_report() {
     let world = World::on(&moto.url).await;
     let old = world.make_key().await;
 
-    // 1. Scan: nobody has two active keys.
+    // 1. Scan: no user has two active keys.
     scan(&world)
         .await
         .succeeded()
         .prints("No user has two active access keys.");
 
-    // 2. Alert: somebody makes a second key and forgets the first.
+    // 2. Alert: an operator creates a second key and forgets the first.
     let new = world.make_key().await;
     world.history.add_created_by(
         &world.user,
@@ -57,11 +58,12 @@ async fn a_forgotten_rotation_from_the_scan_to_the_report() {
     let said = world.run(&["check", &world.user, "--db", db]).await;
     assert_eq!(said.code, 10);
     said.prints(&format!(
-        "Retire {old}: it was used longer ago than the other."
+        "Retire {old}: it was used less recently than the other key."
     ))
     .prints(&format!("arn:aws:iam::123456789012:user/{}", world.user));
 
-    // A scan that found the key with no event before it had not settled; nothing is closed for a minute after.
+    // A key that a scan found without an event is still within the consistency window. Nothing is
+    // closed for a minute.
     tokio::time::sleep(Duration::from_secs(61)).await;
 
     // 4. Finish: a dry run changes nothing; the command that it shows closes the finding.
@@ -82,7 +84,8 @@ async fn a_forgotten_rotation_from_the_scan_to_the_report() {
         said.stderr
     );
 
-    // 5. Undo: something failed without the old key. Two are active again, and that is told again.
+    // 5. Undo: something failed without the old key. Two keys are active again, and that is
+    //    reported again.
     next_second().await;
     let said = world.rotate("undo", &["--apply"]).await;
     said.succeeded();
@@ -94,17 +97,17 @@ async fn a_forgotten_rotation_from_the_scan_to_the_report() {
         said.stderr
     );
 
-    // 6. Finish again, now that whatever failed uses the new key.
+    // 6. Finish again, now that the failing program uses the new key.
     next_second().await;
     world.rotate("finish", &["--apply"]).await.succeeded();
     assert_eq!(world.keys().await[&old], "Inactive");
 
-    // 7. Cleanup: not before the soak time, and not without the key's id.
+    // 7. Cleanup: not before the soak time has ended, and not without the key's ID.
     let line = format!("{old}\n");
     world
         .rotate_typing("cleanup", &["--apply"], &line)
         .await
-        .refused("s ago only; come back in 47 h 59 min");
+        .refused("run cleanup in 47 h 59 min");
     let soaked = ["--soak-hours", "0", "--apply"];
     world
         .rotate_typing("cleanup", &soaked, "yes\n")

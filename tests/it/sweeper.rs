@@ -1,13 +1,14 @@
-//! The sweeper's and the detector's own code on moto and DynamoDB Local: which accounts have a turn, and how one ends.
+//! The sweeper's and the detector's own code with moto and DynamoDB Local: which accounts are
+//! swept, and how a sweep ends.
 
 mod calls;
 mod world;
 
 use chrono::{TimeDelta, Utc};
-use secondkey::aws::account_users::SweepMode;
-use secondkey::detect::account_record::AccountRecord;
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::finding::{CloseReason, FindingStatus, FoundBy};
+use secondkey::aws::suspects::SweepMode;
+use secondkey::detect::findings::finding::{CloseReason, FindingStatus, FoundBy};
+use secondkey::detect::records::account_record::AccountRecord;
+use secondkey::detect::trail::audit::AuditKind;
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::json;
@@ -15,7 +16,7 @@ use serde_json::json;
 use self::world::{World, new_account};
 use crate::stack::proxy::Fault;
 
-/// What a service answers that is down for good.
+/// The response of a service that is down permanently.
 fn down(part: &'static str) -> Fault {
     Fault {
         part,
@@ -41,7 +42,7 @@ async fn one_user_who_always_fails_does_not_stop_the_accounts_sweep() {
     let record = world.table.account(&account).await.unwrap();
     assert!(record.swept_at.is_some() && record.baseline_at.is_some());
     assert_eq!(world.open_users().await, ["has-two"]);
-    // The detector's queue tries that user again.
+    // The detector's queue retries that user.
     assert_eq!(
         world.queued_rechecks(),
         [UserId::new(&account, "always-fails")]
@@ -49,7 +50,7 @@ async fn one_user_who_always_fails_does_not_stop_the_accounts_sweep() {
 }
 
 #[tokio::test]
-async fn an_account_of_which_every_user_fails_is_not_swept() {
+async fn an_account_is_not_swept_if_every_user_fails() {
     let world = World::new("all-bad", SweepMode::Report).await;
     let account = new_account();
     world.user(&account, "has-two", 2).await;
@@ -61,12 +62,12 @@ async fn an_account_of_which_every_user_fails_is_not_swept() {
 }
 
 #[tokio::test]
-async fn a_member_is_swept_from_its_first_event_on_without_a_list_of_accounts() {
+async fn a_member_is_swept_after_its_first_event() {
     let world = World::new("registered", SweepMode::List).await;
     let account = new_account();
     let key = world.user(&account, "erin", 1).await.remove(0);
     world.user(&account, "mallory", 2).await;
-    // What fails to be written must not fail the event.
+    // A failed write must not fail the event.
     world.dynamodb.set(Fault {
         times: 3,
         ..down("\"PK\":{\"S\":\"ACCOUNT\"}")
@@ -77,7 +78,7 @@ async fn a_member_is_swept_from_its_first_event_on_without_a_list_of_accounts() 
     let known = world.table.accounts().await.unwrap();
     assert_eq!(known.len(), 1);
     assert_eq!(known[0].account, account);
-    // The third event finds it written down.
+    // The third event finds the account registered.
     world.dynamodb.take_bodies();
     world.detect(&account, "erin", &key).await;
     let written = world.dynamodb.take_bodies();
@@ -98,7 +99,7 @@ async fn a_member_is_swept_from_its_first_event_on_without_a_list_of_accounts() 
 }
 
 #[tokio::test]
-async fn the_own_account_is_not_registered_for_it_is_always_swept() {
+async fn the_central_account_is_not_registered() {
     let world = World::new("own-account", SweepMode::List).await;
     let own = world.own();
     world.detect(&own, "nobody-of-this-name", "AKIANONE").await;
@@ -124,7 +125,7 @@ async fn accounts_that_are_not_swept_in_time_are_counted() {
 }
 
 #[tokio::test]
-async fn the_findings_of_an_account_that_left_are_closed_once_that_is_certain() {
+async fn findings_of_an_account_that_left_are_closed_when_certain() {
     let mut world = World::new("left", SweepMode::List).await;
     let account = new_account();
     let keys = world.user(&account, "gone", 2).await;
@@ -181,6 +182,6 @@ async fn the_findings_of_an_account_that_left_are_closed_once_that_is_certain() 
         let last = &trail.last().unwrap().draft;
         assert_eq!(last.kind, AuditKind::FindingClosed);
         assert_eq!(last.details["reason"], "account left the organization");
-        assert_eq!(world.table.owed(&user).await, Ok(vec![]));
+        assert_eq!(world.table.pending_alerts(&user).await, Ok(vec![]));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::stack::cloudformation::Template;
 
-/// A client of whatever listens at `url`.
+/// A client for the server at `url`.
 pub(crate) fn client(url: &str) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -36,7 +36,7 @@ pub(crate) async fn new_table() -> (Client, String) {
     (client, name)
 }
 
-/// Makes the table `name` as `infra/template.yaml` defines it: its keys and its indexes.
+/// Creates the table `name` with the keys and indexes in `infra/template.yaml`.
 pub(crate) async fn create_table(client: &Client, name: &str) {
     let template = Template::read("infra/template.yaml");
     let table = &template.0["Resources"]["Table"]["Properties"];

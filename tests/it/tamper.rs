@@ -1,5 +1,5 @@
-//! What somebody who may write to the store changes in an audit trail by hand, `secondkey verify` names: in both stores,
-//! by the real binary.
+//! `secondkey verify` detects every manual change to an audit trail by someone with write access to
+//! the store: in both stores, with the real binary.
 
 mod kept;
 
@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use chrono::DateTime;
-use secondkey::detect::audit::{AuditDraft, AuditEntry, AuditKind, ChainHead};
+use secondkey::detect::trail::audit::{AuditDraft, AuditEntry, AuditKind, ChainHead};
 use secondkey::detect::user::UserId;
 use serde_json::{Value, json};
 
 use kept::Kept;
 
-/// How long the trails are.
+/// The length of the trails.
 const LENGTH: usize = 5;
 
 /// The first, a middle and the last entry.
@@ -40,7 +40,7 @@ fn draft(number: usize, actor: &str) -> AuditDraft {
     }
 }
 
-/// The trail of `user` as it was written, and where it ends.
+/// The trail of `user` as it was written, and its head.
 fn trail(user: &UserId, actor: &str) -> (Vec<AuditEntry>, ChainHead) {
     let mut head = ChainHead::default();
     let entries = (0..LENGTH)
@@ -49,7 +49,7 @@ fn trail(user: &UserId, actor: &str) -> (Vec<AuditEntry>, ChainHead) {
     (entries, head)
 }
 
-/// The entries from `place` on written anew, each with the hash that fits.
+/// The entries from `place` on, rewritten with hashes that match.
 fn rewritten(stored: &[Value], place: usize, until: usize) -> Vec<Value> {
     let mut head = ChainHead {
         sequence: place as u64,
@@ -65,7 +65,7 @@ fn rewritten(stored: &[Value], place: usize, until: usize) -> Vec<Value> {
     all
 }
 
-/// The trail in order, each entry at its place and saying so.
+/// The trail in order, with each entry's number set to its place.
 fn numbered(mut stored: Vec<Value>) -> Vec<(u64, Value)> {
     for (entry, place) in stored.iter_mut().zip(1_u64..) {
         entry["sequence"] = json!(place);
@@ -77,7 +77,7 @@ fn in_place(stored: Vec<Value>) -> Vec<(u64, Value)> {
     (1..).zip(stored).collect()
 }
 
-/// One way to change a trail: its name, what is stored afterwards, and what `verify` says of it.
+/// One way to change a trail: its name, what is stored afterwards, and what `verify` reports.
 type Edit = (String, Vec<(u64, Value)>, String);
 
 /// Every edit of `alice`'s trail, at every place.
@@ -162,7 +162,7 @@ fn edits(stored: &[Value], of_bob: &[Value]) -> Vec<Edit> {
         add("cut off", in_place(stored[..place].to_vec()), cut);
 
         let said = if is_last {
-            format!("the last entry, {number}, is not the one")
+            format!("the last entry, {number}, does not match")
         } else {
             format!("entry {} does not follow", number + 1)
         };
@@ -171,9 +171,9 @@ fn edits(stored: &[Value], of_bob: &[Value]) -> Vec<Edit> {
             in_place(rewritten(stored, place, number)),
             said,
         );
-        let said = format!("the last entry, {LENGTH}, is not the one");
-        let anew = rewritten(stored, place, LENGTH);
-        add("written anew to the end", in_place(anew), said);
+        let said = format!("the last entry, {LENGTH}, does not match");
+        let rewritten_entries = rewritten(stored, place, LENGTH);
+        add("rewritten to the end", in_place(rewritten_entries), said);
 
         let mut foreign = stored.to_vec();
         foreign[place] = of_bob[place].clone();
@@ -186,23 +186,24 @@ fn edits(stored: &[Value], of_bob: &[Value]) -> Vec<Edit> {
     edits
 }
 
-/// Whether `verify` says of `alice`'s trail what it should, and of `bob`'s that it is whole.
+/// Whether `verify` reports what it should about `alice`'s trail, and that `bob`'s is intact.
 fn is_named(kept: &Kept, name: &str, expected: &str) -> bool {
     let (exit, stdout, stderr) = kept.verify(&[]);
     let broken = format!("BROKEN  111122223333/alice: {expected}");
     let is_foreign = expected.contains("another user's trail");
-    // In the table an item has the user's name in its key as well, so one that is out of place has a name of its own.
+    // In the table an item's key contains the user's name too, so an item under the wrong key is
+    // named by its key.
     let item = "secondkey: item `AUDIT#111122223333#alice`, ";
     let is_item_named = is_foreign && stderr.starts_with(item);
     let is_line = stdout.lines().any(|line| line.starts_with(&broken));
-    let is_bob_whole = stdout.contains("whole   111122223333/bob: 5 entries");
+    let is_bob_whole = stdout.contains("intact  111122223333/bob: 5 entries");
     let is_named = exit == 1 && (is_item_named || (is_line && is_bob_whole));
     assert!(is_named, "{name}: {exit} {stdout}{stderr}");
     is_named
 }
 
 #[tokio::test]
-async fn whatever_is_changed_in_a_trail_by_hand_is_named() {
+async fn every_manual_change_of_a_trail_is_detected() {
     let (mut made, mut named) = (0, 0);
     for kept in [Kept::sqlite().await, Kept::dynamodb().await] {
         for user in [alice(), bob()] {
@@ -228,17 +229,17 @@ async fn whatever_is_changed_in_a_trail_by_hand_is_named() {
             (
                 "the record removed",
                 None,
-                "the trail ends at entry 5, but the user's record says that entry 0",
+                "the trail ends at entry 5, but the user's record says that the last entry is 0",
             ),
             (
                 "the record's hash edited",
                 Some(others),
-                "the last entry, 5, is not the one",
+                "the last entry, 5, does not match",
             ),
             (
                 "the record's count edited",
                 Some(shorter),
-                "the trail ends at entry 5, but the user's record says that entry 4",
+                "the trail ends at entry 5, but the user's record says that the last entry is 4",
             ),
         ] {
             kept.set_record(&alice(), edited).await;
@@ -256,7 +257,7 @@ async fn whatever_is_changed_in_a_trail_by_hand_is_named() {
 }
 
 #[tokio::test]
-async fn another_users_whole_trail_and_record_in_the_place_of_this_ones_are_named() {
+async fn a_substituted_trail_and_record_are_detected() {
     for kept in [Kept::sqlite().await, Kept::dynamodb().await] {
         for user in [alice(), bob()] {
             kept.commit(&user, trail(&user, "carol")).await;
@@ -271,7 +272,7 @@ async fn another_users_whole_trail_and_record_in_the_place_of_this_ones_are_name
 }
 
 #[tokio::test]
-async fn what_the_chain_alone_cannot_show_a_hash_that_an_alert_carried_away_does() {
+async fn a_hash_from_an_alert_detects_a_rewritten_chain() {
     for kept in [Kept::sqlite().await, Kept::dynamodb().await] {
         for user in [alice(), bob()] {
             kept.commit(&user, trail(&user, "carol")).await;
@@ -297,27 +298,27 @@ async fn what_the_chain_alone_cannot_show_a_hash_that_an_alert_carried_away_does
             }
         }
         let (exit, stdout, _) = kept.verify(&["bob", "--head", third]);
-        let missing = format!("MISSING head {third}: not the trail of 111122223333/bob holds");
+        let missing = format!("MISSING head {third}: the trail of 111122223333/bob no longer has");
         assert!(exit == 1 && stdout.contains(&missing), "{stdout}");
 
-        // Rolled back to its second entry; written anew from the second on; written anew as a whole.
+        // Rolled back to its second entry, rewritten from the second on, and rewritten entirely.
         let rolled_back = (stored[..2].to_vec(), 2);
         let from_second = (rewritten(&stored, 1, LENGTH), LENGTH);
         let whole = (rewritten(&stored, 0, LENGTH), LENGTH);
-        for ((anew, length), holds_first) in
+        for ((rewritten_entries, length), holds_first) in
             [(rolled_back, true), (from_second, true), (whole, false)]
         {
             let mut fitting = record.clone();
             fitting["audit_sequence"] = json!(length);
-            fitting["audit_hash"] = anew[length - 1]["hash"].clone();
-            kept.set_trail(&alice(), &in_place(anew)).await;
+            fitting["audit_hash"] = rewritten_entries[length - 1]["hash"].clone();
+            kept.set_trail(&alice(), &in_place(rewritten_entries)).await;
             kept.set_record(&alice(), Some(fitting)).await;
 
             let (exit, stdout, _) = kept.verify(&[]);
             assert_eq!(exit, 0, "the chain alone calls it whole: {stdout}");
             let (exit, stdout, _) = kept.verify(&["--head", third]);
             let missing = format!(
-                "MISSING head {third}: no trail holds an entry with it; the trail was written anew or cut"
+                "MISSING head {third}: no trail has an entry with this hash; the trail was rewritten or cut"
             );
             assert!(exit == 1 && stdout.contains(&missing), "{stdout}");
             let (exit, stdout, _) = kept.verify(&["alice", "--head", first]);
@@ -336,7 +337,7 @@ async fn what_the_chain_alone_cannot_show_a_hash_that_an_alert_carried_away_does
 }
 
 #[tokio::test]
-async fn a_hash_that_is_none_is_wrong_usage_and_is_named() {
+async fn an_invalid_hash_is_wrong_usage() {
     let kept = Kept::sqlite().await;
     kept.commit(&alice(), trail(&alice(), "carol")).await;
     let hash = kept.trail(&alice()).await[0]["hash"]

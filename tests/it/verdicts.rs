@@ -1,34 +1,35 @@
-//! Labelled stories, and what every output says of each: the same verdict, the right severity, and no command that shuts out
-//! the legitimate owner and leaves the intruder.
+//! Labeled stories and what every output says about each: the same verdict, the right severity, and
+//! no command that locks out the legitimate owner and leaves the intruder.
 
 mod live;
 mod said;
 mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use secondkey::detect::alert::AlertKind;
-use secondkey::detect::audit::ChainHead;
-use secondkey::detect::finding::{Finding, FindingStatus};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::retire::LastUses;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::findings::alert::AlertKind;
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
+use secondkey::detect::trail::audit::ChainHead;
+use secondkey::detect::usage::last_use::LastUses;
 use secondkey::local::log_reading::LogReading;
 use secondkey::local::replay::replay;
 use secondkey::local::sqlite::SqliteStore;
-use secondkey::output::standing::Standing;
+use secondkey::output::snapshot::FindingSnapshot;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::Value;
 
 use self::said::{Said, by_fields, by_text, said};
 use self::stories::{Story, story};
 
-/// How many stories are told; of each kind there are as many.
+/// How many stories there are, the same number of each kind.
 const STORIES: usize = 24 * 25;
 
-/// The finding that the pipeline makes of `story`, as it stands when somebody looks.
+/// The finding that the pipeline makes of `story`, at the time of its check.
 async fn told(story: &Story) -> Finding {
     let folder = tempfile::tempdir().unwrap();
     let kept = Arc::new(SqliteStore::open(&folder.path().join("findings.db")).unwrap());
@@ -60,8 +61,8 @@ async fn told(story: &Story) -> Finding {
     finding.clone()
 }
 
-fn standing(finding: Finding, story: &Story, uses: &LastUses) -> Standing {
-    Standing::of(
+fn snapshot(finding: Finding, story: &Story, uses: &LastUses) -> FindingSnapshot {
+    FindingSnapshot::of(
         finding,
         AlertKind::Opened,
         &ChainHead::default(),
@@ -87,7 +88,7 @@ async fn every_output_gives_the_right_verdict_on_every_story() {
                 finding.severity.word()
             ));
         }
-        let all = said(&standing(finding, &story, &story.uses));
+        let all = said(&snapshot(finding, &story, &story.uses));
         let verdicts: BTreeSet<&str> = all.values().map(|said| said.verdict.as_str()).collect();
         if verdicts.len() > 1 {
             disagreements.push(format!("{}, {}: {all:?}", story.kind, story.user));
@@ -105,19 +106,22 @@ async fn every_output_gives_the_right_verdict_on_every_story() {
         }
         outputs.extend(all.into_keys());
     }
-    eprintln!(
+    // Past the capture of the test harness, so that a script can read it.
+    writeln!(
+        std::io::stdout(),
         "verdicts: {STORIES} stories, {} wrong first commands, {} disagreements between {} outputs",
         wrong.len(),
         disagreements.len(),
         outputs.len()
-    );
+    )
+    .expect("standard output is writable");
     let none: [&str; 0] = [];
     assert_eq!(mislabeled, none);
     assert_eq!(wrong, none);
     assert_eq!(disagreements, none);
 }
 
-/// What `secondkey ARGUMENTS` prints, in `folder`.
+/// The output of `secondkey ARGUMENTS` in `folder`.
 fn printed(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
         .args(arguments)
@@ -133,9 +137,9 @@ fn printed(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Commands that know nothing of last uses agree with each other, and with the label where use does not matter.
+/// Commands without last uses agree with each other, and with the label where uses do not matter.
 #[tokio::test]
-async fn replay_findings_and_the_report_give_one_verdict_on_what_is_recorded() {
+async fn replay_findings_and_the_report_agree_on_the_verdict() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     std::fs::create_dir(at.join("logs")).unwrap();
@@ -204,7 +208,7 @@ async fn replay_findings_and_the_report_give_one_verdict_on_what_is_recorded() {
     }
 }
 
-/// What the report's `page` says to do, by the finding's id.
+/// What the report's `page` recommends, by finding ID.
 fn reported(page: &str) -> BTreeMap<String, String> {
     let start = page.find(r#"id="details">"#).unwrap() + r#"id="details">"#.len();
     let end = start + page[start..].find("</script>").unwrap();

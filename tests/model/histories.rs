@@ -1,5 +1,5 @@
-//! What is explored: for each broken protocol a small history that is enough to catch it, and larger ones for the sound one,
-//! which has to pass them all.
+//! The explored histories: for each broken protocol a small one that is enough to catch it, and
+//! larger ones for the sound protocol, which must pass all of them.
 
 use crate::iam::Op::{self, Activate, Create, CreateUser, Deactivate, Delete, DeleteUser};
 use crate::iam::{Script, Truth};
@@ -19,7 +19,7 @@ const NO_FAULTS: Faults = Faults {
     sweeps: 0,
 };
 
-/// The histories that only the sound protocol goes through.
+/// The histories that only the sound protocol runs.
 pub fn sound_histories(is_deep: bool) -> Vec<Bounds> {
     let lost = Faults {
         losses: 1,
@@ -42,7 +42,7 @@ pub fn sound_histories(is_deep: bool) -> Vec<Bounds> {
         faults: lost,
         ..history("A", changes)
     });
-    // Every two changes there are, in one moment and in two.
+    // Every possible pair of changes, in one moment and in two.
     let two = Script::all(&Truth::new("A", ""), 2, &[0, 1], false);
     let two = two.into_iter().map(|script| Bounds {
         script,
@@ -68,10 +68,51 @@ pub fn sound_histories(is_deep: bool) -> Vec<Bounds> {
         .chain([again])
         .chain(histories_of_actors())
         .chain(brief_histories())
+        .chain(signed_histories())
         .collect()
 }
 
-/// Keys that are gone before anything is looked at, and keys made while nothing can be listed.
+/// Changes that a key of the user signs, including a key that was just deactivated, which IAM still
+/// accepts for a while.
+fn signed_histories() -> impl Iterator<Item = Bounds> {
+    let of = |active: &str, inactive: &str, changes: Vec<(Moment, Op)>, signers: &str| {
+        Script::new(Truth::new(active, inactive), changes).signed(signers)
+    };
+    let scripts = [
+        of("A", "", vec![(1, Create('B'))], "A"),
+        of("", "A", vec![(1, Activate('A')), (1, Create('B'))], "-A"),
+        of("", "A", vec![(1, Activate('A')), (2, Create('B'))], "-A"),
+        of("A", "", vec![(1, Deactivate('A')), (1, Create('B'))], "-A"),
+        of("A", "", vec![(1, Deactivate('A')), (2, Create('B'))], "-A"),
+        of("A", "", vec![(1, Delete('A')), (2, Create('B'))], "-A"),
+        of("AB", "", vec![(1, Delete('B'))], "A"),
+        of("AB", "", vec![(1, Deactivate('A')), (2, Delete('A'))], "BA"),
+        of(
+            "A",
+            "",
+            vec![(1, Create('B')), (2, Deactivate('A')), (3, Delete('A'))],
+            "ABB",
+        ),
+    ];
+    let lost = Faults {
+        losses: 1,
+        ..NO_FAULTS
+    };
+    let late = Faults {
+        delays: 1,
+        ..NO_FAULTS
+    };
+    scripts.into_iter().flat_map(move |script| {
+        [(0..0, lost), (0..9, late)].map(|(blind, faults)| Bounds {
+            script: script.clone(),
+            faults,
+            blind,
+            ..history("A", vec![])
+        })
+    })
+}
+
+/// Keys that are gone before any check, and keys created while nothing can be listed.
 fn brief_histories() -> impl Iterator<Item = Bounds> {
     let late = Faults {
         delays: 1,
@@ -93,7 +134,7 @@ fn brief_histories() -> impl Iterator<Item = Bounds> {
     })
 }
 
-/// Mallory and Farm in turn, of whom an exemption covers Farm, and calls that change nothing.
+/// Mallory and Farm in turn, with an exemption for Farm, and calls that change nothing.
 fn histories_of_actors() -> impl Iterator<Item = Bounds> {
     let starts = [("A", ""), ("A", "B")].map(|(active, inactive)| Truth::new(active, inactive));
     let pairs = starts
@@ -200,7 +241,7 @@ pub fn broken_histories() -> Vec<(Protocol, Bounds)> {
         .collect()
 }
 
-/// The rules on whose key it is, on keys that are brief and on listings that fail.
+/// The rules about key ownership, short-lived keys and failing listings.
 fn broken_by_actors_and_gaps() -> Vec<(Protocol, Bounds)> {
     let no_op = Bounds {
         script: Script::new(
@@ -245,7 +286,26 @@ fn broken_by_actors_and_gaps() -> Vec<(Protocol, Bounds)> {
         blind: 0..9,
         ..history("", vec![(1, Create('A')), (2, Create('B'))])
     };
+    let signed = Bounds {
+        script: Script::new(Truth::new("A", ""), vec![(1, Create('B'))]).signed("A"),
+        blind: 0..9,
+        ..history("A", vec![])
+    };
+    let still_usable = Bounds {
+        script: Script::new(
+            Truth::new("A", ""),
+            vec![(1, Deactivate('A')), (2, Create('B'))],
+        )
+        .signed("-A"),
+        faults: Faults {
+            losses: 1,
+            ..NO_FAULTS
+        },
+        ..history("A", vec![])
+    };
     vec![
+        (Protocol::SignerIgnored, signed),
+        (Protocol::UseTrusted, still_usable),
         (Protocol::BriefIgnored, brief),
         (Protocol::AddLate, blind),
         (Protocol::FailureNeverRefuses, failing),
@@ -254,7 +314,7 @@ fn broken_by_actors_and_gaps() -> Vec<(Protocol, Bounds)> {
     ]
 }
 
-/// A history of a user that begins with the keys in `active`, with one worker and nothing going wrong.
+/// A history of a user who begins with the keys in `active`, with one worker and no failures.
 fn history(active: &str, changes: Vec<(Moment, Op)>) -> Bounds {
     Bounds {
         script: Script::new(Truth::new(active, ""), changes),

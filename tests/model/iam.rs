@@ -1,16 +1,19 @@
-//! What really happens in the modelled IAM: a script of changes to one user, and what a replica may say of it.
+//! What really happens in the modeled IAM: a script of changes to one user, and what a replica may
+//! report about it.
 
 use std::collections::BTreeMap;
 
-use secondkey::detect::actor::Actor;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::key_change::{ChangeKind, KeyChange};
-use secondkey::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::events::actor::Actor;
+use secondkey::detect::events::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::keys::listing::{
+    AccessKey, KeyListing, KeyStatus, PageResult, PartialListing,
+};
 use secondkey::detect::user::UserId;
 
 use crate::time::{Moment, at_change, at_request, is_settled};
 
-/// A change to the user or its keys. `CreateUser` is one that no event tells of.
+/// A change to the user or its keys. `CreateUser` has no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     Create(char),
@@ -22,7 +25,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The key that it is about.
+    /// The key of the change.
     pub fn key(self) -> Option<char> {
         match self {
             Self::Create(key) | Self::Activate(key) | Self::Deactivate(key) | Self::Delete(key) => {
@@ -33,7 +36,7 @@ impl Op {
     }
 }
 
-/// What is true of the user at one moment.
+/// The truth about the user at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Truth {
     pub exists: bool,
@@ -65,7 +68,7 @@ impl Truth {
         self.keys.get(&key) == Some(&KeyStatus::Active)
     }
 
-    /// What IAM would let happen next; calls that change nothing only `with_no_ops`.
+    /// What IAM would allow next. Calls that change nothing are included only `with_no_ops`.
     fn possible(&self, with_no_ops: bool) -> Vec<Op> {
         if !self.exists {
             return vec![Op::CreateUser];
@@ -111,11 +114,13 @@ impl Truth {
 #[derive(Debug, Clone)]
 pub struct Script {
     pub changes: Vec<(Moment, Op)>,
-    /// Who made each change; `None` where it does not matter.
+    /// The actor of each change; `None` if it does not matter.
     pub actors: Vec<Option<char>>,
-    /// What is true after so many changes.
+    /// The user's key that signed each change; `None` if another caller made it.
+    pub signers: Vec<Option<char>>,
+    /// The truth after each number of changes.
     pub truths: Vec<Truth>,
-    /// The event of each change, where there is one.
+    /// The event of each change, if there is one.
     pub events: Vec<Option<KeyChange>>,
 }
 
@@ -133,6 +138,7 @@ impl Script {
             .collect();
         Self {
             actors: vec![None; changes.len()],
+            signers: vec![None; changes.len()],
             changes,
             truths,
             events,
@@ -151,7 +157,25 @@ impl Script {
         self
     }
 
-    /// The key that the change at `place` made active, if it did.
+    /// The same changes, signed with `keys` of the user in turn; `-` for another caller.
+    pub fn signed(mut self, keys: &str) -> Self {
+        let signers = keys.chars().map(|key| Some(key).filter(|key| *key != '-'));
+        self.signers = signers.collect();
+        assert_eq!(self.signers.len(), self.changes.len(), "a signer a change");
+        for (event, signer) in self.events.iter_mut().zip(&self.signers) {
+            if let (Some(event), Some(signer)) = (event, signer) {
+                event.actor = Actor {
+                    kind: Some("IAMUser".to_owned()),
+                    account: Some(user().account().to_owned()),
+                    access_key_id: Some(id(*signer)),
+                    ..actor('u')
+                };
+            }
+        }
+        self
+    }
+
+    /// The key that the change at `place` activated, if any.
     pub fn activated(&self, place: usize) -> Option<char> {
         match self.changes[place].1 {
             Op::Create(key) => Some(key),
@@ -160,8 +184,8 @@ impl Script {
         }
     }
 
-    /// Whether the change at `place` made a key active beside another one. Events have whole
-    /// seconds, so of what ended within one moment only a key counts that was made while another
+    /// Whether the change at `place` activated a key beside another one. Events have whole seconds.
+    /// So if the overlap ended within one moment, a key counts only if it was created while another
     /// was active from before that moment until after it.
     pub fn is_beside_another(&self, place: usize) -> bool {
         let Some(key) = self.activated(place) else {
@@ -177,7 +201,8 @@ impl Script {
         !before.is_active(key) && before.keys.keys().any(is_throughout)
     }
 
-    /// Every script of `length` changes from `start`, each change one of `gaps` moments after the one before.
+    /// Every script of `length` changes from `start`, each change one of `gaps` moments after the
+    /// previous one.
     pub fn all(start: &Truth, length: usize, gaps: &[Moment], with_no_ops: bool) -> Vec<Self> {
         let mut scripts = vec![(start.clone(), vec![])];
         for place in 0..length {
@@ -186,7 +211,7 @@ impl Script {
                 let changes: Vec<(Moment, Op)> = changes;
                 let last = changes.last().map_or(1, |(moment, _)| *moment);
                 for op in truth.possible(with_no_ops) {
-                    // Where the first change stands does not matter.
+                    // The moment of the first change does not matter.
                     let gaps = if place == 0 { &[0] } else { gaps };
                     longer.extend(gaps.iter().map(|gap| {
                         let next = [(last + gap, op)];
@@ -218,8 +243,9 @@ impl Script {
         self.changes.last().map_or(0, |(moment, _)| *moment)
     }
 
-    /// After how many changes a replica may stand that is asked at `moment`: all that are older than the settling time
-    /// are in it. Each time another one may answer, so that listings may go backwards.
+    /// How many changes a replica may have seen that is asked at `moment`: at least all that are
+    /// older than the consistency window. A different replica may answer each time, so listings may
+    /// go backwards.
     pub fn visible(&self, moment: Moment) -> std::ops::RangeInclusive<usize> {
         let surely = self
             .changes
@@ -229,7 +255,7 @@ impl Script {
         surely..=self.done_by(moment)
     }
 
-    /// The listing of a replica that stands after `done` changes, asked at `moment`.
+    /// The listing at `moment` of a replica that has seen `done` changes.
     pub fn listing(&self, done: usize, moment: Moment) -> KeyListing {
         let truth = &self.truths[done];
         if !truth.exists {
@@ -242,14 +268,19 @@ impl Script {
                 status: *status,
                 created: Some(at_change(made.map_or(0, |(moment, _)| *moment))),
             };
-            (key.to_string(), key_of)
+            (id(*key), key_of)
         });
         match PartialListing::requested(at_request(moment)).page(Some("u".to_owned()), keys, false)
         {
-            AfterPage::Complete(listing) => listing,
-            AfterPage::More(_) => unreachable!("it is the last page"),
+            PageResult::Complete(listing) => listing,
+            PageResult::More(_) => unreachable!("it is the last page"),
         }
     }
+}
+
+/// The ID of the long-term key that a script calls `key`.
+pub fn id(key: char) -> String {
+    format!("AKIA{key}")
 }
 
 /// The actor that a script calls `name`.
@@ -265,7 +296,7 @@ pub fn arn(name: char) -> String {
     format!("arn:aws:iam::1:user/{name}")
 }
 
-/// An exemption of the user, in force throughout, for keys that the actor `name` made active.
+/// An exemption of the user, always in force, for keys that the actor `name` activated.
 pub fn exemption(name: char) -> Exemption {
     Exemption {
         id: "exempt".to_owned(),
@@ -275,7 +306,7 @@ pub fn exemption(name: char) -> Exemption {
         owner: "platform team".to_owned(),
         reason: "migration".to_owned(),
         created_at: at_change(0),
-        until: at_change(0) + Exemption::LONGEST,
+        until: at_change(0) + Exemption::MAX_DURATION,
     }
 }
 
@@ -284,19 +315,18 @@ pub fn user() -> UserId {
 }
 
 fn event(place: usize, moment: Moment, op: Op) -> Option<KeyChange> {
-    let key = |key: char| key.to_string();
     let status = |status, of: char| ChangeKind::KeyUpdated {
-        key: key(of),
+        key: id(of),
         status,
     };
     let kind = match op {
         Op::Create(of) => ChangeKind::KeyCreated {
-            key: key(of),
+            key: id(of),
             status: KeyStatus::Active,
         },
         Op::Activate(of) => status(KeyStatus::Active, of),
         Op::Deactivate(of) => status(KeyStatus::Inactive, of),
-        Op::Delete(of) => ChangeKind::KeyDeleted { key: key(of) },
+        Op::Delete(of) => ChangeKind::KeyDeleted { key: id(of) },
         Op::DeleteUser => ChangeKind::UserDeleted,
         Op::CreateUser => return None,
     };

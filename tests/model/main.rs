@@ -1,9 +1,11 @@
-//! The protocol, checked in every order of events, effects and failures within bounds (stateright).
+//! Checks the protocol in every order of events, effects and failures within bounds, with
+//! stateright.
 //!
-//! IAM follows a script; its replicas lag and go backwards. Workers run the product's `decide`, commit rule and delivery
-//! rules, and may die between any two effects. The same protocol with one rule left out must fail.
+//! IAM follows a script; its replicas lag and go backwards. Workers run the product's `decide`,
+//! commit rule and delivery rules, and may die between any two effects. The same protocol without
+//! one of its rules must fail.
 //!
-//! `MODEL_DEEP=1` adds the histories that take minutes.
+//! `MODEL_DEEP=1` adds histories that take minutes.
 
 #![allow(
     clippy::expect_used,
@@ -12,7 +14,7 @@
     clippy::unwrap_used,
     missing_docs,
     unreachable_pub,
-    reason = "a test fails by panicking, and nobody reads its documentation from outside"
+    reason = "a test fails by panicking, and its documentation is not published"
 )]
 
 mod arena;
@@ -84,16 +86,17 @@ fn the_protocol_holds_and_fails_without_any_of_its_rules() {
     );
 }
 
-/// What an exploration found.
+/// The result of an exploration.
 struct Explored {
     states: usize,
-    /// Each violation, and the shortest way to it.
+    /// Each violation, with the shortest path to it.
     violations: Vec<String>,
-    /// How histories were seen to end.
+    /// The kinds of endings that occurred.
     endings: Vec<&'static str>,
 }
 
-/// Explores everything within `bounds`, breadth first; a broken protocol only up to the first violation.
+/// Explores everything within `bounds`, breadth first; a broken protocol only up to the first
+/// violation.
 fn explore(protocol: Protocol, bounds: &Bounds) -> Explored {
     let mut checker = World::new(protocol, bounds.clone()).checker().threads(2);
     if protocol != Protocol::Sound {
@@ -126,7 +129,7 @@ fn explore(protocol: Protocol, bounds: &Bounds) -> Explored {
     explored
 }
 
-/// Prints past the capture of the test harness, so that a script can read it.
+/// Prints despite the test harness's capture, so that a script can read it.
 fn say(line: &str) {
-    writeln!(std::io::stdout(), "{line}").expect("standard output takes it");
+    writeln!(std::io::stdout(), "{line}").expect("standard output is writable");
 }

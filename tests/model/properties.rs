@@ -1,7 +1,7 @@
 //! What must hold in every state.
 
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::trail::audit::AuditKind;
 use stateright::Property;
 
 use crate::iam::{Op, arn};
@@ -9,12 +9,13 @@ use crate::state::State;
 use crate::time::Moment;
 use crate::world::World;
 
-/// How a history may end; both must be seen, or the other properties would say little.
+/// How a history may end. Both endings must occur; otherwise the other properties would prove
+/// little.
 pub const ENDS_OPEN: &str = "a history ends with a finding open";
 pub const ENDS_CLOSED: &str = "a history ends after a finding was closed";
 pub const ENDS_HIDDEN: &str = "a history ends with a finding hidden by an exemption";
 
-/// The properties; a step that breaks one is told by the state, the others are about states at rest.
+/// The properties. If a step breaks one, the state records it; the others are about states at rest.
 pub fn all() -> Vec<Property<World>> {
     vec![
         Property::always("each step is right", |_, state: &State| {
@@ -46,6 +47,10 @@ pub fn all() -> Vec<Property<World>> {
             "every key that became active beside another one is announced, however brief it was",
             every_key_is_announced,
         ),
+        Property::always(
+            "a key is announced with the one that signed for it",
+            every_signer_is_announced,
+        ),
         Property::sometimes(ENDS_OPEN, |world, state: &State| {
             world.is_at_rest(state) && world.open_finding(state).is_some()
         }),
@@ -59,8 +64,8 @@ pub fn all() -> Vec<Property<World>> {
     ]
 }
 
-/// The changes that made keys of the pair active: those since fewer than two were active, and those
-/// since a worker last saw that.
+/// The changes that activated keys of the pair: since fewer than two were active, and since a
+/// worker last saw that.
 fn makers<'a>(world: &'a World, state: &'a State) -> impl Iterator<Item = usize> + 'a {
     let script = &world.bounds.script;
     let truth = world.truth(state);
@@ -68,7 +73,7 @@ fn makers<'a>(world: &'a World, state: &'a State) -> impl Iterator<Item = usize>
         .truths
         .iter()
         .rposition(|truth| !truth.has_two_active());
-    // Events have whole seconds, so the order of changes of one moment is not known.
+    // Events have whole seconds, so the order of changes within one moment is unknown.
     let since = below_two.and_then(|place| Some(script.changes.get(place)?.0));
     (0..script.changes.len()).filter(move |place| {
         let Some(key) = script.activated(*place) else {
@@ -82,7 +87,7 @@ fn makers<'a>(world: &'a World, state: &'a State) -> impl Iterator<Item = usize>
         let is_since = since.is_none_or(|since| moment >= since)
             || (is_delivered(state, *place)
                 && state.seen_below_two.is_none_or(|seen| moment > seen));
-        // Without the event that ended what was before, a reactivation looks like a call that
+        // Without the event that ended the previous state, a reactivation looks like a call that
         // changes nothing.
         let before = script.changes.iter().take(*place).zip(0..);
         let is_known = before
@@ -92,8 +97,8 @@ fn makers<'a>(world: &'a World, state: &'a State) -> impl Iterator<Item = usize>
     })
 }
 
-/// The actors of the change at `place` and of those that say the same in the same second: nothing
-/// tells which came first.
+/// The actors of the change at `place` and of equal changes in the same second, whose order is
+/// unknown.
 fn actors(world: &World, place: usize) -> impl Iterator<Item = (usize, Option<char>)> {
     let script = &world.bounds.script;
     let (moment, _) = script.changes[place];
@@ -117,17 +122,17 @@ fn all_makers_are_named(world: &World, state: &State) -> bool {
         return true;
     };
     let is_named = |(_, actor): (usize, Option<char>)| {
-        actor.is_none_or(|name| open.makers().contains(&Some(arn(name).as_str())))
+        actor.is_none_or(|name| open.activators().contains(&Some(arn(name).as_str())))
     };
     makers(world, state)
         .filter(|place| is_delivered(state, *place))
         .all(|place| actors(world, place).any(is_named))
 }
 
-/// Once every event came, every key is announced that they tell of: at once if the keys that there
-/// were before them are known, else at rest. After a listing that failed or was refused by chance,
-/// the next one tells whether a key that is over was beside another one; where that waits for a
-/// sweep, nothing is claimed.
+/// Once every event has arrived, every key in the events is announced: at once if the keys before
+/// them are known, otherwise at rest. After a listing that failed or was refused, the next one
+/// shows whether a deleted key was active beside another one. If that has to wait for a sweep,
+/// nothing is claimed.
 fn every_key_is_announced(world: &World, state: &State) -> bool {
     let script = &world.bounds.script;
     let faults = world.bounds.faults;
@@ -142,8 +147,8 @@ fn every_key_is_announced(world: &World, state: &State) -> bool {
         let exempt = world.bounds.exempt;
         exempt.is_some() && script.actors[place] == exempt
     };
-    // An update may have changed nothing, where no listing from before it is kept when its event
-    // comes.
+    // An update may have changed nothing, if no listing from before it is stored when its event
+    // arrives.
     let is_certain = |place: usize| matches!(script.changes[place].1, Op::Create(_));
     let is_announced = |place: usize| {
         let key = script.activated(place);
@@ -154,6 +159,29 @@ fn every_key_is_announced(world: &World, state: &State) -> bool {
             .filter(|place| script.is_beside_another(*place))
             .filter(|place| is_certain(*place))
             .all(|place| is_exempt(place) || is_announced(place))
+}
+
+/// Once the event has arrived, for keys that both stay active to the end.
+fn every_signer_is_announced(world: &World, state: &State) -> bool {
+    let script = &world.bounds.script;
+    let stays_active = |key: char, from: usize| {
+        let mut later = script.truths.iter().skip(from);
+        later.all(|truth| truth.is_active(key))
+    };
+    (0..script.changes.len())
+        .filter(|place| is_delivered(state, *place))
+        .all(
+            |place| match (script.signers[place], script.activated(place)) {
+                (Some(signer), Some(key))
+                    if stays_active(signer, place) && stays_active(key, place + 1) =>
+                {
+                    [signer, key]
+                        .iter()
+                        .all(|key| state.store.named.contains(key))
+                }
+                _ => true,
+            },
+        )
 }
 
 fn is_hidden(world: &World, state: &State) -> bool {
@@ -174,8 +202,8 @@ fn everybody_knows(world: &World, state: &State) -> bool {
         .all(|sequence| world.bounds.sinks.iter().all(|sink| told(sequence, sink)))
 }
 
-/// The places in the trail of which every sink is told: all about a finding but for what happens to
-/// it while it is hidden.
+/// The places in the trail that every sink must receive: everything about a finding except what
+/// happens while it is suppressed.
 fn to_be_told(trail: &[&str]) -> Vec<u64> {
     let is = |kind: &str, expected: AuditKind| kind == expected.word();
     let (mut is_hidden, mut is_known) = (false, false);

@@ -1,22 +1,25 @@
-//! The decision that a modelled worker makes: the product's own `decide` and [`Commit`], or one of them broken on purpose.
+//! The decision of a modeled worker: the product's own `decide` and [`Commit`], or a version that
+//! is broken on purpose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::decide::{Decision, decide};
-use secondkey::detect::evidence::Evidence;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::key_change::{ChangeKind, KeyChange};
-use secondkey::detect::listing::{AfterPage, KeyListing, KeyStatus, PartialListing};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::situation::{Outcome, Situation};
-use secondkey::detect::user_record::UserRecord;
-use secondkey::detect::view::view;
+use secondkey::detect::decision::decide::{Decision, decide};
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::decision::situation::{Outcome, Situation};
+use secondkey::detect::events::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::keys::evidence::Evidence;
+use secondkey::detect::keys::listing::{
+    AccessKey, KeyListing, KeyStatus, PageResult, PartialListing,
+};
+use secondkey::detect::keys::view::view;
+use secondkey::detect::records::user_record::UserRecord;
+use secondkey::detect::trail::audit::AuditKind;
 
 use crate::time::SETTLE;
 
-/// The protocol as it is, or with one rule left out.
+/// The complete protocol, or the protocol without one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Sound,
@@ -39,9 +42,11 @@ pub enum Protocol {
     BriefIgnored,
     AddLate,
     FailureNeverRefuses,
+    SignerIgnored,
+    UseTrusted,
 }
 
-/// What a decision is made on.
+/// The input of a decision.
 pub struct Input<'a> {
     pub record: &'a UserRecord,
     pub listing: KeyListing,
@@ -55,25 +60,30 @@ pub struct Input<'a> {
 
 pub fn policy() -> Policy {
     Policy {
-        settle: SETTLE,
+        consistency_window: SETTLE,
         ..Policy::default()
     }
 }
 
 impl Protocol {
-    /// What this protocol makes of `input`.
+    /// The decision of this protocol for `input`.
     pub fn decide(self, input: Input<'_>) -> Decision {
         let mut record = input.record.clone();
         let mut listing = input.listing;
         let mut changes = input.changes.to_vec();
         match self {
             Self::FreshnessAtDecision => listing = requested(&listing, input.decided_at),
-            Self::SettleAfterNotKept => record.settle_after = None,
+            Self::SettleAfterNotKept => record.last_unsettled_at = None,
             Self::LastListingIgnored => record.last_listing = None,
             Self::OldEventExplains => explain(&mut record, &listing, &changes),
             Self::EvidenceIgnored => {
                 record.evidence = Evidence::default();
                 changes.clear();
+            }
+            Self::SignerIgnored => forget_uses(&mut record, &mut changes),
+            Self::UseTrusted => {
+                listing = with_used_keys(&listing, &record, &changes);
+                forget_uses(&mut record, &mut changes);
             }
             Self::NoOpCounts => changes.iter_mut().for_each(count_as_creation),
             _ => {}
@@ -85,7 +95,7 @@ impl Protocol {
             changes: &changes,
             already_recorded: input.already_recorded,
             is_retry: input.is_retry && self != Self::RetryTrustsPromise,
-            former: &[],
+            former_users: &[],
             exemptions: input.exemptions,
             familiar: &[],
             sweep: None,
@@ -107,7 +117,7 @@ impl Protocol {
             }
             Self::JoinedForgotten => {
                 if let Some(finding) = &mut decision.record.finding {
-                    finding.joined.clear();
+                    finding.other_activations.clear();
                 }
             }
             _ => {}
@@ -116,7 +126,7 @@ impl Protocol {
     }
 }
 
-/// Takes back that a key was added to the open finding, and that anybody is told.
+/// Removes the added key from the open finding, and its alert.
 fn undo_added_keys(record: &UserRecord, decision: &mut Decision) {
     if let (Some(open), Some(finding)) = (record.open_finding(), &mut decision.record.finding)
         && decision.outcome == Outcome::Updated
@@ -144,7 +154,7 @@ fn count_as_creation(change: &mut KeyChange) {
     }
 }
 
-/// Takes over into the last listing what an event of whatever age says as `listing` does.
+/// Copies into the last listing whatever an event of any age confirms about `listing`.
 fn explain(record: &mut UserRecord, listing: &KeyListing, changes: &[KeyChange]) {
     let evidence = merged(record, changes);
     let Some(last) = &mut record.last_listing else {
@@ -159,11 +169,38 @@ fn explain(record: &mut UserRecord, listing: &KeyListing, changes: &[KeyChange])
     }
 }
 
+fn forget_uses(record: &mut UserRecord, changes: &mut [KeyChange]) {
+    record.evidence.uses.clear();
+    for change in changes {
+        change.actor.access_key_id = None;
+    }
+}
+
+/// `listing` as if it showed every key active that signed a change.
+fn with_used_keys(listing: &KeyListing, record: &UserRecord, changes: &[KeyChange]) -> KeyListing {
+    let mut keys: BTreeMap<String, AccessKey> = listing
+        .keys()
+        .map(|(id, key)| (id.clone(), key.clone()))
+        .collect();
+    for used in merged(record, changes).uses.into_keys() {
+        let unlisted = AccessKey {
+            status: KeyStatus::Active,
+            created: None,
+        };
+        keys.entry(used).or_insert(unlisted).status = KeyStatus::Active;
+    }
+    match PartialListing::requested(listing.requested_at()).page(Some("u".to_owned()), keys, false)
+    {
+        PageResult::Complete(listing) => listing,
+        PageResult::More(_) => unreachable!("it is the last page"),
+    }
+}
+
 fn merged(record: &UserRecord, changes: &[KeyChange]) -> Evidence {
     changes
         .iter()
         .fold(record.evidence.clone(), |evidence, change| {
-            evidence.with(&record.user, change)
+            evidence.with_change(&record.user, change)
         })
 }
 
@@ -171,19 +208,19 @@ fn merged(record: &UserRecord, changes: &[KeyChange]) -> Evidence {
 fn requested(listing: &KeyListing, at: DateTime<Utc>) -> KeyListing {
     let keys = listing.keys().map(|(id, key)| (id.clone(), key.clone()));
     match PartialListing::requested(at).page(Some("u".to_owned()), keys, false) {
-        AfterPage::Complete(listing) => listing,
-        AfterPage::More(_) => unreachable!("it is the last page"),
+        PageResult::Complete(listing) => listing,
+        PageResult::More(_) => unreachable!("it is the last page"),
     }
 }
 
-/// What is decided if an unsettled view with fewer than two active keys counts as the settled truth.
+/// The decision if an unsettled view with fewer than two active keys counts as settled.
 fn closed_at_once(situation: &Situation<'_>, policy: &Policy) -> Option<Decision> {
     let evidence = merged(situation.record, situation.changes);
     let view = view(
         situation.record,
         &evidence,
         situation.listing,
-        policy.settle,
+        policy.consistency_window,
     );
     if view.has_two_active() {
         return None;
@@ -196,25 +233,25 @@ fn closed_at_once(situation: &Situation<'_>, policy: &Policy) -> Option<Decision
         let status = key.status;
         (
             id.clone(),
-            secondkey::detect::listing::AccessKey {
+            AccessKey {
                 status,
                 created: None,
             },
         )
     });
     let at = situation.listing.requested_at();
-    let AfterPage::Complete(believed) =
+    let PageResult::Complete(believed) =
         PartialListing::requested(at).page(Some("u".to_owned()), keys, false)
     else {
         unreachable!("it is the last page")
     };
     let record = UserRecord {
-        settle_after: None,
+        last_unsettled_at: None,
         last_listing: None,
         ..situation.record.clone()
     };
     let at_once = Policy {
-        settle: TimeDelta::zero(),
+        consistency_window: TimeDelta::zero(),
         ..policy.clone()
     };
     let situation = Situation {

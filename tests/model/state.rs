@@ -1,31 +1,33 @@
-//! One state of the modelled world, and what may happen in it.
+//! One state of the modeled world, and what may happen in it.
 
 use std::collections::BTreeSet;
 
 use crate::arena::Id;
 use crate::time::Moment;
 
-/// Everything there is at one point of a history. Versions count only by which is newer, so they are numbered anew.
+/// Everything that exists at one point of a history. Only the order of versions matters, so they
+/// are renumbered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     pub clock: Moment,
-    /// What may still go wrong.
+    /// The remaining faults.
     pub faults: Faults,
-    /// Whether only a sweep can find everything: an event was lost, or the history began with two active keys.
+    /// Whether only a sweep can find everything: an event was lost, or the history began with two
+    /// active keys.
     pub is_sweep_owed: bool,
     pub queue: BTreeSet<Message>,
     pub store: Store,
-    /// In order, for it does not matter which worker is which.
+    /// Sorted, because the workers are interchangeable.
     pub workers: Vec<Worker>,
     /// Whether fewer than two keys were active at some moment since the finding was opened.
     pub was_below_two: bool,
-    /// When a worker last saw that fewer than two keys were active, with nothing unsettled.
+    /// When a worker last saw fewer than two active keys in a settled view.
     pub seen_below_two: Option<Moment>,
     /// The first property that a step broke.
     pub broken: Option<&'static str>,
 }
 
-/// How often what may still go wrong.
+/// How often each fault may still occur.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Faults {
     pub losses: u8,
@@ -33,11 +35,11 @@ pub struct Faults {
     pub crashes: u8,
     pub sink_failures: u8,
     pub refusals: u8,
-    /// Listings that fail for a passing reason.
+    /// Listings that fail temporarily.
     pub failures: u8,
-    /// Events that come late.
+    /// Late events.
     pub delays: u8,
-    /// Sweeps in the middle: no fault, but as seldom.
+    /// Sweeps in the middle: not a fault, but limited in the same way.
     pub sweeps: u8,
 }
 
@@ -45,12 +47,12 @@ pub struct Faults {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Message {
     pub what: What,
-    /// When it can be taken; 0 once it can.
+    /// When it becomes visible; 0 if it is visible.
     pub due: Moment,
     pub is_retry: bool,
-    /// How often it was handed out in vain; counted only where the queue gives up.
+    /// How often it was delivered without success; counted only if the queue gives up.
     pub receives: u8,
-    /// Tells duplicates apart.
+    /// Distinguishes duplicates.
     pub copy: u8,
 }
 
@@ -61,33 +63,33 @@ pub enum What {
     Recheck,
 }
 
-/// What is stored.
+/// The stored data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Store {
     pub record: Id,
     pub version: u64,
-    /// The kinds of the entries of the audit trail.
+    /// The kinds of the audit trail's entries.
     pub trail: Vec<&'static str>,
     /// The changes that are marked as recorded.
     pub marked: BTreeSet<String>,
-    /// The alerts owed.
+    /// The pending alerts.
     pub owed: BTreeSet<Id>,
-    /// The alerts that a sink took: sequence and sink.
+    /// The alerts that a sink accepted: sequence and sink.
     pub told: BTreeSet<(u64, String)>,
     /// The keys that an alert named.
     pub named: BTreeSet<char>,
 }
 
-/// What one worker is about.
+/// The stage of one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Worker {
     Idle,
-    /// Took `messages` (none in a sweep) and loaded the record and what is owed.
+    /// Took `messages` (none in a sweep) and loaded the record and the pending alerts.
     Loaded {
         messages: Vec<Message>,
         loaded: Loaded,
     },
-    /// Listed, and did not load yet: a broken protocol.
+    /// Listed before loading: a broken protocol.
     ListedFirst {
         messages: Vec<Message>,
         listed: Listed,
@@ -97,19 +99,18 @@ pub enum Worker {
         loaded: Loaded,
         listed: Listed,
     },
-    /// Committed.
     Written {
         messages: Vec<Message>,
-        /// The alerts to be delivered.
+        /// The alerts to deliver.
         alerts: Vec<Id>,
-        /// The delays of the re-checks to be queued, in seconds.
+        /// The delays of the re-checks to queue, in seconds.
         rechecks: BTreeSet<i64>,
-        /// The moment of the listing that was decided on.
+        /// The moment of the listing that the decision used.
         at: Moment,
     },
 }
 
-/// What a worker loaded.
+/// The data that a worker loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Loaded {
     pub record: Id,
@@ -117,57 +118,60 @@ pub struct Loaded {
     pub owed: Vec<Id>,
 }
 
-/// What a worker was told of the keys.
+/// The listing that a worker received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Listed {
-    /// After how many changes the replica stood that answered; none if the listing was refused.
+    /// How many changes the answering replica had seen; `None` if the listing was refused.
     pub after: Option<usize>,
     pub requested: Moment,
 }
 
-/// What may happen next. Workers are named by their place in the state.
+/// What may happen next. Workers are identified by their place in the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Time passes; what is scripted for the moment happens, and its events reach the queue, but for what befalls one.
+    /// Time passes. What is scripted for the moment happens, and its events reach the queue, except
+    /// for one that meets its fate.
     Tick(Fate),
     /// A worker takes these messages and loads.
     Take(usize, Vec<Message>),
-    /// A worker begins a sweep of the user: there is no message.
+    /// A worker begins a sweep of the user, without a message.
     Sweep(usize),
-    /// The keys are listed, from a replica that stands after so many changes; or the listing is refused.
+    /// The keys are listed from a replica that has seen this many changes, or the listing is
+    /// refused.
     List(usize, Option<usize>),
-    /// The listing fails, and may succeed another time.
+    /// The listing fails temporarily.
     Fail(usize),
     Load(usize),
-    /// The worker decides and commits; on a conflict it loads anew.
+    /// The worker decides and commits. After a conflict it loads again.
     Commit(usize),
-    /// The worker delivers, queues and gives its messages up. The sink may be down.
+    /// The worker delivers, queues and deletes its messages. The sink may be down.
     Finish {
         worker: usize,
         is_sink_down: bool,
     },
-    /// The worker dies after this; its messages come again.
+    /// The worker dies after this stage, and its messages are delivered again.
     Crash(usize, After),
 }
 
-/// What befalls an event.
+/// The fate of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     None,
     Lost(usize),
     Doubled(usize),
-    /// It reaches the queue so many moments later.
+    /// It reaches the queue this many moments later.
     Late(usize, Moment),
 }
 
-/// How far a worker came that dies.
+/// The stage at which a worker dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// What it did before.
+    /// Before any effect.
     Nothing,
-    /// The first alert was sent and not ticked off (a broken protocol: ticked off and not sent).
+    /// The first alert was sent and not marked delivered (in a broken protocol: marked and not
+    /// sent).
     Sending,
-    /// The alerts were sent and ticked off.
+    /// The alerts were sent and marked delivered.
     Delivering,
     /// The re-checks were queued.
     Queueing,

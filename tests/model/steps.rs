@@ -1,19 +1,19 @@
-//! What each step leads to. The order of effects is that of the product's `pipeline::recheck` and of its detector: load,
-//! list, decide, commit, deliver, queue the re-checks, give the messages up.
+//! The result of each step. The order of effects is that of the product's `pipeline::recheck` and
+//! of its detector: load, list, decide, commit, deliver, queue the re-checks, delete the messages.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use secondkey::detect::alert::{AlertKind, OwedAlert};
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::key_change::KeyChange;
-use secondkey::detect::listing::KeyListing;
-use secondkey::detect::situation::Outcome;
-use secondkey::detect::user_record::UserRecord;
-use secondkey::pipeline::commit::{Commit, Committed};
-use secondkey::pipeline::turn::{in_turn, postponement, wait_for};
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::decision::situation::Outcome;
+use secondkey::detect::events::key_change::KeyChange;
+use secondkey::detect::findings::alert::{AlertKind, PendingAlert};
+use secondkey::detect::keys::listing::KeyListing;
+use secondkey::detect::records::user_record::UserRecord;
+use secondkey::detect::trail::audit::AuditKind;
+use secondkey::pipeline::commit::{Commit, CommitResult};
+use secondkey::pipeline::outbox::schedule::{deliveries, recheck_delay, retry_delay};
 
 use crate::arena::Id;
 use crate::iam::{Truth, exemption};
@@ -99,8 +99,8 @@ impl World {
         self.listed(state, worker, after);
     }
 
-    /// The listing fails: the messages come again, unless they did before; then what events say is
-    /// decided on.
+    /// The listing fails: the messages are delivered again. If they were before, the decision uses
+    /// the events only.
     pub(crate) fn fail(&self, state: &mut State, worker: usize) {
         state.faults.failures -= 1;
         let Worker::Loaded { messages, .. } = state.workers[worker].clone() else {
@@ -108,7 +108,7 @@ impl World {
         };
         let has_failed = messages.iter().any(|message| message.is_retry);
         if has_failed && self.protocol != Protocol::FailureNeverRefuses {
-            // What could not be listed is listed by the next sweep, which comes every hour.
+            // What could not be listed is listed by the next hourly sweep.
             state.is_sweep_owed = true;
             return self.listed(state, worker, None);
         }
@@ -153,15 +153,15 @@ impl World {
             return;
         };
         let owed = loaded.owed.iter().map(|id| (*self.owed.get(*id)).clone());
-        let owed: Vec<OwedAlert> = owed.collect();
+        let owed: Vec<PendingAlert> = owed.collect();
         let now = at_request(listed.requested);
         let is_retry = messages.iter().any(|message| message.is_retry);
         let mut already_recorded = BTreeSet::new();
         loop {
             let decided = self.decided(state, &loaded, listed, &messages, &already_recorded);
-            let (alerts, to_wait_for) = in_turn(&owed, &decided.commit.owed, now);
+            let (alerts, to_wait_for) = deliveries(&owed, &decided.commit.pending_alerts, now);
             let alerts: Vec<Id> = alerts.into_iter().map(|owed| self.owed.id(owed)).collect();
-            let verdict = decided.commit.verdict(
+            let verdict = decided.commit.check(
                 match self.protocol {
                     Protocol::NoVersionCondition => decided.commit.expected_version(),
                     _ => state.store.version,
@@ -169,24 +169,24 @@ impl World {
                 &state.store.marked,
             );
             match verdict {
-                Committed::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
+                CommitResult::AlreadyRecorded(ids) if !ids.is_subset(&already_recorded) => {
                     already_recorded.extend(ids);
                 }
-                Committed::TrailTaken(_) => unreachable!("nobody else writes into the trail"),
-                Committed::VersionConflict | Committed::AlreadyRecorded(_) => {
+                CommitResult::TrailTaken(_) => unreachable!("no other writer appends to the trail"),
+                CommitResult::VersionConflict | CommitResult::AlreadyRecorded(_) => {
                     if self.protocol == Protocol::AlertBeforeCommit {
                         self.send(state, &alerts);
                     }
                     return Self::begin(state, worker, messages);
                 }
-                Committed::Written => {
+                CommitResult::Written => {
                     self.write(state, &decided, listed);
                     let mut rechecks: BTreeSet<i64> = decided
                         .rechecks
                         .iter()
                         .map(TimeDelta::num_seconds)
                         .collect();
-                    let due = wait_for(&to_wait_for, is_retry, now);
+                    let due = recheck_delay(&to_wait_for, is_retry, now);
                     rechecks.extend(due.map(|due| due.num_seconds()));
                     state.workers[worker] = Worker::Written {
                         messages,
@@ -230,12 +230,12 @@ impl World {
         let known = self
             .decided
             .lock()
-            .expect("nobody panics with the lock")
+            .expect("no panic while locked")
             .get(&question)
             .cloned();
         known.unwrap_or_else(|| {
             let decided = Arc::new(self.decide(&question));
-            let mut all = self.decided.lock().expect("nobody panics with the lock");
+            let mut all = self.decided.lock().expect("no panic while locked");
             all.insert(question, decided.clone());
             decided
         })
@@ -267,7 +267,7 @@ impl World {
             exemptions: &exemptions,
             decided_at: at_request(question.decided_at),
         });
-        // Hashes tell of the whole past; without them two ways to one state are one.
+        // Hashes depend on the whole past; without them two paths to one state are equal.
         if let Some(alert) = &mut decision.alert {
             alert.audit_hash.clear();
         }
@@ -275,7 +275,7 @@ impl World {
         let mut stored = decision.record.clone();
         stored.version = 0;
         stored.audit.hash.clear();
-        // Nothing is decided by a finding that is closed.
+        // A closed finding does not affect decisions.
         stored.finding = stored.open_finding().cloned();
         let before = record.open_finding();
         let is_confirmed = decision
@@ -287,7 +287,7 @@ impl World {
         Decided {
             outcome: decision.outcome,
             is_below_two: decision.record.below_two_at == Some(at_request(requested)),
-            named: named.filter_map(|key| key.id.chars().next()).collect(),
+            named: named.filter_map(|key| key.id.chars().last()).collect(),
             commit,
             rechecks: decision.rechecks,
             record: self.records.id(stored),
@@ -296,7 +296,7 @@ impl World {
         }
     }
 
-    /// Stores what was decided, and checks what was decided against the truth.
+    /// Stores the decision, and compares it with the truth.
     fn write(&self, state: &mut State, decided: &Decided, listed: Listed) {
         let script = &self.bounds.script;
         let store = &mut state.store;
@@ -325,7 +325,7 @@ impl World {
         }
         store.marked.extend(decided.commit.recorded.iter().cloned());
         if self.protocol != Protocol::NoOutbox {
-            let owed = decided.commit.owed.iter().cloned();
+            let owed = decided.commit.pending_alerts.iter().cloned();
             store.owed.extend(owed.map(|owed| self.owed.id(owed)));
         }
 
@@ -343,9 +343,9 @@ impl World {
                     state.broken = Some("one finding is open at most");
                 }
                 let finding = decided.commit.record.finding.as_ref();
-                // An estimate lies before what the finding is about.
+                // An estimate precedes the events of the finding.
                 let opened_at = finding.map(|open| {
-                    if open.is_since_estimated {
+                    if open.is_opened_at_estimated {
                         open.detected_at
                     } else {
                         open.opened_at
@@ -384,7 +384,8 @@ impl World {
         state.workers[worker] = Worker::Idle;
     }
 
-    /// The first sink is down, so its first alert is moved on and the others wait; what other sinks get is sent.
+    /// The first sink is down, so its first alert is rescheduled and the others wait. Alerts for
+    /// other sinks are sent.
     fn postpone(&self, state: &mut State, alerts: &[Id], at: Moment) -> Option<i64> {
         let down = self.bounds.sinks[0];
         let (waiting, others): (Vec<Id>, Vec<Id>) = alerts
@@ -394,12 +395,12 @@ impl World {
         self.tick_off(state, &others);
         let first = *waiting.first()?;
         let owed = self.owed.get(first);
-        let wait = postponement(&owed, at_request(at));
-        // Only who finds the alert as it was loaded moves it.
+        let wait = retry_delay(&owed, at_request(at));
+        // Only a worker that finds the alert as it was loaded reschedules it.
         if !state.store.owed.remove(&first) {
             return None;
         }
-        let moved = OwedAlert {
+        let moved = PendingAlert {
             due_at: at_request(at) + wait,
             ..(*owed).clone()
         };
@@ -440,11 +441,10 @@ impl World {
         self.hand_back(state, messages);
     }
 
-    /// The messages of a worker that came to nothing come again, as often as the queue hands them
-    /// out.
+    /// The messages of a failed worker are delivered again, as often as the queue allows.
     fn hand_back(&self, state: &mut State, messages: Vec<Message>) {
         if messages.is_empty() && self.is_quiet(state) {
-            // The sweep comes every hour.
+            // The sweep runs every hour.
             state.is_sweep_owed = true;
         }
         let max = self.bounds.max_receives;
@@ -507,7 +507,7 @@ impl World {
         }));
     }
 
-    /// Brings states that differ in nothing that matters into one form.
+    /// Brings states with only irrelevant differences into one form.
     pub(crate) fn tidy(&self, state: &mut State) {
         let newest = state.store.version;
         for worker in &mut state.workers {
@@ -519,7 +519,7 @@ impl World {
                 continue;
             }
             loaded.version = OLDER;
-            // What is refused in any case may as well be anything.
+            // If the commit is refused anyway, the listing does not matter.
             let is_refused = !matches!(
                 self.protocol,
                 Protocol::NoVersionCondition | Protocol::AlertBeforeCommit

@@ -1,14 +1,14 @@
-//! The model: which steps each state allows, and what each of them leads to.
+//! The model: which steps each state allows, and their results.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
-use secondkey::detect::alert::OwedAlert;
-use secondkey::detect::finding::Finding;
-use secondkey::detect::situation::Outcome;
-use secondkey::detect::user_record::UserRecord;
+use secondkey::detect::decision::situation::Outcome;
+use secondkey::detect::findings::alert::PendingAlert;
+use secondkey::detect::findings::finding::Finding;
+use secondkey::detect::records::user_record::UserRecord;
 use secondkey::pipeline::commit::Commit;
 use stateright::{Model, Property};
 
@@ -18,14 +18,14 @@ use crate::protocol::Protocol;
 use crate::state::{Action, After, Fate, Faults, Listed, Message, State, Store, Worker};
 use crate::time::{Moment, SETTLE_MOMENTS};
 
-/// By then everything must have come to rest.
+/// Everything must have come to rest by then.
 pub(crate) const END_OF_TIME: Moment = 2_000;
 
-/// The version of a record that was stored before, and of the one that is stored; 0 if there is none.
+/// The version of a previously stored record and of the stored record; 0 if there is none.
 pub(crate) const OLDER: u64 = 1;
 pub(crate) const CURRENT: u64 = 2;
 
-/// What one exploration covers.
+/// The scope of one exploration.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     pub script: Script,
@@ -34,22 +34,23 @@ pub struct Bounds {
     pub faults: Faults,
     /// The actor whose keys an exemption covers.
     pub exempt: Option<char>,
-    /// Whether the user was looked at before the history begins.
+    /// Whether the user was checked before the history begins.
     pub is_known: bool,
     /// When every listing is refused.
     pub blind: Range<Moment>,
-    /// By how many moments an event is late that is.
+    /// By how many moments a late event is late.
     pub late_by: Moment,
-    /// How often the queue hands a message out before it gives it up; 0 if it never does.
+    /// How often the queue delivers a message before it gives it up; 0 if it never does.
     pub max_receives: u8,
-    /// Whether loading and listing are one step, and so are committing and delivering. If somebody writes between a
-    /// worker's loading and its listing, its commit is refused whatever it was told; if nobody does, it may as well have
-    /// loaded later. Between committing and delivering only a death or a sink that is down makes a difference.
+    /// Whether loading and listing are one step, and so are committing and delivering. If another
+    /// worker writes between a worker's loading and its listing, its commit is refused whatever it
+    /// listed; if not, it might as well have loaded later. Between committing and delivering, only
+    /// a crash or a failing sink makes a difference.
     pub is_coarse: bool,
 }
 
 impl Bounds {
-    /// What is covered, in a line.
+    /// The scope in one line.
     pub fn summary(&self) -> String {
         let Faults {
             losses,
@@ -101,11 +102,11 @@ pub struct World {
     pub protocol: Protocol,
     pub bounds: Bounds,
     pub(crate) records: Arena<UserRecord>,
-    pub(crate) owed: Arena<OwedAlert>,
+    pub(crate) owed: Arena<PendingAlert>,
     pub(crate) decided: Mutex<HashMap<Question, Arc<Decided>>>,
 }
 
-/// What a decision depends on.
+/// Everything that a decision depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     pub(crate) record: Id,
@@ -117,12 +118,12 @@ pub(crate) struct Question {
     pub(crate) is_retry: bool,
 }
 
-/// What a decision comes to.
+/// The result of a decision.
 pub(crate) struct Decided {
     pub(crate) outcome: Outcome,
     pub(crate) commit: Commit,
     pub(crate) rechecks: Vec<TimeDelta>,
-    /// The record, as it is stored.
+    /// The record as stored.
     pub(crate) record: Id,
     pub(crate) was_open: bool,
     pub(crate) is_newly_confirmed: bool,
@@ -182,7 +183,7 @@ impl World {
         }
     }
 
-    /// What is true now.
+    /// The current truth.
     pub fn truth(&self, state: &State) -> &Truth {
         let script = &self.bounds.script;
         &script.truths[script.done_by(state.clock)]
@@ -193,12 +194,12 @@ impl World {
         self.records.get(state.store.record).open_finding().cloned()
     }
 
-    /// Whether every change has happened and no listing can be behind any more.
+    /// Whether every change has happened and no listing can lag behind any more.
     pub(crate) fn is_quiet(&self, state: &State) -> bool {
         state.clock > self.bounds.script.last_moment() + SETTLE_MOMENTS
     }
 
-    /// Whether nothing more happens but for sweeps that find nothing new.
+    /// Whether nothing happens any more except sweeps that find nothing new.
     pub fn is_at_rest(&self, state: &State) -> bool {
         self.is_drained(state) && !state.is_sweep_owed
     }
@@ -225,7 +226,7 @@ impl Model for World {
                 actions.extend(self.steps_of(state, place, worker));
             }
             if self.bounds.is_coarse {
-                // Whoever has loaded lists at once.
+                // A worker that has loaded lists at once.
                 let is_listing =
                     |action: &Action| matches!(action, Action::List(..) | Action::Fail(_));
                 if actions.iter().any(is_listing) {
@@ -260,7 +261,7 @@ impl Model for World {
     }
 }
 
-/// What is possible.
+/// The possible steps.
 impl World {
     fn ticks(&self, state: &State) -> Vec<Action> {
         let is_idle = |worker: &Worker| *worker == Worker::Idle;
@@ -287,7 +288,7 @@ impl World {
         fates.into_iter().map(Action::Tick).collect()
     }
 
-    /// The next moment; once all is quiet, the next at which something is due.
+    /// The next moment; once everything is quiet, the next one at which something is due.
     pub(crate) fn next_moment(&self, state: &State) -> Moment {
         let next = state.clock + 1;
         if self.is_quiet(state) {

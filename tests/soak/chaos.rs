@@ -1,5 +1,5 @@
-//! A proxy before one server that makes trouble on purpose: late, lost and refused requests, lost answers, and listings of
-//! keys that are some time old.
+//! A proxy for one server that causes trouble on purpose: late, lost and refused requests, lost
+//! responses, and outdated listings of keys.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,19 +14,20 @@ use crate::outage::Outage;
 use crate::stack::relay::{self, Request};
 use crate::troubles::Troubles;
 
-/// How often a request meets each trouble.
+/// How often a request meets each kind of trouble.
 const HELD_BACK: f64 = 0.006;
 const CUT_BEFORE: f64 = 0.03;
 const CUT_AFTER: f64 = 0.04;
-/// The same of a request that carries an alert, for that is what makes a repeat.
+/// The same for a request that carries an alert, because that is what causes a repeat.
 const CUT_AFTER_ALERT: f64 = 0.2;
 const UNAVAILABLE: f64 = 0.04;
 const SLOW: f64 = 0.12;
 const STALE: f64 = 0.4;
 
-/// How long a slow request takes at most, in milliseconds.
+/// The longest delay of a slow request, in milliseconds.
 const SLOW_MS: u64 = 300;
-/// How long a request is held back that arrives only after the detector's own patience of three seconds, in milliseconds.
+/// How long a request is held back so that it arrives only after the detector's own timeout of
+/// three seconds, in milliseconds.
 const HELD_BACK_MS: std::ops::Range<u64> = 3_200..5_000;
 
 const UNAVAILABLE_ANSWER: &[u8] =
@@ -34,9 +35,9 @@ const UNAVAILABLE_ANSWER: &[u8] =
 
 /// The proxy. It lives as long as the test process.
 pub struct Chaos {
-    /// Where requests meet trouble.
+    /// The URL with trouble.
     pub url: String,
-    /// Where they do not.
+    /// The URL without trouble.
     pub calm_url: String,
     shared: Arc<Shared>,
 }
@@ -44,7 +45,8 @@ pub struct Chaos {
 struct Shared {
     upstream: String,
     stale_at_most: Duration,
-    /// moto's queues are not safe from two requests at once: what is added while another deletes may be gone.
+    /// moto's queues are not safe for concurrent requests: a message that is added during a
+    /// deletion may be lost.
     one_at_a_time: Option<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
@@ -54,12 +56,12 @@ struct State {
     rng: Rng,
     troubles: Troubles,
     outage: Outage,
-    /// Per user name, what the server listed and when it was asked.
+    /// By user name, what the server listed and when it was asked.
     listings: BTreeMap<String, Vec<(Instant, Vec<u8>)>>,
     far_rechecks: Vec<FarRecheck>,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 enum Fate {
     Served,
     HeldBack(Duration),
@@ -70,8 +72,8 @@ enum Fate {
 }
 
 impl Chaos {
-    /// Starts a proxy before the server at `upstream_url`, on a thread and a runtime of its own. A listing that it serves is
-    /// at most `stale_at_most` old.
+    /// Starts a proxy for the server at `upstream_url`, on its own thread and runtime. A listing
+    /// that it serves is at most `stale_at_most` old.
     pub fn start(
         upstream_url: &str,
         one_at_a_time: bool,
@@ -97,7 +99,7 @@ impl Chaos {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
-                .expect("a runtime can be made")
+                .expect("a runtime can be created")
                 .block_on(async {
                     tokio::join!(
                         serve(listener, serving.clone(), true),
@@ -112,7 +114,7 @@ impl Chaos {
         }
     }
 
-    /// Whether there is trouble from now on.
+    /// Turns trouble on or off.
     pub fn set(&self, is_on: bool) {
         self.shared.state().is_on = is_on;
     }
@@ -122,7 +124,8 @@ impl Chaos {
         self.shared.state().troubles
     }
 
-    /// The re-checks in the queue that are so far off that nobody waits for them.
+    /// The re-checks in the queue that are so far in the future that the test does not wait for
+    /// them.
     pub fn far_rechecks(&self) -> Vec<FarRecheck> {
         self.shared.state().far_rechecks.clone()
     }
@@ -130,10 +133,10 @@ impl Chaos {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with the lock")
+        self.state.lock().expect("no panic while locked")
     }
 
-    /// Draws what becomes of `request`, and after which wait.
+    /// Chooses at random what happens to `request`, and after which delay.
     fn draw(&self, request: &Request) -> (Duration, Fate) {
         let mut state = self.state();
         if !state.is_on {
@@ -178,7 +181,7 @@ impl Shared {
         (wait, fate)
     }
 
-    /// One of the listings of this user that are not too old, now and then.
+    /// Now and then, one of this user's listings that are not too old.
     fn stale_listing(&self, state: &mut State, request: &Request) -> Option<Vec<u8>> {
         let user = listed_user(request)?;
         let known: Vec<Vec<u8>> = state
@@ -214,7 +217,7 @@ impl Shared {
     }
 }
 
-/// Whether `request` is one by which a detector tells of a finding.
+/// Whether `request` is one with which a detector announces a finding.
 fn carries_alert(request: &Request) -> bool {
     let publishes = b"Action=Publish&";
     request.head.contains("AWSEvents.PutEvents") || request.body.starts_with(publishes)
@@ -235,7 +238,7 @@ fn listener() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener
         .set_nonblocking(true)
-        .expect("a listener can be made non-blocking");
+        .expect("a listener can be set non-blocking");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     (listener, url)
 }
@@ -245,7 +248,7 @@ async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, is_troubled
     while let Ok((client, _)) = listener.accept().await {
         let shared = shared.clone();
         tokio::spawn(async move {
-            // A connection that breaks is the client's to notice.
+            // The client notices a broken connection itself.
             let _ = one_request(client, &shared, is_troubled).await;
         });
     }

@@ -1,19 +1,20 @@
-//! Compares what secondkey says of every user with what happened.
+//! Compares what secondkey says about every user with what happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chrono::TimeDelta;
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::audit::{AuditEntry, AuditKind, verify_trail};
-use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
+use secondkey::detect::trail::audit::{AuditEntry, AuditKind, verify_trail};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 
 use crate::received::Received;
 use crate::truth::{Time, Truth, clock};
 
-/// How much later than the time in the audit trail a listing may have been answered, with all tries.
+/// How much later than the time in the audit trail a listing may have been answered, including all
+/// retries.
 const LISTED_WITHIN: TimeDelta = TimeDelta::seconds(11);
 
 /// What is wrong with one user.
@@ -21,19 +22,19 @@ const LISTED_WITHIN: TimeDelta = TimeDelta::seconds(11);
 pub enum Problem {
     /// An alert that did not reach a sink.
     Lost(String),
-    /// A finding, an alert or an entry that the truth contradicts.
+    /// A finding, an alert or an entry that contradicts the truth.
     Wrong(String),
-    /// A trail that is not whole.
+    /// An audit trail that does not verify.
     Gap(String),
 }
 
-/// What the comparison came to.
+/// The result of the comparison.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub problems: BTreeMap<UserId, Vec<Problem>>,
     pub openings: usize,
     pub closings: usize,
-    /// The alerts that are right, each counted once per sink.
+    /// The correct alerts, each counted once per sink.
     pub alerts: usize,
     pub open_at_last: usize,
 }
@@ -90,7 +91,7 @@ pub async fn check(
     verdict
 }
 
-/// What is wrong with what stands in the table in the end.
+/// What is wrong with the final state of the table.
 async fn state_problems(
     store: &DynamoDbStore,
     truth: &Truth,
@@ -128,7 +129,10 @@ async fn state_problems(
     if record.open_finding() != open.first().copied() {
         wrong("the record and the findings differ in what is open".to_owned());
     }
-    let owed = store.owed(user).await.expect("the table can be read");
+    let owed = store
+        .pending_alerts(user)
+        .await
+        .expect("the table can be read");
     if !owed.is_empty() {
         wrong(format!("{} alerts are still owed", owed.len()));
     }
@@ -176,7 +180,7 @@ fn transition_problems(
                 if opened.is_none() {
                     wrong(entry, "a finding was closed while none was open");
                 }
-                // A listing from before the opening is no reason to close.
+                // A listing from before the opening is not a reason to close.
                 let from = opened.take().max(Some(listed - stale_at_most));
                 if !from.is_some_and(|from| was(from, |active| active < 2)) {
                     wrong(entry, "closed while two keys were active");
@@ -188,7 +192,7 @@ fn transition_problems(
     problems
 }
 
-/// What is needed to find the cause of `problems`.
+/// The information needed to find the cause of `problems`.
 pub async fn report(
     store: &DynamoDbStore,
     truth: &Truth,
@@ -223,7 +227,7 @@ pub async fn report(
             record.version,
             record.display_name,
             record.recheck_at,
-            record.settle_after,
+            record.last_unsettled_at,
             record.renamed_from,
             record.last_listing
         );
@@ -244,7 +248,7 @@ pub async fn report(
             );
         }
     }
-    for owed in store.owed(user).await.unwrap_or_default() {
+    for owed in store.pending_alerts(user).await.unwrap_or_default() {
         let (sequence, due) = (owed.alert.sequence, clock(owed.due_at));
         let _ = writeln!(text, "    owed to {}: {sequence}, due {due}", owed.sink);
     }

@@ -1,4 +1,5 @@
-//! CloudTrail and EventBridge, which tell of calls late, twice, out of order or never.
+//! A stand-in for CloudTrail and EventBridge that delivers events late, twice, out of order or
+//! never.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,14 @@ use tokio::task::JoinSet;
 
 use crate::stack::wiring::Wiring;
 
-/// How often an event never comes.
+/// How often an event never arrives.
 const LOST: f64 = 0.02;
-/// How often an event comes twice.
+/// How often an event arrives twice.
 const TWICE: f64 = 0.15;
-/// The latest that an event comes, in milliseconds.
+/// The longest delay of an event, in milliseconds.
 const LATE_MS: u64 = 8_000;
 
-/// What tells of calls.
+/// The stand-in.
 pub struct CloudTrail {
     wiring: Arc<Wiring>,
     rng: Rng,
@@ -32,7 +33,7 @@ impl CloudTrail {
         }
     }
 
-    /// Sees to it that the event of `record` comes. Says in words when; nothing if it never will.
+    /// Schedules the event of `record`. Returns its delays as text, or `None` if it never arrives.
     pub fn tell(&mut self, record: &Value) -> Option<String> {
         if self.rng.f64() < LOST {
             return None;
@@ -57,7 +58,7 @@ impl CloudTrail {
         Some(fate)
     }
 
-    /// Waits until every event is told that is told at all.
+    /// Waits until every event that arrives at all has arrived.
     pub async fn until_told(&mut self) {
         while let Some(told) = self.events.join_next().await {
             told.expect("an event can be told");

@@ -1,4 +1,4 @@
-//! Several detectors at work on one queue, and somebody who kills them.
+//! Several detectors on one queue, and a task that kills them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,29 +19,30 @@ use crate::killer::kill_now_and_then;
 use crate::stack::emulator::Emulator;
 use crate::stack::pump::{COMES_AGAIN_AFTER_SECONDS, failed_ids, record};
 
-/// How many detectors work side by side.
+/// How many detectors run in parallel.
 const DETECTORS: usize = 6;
-/// How long an invocation may take before the emulator is taken for dead.
+/// How long an invocation may take before the emulator counts as dead.
 const PATIENCE: Duration = Duration::from_secs(100);
-/// How long a worker waits that found the queue empty.
+/// How long a worker waits after it found the queue empty.
 const EMPTY_FOR: Duration = Duration::from_millis(400);
-/// How often the messages of a batch are handed out a second time while the detector still works on them, as SQS may.
+/// How often the messages of a batch are delivered a second time while the detector still processes
+/// them, as SQS may do.
 const HANDED_OUT_TWICE: f64 = 0.05;
-/// Who works, and what came of it.
+/// The workers and their results.
 pub struct Detectors {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
 }
 
-/// What was counted.
+/// The counts.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub invocations: AtomicU64,
     pub failed_messages: AtomicU64,
-    /// Re-checks that were done and not changes.
+    /// Processed re-checks, which are not changes.
     pub rechecks: AtomicU64,
     pub kills: AtomicU64,
-    /// Of which so many in the middle of an invocation.
+    /// How many of the kills happened during an invocation.
     pub kills_at_work: AtomicU64,
     pub emulators_restarted: AtomicU64,
 }
@@ -60,7 +61,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// What the workers and the killer share.
+/// The state that the workers and the killer share.
 pub struct Shared {
     sqs: aws_sdk_sqs::Client,
     queue_url: String,
@@ -80,7 +81,7 @@ pub struct Detector {
 }
 
 impl Detectors {
-    /// Starts them, with `environment`, and their killer.
+    /// Starts them with `environment`, and starts the killer.
     pub async fn start(
         sqs: aws_sdk_sqs::Client,
         queue_url: &str,
@@ -119,19 +120,19 @@ impl Detectors {
         &self.shared.counts
     }
 
-    /// Nobody is killed any more.
+    /// Stops the kills.
     pub fn spare(&self) {
         self.shared.is_killing.store(false, Ordering::Relaxed);
     }
 
-    /// Fails if a worker did.
+    /// Fails if a worker failed.
     pub fn assert_at_work(&mut self) {
         if let Some(Err(failure)) = self.tasks.try_join_next() {
             panic!("a worker failed: {failure}");
         }
     }
 
-    /// Ends the work.
+    /// Stops the workers.
     pub async fn stop(mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
@@ -139,13 +140,9 @@ impl Detectors {
         }
     }
 
-    /// The lines that the detectors logged about the user `name`, who is written in lower case.
+    /// The lines that the detectors logged about the user `name`, in lower case.
     pub fn log_about(&self, name: &str) -> String {
-        let logs = self
-            .shared
-            .logs
-            .lock()
-            .expect("nobody panics with the lock");
+        let logs = self.shared.logs.lock().expect("no panic while locked");
         let (quoted, in_id) = (format!("\"{name}\""), format!("/{name}/"));
         let mut lines: Vec<String> = logs
             .iter()
@@ -173,7 +170,7 @@ impl Shared {
         let emulator = Emulator::start(&self.bootstrap, &environment).await;
         self.logs
             .lock()
-            .expect("nobody panics with the lock")
+            .expect("no panic while locked")
             .push(emulator.log_file().to_owned());
         emulator
     }
@@ -191,7 +188,8 @@ impl Shared {
         received.messages.unwrap_or_default()
     }
 
-    /// Lets `messages` come again after `seconds`, but for those that somebody deleted meanwhile.
+    /// Makes `messages` visible again after `seconds`, except for those that were deleted
+    /// meanwhile.
     async fn give_back(&self, messages: &[&Message], seconds: i32) {
         let entries = numbered(messages).map(|(id, handle)| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
@@ -204,10 +202,10 @@ impl Shared {
         let request = self.sqs.change_message_visibility_batch();
         let request = request.queue_url(&self.queue_url);
         let given_back = request.set_entries(Some(entries.collect())).send().await;
-        given_back.expect("messages can be given back");
+        given_back.expect("messages can be returned");
     }
 
-    /// Deletes `messages`, but for those that somebody deleted meanwhile.
+    /// Deletes `messages`, except for those that were deleted meanwhile.
     async fn delete(&self, messages: &[&Message]) {
         let entries = numbered(messages).map(|(id, handle)| {
             DeleteMessageBatchRequestEntry::builder()
@@ -223,7 +221,7 @@ impl Shared {
     }
 }
 
-/// The receipt handles of `messages`, each with an id for a batch request.
+/// The receipt handles of `messages`, each with an ID for a batch request.
 fn numbered(messages: &[&Message]) -> impl Iterator<Item = (String, String)> {
     messages.iter().enumerate().map(|(number, message)| {
         let handle = message.receipt_handle.clone().unwrap_or_default();
@@ -231,7 +229,7 @@ fn numbered(messages: &[&Message]) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Stands in for the event source mapping of one detector.
+/// A stand-in for the event source mapping of one detector.
 async fn work(shared: Arc<Shared>, place: usize, mut rng: Rng) {
     let detector = &shared.detectors[place];
     let count = |counter: &AtomicU64, by: usize| counter.fetch_add(by as u64, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The time after the faults, until nothing is on its way any more.
+//! The time after the faults, until nothing is in progress any more.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,34 +12,35 @@ use crate::detectors::Detectors;
 use crate::stack::wiring::{Wiring, message_counts};
 use crate::truth::Truth;
 
-/// What is to come to rest.
+/// The parts that have to come to rest.
 pub struct Drain<'a> {
     pub sqs: &'a aws_sdk_sqs::Client,
     pub wiring: &'a Wiring,
     pub moto: &'a Chaos,
     pub store: &'a DynamoDbStore,
     pub truth: &'a Truth,
-    /// When to wait no longer.
+    /// When to stop waiting.
     pub deadline: Instant,
 }
 
-/// What came of the waiting.
+/// The result of waiting.
 pub struct Drained {
-    /// Whether it came to rest.
+    /// Whether everything came to rest.
     pub is_quiet: bool,
-    /// How many users had a re-check in the queue that nobody waits for.
+    /// How many users had a re-check in the queue that the test does not wait for.
     pub far_rechecks: usize,
 }
 
 impl Drain<'_> {
-    /// Has everybody looked at who has to be, and waits until no alert is owed.
+    /// Has every user checked who needs it, and waits until no alert is pending.
     pub async fn until_nothing_is_left(&self, detectors: &mut Detectors) -> Drained {
-        // In place of the sweep of every hour, which looks at everybody.
+        // In place of the hourly sweep, which checks every user.
         for user in self.truth.lost() {
             self.send(&recheck_body(user)).await;
         }
         let mut is_quiet = self.until_quiet(detectors).await;
-        // Nobody waits ten minutes for the last look after a finding that was never confirmed: it is taken now as well.
+        // The test does not wait ten minutes for the last check after a finding that was never
+        // confirmed. It runs that check now.
         let far: BTreeSet<String> = self
             .moto
             .far_rechecks()
@@ -49,7 +50,7 @@ impl Drain<'_> {
         for body in &far {
             self.send(body).await;
         }
-        // An alert is not due before its time, and is waited for.
+        // An alert is waited for until it is due.
         while is_quiet {
             is_quiet = self.until_quiet(detectors).await;
             if !self.is_owed().await {
@@ -68,10 +69,14 @@ impl Drain<'_> {
         sent.expect("a message can be sent");
     }
 
-    /// Whether an alert about any user is still owed.
+    /// Whether an alert about any user is still pending.
     async fn is_owed(&self) -> bool {
         for user in self.truth.users() {
-            let owed = self.store.owed(user).await.expect("the table can be read");
+            let owed = self
+                .store
+                .pending_alerts(user)
+                .await
+                .expect("the table can be read");
             if !owed.is_empty() {
                 return true;
             }
@@ -79,7 +84,7 @@ impl Drain<'_> {
         false
     }
 
-    /// Waits until no message is on its way but far re-checks; tells whether that was before the deadline.
+    /// Waits until only far re-checks are queued. Returns whether that was before the deadline.
     async fn until_quiet(&self, detectors: &mut Detectors) -> bool {
         let mut quiet_times = 0;
         while quiet_times < 2 {

@@ -1,4 +1,4 @@
-//! Somebody who works on access keys without rest.
+//! A task that changes access keys without pause.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use crate::cloudtrail::CloudTrail;
 use crate::stack::wiring::cloudtrail_record;
 use crate::truth::{Moment, Time, Truth};
 
-/// How many users there are at most at a time.
+/// The most users at a time.
 const USERS: usize = 30;
-/// How many calls about one user follow each other at most, of which some fall into one second.
+/// The most calls about one user in a row, of which some happen in the same second.
 const BURST: usize = 4;
 /// The longest pause after a burst, in milliseconds.
 const PAUSE_MS: u64 = 200;
 
-/// The one who makes the calls.
+/// The task that makes the calls.
 pub struct Driver {
     iam: aws_sdk_iam::Client,
     trail: CloudTrail,
@@ -28,7 +28,7 @@ pub struct Driver {
     operations: usize,
 }
 
-/// One user, who goes by one of three names while there is one.
+/// One user, who exists under one of three names.
 struct User {
     names: [String; 3],
     name: Option<String>,
@@ -39,7 +39,8 @@ struct User {
 struct Key {
     id: String,
     is_active: bool,
-    /// moto keeps in a key the user name under which it was made, and deletes it under no other.
+    /// moto stores the user name under which a key was created, and deletes the key under no other
+    /// name.
     made_as: String,
 }
 
@@ -50,7 +51,7 @@ enum Operation {
     SetKey(usize, bool),
     DeleteKey(usize),
     Rename(String),
-    /// With all keys, which have to go first.
+    /// With all keys, which must be deleted first.
     DeleteUser,
 }
 
@@ -58,7 +59,7 @@ impl Driver {
     pub fn new(iam: aws_sdk_iam::Client, trail: CloudTrail, rng: Rng) -> Self {
         let users = (0..USERS)
             .map(|number| User {
-                // In lower case, as re-checks spell them: moto knows a user in one spelling only.
+                // In lower case, like in re-checks: moto knows a user in one spelling only.
                 names: ["a", "b", "c"].map(|letter| format!("soak-{number:02}-{letter}")),
                 name: None,
                 keys: vec![],
@@ -74,8 +75,8 @@ impl Driver {
         }
     }
 
-    /// Works until `end`, and waits until all events are told that are told at all. Gives back the truth and the number of
-    /// calls.
+    /// Works until `end`, and waits until all events that arrive at all have arrived. Returns the
+    /// truth and the number of calls.
     pub async fn work_until(mut self, end: Instant) -> (Truth, usize) {
         while Instant::now() < end {
             let place = self.rng.usize(0..self.users.len());
@@ -146,9 +147,9 @@ impl Driver {
     async fn create_user(&mut self, place: usize, name: String) {
         let from = self.begin(&name).await;
         let made = self.iam.create_user().user_name(&name).send().await;
-        made.expect("a user can be made");
+        made.expect("a user can be created");
         self.users[place].name = Some(name.clone());
-        // The detector does not hear of a new user, who has no keys.
+        // The detector receives no event about a new user, who has no keys.
         self.done(place, &name, from, "CreateUser");
     }
 
@@ -156,8 +157,8 @@ impl Driver {
         let name = self.name(place);
         let from = self.begin(&name).await;
         let made = self.iam.create_access_key().user_name(&name).send().await;
-        let made = made.expect("a key can be made").access_key;
-        let id = made.expect("it is told").access_key_id;
+        let made = made.expect("a key can be created").access_key;
+        let id = made.expect("it is returned").access_key_id;
         self.users[place].keys.push(Key {
             id: id.clone(),
             is_active: true,
@@ -246,9 +247,10 @@ impl Driver {
             .expect("there is such a user")
     }
 
-    /// Has the user's keys listed once more as they were, for a stale listing to come; and says what time it is.
+    /// Lists the user's keys once more before a change, for a later stale listing. Returns the
+    /// time.
     async fn begin(&self, name: &str) -> Time {
-        // That there is no such user is an answer too.
+        // An error for a missing user is a response too.
         let _ = self.iam.list_access_keys().user_name(name).send().await;
         Utc::now()
     }
@@ -274,7 +276,7 @@ impl Driver {
         self.truth.note(name, moment);
     }
 
-    /// Tells of a call that was done just now, about `names`; and says when.
+    /// Sends the event of a call that was just made, about `names`. Returns its delays as text.
     fn tell(&mut self, record: &Value, names: &[&str]) -> String {
         let fate = self.trail.tell(record);
         if fate.is_none() {
@@ -286,7 +288,7 @@ impl Driver {
     }
 }
 
-/// The record of a call that was done just now.
+/// The record of a call that was just made.
 fn told(event: &str, parameters: &Value) -> Value {
     cloudtrail_record(event, parameters, Utc::now())
 }

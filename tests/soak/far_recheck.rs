@@ -1,4 +1,4 @@
-//! Re-checks in the queue that are so far off that nobody waits for them.
+//! Re-checks in the queue that are so far in the future that the test does not wait for them.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::stack::relay::Request;
 
-/// From which delay on a re-check is a far one, in seconds.
+/// The minimum delay of a far re-check, in seconds.
 const FAR_SECONDS: i64 = 60;
 
-/// A re-check that was queued with a long delay: the last look after a finding that was never confirmed, or an alert that
-/// was owed for long.
+/// A re-check with a long delay: the last check after a finding that was never confirmed, or an
+/// alert that was pending for long.
 #[derive(Debug, Clone)]
 pub struct FarRecheck {
     pub body: String,

@@ -1,4 +1,4 @@
-//! Somebody who kills detectors, most of them at work.
+//! A task that kills detectors, most of them during an invocation.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use fastrand::Rng;
 
 use crate::detectors::Shared;
 
-/// How far apart kills are, in milliseconds.
+/// The time between kills, in milliseconds.
 const KILL_EVERY_MS: std::ops::Range<u64> = 300..2_000;
-/// How long after the begin of an invocation a kill comes at most, in milliseconds.
+/// The longest time between the start of an invocation and its kill, in milliseconds.
 const KILL_WITHIN_MS: u64 = 500;
 /// How often a kill waits for an invocation.
 const AT_WORK: f64 = 0.8;
@@ -36,7 +36,7 @@ pub async fn kill_now_and_then(shared: Arc<Shared>, mut rng: Rng) {
             tokio::time::sleep(Duration::from_millis(rng.u64(0..KILL_WITHIN_MS))).await;
         }
         let process = detector.emulator.read().await.function_process();
-        // One that is dead already has no number any more, or somebody else has it.
+        // The process ID of a detector that is already dead is gone or belongs to another process.
         let Some(number) = process.filter(|number| killed[place] != Some(*number)) else {
             continue;
         };

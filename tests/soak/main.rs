@@ -1,7 +1,8 @@
-//! The soak: somebody changes access keys without rest, everything that can fail fails, and in the end every finding, every
-//! alert and every audit trail is compared with what really happened.
+//! The soak test: access keys change without pause, everything that can fail fails, and in the end
+//! every finding, alert and audit trail is compared with what really happened.
 //!
-//! `SOAK_MINUTES` makes it longer. `SOAK_SEED` repeats the choices of another run; the machine's timing it cannot repeat.
+//! `SOAK_MINUTES` makes it longer. `SOAK_SEED` repeats the random choices of another run, but not
+//! the machine's timing.
 
 #![allow(
     clippy::expect_used,
@@ -11,7 +12,7 @@
     clippy::unwrap_used,
     missing_docs,
     unreachable_pub,
-    reason = "a test fails by panicking, and nobody reads its documentation from outside"
+    reason = "a test fails by panicking, and its documentation is not published"
 )]
 
 mod chaos;
@@ -51,17 +52,19 @@ use secondkey::detect::user::UserId;
 use stack::wiring::{Wiring, take_all, wire};
 use stack::{build, clients, stack};
 
-/// The detectors' settling time. Events have whole seconds, so a listing may be that much staler than it seems.
+/// The detectors' consistency window. Events have whole seconds, so a listing may be that much
+/// older than it seems.
 const SETTLE_SECONDS: u64 = 3;
 const STALE_AT_MOST: Duration = Duration::from_millis(SETTLE_SECONDS * 1_000 - 1_100);
 
-/// How long keys are changed where nobody says otherwise.
+/// How long keys are changed by default.
 const BY_DEFAULT: Duration = Duration::from_secs(30);
 
-/// So many faults hit one message at most; a message that is tried more often is a dead letter.
+/// No message meets this many faults. A message that is tried more often becomes a dead letter.
 const TRIES: u32 = 500;
 
-/// How long after the last fault the queue may take to become quiet: an alert that was owed all the time waits as long again.
+/// How long the queue may take to become quiet after the last fault: an alert that was pending all
+/// the time waits as long again.
 const QUIET_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -169,7 +172,7 @@ async fn all_is_right_in_the_end_whatever_fails_on_the_way() {
     assert!(verdict.problems.is_empty(), "{:#?}", verdict.problems);
 }
 
-/// What a script reads.
+/// The result that a script reads.
 struct Summary<'a> {
     operations: usize,
     faults: u64,
@@ -201,17 +204,17 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// A number out of the environment.
+/// A number from the environment.
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(
         value
             .parse()
-            .unwrap_or_else(|_| panic!("`{name}` is `{value}`; it has to be a whole number")),
+            .unwrap_or_else(|_| panic!("`{name}` is `{value}`; it must be a whole number")),
     )
 }
 
-/// Says `line` where a script can read it: what is printed in a test is kept back.
+/// Prints `line` so that a script can read it despite the test harness's capture.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")
@@ -219,7 +222,7 @@ fn say(line: &str) {
         .expect("stdout can be written to");
 }
 
-/// Takes the alerts as they come.
+/// Collects the alerts as they arrive.
 async fn collect(
     sqs: aws_sdk_sqs::Client,
     wiring: Arc<Wiring>,
@@ -227,7 +230,7 @@ async fn collect(
 ) -> Received {
     let mut received = Received::default();
     loop {
-        // What came before the end is taken once more after it.
+        // Alerts that arrived before the end are collected once more after it.
         let is_last = is_over.load(Ordering::Relaxed);
         received.add("topic", &take_all(&sqs, &wiring.alerts_url).await);
         let events = take_all(&sqs, &wiring.bus_events_url).await;

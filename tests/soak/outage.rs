@@ -1,4 +1,4 @@
-//! One kind of request that is refused for some seconds, longer than an SDK tries.
+//! One kind of request that is refused for some seconds, longer than an SDK retries.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use fastrand::Rng;
 
 use crate::stack::relay::Request;
 
-/// How often a request is the first of an outage.
+/// How often a request starts an outage.
 const BEGINS: f64 = 0.006;
 /// How long an outage lasts, in milliseconds.
 const LASTS_MS: std::ops::Range<u64> = 1_500..5_000;
 
-/// What is refused, if anything is.
+/// What is refused, if anything.
 #[derive(Debug, Default)]
 pub struct Outage {
     now: Option<(String, Instant)>,

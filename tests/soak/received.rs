@@ -1,8 +1,8 @@
-//! The alerts that reached whoever is to get them.
+//! The alerts that reached their recipients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use secondkey::detect::audit::{AuditEntry, AuditKind};
+use secondkey::detect::trail::audit::{AuditEntry, AuditKind};
 use secondkey::detect::user::UserId;
 use serde_json::Value;
 
@@ -12,13 +12,13 @@ use crate::truth::user_id;
 /// Where alerts arrive.
 pub const PLACES: [&str; 2] = ["topic", "bus"];
 
-/// What arrived, per place in the order of arrival.
+/// What arrived at each place, in order of arrival.
 #[derive(Debug, Default)]
 pub struct Received {
     by_place: BTreeMap<&'static str, Vec<Arrived>>,
 }
 
-/// One alert, as far as it is compared.
+/// The compared parts of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Arrived {
     user: UserId,
@@ -53,7 +53,7 @@ impl Received {
         self.by_place.values().map(repeated).sum()
     }
 
-    /// Alerts of nobody among `users`.
+    /// Alerts about users who are not among `users`.
     pub fn of_nobody(&self, users: &BTreeSet<&UserId>) -> Vec<String> {
         self.by_place
             .values()
@@ -63,7 +63,8 @@ impl Received {
             .collect()
     }
 
-    /// Compares what arrived about `user` with its trail: how many alerts are right, and what is wrong.
+    /// Compares the alerts about `user` with its trail: how many alerts are correct, and what is
+    /// wrong.
     pub fn compare(&self, user: &UserId, trail: &[AuditEntry]) -> (usize, Vec<Problem>) {
         let expected: Vec<Arrived> = trail.iter().filter_map(told_by).collect();
         let mut right = 0;
@@ -91,7 +92,7 @@ impl Received {
                     let wrong = format!("the {place} got what no entry tells: {alert:?}");
                     problems.push(Problem::Wrong(wrong));
                 }
-                // An opening waits for nothing, and may overtake.
+                // An opening does not wait for other alerts, and may overtake them.
                 let overtaken = first[at + 1..]
                     .iter()
                     .find(|later| later.sequence < alert.sequence && alert.kind != "opened");
@@ -108,7 +109,7 @@ impl Received {
     }
 }
 
-/// The alert that tells what `entry` says, if it is told.
+/// The alert for `entry`, if the entry is announced.
 fn told_by(entry: &AuditEntry) -> Option<Arrived> {
     let kind = match entry.draft.kind {
         AuditKind::FindingOpened => "opened",

@@ -1,8 +1,7 @@
-//! How often what went wrong on purpose.
+//! How often each kind of trouble was caused.
 
 use std::fmt;
 
-/// How often there was which trouble.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Troubles {
     pub slow: u64,
@@ -14,7 +13,7 @@ pub struct Troubles {
 }
 
 impl Troubles {
-    /// All of them, without the merely slow ones.
+    /// All of them, except slow requests.
     pub fn faults(self) -> u64 {
         self.held_back + self.cut_before + self.cut_after + self.unavailable + self.stale
     }

@@ -8,26 +8,26 @@ use secondkey::detect::user::UserId;
 
 use crate::stack::wiring::ACCOUNT;
 
-/// A time of the wall clock.
+/// A wall-clock time.
 pub type Time = DateTime<Utc>;
 
-/// What happened to every user name, in order.
+/// What happened under every user name, in order.
 #[derive(Debug, Default)]
 pub struct Truth {
     by_user: BTreeMap<UserId, Vec<Moment>>,
     lost: BTreeSet<UserId>,
 }
 
-/// One call about a user name, and the active keys from then on.
+/// One call about a user name, and the active keys after it.
 #[derive(Debug)]
 pub struct Moment {
-    /// The call began.
+    /// When the call began.
     pub from: Time,
-    /// The call was done.
+    /// When the call was done.
     pub to: Time,
-    /// The call in words, and what became of its event.
+    /// The call as text, and the fate of its event.
     pub what: String,
-    /// The active keys after it.
+    /// The active keys after the call.
     pub active: BTreeSet<String>,
 }
 
@@ -52,12 +52,12 @@ impl Truth {
         self.by_user.keys()
     }
 
-    /// The users about whom an event is lost.
+    /// The users with a lost event.
     pub fn lost(&self) -> impl Iterator<Item = &UserId> {
         self.lost.iter()
     }
 
-    /// The keys of `user` that are active in the end.
+    /// The final active keys of `user`.
     pub fn active_at_last(&self, user: &UserId) -> BTreeSet<String> {
         self.by_user
             .get(user)
@@ -66,7 +66,8 @@ impl Truth {
             .unwrap_or_default()
     }
 
-    /// Whether at some moment from `from` to `to` the count of active keys of `user` may have been one that `is_right`.
+    /// Whether at some moment from `from` to `to` the number of active keys of `user` may have
+    /// satisfied `is_right`.
     pub fn was(
         &self,
         user: &UserId,
@@ -89,7 +90,7 @@ impl Truth {
             .any(|((began, active), ended)| began <= to && ended >= from && is_right(active))
     }
 
-    /// What happened to `user`, a line each.
+    /// What happened to `user`, one line per call.
     pub fn timeline(&self, user: &UserId) -> String {
         let mut lines = String::new();
         for moment in self.by_user.get(user).into_iter().flatten() {
@@ -106,7 +107,7 @@ impl Truth {
     }
 }
 
-/// A time to the millisecond.
+/// A time with milliseconds.
 pub fn clock(time: Time) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -1,4 +1,4 @@
-//! A function that answers with nothing.
+//! A function that returns an empty answer.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;

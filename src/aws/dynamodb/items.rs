@@ -1,4 +1,4 @@
-//! Items of the table: the stored structs with their keys, their schema and the attributes of the indexes.
+//! The table's items: stored structs with their keys, schemas and index attributes.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,46 +9,46 @@ use tracing::error;
 
 use crate::aws::dynamodb::keys::{self, Key};
 use crate::detect::Timestamp;
-use crate::detect::account_record::AccountRecord;
-use crate::detect::alert::OwedAlert;
-use crate::detect::audit::AuditEntry;
-use crate::detect::exemption::Exemption;
-use crate::detect::familiar::Familiar;
-use crate::detect::finding::Finding;
-use crate::detect::text::sha256_hex;
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::decision::familiar::FamiliarActor;
+use crate::detect::events::text::sha256_hex;
+use crate::detect::findings::alert::PendingAlert;
+use crate::detect::findings::finding::Finding;
+use crate::detect::records::account_record::AccountRecord;
+use crate::detect::records::user_record::UserRecord;
+use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
-use crate::detect::user_record::UserRecord;
 use crate::pipeline::error::ServiceError;
 use crate::stored::{
-    AccountV1, AuditV1, ExemptionV1, FamiliarV1, FindingV1, OwedV1, RecordV1, SCHEMA, SEEN_FOR,
-    check_schema, time_text, unreadable,
+    AccountRecordV1, AuditV1, ExemptionV1, FamiliarV1, FindingV1, PendingAlertV1, SCHEMA, SEEN_FOR,
+    UserRecordV1, check_schema, time_text, unreadable,
 };
 
 /// An item of the table.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The partition of the index `due` into which an older release wrote everything.
+/// The partition of the index `due` that older releases use for everything.
 const ONLY_DUE: &str = "due";
 
 /// The hexadecimal digits, one for each partition of the index `due`.
 const SHARDS: &str = "0123456789abcdef";
 
-/// The partition of the index `due` for what has to be done about `user`. One partition of an index takes a thousand writes
-/// a second, which a sweep of ten thousand accounts can exceed. Source: `DynamoDB` developer guide, partition keys.
+/// The partition of the index `due` for the work about `user`. One partition of an index accepts a
+/// thousand writes per second, which a sweep of ten thousand accounts can exceed. Source:
+/// `DynamoDB` developer guide, partition keys.
 fn due(user: &UserId) -> String {
     let hash = sha256_hex(keys::record(user).partition.as_bytes());
     let shard = hash.chars().next().unwrap_or_default();
     format!("{ONLY_DUE}#{shard}")
 }
 
-/// Every partition of the index `due`.
 pub(super) fn all_due() -> impl Iterator<Item = String> {
     let sharded = SHARDS.chars().map(|shard| format!("{ONLY_DUE}#{shard}"));
     std::iter::once(ONLY_DUE.to_owned()).chain(sharded)
 }
 
 pub(super) fn record(record: &UserRecord) -> Result<Item, ServiceError> {
-    let mut item = item(&keys::record(&record.user), &RecordV1::from(record))?;
+    let mut item = item(&keys::record(&record.user), &UserRecordV1::from(record))?;
     if let Some(recheck_at) = record.recheck_at {
         item.insert("due".to_owned(), text(&due(&record.user)));
         item.insert("due_at".to_owned(), text(&time_text(recheck_at)));
@@ -70,15 +70,18 @@ pub(super) fn audit(entry: &AuditEntry) -> Result<Item, ServiceError> {
     )
 }
 
-pub(super) fn owed(user: &UserId, owed: &OwedAlert) -> Result<Item, ServiceError> {
-    let key = keys::owed(user, owed.alert.sequence, &owed.sink);
-    let mut item = item(&key, &OwedV1::from(owed))?;
+pub(super) fn pending(user: &UserId, pending: &PendingAlert) -> Result<Item, ServiceError> {
+    let key = keys::pending(user, pending.alert.sequence, &pending.sink);
+    let mut item = item(&key, &PendingAlertV1::from(pending))?;
     item.insert("due".to_owned(), text(&due(user)));
     Ok(item)
 }
 
 pub(super) fn account(record: &AccountRecord) -> Result<Item, ServiceError> {
-    item(&keys::account(&record.account), &AccountV1::from(record))
+    item(
+        &keys::account(&record.account),
+        &AccountRecordV1::from(record),
+    )
 }
 
 pub(super) fn exemption(exemption: &Exemption) -> Result<Item, ServiceError> {
@@ -88,7 +91,7 @@ pub(super) fn exemption(exemption: &Exemption) -> Result<Item, ServiceError> {
     )
 }
 
-pub(super) fn familiar(familiar: &Familiar) -> Result<Item, ServiceError> {
+pub(super) fn familiar(familiar: &FamiliarActor) -> Result<Item, ServiceError> {
     let key = keys::familiar(&familiar.account, &familiar.identity);
     let mut item = item(&key, &FamiliarV1::from(familiar))?;
     let expires_at = familiar.until().timestamp();
@@ -97,14 +100,14 @@ pub(super) fn familiar(familiar: &Familiar) -> Result<Item, ServiceError> {
 }
 
 /// The mark that the change `change_id` is in the trail of `user`.
-pub(super) fn seen(user: &UserId, change_id: &str, at: Timestamp) -> Item {
-    let mut item = key_attributes(&keys::seen(user, change_id));
+pub(super) fn change_mark(user: &UserId, change_id: &str, at: Timestamp) -> Item {
+    let mut item = key_attributes(&keys::change_mark(user, change_id));
     item.insert("schema".to_owned(), number(SCHEMA));
     item.insert("expires_at".to_owned(), number((at + SEEN_FOR).timestamp()));
     item
 }
 
-/// The key as an item holds it.
+/// The key as an item stores it.
 pub(super) fn key_attributes(key: &Key) -> Item {
     HashMap::from([
         ("PK".to_owned(), text(&key.partition)),
@@ -112,7 +115,7 @@ pub(super) fn key_attributes(key: &Key) -> Item {
     ])
 }
 
-/// Reads an item as what it stores.
+/// Reads an item as the struct that it stores.
 pub(super) fn read<T: DeserializeOwned>(item: Item) -> Result<T, ServiceError> {
     let name = name(&item);
     match schema(&item) {
@@ -122,13 +125,13 @@ pub(super) fn read<T: DeserializeOwned>(item: Item) -> Result<T, ServiceError> {
     serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|error| unreadable(&name, &error))
 }
 
-/// The schema of an item.
 pub(super) fn schema(item: &Item) -> Option<u32> {
     item.get("schema")?.as_n().ok()?.parse().ok()
 }
 
-/// The users of records and audit entries. The items name them; their keys do not where a name is long and stands in them
-/// as a hash, but have to fit: or a trail that is said to be another's would be nobody's.
+/// The users of records and audit entries. Items name their users; keys may contain only a hash of
+/// a long name, but must match the user. Otherwise a trail could claim to belong to another user
+/// and would be missed.
 pub(super) fn users(items: &[Item]) -> Result<BTreeSet<UserId>, ServiceError> {
     items
         .iter()
@@ -144,21 +147,23 @@ pub(super) fn users(items: &[Item]) -> Result<BTreeSet<UserId>, ServiceError> {
                     if is_in_place {
                         Ok(user)
                     } else {
-                        let why =
-                            format!("it says that it is `{user}`'s, and stands among another's");
+                        let why = format!(
+                            "it claims to belong to `{user}`, but its key belongs to another user"
+                        );
                         Err(unreadable(&name(item), &why))
                     }
                 }
-                _ => Err(unreadable(&name(item), &"it does not say whose it is")),
+                _ => Err(unreadable(&name(item), &"it does not name its user")),
             }
         })
         .collect()
 }
 
-/// Whose the records and owed alerts are, each user once. One that does not say is left out: it cannot be looked at.
+/// The owners of records and pending alerts, each user once. Items without an owner are skipped,
+/// because they cannot be checked.
 pub(super) fn owners(items: &[Item]) -> Vec<UserId> {
     let owner = |item: &Item| {
-        // A record says so itself, an owed alert's finding does.
+        // A record names its user itself; a pending alert has a finding that does.
         let holder = match item.get("finding").and_then(|finding| finding.as_m().ok()) {
             Some(finding) if !item.contains_key("user") => finding,
             _ => item,
@@ -173,7 +178,7 @@ pub(super) fn owners(items: &[Item]) -> Vec<UserId> {
             if owner.is_none() {
                 error!(
                     item = name(item),
-                    "an item that is due does not say whose it is"
+                    "an item that is due does not name its user"
                 );
             }
             owner
@@ -182,7 +187,7 @@ pub(super) fn owners(items: &[Item]) -> Vec<UserId> {
     owners.into_iter().collect()
 }
 
-/// The item's name in an error.
+/// The item's name for an error.
 pub(super) fn name(item: &Item) -> String {
     let part = |name: &str| {
         item.get(name)
@@ -217,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_keeps_one_partition_of_what_is_due_and_users_share_them_all() {
+    fn users_are_spread_over_all_due_partitions() {
         let used: BTreeSet<String> = (0..1_000)
             .map(|number| due(&UserId::new("111122223333", &format!("user-{number}"))))
             .collect();
@@ -226,12 +231,12 @@ mod tests {
             .collect();
         assert_eq!(used, all);
         let alice = UserId::new("111122223333", "alice");
-        // What is stored stays where it is looked for.
+        // An existing user must keep its partition.
         assert_eq!(due(&alice), "due#b");
     }
 
     #[test]
-    fn the_table_drops_a_familiar_actor_when_it_is_one_no_longer() {
+    fn a_familiar_actor_expires_with_its_familiarity() {
         let known = crate::detect::testing::familiar("bob");
         let item = familiar(&known).unwrap();
         let expires_at = item["expires_at"].as_n().unwrap();

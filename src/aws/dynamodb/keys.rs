@@ -1,20 +1,22 @@
 //! The keys of the table's items.
 //!
-//! Partitions are apart so that a role's `dynamodb:LeadingKeys` conditions can tell them apart.
+//! Partitions are separate so that `dynamodb:LeadingKeys` conditions of a role can distinguish
+//! them.
 
 use std::fmt::Write as _;
 
-use crate::detect::text::sha256_hex;
+use crate::detect::events::text::sha256_hex;
 use crate::detect::user::UserId;
 
-/// The longest part of a key, in bytes. Two of them and a word stay below the 2,048 bytes of a partition key, one and
-/// a word below the 1,024 of a sort key (`DynamoDB` developer guide, limits).
+/// The longest part of a key, in bytes. Two parts and a word stay below the 2,048 bytes of a
+/// partition key; one part and a word stay below the 1,024 bytes of a sort key (`DynamoDB`
+/// developer guide, limits).
 const MAX_PART: usize = 900;
 
-/// How much of a longer part is kept beside its hash.
+/// How much of a longer part is kept, in addition to its hash.
 const KEPT_OF_LONGER: usize = 800;
 
-/// Where an item stands.
+/// The key of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     /// The partition key, `PK`.
@@ -26,10 +28,10 @@ pub(super) struct Key {
 /// The sort key of a record.
 pub(super) const RECORD: &str = "RECORD";
 
-/// How the partition key of an audit trail begins.
+/// The prefix of an audit trail's partition key.
 pub(super) const AUDIT: &str = "AUDIT#";
 
-/// What the partition of each user's pending alerts begins with.
+/// The prefix of the partition key of a user's pending alerts.
 pub(super) const OWED: &str = "OWED#";
 
 pub(super) fn record(user: &UserId) -> Key {
@@ -57,19 +59,20 @@ pub(super) fn audit_partition(user: &UserId) -> String {
     format!("{AUDIT}{}", of_user(user))
 }
 
-pub(super) fn owed(user: &UserId, sequence: u64, sink: &str) -> Key {
+pub(super) fn pending(user: &UserId, sequence: u64, sink: &str) -> Key {
     Key {
-        partition: owed_partition(user),
+        partition: pending_partition(user),
         sort: format!("{sequence:020}#{}", part(sink)),
     }
 }
 
-pub(super) fn owed_partition(user: &UserId) -> String {
+pub(super) fn pending_partition(user: &UserId) -> String {
     format!("{OWED}{}", of_user(user))
 }
 
-/// The mark of a change. It names the user too: a rename touches two users, and enters the trail of each.
-pub(super) fn seen(user: &UserId, change_id: &str) -> Key {
+/// The mark of a change. It names the user too, because a rename touches two users and is recorded
+/// in both trails.
+pub(super) fn change_mark(user: &UserId, change_id: &str) -> Key {
     Key {
         partition: format!("EVENT#{}#{}", part(user.account()), part(change_id)),
         sort: format!("SEEN#{}", part(user.name())),
@@ -94,12 +97,13 @@ pub(super) fn familiar(account: &str, identity: &str) -> Key {
     }
 }
 
-/// Apart from the exemptions: the functions write this one, and must not be able to write those.
+/// Separate from the exemptions, because the functions write this partition and must not be able to
+/// write exemptions.
 pub(super) fn familiar_partition(account: &str) -> String {
     format!("FAMILIAR#{}", part(account))
 }
 
-/// The partition of what is kept of each account.
+/// The partition of the account records.
 pub(super) const ACCOUNT: &str = "ACCOUNT";
 
 pub(super) fn account(account: &str) -> Key {
@@ -109,7 +113,7 @@ pub(super) fn account(account: &str) -> Key {
     }
 }
 
-/// The trace of a probe.
+/// The record of a probe.
 pub(super) fn probe(id: &str) -> Key {
     Key {
         partition: format!("PROBE#{}", part(id)),
@@ -121,9 +125,10 @@ fn of_user(user: &UserId) -> String {
     format!("{}#{}", part(user.account()), part(user.name()))
 }
 
-/// `text` as a part of a key: percent-encoded but for visible ASCII, so that hostile text neither makes one key of two
-/// nor reaches a log line or a console raw. What is too long keeps its beginning and gets the hash of the whole; the
-/// `%~` before it stands in no encoded text.
+/// Encodes `text` as a part of a key: everything but visible ASCII is percent-encoded, so that
+/// hostile text cannot make two keys equal or reach a log or console unescaped. A text that is too
+/// long keeps its beginning and ends in the hash of the whole text. The `%~` before the hash does
+/// not occur in encoded text.
 fn part(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -145,7 +150,7 @@ fn part(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::text::{MAX_BYTES, bounded};
+    use crate::detect::events::text::{MAX_BYTES, bounded};
 
     #[test]
     fn keys_of_ordinary_names_are_readable() {
@@ -158,13 +163,13 @@ mod tests {
             }
         );
         assert_eq!(
-            owed(&alice, 12, "sns").sort,
+            pending(&alice, 12, "sns").sort,
             "00000000000000000012#sns".to_owned()
         );
     }
 
     #[test]
-    fn hostile_text_makes_no_two_users_one() {
+    fn hostile_text_does_not_merge_users() {
         let users = [
             ("1#2", "3"),
             ("1", "2#3"),
@@ -185,21 +190,21 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_texts_fit_and_stay_apart() {
+    fn the_longest_texts_fit_and_stay_distinct() {
         let long = |end: &str| bounded(&("İ".repeat(MAX_BYTES) + end));
         let one = UserId::new(&long("one"), &long("one"));
         let two = UserId::new(&long("one"), &long("two"));
         let familiar = familiar(&long("one"), &long("actor"));
         for key in [
             record(&one),
-            seen(&one, &long("x")),
-            owed(&one, 1, "sns"),
+            change_mark(&one, &long("x")),
+            pending(&one, 1, "sns"),
             familiar,
         ] {
             assert!(key.partition.len() <= 2048 && key.sort.len() <= 1024);
         }
         assert_ne!(record(&one), record(&two));
-        assert_ne!(seen(&one, &long("x")), seen(&one, &long("y")));
-        assert_ne!(seen(&one, "x").sort, seen(&two, "x").sort);
+        assert_ne!(change_mark(&one, &long("x")), change_mark(&one, &long("y")));
+        assert_ne!(change_mark(&one, "x").sort, change_mark(&two, "x").sort);
     }
 }

@@ -1,4 +1,4 @@
-//! The alerts that are pending, read from the index `due`.
+//! Reads the pending alerts from the index `due`.
 
 use futures::future::try_join_all;
 use tracing::error;
@@ -8,32 +8,32 @@ use crate::aws::dynamodb::{DynamoDbStore, items, keys, sweeps};
 use crate::detect::Timestamp;
 use crate::pipeline::error::ServiceError;
 
-/// An alert that is committed and not delivered.
+/// An alert that is committed but not delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingAlert {
-    /// The name of the sink that did not take it yet.
+pub struct PendingDelivery {
+    /// The sink that has not accepted the alert yet.
     pub sink: String,
-    /// The moment that the alert speaks of as now; since then it is owed.
-    pub owed_since: Timestamp,
+    /// When the alert became pending. The text of the alert refers to this moment as now.
+    pub pending_since: Timestamp,
 }
 
 impl DynamoDbStore {
-    /// All alerts that are pending, whether they are due or were postponed. Eventually consistent,
-    /// as every index is: an alert of the last seconds may be missing, or be listed although it was
-    /// just delivered.
-    pub async fn pending_alerts(&self) -> Result<Vec<PendingAlert>, ServiceError> {
+    /// All pending alerts, including those whose delivery was rescheduled. Like every index, this
+    /// is eventually consistent: a new alert may be missing, and a delivered one may still be
+    /// listed, for a few seconds.
+    pub async fn pending_deliveries(&self) -> Result<Vec<PendingDelivery>, ServiceError> {
         let of_each = items::all_due().map(|partition| self.pending_in(partition));
         Ok(try_join_all(of_each).await?.concat())
     }
 
-    async fn pending_in(&self, partition: String) -> Result<Vec<PendingAlert>, ServiceError> {
+    async fn pending_in(&self, partition: String) -> Result<Vec<PendingDelivery>, ServiceError> {
         let query = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(sweeps::DUE_INDEX)
             .key_condition_expression("#due = :due")
-            // The records to look at again share the index.
+            // The index also contains the records to check again.
             .filter_expression("begins_with(PK, :owed)")
             .projection_expression("PK, SK, #sink, #at")
             .expression_attribute_names("#due", "due")
@@ -46,21 +46,21 @@ impl DynamoDbStore {
     }
 }
 
-/// The alert in `item`. One that cannot be read is left out, and logged: it must not hide the
+/// The alert in `item`. An unreadable item is skipped and logged, so that it does not hide the
 /// others.
-fn pending(item: &Item) -> Option<PendingAlert> {
+fn pending(item: &Item) -> Option<PendingDelivery> {
     let attribute = |name: &str| item.get(name)?.as_s().ok();
     let read = || {
-        Some(PendingAlert {
+        Some(PendingDelivery {
             sink: attribute("sink")?.clone(),
-            owed_since: attribute("at")?.parse().ok()?,
+            pending_since: attribute("at")?.parse().ok()?,
         })
     };
     let alert = read();
     if alert.is_none() {
         error!(
             item = items::name(item),
-            "a pending alert does not say to which sink or since when it is owed"
+            "a pending alert does not name its sink or its time"
         );
     }
     alert

@@ -1,4 +1,5 @@
-//! What only sweeps and probes keep in the table: how far each account came, and that a marked message was seen.
+//! The table's data for sweeps and probes: the progress of each account, and which probes were
+//! seen.
 
 use std::collections::BTreeSet;
 
@@ -8,39 +9,40 @@ use futures::future::try_join_all;
 
 use crate::aws::dynamodb::{DynamoDbStore, FINDINGS_INDEX, items, keys};
 use crate::detect::Timestamp;
-use crate::detect::account_record::AccountRecord;
-use crate::detect::finding::FindingStatus;
+use crate::detect::findings::finding::FindingStatus;
+use crate::detect::records::account_record::AccountRecord;
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
-use crate::stored::{AccountV1, SCHEMA, Word, time_text};
+use crate::stored::{AccountRecordV1, SCHEMA, Word, time_text};
 
-/// The index of what has to be looked at, by time.
+/// The index of pending work by due time.
 pub(super) const DUE_INDEX: &str = "due";
 
-/// How long the trace of a probe is kept.
+/// How long the record of a probe is kept.
 const PROBE_KEPT: TimeDelta = TimeDelta::days(1);
 
 impl DynamoDbStore {
-    /// The record of `account`, strongly consistent; a new one of version 0 if there is none.
+    /// The record of `account`, with a strongly consistent read. If there is none, a new one of
+    /// version 0.
     pub async fn account(&self, account: &str) -> Result<AccountRecord, ServiceError> {
         let item = self.item(&keys::account(account)).await?;
         match item {
-            Some(item) => Ok(items::read::<AccountV1>(item)?.into()),
+            Some(item) => Ok(items::read::<AccountRecordV1>(item)?.into()),
             None => Ok(AccountRecord::new(account)),
         }
     }
 
-    /// The records of all accounts that were swept or told of by an event.
+    /// The records of all accounts that were swept or registered by an event.
     pub async fn accounts(&self) -> Result<Vec<AccountRecord>, ServiceError> {
         let items = self.partition(keys::ACCOUNT).await?;
         items
             .into_iter()
-            .map(|item| Ok(items::read::<AccountV1>(item)?.into()))
+            .map(|item| Ok(items::read::<AccountRecordV1>(item)?.into()))
             .collect()
     }
 
-    /// Writes `record`, if the stored one has the version before it still; tells whether it had. Where not, another sweep of
-    /// the account was faster.
+    /// Writes `record` if the stored record still has the previous version. Returns whether it did;
+    /// if not, another sweep of the account was faster.
     pub async fn put_account(&self, record: &AccountRecord) -> Result<bool, ServiceError> {
         let put = self
             .client
@@ -69,9 +71,12 @@ impl DynamoDbStore {
         }
     }
 
-    /// Who has a finding of `status`. Read from as little of the items as tells it, so that one that cannot be read stops
-    /// nobody.
-    pub async fn holders(&self, status: FindingStatus) -> Result<Vec<UserId>, ServiceError> {
+    /// The users with a finding of `status`. Reads as few attributes as possible, so that one
+    /// unreadable item does not stop the others.
+    pub async fn users_with_finding(
+        &self,
+        status: FindingStatus,
+    ) -> Result<Vec<UserId>, ServiceError> {
         let query = self
             .client
             .query()
@@ -85,7 +90,7 @@ impl DynamoDbStore {
         Ok(items::owners(&self.query(query).await?))
     }
 
-    /// Writes down at `now` that there is `account`, if nothing is kept of it yet.
+    /// Registers `account` at `now` unless it is already known.
     pub async fn register_account(
         &self,
         account: &str,
@@ -95,7 +100,7 @@ impl DynamoDbStore {
         self.put_account(&record).await.map(drop)
     }
 
-    /// The users whom somebody promised to look at by `now`, and those to whom alerts are owed that are due.
+    /// The users with a check that is due by `now` or with a pending alert that is due.
     pub async fn due(&self, now: Timestamp) -> Result<BTreeSet<UserId>, ServiceError> {
         let of_each = items::all_due().map(|partition| self.due_in(partition, now));
         Ok(try_join_all(of_each).await?.into_iter().flatten().collect())
@@ -118,7 +123,7 @@ impl DynamoDbStore {
         Ok(items::owners(&due))
     }
 
-    /// Keeps that the probe `id` was seen at `now`.
+    /// Records that the probe `id` was seen at `now`.
     pub async fn put_probe(&self, id: &str, now: Timestamp) -> Result<(), ServiceError> {
         let mut item = items::key_attributes(&keys::probe(id));
         item.insert("schema".to_owned(), items::number(SCHEMA));

@@ -1,4 +1,4 @@
-//! A commit as one `DynamoDB` transaction, and what a cancelled one means.
+//! A commit as one `DynamoDB` transaction, and the meaning of its cancellation reasons.
 
 use std::collections::BTreeSet;
 
@@ -9,22 +9,23 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::aws::dynamodb::items::{self, Item};
-use crate::aws::errors::is_throttling;
-use crate::pipeline::commit::{Commit, Committed};
+use crate::aws::sdk_errors::is_throttling;
+use crate::pipeline::commit::{Commit, CommitResult};
 use crate::pipeline::error::ServiceError;
 use crate::stored::{SCHEMA, newer_schema};
 
-/// The most actions of one transaction (`DynamoDB` developer guide, limits).
+/// The most actions in one transaction (`DynamoDB` developer guide, limits).
 const MAX_ACTIONS: usize = 100;
 
-/// The condition of what may be overwritten, but not if a newer release wrote it.
+/// Allows overwriting unless a newer release wrote the item.
 pub(super) const NOT_NEWER: &str = "attribute_not_exists(PK) OR #schema <= :known";
 
-/// The actions of a transaction, and what each of them writes: the service answers by place.
+/// The actions of a transaction and what each of them writes. The service refers to them by
+/// position.
 pub(super) struct Transaction {
-    /// The user, for an error.
+    /// The user, for errors.
     user: String,
-    /// What stands at which place.
+    /// What each action writes, by position.
     places: Vec<Place>,
     /// The actions, in the same order.
     pub(super) actions: Vec<TransactWriteItem>,
@@ -34,16 +35,16 @@ pub(super) struct Transaction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Record,
-    /// The finding, or an alert owed.
+    /// A finding or a pending alert.
     Overwritable,
-    /// The audit entry of this sequence number.
+    /// The audit entry with this sequence number.
     Audit(u64),
     /// The mark of this change.
     Seen(String),
 }
 
 impl Transaction {
-    /// The transaction that writes `commit` to `table`.
+    /// Builds the transaction that writes `commit` to `table`.
     ///
     /// INVARIANT (one transaction): everything that a commit writes is in this one request.
     pub(super) fn of(commit: &Commit, table: &str) -> Result<Self, ServiceError> {
@@ -83,25 +84,29 @@ impl Transaction {
         if let Some(finding) = commit.finding() {
             transaction.add(Place::Overwritable, if_not_newer(items::finding(finding)?))?;
         }
-        // INVARIANT (the audit trail only grows): an entry that stands is not written again.
+        // INVARIANT (the audit trail only grows): an existing entry is not written again.
         for entry in &commit.audit {
             let put = put(items::audit(entry)?).condition_expression("attribute_not_exists(PK)");
             transaction.add(Place::Audit(entry.sequence), put)?;
         }
         for change_id in &commit.recorded {
-            // DynamoDB deletes an expired item within days only: until then it counts as gone here.
-            let put = put(items::seen(user, change_id, commit.at))
+            // DynamoDB deletes an expired item only within days, so this condition treats it as
+            // deleted.
+            let put = put(items::change_mark(user, change_id, commit.at))
                 .condition_expression("attribute_not_exists(PK) OR expires_at <= :now")
                 .expression_attribute_values(":now", items::number(commit.at.timestamp()));
             transaction.add(Place::Seen(change_id.clone()), put)?;
         }
-        for owed in &commit.owed {
-            transaction.add(Place::Overwritable, if_not_newer(items::owed(user, owed)?))?;
+        for pending in &commit.pending_alerts {
+            transaction.add(
+                Place::Overwritable,
+                if_not_newer(items::pending(user, pending)?),
+            )?;
         }
 
         if transaction.actions.len() > MAX_ACTIONS {
             return Err(ServiceError::permanent(format!(
-                "the commit for `{}` has {} actions and a DynamoDB transaction takes {MAX_ACTIONS}; configure fewer alert sinks",
+                "the commit for `{}` has {} actions but a DynamoDB transaction takes at most {MAX_ACTIONS}; configure fewer alert sinks",
                 transaction.user,
                 transaction.actions.len()
             )));
@@ -122,11 +127,11 @@ impl Transaction {
         Ok(())
     }
 
-    /// What it means that the transaction was cancelled for `reasons`, of which there is one per action.
+    /// Interprets the `reasons` why a transaction was cancelled, one per action.
     pub(super) fn cancelled(
         &self,
         reasons: &[CancellationReason],
-    ) -> Result<Committed, ServiceError> {
+    ) -> Result<CommitResult, ServiceError> {
         let refused: Vec<(&Place, &str, &CancellationReason)> = self
             .places
             .iter()
@@ -140,7 +145,7 @@ impl Transaction {
                 .filter(|(_, code, _)| *code == "ConditionalCheckFailed")
         };
 
-        // A newer release's item goes before a conflict: starting anew would not help.
+        // A newer release's item takes precedence over a conflict, because a retry would not help.
         for (place, _, reason) in conditions() {
             if matches!(place, Place::Record | Place::Overwritable)
                 && let Some((item, schema)) = newer_item(reason)
@@ -152,18 +157,19 @@ impl Transaction {
             *code == "TransactionConflict"
                 || (**place == Place::Record && *code == "ConditionalCheckFailed")
         }) {
-            return Ok(Committed::VersionConflict);
+            return Ok(CommitResult::VersionConflict);
         }
         if let Some((_, code, reason)) = refused
             .iter()
             .find(|(_, code, _)| *code != "ConditionalCheckFailed")
         {
             let text = format!(
-                "the commit for `{}` was cancelled: {code}: {}",
+                "the commit for `{}` was canceled: {code}: {}",
                 self.user,
                 reason.message().unwrap_or("no further explanation")
             );
-            // The reasons have names of their own: `ThrottlingError`, `ProvisionedThroughputExceeded`.
+            // These reasons have their own names: `ThrottlingError`,
+            // `ProvisionedThroughputExceeded`.
             return Err(
                 if code.starts_with("Throttling")
                     || code.starts_with("ProvisionedThroughput")
@@ -177,7 +183,7 @@ impl Transaction {
         }
         for (place, _, _) in conditions() {
             if let Place::Audit(sequence) = place {
-                return Ok(Committed::TrailTaken(*sequence));
+                return Ok(CommitResult::TrailTaken(*sequence));
             }
         }
         let already_recorded: BTreeSet<String> = conditions()
@@ -188,15 +194,15 @@ impl Transaction {
             .collect();
         if already_recorded.is_empty() {
             return Err(ServiceError::retryable(format!(
-                "the commit for `{}` was cancelled and DynamoDB gave no reason",
+                "the commit for `{}` was canceled and DynamoDB gave no reason",
                 self.user
             )));
         }
-        Ok(Committed::AlreadyRecorded(already_recorded))
+        Ok(CommitResult::AlreadyRecorded(already_recorded))
     }
 }
 
-/// The item that stands there and its schema, if a newer release wrote it.
+/// The existing item and its schema, if a newer release wrote it.
 fn newer_item(reason: &CancellationReason) -> Option<(&Item, u32)> {
     let item = reason.item()?;
     let schema = items::schema(item).filter(|schema| *schema > SCHEMA)?;
@@ -206,8 +212,8 @@ fn newer_item(reason: &CancellationReason) -> Option<(&Item, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::records::user_record::UserRecord;
     use crate::detect::testing::{at, user};
-    use crate::detect::user_record::UserRecord;
     use crate::pipeline::error::ErrorKind;
 
     /// A transaction of a record and the marks of two changes.
@@ -219,46 +225,46 @@ mod tests {
             finding_changed: false,
             audit: vec![],
             recorded: vec!["one".to_owned(), "two".to_owned()],
-            owed: vec![],
+            pending_alerts: vec![],
             at: at(0),
         };
         Transaction::of(&commit, "findings").unwrap()
     }
 
-    fn cancelled(codes: [&str; 3]) -> Result<Committed, ServiceError> {
+    fn cancelled(codes: [&str; 3]) -> Result<CommitResult, ServiceError> {
         let reasons = codes.map(|code| CancellationReason::builder().code(code).build());
         transaction().cancelled(&reasons)
     }
 
-    // DynamoDB Local gives neither conflicts nor throttling.
+    // DynamoDB Local produces neither conflicts nor throttling.
     #[test]
     fn a_transaction_on_the_same_items_is_a_conflict() {
         assert_eq!(
             cancelled(["TransactionConflict", "None", "None"]),
-            Ok(Committed::VersionConflict)
+            Ok(CommitResult::VersionConflict)
         );
         assert_eq!(
             cancelled(["None", "ConditionalCheckFailed", "TransactionConflict"]),
-            Ok(Committed::VersionConflict)
+            Ok(CommitResult::VersionConflict)
         );
     }
 
     #[test]
-    fn a_record_written_in_between_goes_before_changes_recorded() {
+    fn a_concurrent_record_write_precedes_recorded_changes() {
         assert_eq!(
             cancelled(["ConditionalCheckFailed", "ConditionalCheckFailed", "None"]),
-            Ok(Committed::VersionConflict)
+            Ok(CommitResult::VersionConflict)
         );
         assert_eq!(
             cancelled(["None", "None", "ConditionalCheckFailed"]),
-            Ok(Committed::AlreadyRecorded(BTreeSet::from([
+            Ok(CommitResult::AlreadyRecorded(BTreeSet::from([
                 "two".to_owned()
             ])))
         );
     }
 
     #[test]
-    fn only_what_may_pass_is_worth_another_try() {
+    fn only_temporary_reasons_are_retryable() {
         for (code, kind) in [
             ("ThrottlingError", ErrorKind::Retryable),
             ("ProvisionedThroughputExceeded", ErrorKind::Retryable),
@@ -275,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_transaction_takes_is_told_before_it_is_sent() {
+    fn too_many_actions_are_refused_before_sending() {
         let mut record = UserRecord::new(user());
         record.version = 1;
         let commit = Commit {
@@ -283,7 +289,7 @@ mod tests {
             finding_changed: false,
             audit: vec![],
             recorded: (0..100).map(|number| number.to_string()).collect(),
-            owed: vec![],
+            pending_alerts: vec![],
             at: at(0),
         };
         let error = Transaction::of(&commit, "findings").err().unwrap();

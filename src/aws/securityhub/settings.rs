@@ -1,41 +1,42 @@
-//! The settings of the forwarder, from its environment.
+//! The settings of the forwarder, read from its environment.
 
 use tracing::level_filters::LevelFilter;
 
 use crate::aws::accounts::MemberRole;
 use crate::aws::settings::{SettingsError, log_level, member_role, required, trimmed};
 
-/// Into which Security Hub findings go.
+/// Which Security Hub receives findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import {
-    /// All into the central account's, which names the member in the finding.
+    /// All go to the central account's Security Hub, which records the member in the finding.
     Central,
-    /// Each into its own account's, by the member role.
+    /// Each goes to its own account's Security Hub through the member role.
     Members,
 }
 
-/// The settings of the forwarder.
+/// The settings of the Security Hub forwarder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecurityHubSettings {
-    /// `ACCOUNT_ID`: the central account, which the function runs in.
+    /// `ACCOUNT_ID`: the central account, in which the function runs.
     pub account: String,
     /// `AWS_REGION`, which Lambda sets.
     pub region: String,
-    /// `LOG_LEVEL`: from where on is logged.
+    /// `LOG_LEVEL`: the minimum level to log.
     pub log_level: LevelFilter,
     /// `SECURITY_HUB_IMPORT`: `central` or `members`.
     pub import: Import,
-    /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts; empty or absent for none.
+    /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts. Empty or absent for
+    /// none.
     pub member_role: Option<MemberRole>,
 }
 
 impl SecurityHubSettings {
-    /// Reads the settings from the environment. All that is wrong is said at once.
+    /// Reads the settings from the environment. Reports all problems at once.
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// Reads the settings from wherever `lookup` finds them.
+    /// Reads the settings from `lookup`.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let lookup = trimmed(lookup);
         let mut problems = Vec::new();
@@ -60,7 +61,7 @@ fn import(lookup: &impl Fn(&str) -> Option<String>, problems: &mut Vec<String>) 
         "central" | "" => Import::Central,
         other => {
             problems.push(format!(
-                "environment variable `SECURITY_HUB_IMPORT` is `{other}`; it has to be central or members"
+                "environment variable `SECURITY_HUB_IMPORT` is `{other}`; it must be `central` or `members`"
             ));
             Import::Central
         }
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_said_at_once() {
+    fn all_problems_are_reported_at_once() {
         let error = settings(&[
             ("SECURITY_HUB_IMPORT", "everywhere"),
             ("MEMBER_ROLE_ARN", "arn:aws:iam::111122223333:role/audit"),
@@ -108,8 +109,8 @@ mod tests {
         let expected = [
             "`ACCOUNT_ID` is not set",
             "`AWS_REGION` is not set",
-            "`SECURITY_HUB_IMPORT` is `everywhere`; it has to be central or members",
-            "`MEMBER_ROLE_ARN` is `arn:aws:iam::111122223333:role/audit`; it has to be an ARN with {account}",
+            "`SECURITY_HUB_IMPORT` is `everywhere`; it must be `central` or `members`",
+            "`MEMBER_ROLE_ARN` is `arn:aws:iam::111122223333:role/audit`; it must be an ARN with {account}",
             "`LOG_LEVEL` is `loud`",
         ];
         assert_eq!(error.lines().count(), expected.len(), "{error}");

@@ -7,7 +7,7 @@ use crate::output::hostile::first_unseen;
 use crate::output::testing::HOSTILE;
 use crate::pipeline::error::ErrorKind;
 
-/// A forwarder without a member role and with no way to any service.
+/// A forwarder without a member role and without access to any service.
 fn forwarder(import: Import) -> Forwarder {
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -40,9 +40,9 @@ async fn a_digest_is_knowingly_ignored() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_forwarded_is_an_error_and_not_dropped() {
+async fn what_cannot_be_forwarded_is_an_error() {
     for (payload, expected) in [
-        (json!({"Records": []}), "no EventBridge event"),
+        (json!({"Records": []}), "not an EventBridge event"),
         (
             event("aws.iam", ALERTS[0], &json!({})),
             "the event's source is `aws.iam`",
@@ -57,7 +57,7 @@ async fn what_cannot_be_forwarded_is_an_error_and_not_dropped() {
         ),
         (
             event("secondkey", ALERTS[0], &json!({"version": "1"})),
-            "no alert in version 1",
+            "not an alert in version 1",
         ),
     ] {
         let failure = failure(payload).await;
@@ -78,7 +78,7 @@ async fn a_member_that_cannot_be_entered_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_failure_shows_hostile_text_and_ends() {
+async fn hostile_text_in_a_failure_is_escaped_and_truncated() {
     for text in HOSTILE.iter() {
         let alert = json!({"version": text, "finding": {"account": text}});
         for payload in [
@@ -102,7 +102,7 @@ fn findings_go_where_the_mode_says() {
 }
 
 #[test]
-fn a_finding_that_was_not_taken_is_an_error_though_the_call_succeeded() {
+fn a_finding_that_was_not_accepted_is_an_error() {
     let answer = |code: &str| {
         let failed = ImportFindingsError::builder().error_code(code).build();
         BatchImportFindingsOutput::builder()
@@ -117,19 +117,19 @@ fn a_finding_that_was_not_taken_is_an_error_though_the_call_succeeded() {
         ("InternalError", ErrorKind::Retryable),
         ("ThrottlingException", ErrorKind::Retryable),
     ] {
-        let error = taken("the import", &answer(code)).unwrap_err();
+        let error = check_accepted("the import", &answer(code)).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(code), "{error}");
     }
-    let advice = taken("the import", &answer(NOT_ENABLED)).unwrap_err();
-    assert!(advice.to_string().contains("switch Security Hub on there"));
+    let advice = check_accepted("the import", &answer(NOT_ENABLED)).unwrap_err();
+    assert!(advice.to_string().contains("enable Security Hub there"));
 
     let nothing = BatchImportFindingsOutput::builder()
         .success_count(0)
         .build();
-    assert!(taken("the import", &nothing).is_err());
+    assert!(check_accepted("the import", &nothing).is_err());
     let one = BatchImportFindingsOutput::builder()
         .success_count(1)
         .build();
-    assert_eq!(taken("the import", &one), Ok(()));
+    assert_eq!(check_accepted("the import", &one), Ok(()));
 }

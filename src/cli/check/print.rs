@@ -1,56 +1,62 @@
-//! A look at one user, for people and for programs.
+//! Prints the check of one user, as text or as JSON.
 
 use std::io::Write;
 
 use serde_json::json;
 
-use crate::cli::LONGEST;
+use crate::cli::MAX_CHARS;
 use crate::cli::check::Args;
-use crate::cli::check::look::{Looked, Told};
+use crate::cli::check::key_check::{KeyCheck, KeyHistory};
 use crate::cli::check::reasoning::{changes, next, reasoning};
-use crate::detect::alert::AlertKind;
-use crate::detect::listing::KeyStatus;
-use crate::detect::policy::Policy;
-use crate::detect::retire::LastUsed;
+use crate::cli::usage::beside::Found;
+use crate::detect::decision::policy::Policy;
+use crate::detect::findings::alert::AlertKind;
+use crate::detect::keys::listing::KeyStatus;
+use crate::detect::usage::last_use::LastUsed;
 use crate::output::alert_text::alert_text;
-use crate::output::escape::{Place, for_json, for_terminal};
+use crate::output::escape::{OutputContext, for_json, for_terminal};
 use crate::output::json_v1;
-use crate::output::standing::Standing;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::{duration, readable, rfc3339};
 
-/// Writes the look for a person to read.
+/// Writes the check as text.
 pub(super) fn text(
     out: &mut impl Write,
     args: &Args,
-    looked: &Looked,
+    check: &KeyCheck,
+    used: Option<&Found>,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    let standing = standing(args, looked, policy);
-    if let Some(standing) = &standing {
-        let Standing {
+    let snapshot = snapshot(args, check, policy);
+    if let Some(snapshot) = &snapshot {
+        let FindingSnapshot {
             alert,
             last_uses,
             invocation,
-        } = &standing;
-        let text = alert_text(alert, last_uses, Place::Terminal, invocation);
+        } = &snapshot;
+        let text = alert_text(alert, last_uses, OutputContext::Terminal, invocation);
         writeln!(out, "{}", text.whole())?;
     } else {
-        let (name, account) = (shown(&looked.name), shown(looked.user.account()));
+        let (name, account) = (shown(&check.name), shown(check.user.account()));
         writeln!(
             out,
             "{} {name} ({account}): {}\n",
-            mark(looked),
-            verdict(looked)
+            mark(check),
+            verdict(check)
         )?;
-        keys(out, looked)?;
+        keys(out, check)?;
     }
-    if looked.listing.keys().next().is_some() {
-        section(out, "Who changed the keys", changes(&looked.history))?;
+    if check.listing.keys().next().is_some() {
+        section(out, "Who changed the keys", changes(&check.history))?;
         writeln!(out)?;
     }
-    section(out, "Why", reasoning(looked))?;
-    let verdict = standing.as_ref().and_then(Standing::verdict);
-    let next = next(args, looked, verdict.as_ref());
+    if let Some(used) = used {
+        section(out, "Who uses the keys", used.lines())?;
+        writeln!(out)?;
+    }
+    section(out, "Why", reasoning(check))?;
+    let verdict = snapshot.as_ref().and_then(FindingSnapshot::verdict);
+    let next = next(args, check, verdict.as_ref());
     if !next.is_empty() {
         writeln!(out, "\nWith secondkey")?;
         for (purpose, command) in next {
@@ -68,18 +74,19 @@ fn section(out: &mut impl Write, heading: &str, lines: Vec<String>) -> anyhow::R
     Ok(())
 }
 
-/// Writes the look for a program.
+/// Writes the check as JSON.
 pub(super) fn document(
     out: &mut impl Write,
     args: &Args,
-    looked: &Looked,
+    check: &KeyCheck,
+    used: Option<&Found>,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    let keys: Vec<_> = looked
+    let keys: Vec<_> = check
         .listing
         .keys()
         .map(|(id, key)| {
-            let used = looked.last_uses.get(id).map(|used| match used {
+            let used = check.last_uses.get(id).map(|used| match used {
                 LastUsed::Never => json!({"at": null, "service": null, "region": null}),
                 LastUsed::At {
                     at,
@@ -90,60 +97,63 @@ pub(super) fn document(
             json!({"id": id, "status": key.status.word(), "created": key.created.map(rfc3339), "last_used": used})
         })
         .collect();
-    let told = match &looked.history {
-        Told::Changes(_) => Some(changes(&looked.history)),
-        Told::Nothing(_) => None,
+    let history = match &check.history {
+        KeyHistory::Changes(_) => Some(changes(&check.history)),
+        KeyHistory::Unavailable(_) => None,
     };
-    let standing = standing(args, looked, policy);
-    let verdict = standing.as_ref().and_then(Standing::verdict);
-    let next: Vec<_> = next(args, looked, verdict.as_ref())
+    let snapshot = snapshot(args, check, policy);
+    let verdict = snapshot.as_ref().and_then(FindingSnapshot::verdict);
+    let next: Vec<_> = next(args, check, verdict.as_ref())
         .into_iter()
         .map(|(purpose, command)| json!({"purpose": purpose, "command": command}))
         .collect();
-    let document = json!({
+    let mut document = json!({
         "version": "1",
-        "account": looked.user.account(),
-        "user": looked.name,
-        "listed_at": rfc3339(looked.listing.requested_at()),
-        "settled": looked.unsettled.is_empty(),
+        "account": check.user.account(),
+        "user": check.name,
+        "listed_at": rfc3339(check.listing.requested_at()),
+        "settled": check.unsettled.is_empty(),
         "keys": keys,
-        "open": standing.as_ref().map(json_v1::standing),
-        "cloudtrail": told,
-        "reasoning": reasoning(looked),
+        "open": snapshot.as_ref().map(json_v1::snapshot),
+        "cloudtrail": history,
+        "reasoning": reasoning(check),
         "next": next,
     });
+    if let (Some(used), Some(fields)) = (used, document.as_object_mut()) {
+        fields.insert("usage".to_owned(), json!(used.document()));
+    }
     writeln!(out, "{}", for_json(&format!("{document:#}")))?;
     Ok(())
 }
 
-/// The finding as it stands, if one is open.
-fn standing(args: &Args, looked: &Looked, policy: &Policy) -> Option<Standing> {
-    let finding = looked.record.open_finding()?.clone();
-    let (trail, last_uses) = (&looked.record.audit, looked.last_uses.clone());
-    let standing = Standing::of(
+/// The current finding, if one is open.
+fn snapshot(args: &Args, check: &KeyCheck, policy: &Policy) -> Option<FindingSnapshot> {
+    let finding = check.record.open_finding()?.clone();
+    let (trail, last_uses) = (&check.record.audit, check.last_uses.clone());
+    let snapshot = FindingSnapshot::of(
         finding,
         AlertKind::Opened,
         trail,
         policy,
         last_uses,
-        looked.now,
+        check.now,
     );
-    Some(standing.shown_by(&args.invocation()))
+    Some(snapshot.shown_by(&args.invocation()))
 }
 
-fn mark(looked: &Looked) -> &'static str {
-    if looked.is_blind() {
+fn mark(check: &KeyCheck) -> &'static str {
+    if check.is_blind() {
         "[NOT KNOWN]"
     } else {
         "[OK]"
     }
 }
 
-fn verdict(looked: &Looked) -> &'static str {
-    if looked.is_blind() {
+fn verdict(check: &KeyCheck) -> &'static str {
+    if check.is_blind() {
         return "the keys could not be listed";
     }
-    let active = looked
+    let active = check
         .listing
         .keys()
         .filter(|(_, key)| key.status == KeyStatus::Active)
@@ -151,24 +161,24 @@ fn verdict(looked: &Looked) -> &'static str {
     match active {
         0 => "no active access key",
         1 => "one active access key",
-        // Only while the listing is not believed.
+        // Two keys without a finding: IAM may not show the latest change yet.
         _ => "fewer than two active access keys, as far as is known",
     }
 }
 
-fn keys(out: &mut impl Write, looked: &Looked) -> anyhow::Result<()> {
-    let ago = |at| format!("{}, {} ago", readable(at), duration(looked.now - at));
+fn keys(out: &mut impl Write, check: &KeyCheck) -> anyhow::Result<()> {
+    let ago = |at| format!("{}, {} ago", readable(at), duration(check.now - at));
     writeln!(out, "Keys")?;
-    if looked.listing.keys().next().is_none() {
-        let none = if looked.is_blind() {
+    if check.listing.keys().next().is_none() {
+        let none = if check.is_blind() {
             "not known"
         } else {
             "none"
         };
         writeln!(out, "  {none}")?;
     }
-    for (id, key) in looked.listing.keys() {
-        let used = match looked.last_uses.get(id) {
+    for (id, key) in check.listing.keys() {
+        let used = match check.last_uses.get(id) {
             None => "not known".to_owned(),
             Some(LastUsed::Never) => "never".to_owned(),
             Some(LastUsed::At {
@@ -195,5 +205,5 @@ fn keys(out: &mut impl Write, looked: &Looked) -> anyhow::Result<()> {
 }
 
 fn shown(text: &str) -> String {
-    for_terminal(text, LONGEST)
+    for_terminal(text, MAX_CHARS)
 }

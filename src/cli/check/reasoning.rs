@@ -1,34 +1,37 @@
-//! Why a look came to what it did, one sentence each; and what to do next.
+//! The reasons for the result of a check, one sentence each, and the commands to run next.
 
-use crate::cli::LONGEST;
-use crate::cli::again::again;
+use crate::cli::MAX_CHARS;
 use crate::cli::check::Args;
-use crate::cli::check::look::{Looked, Told};
-use crate::detect::finding::FindingStatus;
-use crate::detect::key_change::{ChangeKind, KeyChange};
-use crate::detect::listing::{Answer, KeyStatus};
-use crate::detect::verdict::Verdict;
+use crate::cli::check::key_check::{KeyCheck, KeyHistory};
+use crate::cli::next_command::command_for_user;
+use crate::detect::decision::verdict::Verdict;
+use crate::detect::events::key_change::{ChangeKind, KeyChange};
+use crate::detect::findings::finding::FindingStatus;
+use crate::detect::keys::listing::{KeyStatus, ListingAnswer};
 use crate::output::escape::for_terminal;
 use crate::output::time::readable;
 
 /// The sentences, safe for a terminal.
-pub(super) fn reasoning(looked: &Looked) -> Vec<String> {
-    let mut lines = vec![listed(looked)];
-    if !looked.is_blind() {
-        lines.push(settled(looked));
+pub(super) fn reasoning(check: &KeyCheck) -> Vec<String> {
+    let mut lines = vec![listed(check)];
+    if !check.is_blind() {
+        lines.push(settled(check));
     }
-    if let Some(finding) = looked.record.open_finding() {
+    if let Some(finding) = check.record.open_finding() {
         if finding.status == FindingStatus::Suppressed {
-            lines.push("An exemption covers it, so nobody is alerted until that ends.".to_owned());
+            lines.push(
+                "An exemption suppresses the finding: no alert is sent until the exemption ends."
+                    .to_owned(),
+            );
         }
-    } else if let Some(closing) = looked
+    } else if let Some(closing) = check
         .record
         .finding
         .as_ref()
         .and_then(|last| last.closing.as_ref())
     {
         lines.push(format!(
-            "The last finding was closed {}: {}.",
+            "The last finding was closed on {}: {}.",
             readable(closing.at),
             closing.reason.words()
         ));
@@ -36,63 +39,65 @@ pub(super) fn reasoning(looked: &Looked) -> Vec<String> {
     lines
 }
 
-fn listed(looked: &Looked) -> String {
-    let at = readable(looked.listing.requested_at());
+fn listed(check: &KeyCheck) -> String {
+    let at = readable(check.listing.requested_at());
     let count = |status| {
-        looked
+        check
             .listing
             .keys()
             .filter(|(_, key)| key.status == status)
             .count()
     };
-    match looked.listing.answer() {
-        Answer::Keys { .. } => format!(
-            "IAM's listing of {at} shows {} active and {} inactive.",
-            match count(KeyStatus::Active) {
-                1 => "1 key".to_owned(),
-                many => format!("{many} keys"),
-            },
+    match check.listing.answer() {
+        ListingAnswer::Keys { .. } => format!(
+            "IAM listed {} active and {} inactive keys on {at}.",
+            count(KeyStatus::Active),
             count(KeyStatus::Inactive)
         ),
-        Answer::Report { .. } => format!(
-            "The credential report of {at} shows {} keys of root active; it may be up to 4 h old.",
+        ListingAnswer::Report { .. } => format!(
+            "The credential report of {at} shows {} active keys for root; the report may be up to 4 hours old.",
             count(KeyStatus::Active)
         ),
-        Answer::NoSuchUser => format!(
-            "IAM says at {at} that there is no such user; {}.",
-            looked.tried
+        ListingAnswer::NoSuchUser => format!(
+            "IAM reported on {at} that there is no such user; {}.",
+            check.tried
         ),
-        Answer::Refused { reason } => {
+        ListingAnswer::Refused { reason } => {
             format!(
                 "The keys could not be listed: {}.",
-                for_terminal(reason, LONGEST)
+                for_terminal(reason, MAX_CHARS)
             )
         }
     }
 }
 
-fn settled(looked: &Looked) -> String {
-    if looked.unsettled.is_empty() {
-        return "Nothing that is known of the last minute says otherwise, so it is believed."
+fn settled(check: &KeyCheck) -> String {
+    if check.unsettled.is_empty() {
+        return "No change in the last minute contradicts this, so the result is up to date."
             .to_owned();
     }
-    let why: Vec<&str> = looked.unsettled.iter().map(|why| why.words()).collect();
+    let why: Vec<&str> = check.unsettled.iter().map(|why| why.words()).collect();
     format!(
-        "It is not believed to show a cleanup yet ({}); look again in a minute.",
+        "IAM may not show the latest changes yet ({}), so no finding is closed on this listing; check again in a \
+         minute.",
         why.join("; ")
     )
 }
 
-/// What CloudTrail tells, a line for each change, safe for a terminal.
-pub(super) fn changes(told: &Told) -> Vec<String> {
-    match told {
-        Told::Changes(changes) if changes.is_empty() => {
-            vec!["CloudTrail's event history of 90 days tells nothing of these keys (an event may take 15 minutes).".to_owned()]
+/// The changes in CloudTrail, one line each, safe for a terminal.
+pub(super) fn changes(history: &KeyHistory) -> Vec<String> {
+    match history {
+        KeyHistory::Changes(changes) if changes.is_empty() => {
+            vec![
+                "CloudTrail's event history (90 days) has no changes of these keys. A new event may take 15 minutes \
+                 to arrive."
+                    .to_owned(),
+            ]
         }
-        Told::Changes(changes) => changes.iter().map(change).collect(),
-        Told::Nothing(reason) => vec![format!(
-            "CloudTrail could not be asked: {}",
-            for_terminal(reason, LONGEST)
+        KeyHistory::Changes(changes) => changes.iter().map(change).collect(),
+        KeyHistory::Unavailable(reason) => vec![format!(
+            "CloudTrail's event history is not available: {}",
+            for_terminal(reason, MAX_CHARS)
         )],
     }
 }
@@ -117,38 +122,38 @@ fn change(change: &KeyChange) -> String {
         .source_ip
         .as_ref()
         .map_or_else(String::new, |ip| {
-            format!(" from {}", for_terminal(ip, LONGEST))
+            format!(" from {}", for_terminal(ip, MAX_CHARS))
         });
     format!(
         "{}  {} by {}{from}",
         readable(change.at),
-        for_terminal(&what, LONGEST),
-        for_terminal(change.actor.label(), LONGEST)
+        for_terminal(&what, MAX_CHARS),
+        for_terminal(change.actor.label(), MAX_CHARS)
     )
 }
 
-/// The commands of ours that may come next, with what each is for.
+/// The secondkey commands to run next, each with its purpose.
 pub(super) fn next(
     args: &Args,
-    looked: &Looked,
+    check: &KeyCheck,
     verdict: Option<&Verdict>,
 ) -> Vec<(&'static str, String)> {
-    if looked.user.is_root() {
+    if check.user.is_root() {
         return vec![];
     }
     let count = |status| {
-        looked
+        check
             .listing
             .keys()
             .filter(|(_, key)| key.status == status)
             .count()
     };
     let invocation = args.invocation();
-    let command = |words: &[&str]| again(words, &looked.name, &invocation);
+    let command = |words: &[&str]| command_for_user(words, &check.name, &invocation);
     match (count(KeyStatus::Active), count(KeyStatus::Inactive)) {
         (2.., _) => {
             let status = (
-                "see how far the rotation is",
+                "see the state of the rotation",
                 command(&["rotate", "status"]),
             );
             let finish = match verdict {
@@ -166,16 +171,16 @@ pub(super) fn next(
         }
         (_, 1..) => vec![
             (
-                "activate the inactive key again, if something fails",
+                "reactivate the inactive key if something fails",
                 command(&["rotate", "undo"]),
             ),
             (
-                "delete it for good, once it was inactive for long enough",
+                "delete it after it has been inactive for long enough",
                 command(&["rotate", "cleanup"]),
             ),
         ],
         (1, _) => vec![(
-            "rotate the key, when it is time",
+            "rotate the key when it is due",
             command(&["rotate", "start", "--to-profile", "PROFILE"]),
         )],
         _ => vec![],

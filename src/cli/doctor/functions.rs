@@ -1,4 +1,4 @@
-//! The functions: deployed, reading their queue, and without errors.
+//! Checks the functions: deployed, connected to their queue, and without errors.
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::Statistic;
@@ -6,43 +6,47 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::FunctionResponseType;
 use chrono::TimeDelta;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
+use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryResult, evaluate};
 use crate::cli::doctor::metrics::{Metric, points};
-use crate::cli::doctor::stack::Deployed;
+use crate::cli::doctor::stack::DeployedStack;
 use crate::detect::Timestamp;
 use crate::output::shell::quoted;
 use crate::output::time::readable;
 
-/// What is known of one function.
+/// The facts about one function.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FunctionFacts {
-    /// `Active` or another word.
+    /// The state, such as `Active`.
     pub(super) state: String,
     /// Why it is not active.
     pub(super) state_reason: String,
-    /// `Successful` or another word.
+    /// The status of the last update, such as `Successful`.
     pub(super) last_update: String,
-    /// Why it was not.
+    /// Why the last update was not successful.
     pub(super) last_update_reason: String,
-    /// How many of it may run at once, if that is limited.
+    /// The reserved concurrency, if it is set.
     pub(super) reserved: Option<i32>,
 }
 
-/// What is known of what leads a queue's messages to a function.
+/// The facts about one event source mapping.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct MappingFacts {
     /// Its id.
     pub(super) id: String,
-    /// The queue.
+    /// The ARN of the queue.
     pub(super) queue_arn: String,
-    /// `Enabled` or another word.
+    /// The state, such as `Enabled`.
     pub(super) state: String,
-    /// Whether the function may name the messages that failed.
+    /// Whether the function can report single failed messages.
     pub(super) reports_failures: bool,
 }
 
-/// Looks at the functions.
-pub(super) async fn check(config: &SdkConfig, stack: &Deployed, now: Timestamp) -> Vec<Check> {
+/// Checks the functions.
+pub(super) async fn check(
+    config: &SdkConfig,
+    stack: &DeployedStack,
+    now: Timestamp,
+) -> Vec<CheckResult> {
     let functions = [
         ("Detector", Some("ChangesQueue")),
         ("Sweeper", Some("SweepQueue")),
@@ -57,23 +61,23 @@ pub(super) async fn check(config: &SdkConfig, stack: &Deployed, now: Timestamp) 
 
 async fn one(
     config: &SdkConfig,
-    stack: &Deployed,
+    stack: &DeployedStack,
     function: &str,
     queue: Option<&str>,
     now: Timestamp,
-) -> Vec<Check> {
+) -> Vec<CheckResult> {
     let name = match stack.physical(function) {
         Ok(name) => name,
         Err(missing) => return vec![missing],
     };
     let client = Client::new(config);
-    let mut checks = vec![judged(function, facts(&client, name).await, |facts| {
+    let mut checks = vec![evaluate(function, facts(&client, name).await, |facts| {
         judge_function(function, name, &facts)
     })];
     if let Some(queue) = queue {
         let what = format!("{function}: event source");
         let arn = stack.queue_arn(queue).unwrap_or_default();
-        checks.push(judged(&what, mappings(&client, name).await, |mappings| {
+        checks.push(evaluate(&what, mappings(&client, name).await, |mappings| {
             judge_mappings(&what, name, &arn, &mappings)
         }));
     }
@@ -90,19 +94,21 @@ async fn one(
         period_seconds: 3_600,
         since: TimeDelta::hours(24),
     };
-    checks.push(judged(&what, points(config, metric, now).await, |points| {
-        judge_errors(&what, &log, &points)
-    }));
+    checks.push(evaluate(
+        &what,
+        points(config, metric, now).await,
+        |points| judge_errors(&what, &log, &points),
+    ));
     checks
 }
 
-async fn facts(client: &Client, name: &str) -> Asked<FunctionFacts> {
+async fn facts(client: &Client, name: &str) -> QueryResult<FunctionFacts> {
     let answer = client
         .get_function()
         .function_name(name)
         .send()
         .await
-        .map_err(|error| Unasked::of("lambda:GetFunction", &error))?;
+        .map_err(|error| QueryError::of("lambda:GetFunction", &error))?;
     let reserved = answer
         .concurrency
         .and_then(|limit| limit.reserved_concurrent_executions);
@@ -124,7 +130,7 @@ async fn facts(client: &Client, name: &str) -> Asked<FunctionFacts> {
     })
 }
 
-async fn mappings(client: &Client, name: &str) -> Asked<Vec<MappingFacts>> {
+async fn mappings(client: &Client, name: &str) -> QueryResult<Vec<MappingFacts>> {
     let listed = client
         .list_event_source_mappings()
         .function_name(name)
@@ -133,7 +139,7 @@ async fn mappings(client: &Client, name: &str) -> Asked<Vec<MappingFacts>> {
         .send()
         .collect::<Result<Vec<_>, _>>()
         .await
-        .map_err(|error| Unasked::of("lambda:ListEventSourceMappings", &error))?;
+        .map_err(|error| QueryError::of("lambda:ListEventSourceMappings", &error))?;
     Ok(listed
         .into_iter()
         .map(|mapping| MappingFacts {
@@ -148,9 +154,9 @@ async fn mappings(client: &Client, name: &str) -> Asked<Vec<MappingFacts>> {
         .collect())
 }
 
-/// Whether a function can run.
+/// Checks that a function can run.
 #[must_use]
-pub(super) fn judge_function(what: &str, name: &str, facts: &FunctionFacts) -> Check {
+pub(super) fn judge_function(what: &str, name: &str, facts: &FunctionFacts) -> CheckResult {
     let found = format!(
         "{name} is {}, its last update {}",
         facts.state.to_lowercase(),
@@ -158,9 +164,9 @@ pub(super) fn judge_function(what: &str, name: &str, facts: &FunctionFacts) -> C
     );
     let again = "deploy again: sam build && sam deploy".to_owned();
     if facts.reserved == Some(0) {
-        return Check::failed(
+        return CheckResult::failed(
             what,
-            format!("{name} may not run: its reserved concurrency is 0"),
+            format!("{name} cannot run: its reserved concurrency is 0"),
             format!(
                 "aws lambda delete-function-concurrency --function-name {}",
                 quoted(name)
@@ -168,33 +174,35 @@ pub(super) fn judge_function(what: &str, name: &str, facts: &FunctionFacts) -> C
         );
     }
     match (facts.state.as_str(), facts.last_update.as_str()) {
-        // An inactive one wakes at the next message.
-        ("Active" | "Inactive", "Successful") => Check::ok(what, found),
-        ("Failed", _) => Check::failed(what, format!("{found}: {}", facts.state_reason), again),
-        (_, "Failed") => Check::failed(
+        // Lambda activates an inactive function at the next message.
+        ("Active" | "Inactive", "Successful") => CheckResult::ok(what, found),
+        ("Failed", _) => {
+            CheckResult::failed(what, format!("{found}: {}", facts.state_reason), again)
+        }
+        (_, "Failed") => CheckResult::failed(
             what,
             format!("{found}: {}", facts.last_update_reason),
             again,
         ),
         ("Pending", _) | (_, "InProgress") => {
-            Check::warning(what, found, "run this again in a minute")
+            CheckResult::warning(what, found, "run doctor again in a minute")
         }
-        _ => Check::failed(what, format!("{found}: {}", facts.state_reason), again),
+        _ => CheckResult::failed(what, format!("{found}: {}", facts.state_reason), again),
     }
 }
 
-/// Whether the queue `queue_arn` is read by the function `name`.
+/// Checks that the function `name` reads the queue `queue_arn`.
 #[must_use]
 pub(super) fn judge_mappings(
     what: &str,
     name: &str,
     queue_arn: &str,
     mappings: &[MappingFacts],
-) -> Check {
+) -> CheckResult {
     let Some(mapping) = mappings.iter().find(|one| one.queue_arn == queue_arn) else {
-        return Check::failed(
+        return CheckResult::failed(
             what,
-            "nothing leads the queue's messages to the function",
+            "no event source mapping connects the queue to the function",
             format!(
                 "aws lambda create-event-source-mapping --function-name {} --event-source-arn {} \
                  --function-response-types ReportBatchItemFailures",
@@ -210,28 +218,28 @@ pub(super) fn judge_mappings(
     match mapping.state.as_str() {
         "Enabled" | "Updating" | "Enabling" | "Creating" => (),
         state => {
-            return Check::failed(what, state.to_lowercase(), format!("{update} --enabled"));
+            return CheckResult::failed(what, state.to_lowercase(), format!("{update} --enabled"));
         }
     }
     if !mapping.reports_failures {
-        return Check::failed(
+        return CheckResult::failed(
             what,
-            "enabled, without ReportBatchItemFailures: what fails is lost",
+            "enabled, but without ReportBatchItemFailures: failed messages are lost",
             format!("{update} --function-response-types ReportBatchItemFailures"),
         );
     }
-    Check::ok(what, "enabled, with ReportBatchItemFailures")
+    CheckResult::ok(what, "enabled, with ReportBatchItemFailures")
 }
 
-/// Whether a function failed as a whole in the last 24 hours; `points` are its errors hour by hour.
+/// Checks that the function had no errors in the last 24 hours. `points` are its errors per hour.
 #[must_use]
-pub(super) fn judge_errors(what: &str, log: &str, points: &[(Timestamp, f64)]) -> Check {
+pub(super) fn judge_errors(what: &str, log: &str, points: &[(Timestamp, f64)]) -> CheckResult {
     let errors: f64 = points.iter().map(|(_, count)| count).sum();
     let last = points.iter().rfind(|(_, count)| *count > 0.0);
     let Some((last, _)) = last else {
-        return Check::ok(what, "none in 24 hours");
+        return CheckResult::ok(what, "none in 24 hours");
     };
-    Check::warning(
+    CheckResult::warning(
         what,
         format!(
             "{errors:.0} in 24 hours, the last in the hour from {}",
@@ -244,10 +252,10 @@ pub(super) fn judge_errors(what: &str, log: &str, points: &[(Timestamp, f64)]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
 
     #[test]
-    fn a_function_runs_if_it_is_active_updated_and_not_throttled_to_nothing() {
+    fn a_function_must_be_active_updated_and_have_concurrency() {
         let of = |state: &str, last_update: &str, reserved| {
             let facts = FunctionFacts {
                 state: state.to_owned(),
@@ -257,17 +265,17 @@ mod tests {
             };
             judge_function("Detector", "secondkey-detector", &facts).state
         };
-        assert_eq!(of("Active", "Successful", None), State::Ok);
-        assert_eq!(of("Inactive", "Successful", Some(5)), State::Ok);
-        assert_eq!(of("Active", "InProgress", None), State::Warning);
-        assert_eq!(of("Active", "Failed", None), State::Failed);
-        assert_eq!(of("Failed", "Successful", None), State::Failed);
-        assert_eq!(of("Active", "Successful", Some(0)), State::Failed);
-        assert_eq!(of("", "", None), State::Failed);
+        assert_eq!(of("Active", "Successful", None), CheckStatus::Ok);
+        assert_eq!(of("Inactive", "Successful", Some(5)), CheckStatus::Ok);
+        assert_eq!(of("Active", "InProgress", None), CheckStatus::Warning);
+        assert_eq!(of("Active", "Failed", None), CheckStatus::Failed);
+        assert_eq!(of("Failed", "Successful", None), CheckStatus::Failed);
+        assert_eq!(of("Active", "Successful", Some(0)), CheckStatus::Failed);
+        assert_eq!(of("", "", None), CheckStatus::Failed);
     }
 
     #[test]
-    fn a_queue_is_read_by_an_enabled_mapping_that_reports_failures() {
+    fn a_queue_needs_an_enabled_mapping_that_reports_failures() {
         let of = |state: &str, queue: &str, reports_failures| {
             let mapping = MappingFacts {
                 id: "1".to_owned(),
@@ -277,20 +285,26 @@ mod tests {
             };
             judge_mappings("x", "secondkey-detector", "arn:q", &[mapping]).state
         };
-        assert_eq!(of("Enabled", "arn:q", true), State::Ok);
-        assert_eq!(of("Disabled", "arn:q", true), State::Failed);
-        assert_eq!(of("Enabled", "arn:q", false), State::Failed);
-        assert_eq!(of("Enabled", "arn:other", true), State::Failed);
-        assert_eq!(judge_mappings("x", "f", "arn:q", &[]).state, State::Failed);
+        assert_eq!(of("Enabled", "arn:q", true), CheckStatus::Ok);
+        assert_eq!(of("Disabled", "arn:q", true), CheckStatus::Failed);
+        assert_eq!(of("Enabled", "arn:q", false), CheckStatus::Failed);
+        assert_eq!(of("Enabled", "arn:other", true), CheckStatus::Failed);
+        assert_eq!(
+            judge_mappings("x", "f", "arn:q", &[]).state,
+            CheckStatus::Failed
+        );
     }
 
     #[test]
-    fn errors_of_the_last_day_are_told_with_their_time() {
+    fn errors_of_the_last_day_are_reported_with_their_time() {
         let at = |hour: i64| Timestamp::from_timestamp(hour * 3_600, 0).unwrap();
-        assert_eq!(judge_errors("x", "log", &[]).state, State::Ok);
-        assert_eq!(judge_errors("x", "log", &[(at(1), 0.0)]).state, State::Ok);
+        assert_eq!(judge_errors("x", "log", &[]).state, CheckStatus::Ok);
+        assert_eq!(
+            judge_errors("x", "log", &[(at(1), 0.0)]).state,
+            CheckStatus::Ok
+        );
         let check = judge_errors("x", "log", &[(at(1), 2.0), (at(2), 1.0), (at(3), 0.0)]);
-        assert_eq!(check.state, State::Warning);
+        assert_eq!(check.state, CheckStatus::Warning);
         assert!(check.found.contains("3 in 24 hours"), "{}", check.found);
         assert!(
             check.found.contains("1970-01-01 02:00:00"),

@@ -1,4 +1,5 @@
-//! The whole way, by real keys: a throw-away user gets two, the finding opens, the user goes, the finding closes.
+//! The live probe: creates a temporary user with two keys, waits until the finding opens, deletes the
+//! user, and waits until the finding closes.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +7,12 @@ use aws_config::SdkConfig;
 use tokio::sync::watch;
 
 use crate::aws::dynamodb::DynamoDbStore;
-use crate::cli::doctor::check::{Check, Unasked};
+use crate::cli::doctor::check_result::{CheckResult, QueryError};
 use crate::cli::doctor::throwaway::Throwaway;
-use crate::cli::interrupt::{interrupted, say};
-use crate::detect::finding::FindingStatus;
+use crate::cli::interrupt::{interrupted, print_notice};
+use crate::detect::findings::finding::FindingStatus;
+use crate::detect::records::user_record::UserRecord;
 use crate::detect::user::UserId;
-use crate::detect::user_record::UserRecord;
 use crate::pipeline::error::ErrorKind;
 use crate::pipeline::finding_store::FindingStore;
 
@@ -19,34 +20,34 @@ const OPENING: &str = "live probe: opening";
 const ALERT: &str = "live probe: alert";
 const CLOSING: &str = "live probe: closing";
 
-/// How often the table is looked at.
+/// How often to read the table.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// How waiting for something ended.
+/// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Waited<T> {
-    /// It came after this long.
+pub(super) enum WaitResult<T> {
+    /// The expected state was there after this time.
     Came(T, Duration),
-    /// It did not come in time.
-    InVain,
-    /// Somebody wants this to end.
+    /// The time ran out.
+    TimedOut,
+    /// The user interrupted the command.
     Interrupted,
-    /// Nobody could tell.
+    /// The state could not be read.
     Failed(String),
 }
 
-/// Does it all, and cleans up whatever happens. Who interrupts has the clean-up done first.
+/// Runs the probe. The temporary user is removed in any case, also after an interrupt.
 pub(super) async fn check(
     config: &SdkConfig,
     account: &str,
     store: &DynamoDbStore,
     patience: Duration,
-) -> Vec<Check> {
-    // From here on a signal only sets this.
-    let stop = interrupted("interrupted; the throw-away user is removed first");
+) -> Vec<CheckResult> {
+    // From here on, a signal only sets this flag.
+    let stop = interrupted("interrupted; removing the temporary user first");
     let mut user = Throwaway::new(aws_sdk_iam::Client::new(config));
     let id = UserId::new(account, user.name());
-    say(&format!("the throw-away user is {}", user.name()));
+    print_notice(&format!("the temporary user is {}", user.name()));
     let made = make(&mut user, &stop).await;
     let mut checks = vec![];
     let mut has_opened = false;
@@ -57,18 +58,18 @@ pub(super) async fn check(
                 Ok(record.open_finding().map(|finding| finding.status))
             })
             .await;
-            has_opened = matches!(opened, Waited::Came(..));
+            has_opened = matches!(opened, WaitResult::Came(..));
             checks.push(judge_opening(&opened, patience));
             if has_opened {
                 let delivered = wait(began, patience, &stop, async || {
-                    Ok(store.owed(&id).await?.is_empty().then_some(()))
+                    Ok(store.pending_alerts(&id).await?.is_empty().then_some(()))
                 })
                 .await;
                 checks.push(judge_alert(&delivered, patience));
             }
         }
-        Ok(None) => checks.push(judge_opening(&Waited::Interrupted, patience)),
-        Err(unasked) => checks.push(unasked.check(OPENING)),
+        Ok(None) => checks.push(judge_opening(&WaitResult::Interrupted, patience)),
+        Err(error) => checks.push(error.check(OPENING)),
     }
     let removed = user.remove().await;
     let cleaned = Instant::now();
@@ -84,13 +85,14 @@ pub(super) async fn check(
     checks
 }
 
-/// Makes the user and two keys; the time is that of the second key. Nothing if somebody wants this to end.
+/// Creates the user and two keys. Returns the time just before the second key, or `None` after an
+/// interrupt.
 ///
-/// No call is cut off half-way: what it made would not be known.
+/// A running call is never aborted, because then it would not be known what it created.
 async fn make(
     user: &mut Throwaway,
     stop: &watch::Receiver<bool>,
-) -> Result<Option<Instant>, Unasked> {
+) -> Result<Option<Instant>, QueryError> {
     if *stop.borrow() {
         return Ok(None);
     }
@@ -107,111 +109,116 @@ async fn make(
     Ok(Some(began))
 }
 
-/// Looks with `look` until something is there, up to `patience` after `began`.
+/// Calls `look` until it returns a value, or until `patience` after `began`.
 async fn wait<T>(
     began: Instant,
     patience: Duration,
     stop: &watch::Receiver<bool>,
     look: impl AsyncFn() -> Result<Option<T>, crate::pipeline::error::ServiceError>,
-) -> Waited<T> {
+) -> WaitResult<T> {
     let mut stop = stop.clone();
     loop {
         if *stop.borrow() {
-            return Waited::Interrupted;
+            return WaitResult::Interrupted;
         }
         match look().await {
-            Ok(Some(there)) => return Waited::Came(there, began.elapsed()),
+            Ok(Some(there)) => return WaitResult::Came(there, began.elapsed()),
             Ok(None) => (),
             Err(failure) if failure.kind() == ErrorKind::Retryable => (),
-            Err(failure) => return Waited::Failed(failure.to_string()),
+            Err(failure) => return WaitResult::Failed(failure.to_string()),
         }
         if began.elapsed() >= patience {
-            return Waited::InVain;
+            return WaitResult::TimedOut;
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => (),
-            // Without a sender nobody interrupts; the sleep goes on.
+            // Without a sender no interrupt can arrive, and the sleep continues.
             Ok(()) = stop.changed() => (),
         }
     }
 }
 
-/// The check of something for which somebody waited in vain, or not to the end.
-fn not_come<T>(what: &str, waited: &Waited<T>, failed: impl FnOnce() -> Check) -> Check {
+/// The check for a wait without success.
+fn not_received<T>(
+    what: &str,
+    waited: &WaitResult<T>,
+    failed: impl FnOnce() -> CheckResult,
+) -> CheckResult {
     match waited {
-        Waited::Failed(text) => Check::not_checked(what, text.clone(), None),
-        Waited::Interrupted => Check::not_checked(what, "interrupted", None),
-        Waited::Came(..) | Waited::InVain => failed(),
+        WaitResult::Failed(text) => CheckResult::not_checked(what, text.clone(), None),
+        WaitResult::Interrupted => CheckResult::not_checked(what, "interrupted", None),
+        WaitResult::Came(..) | WaitResult::TimedOut => failed(),
     }
 }
 
-/// What the wait for the open finding came to.
+/// The check for the wait until the finding opened.
 #[must_use]
-pub(super) fn judge_opening(waited: &Waited<FindingStatus>, patience: Duration) -> Check {
+pub(super) fn judge_opening(waited: &WaitResult<FindingStatus>, patience: Duration) -> CheckResult {
     match waited {
-        Waited::Came(FindingStatus::Suppressed, _) => Check::warning(
+        WaitResult::Came(FindingStatus::Suppressed, _) => CheckResult::warning(
             OPENING,
-            "the finding is there, and an exemption hides it",
-            "see which exemption it is, for it hides every new user too",
+            "the finding exists, but an exemption suppresses it",
+            "find that exemption: it suppresses the findings of all new users",
         ),
-        Waited::Came(_, after) => Check::ok(
+        WaitResult::Came(_, after) => CheckResult::ok(
             OPENING,
             format!(
                 "the finding was open {:.1} s after the second CreateAccessKey",
                 after.as_secs_f64()
             ),
         ),
-        other => not_come(OPENING, other, || {
-            Check::failed(
+        other => not_received(OPENING, other, || {
+            CheckResult::failed(
                 OPENING,
                 format!("no finding within {} s", patience.as_secs()),
-                "see above, from the trail to the detector; CloudTrail now and then takes minutes, so try --wait 900 before \
-                 anything else",
+                "CloudTrail sometimes takes minutes, so try --wait 900 first; then see the checks above, from the trail to \
+                 the detector",
             )
         }),
     }
 }
 
-/// What the wait for the delivery came to.
+/// The check for the wait until the alert was delivered.
 #[must_use]
-pub(super) fn judge_alert(waited: &Waited<()>, patience: Duration) -> Check {
+pub(super) fn judge_alert(waited: &WaitResult<()>, patience: Duration) -> CheckResult {
     match waited {
-        Waited::Came((), after) => Check::ok(
+        WaitResult::Came((), after) => CheckResult::ok(
             ALERT,
             format!(
                 "delivered to topic and bus {:.1} s after the second CreateAccessKey",
                 after.as_secs_f64()
             ),
         ),
-        other => not_come(ALERT, other, || {
-            Check::failed(
+        other => not_received(ALERT, other, || {
+            CheckResult::failed(
                 ALERT,
-                format!("still owed after {} s", patience.as_secs()),
-                "look into the detector's log for why the topic or the bus does not take it",
+                format!("not delivered after {} s", patience.as_secs()),
+                "see the detector's log for why the topic or the bus does not accept it",
             )
         }),
     }
 }
 
-/// What the wait for the closing came to.
+/// The check for the wait until the finding closed.
 #[must_use]
-pub(super) fn judge_closing(waited: &Waited<()>, patience: Duration) -> Check {
+pub(super) fn judge_closing(waited: &WaitResult<()>, patience: Duration) -> CheckResult {
     match waited {
-        Waited::Came((), after) => Check::ok(
+        WaitResult::Came((), after) => CheckResult::ok(
             CLOSING,
             format!(
                 "the finding was closed {:.1} s after the clean-up",
                 after.as_secs_f64()
             ),
         ),
-        other => not_come(CLOSING, other, || {
-            Check::failed(
+        other => not_received(CLOSING, other, || {
+            CheckResult::failed(
                 CLOSING,
                 format!(
                     "the finding is still open {} s after the clean-up",
                     patience.as_secs()
                 ),
-                "a closing waits for a settled listing; if it does not come with the next sweep, look into the detector's log",
+                "IAM's listing must settle before a finding closes; if it does not close at the next sweep, see the detector's \
+                 log",
             )
         }),
     }
@@ -220,38 +227,44 @@ pub(super) fn judge_closing(waited: &Waited<()>, patience: Duration) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
 
     const PATIENCE: Duration = Duration::from_mins(5);
 
     #[test]
     fn the_seconds_are_counted_from_the_second_key() {
         let after = Duration::from_millis(12_340);
-        let opened = judge_opening(&Waited::Came(FindingStatus::Open, after), PATIENCE);
-        assert_eq!(opened.state, State::Ok);
+        let opened = judge_opening(&WaitResult::Came(FindingStatus::Open, after), PATIENCE);
+        assert_eq!(opened.state, CheckStatus::Ok);
         assert!(
             opened
                 .found
                 .contains("12.3 s after the second CreateAccessKey")
         );
-        let hidden = judge_opening(&Waited::Came(FindingStatus::Suppressed, after), PATIENCE);
-        assert_eq!(hidden.state, State::Warning);
+        let hidden = judge_opening(
+            &WaitResult::Came(FindingStatus::Suppressed, after),
+            PATIENCE,
+        );
+        assert_eq!(hidden.state, CheckStatus::Warning);
     }
 
     #[test]
-    fn what_did_not_come_failed_and_what_was_not_waited_for_did_not() {
+    fn a_timeout_fails_and_an_interrupted_wait_is_not_checked() {
         for (waited, state) in [
-            (Waited::Came((), Duration::ZERO), State::Ok),
-            (Waited::InVain, State::Failed),
-            (Waited::Interrupted, State::NotChecked),
-            (Waited::Failed("denied".to_owned()), State::NotChecked),
+            (WaitResult::Came((), Duration::ZERO), CheckStatus::Ok),
+            (WaitResult::TimedOut, CheckStatus::Failed),
+            (WaitResult::Interrupted, CheckStatus::NotChecked),
+            (
+                WaitResult::Failed("denied".to_owned()),
+                CheckStatus::NotChecked,
+            ),
         ] {
             assert_eq!(judge_alert(&waited, PATIENCE).state, state, "{waited:?}");
             assert_eq!(judge_closing(&waited, PATIENCE).state, state, "{waited:?}");
         }
         assert_eq!(
-            judge_opening(&Waited::InVain, PATIENCE).state,
-            State::Failed
+            judge_opening(&WaitResult::TimedOut, PATIENCE).state,
+            CheckStatus::Failed
         );
     }
 
@@ -262,6 +275,6 @@ mod tests {
         let (waited, ()) = futures::join!(waiting, async {
             sender.send_replace(true);
         });
-        assert_eq!(waited, Waited::Interrupted);
+        assert_eq!(waited, WaitResult::Interrupted);
     }
 }

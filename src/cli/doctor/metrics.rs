@@ -1,4 +1,4 @@
-//! What CloudWatch measured.
+//! Reads metrics from CloudWatch.
 
 use std::time::SystemTime;
 
@@ -8,13 +8,13 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Datapoint, Dimension, Statistic};
 use chrono::TimeDelta;
 
-use crate::cli::doctor::check::{Asked, Unasked};
+use crate::cli::doctor::check_result::{QueryError, QueryResult};
 use crate::detect::Timestamp;
 
-/// Which measurements are wanted.
+/// A metric to read.
 #[derive(Debug, Clone)]
 pub(super) struct Metric<'a> {
-    /// Such as `AWS/SQS`.
+    /// The namespace, such as `AWS/SQS`.
     pub(super) namespace: &'a str,
     /// The metric's name.
     pub(super) name: &'a str,
@@ -22,9 +22,9 @@ pub(super) struct Metric<'a> {
     pub(super) of: (&'a str, &'a str),
     /// Sum or maximum.
     pub(super) statistic: Statistic,
-    /// How many seconds become one point.
+    /// The length of one point.
     pub(super) period_seconds: i32,
-    /// How far back.
+    /// How far back to read.
     pub(super) since: TimeDelta,
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn points(
     config: &SdkConfig,
     metric: Metric<'_>,
     now: Timestamp,
-) -> Asked<Vec<(Timestamp, f64)>> {
+) -> QueryResult<Vec<(Timestamp, f64)>> {
     let time = |at: Timestamp| DateTime::from(SystemTime::from(at));
     let (name, value) = metric.of;
     let answer = Client::new(config)
@@ -47,7 +47,7 @@ pub(super) async fn points(
         .end_time(time(now))
         .send()
         .await
-        .map_err(|error| Unasked::of("cloudwatch:GetMetricStatistics", &error))?;
+        .map_err(|error| QueryError::of("cloudwatch:GetMetricStatistics", &error))?;
     let point = |point: Datapoint| {
         let value = match metric.statistic {
             Statistic::Maximum => point.maximum,

@@ -1,19 +1,21 @@
-//! The organisation: the one that the stack was deployed for, and each of its accounts covered.
+//! Checks the organization: its id, the event bus, and the coverage of its accounts.
 
 use aws_config::SdkConfig;
 use aws_sdk_organizations::Client;
 use aws_sdk_organizations::types::AccountStatus;
 use serde_json::Value;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, Why, judged};
-use crate::cli::doctor::stack::Deployed;
+use crate::cli::doctor::check_result::{
+    CheckResult, QueryError, QueryErrorKind, QueryResult, evaluate,
+};
+use crate::cli::doctor::stack::DeployedStack;
 use crate::cli::doctor::sweeps::{covered, deploy_member};
 use crate::detect::Timestamp;
-use crate::detect::account_record::AccountRecord;
+use crate::detect::records::account_record::AccountRecord;
 
-const ACCOUNTS: &str = "organisation: accounts";
+const ACCOUNTS: &str = "organization: accounts";
 
-/// What is known of the organisation.
+/// The facts about the organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OrganizationFacts {
     /// Its id.
@@ -22,13 +24,13 @@ pub(super) struct OrganizationFacts {
     pub(super) management_account: String,
 }
 
-/// Looks at the organisation, if the stack is deployed for one.
+/// Checks the organization, if the stack is deployed for one.
 pub(super) async fn check(
     config: &SdkConfig,
-    stack: &Deployed,
-    records: &Asked<Vec<AccountRecord>>,
+    stack: &DeployedStack,
+    records: &QueryResult<Vec<AccountRecord>>,
     now: Timestamp,
-) -> Vec<Check> {
+) -> Vec<CheckResult> {
     let Some(id) = stack.organization() else {
         return vec![];
     };
@@ -42,27 +44,27 @@ pub(super) async fn check(
         .as_ref()
         .map_or(String::new(), |found| found.management_account.clone());
     vec![
-        judged("organisation", found, |found| judge_id(id, &found.id)),
+        evaluate("organization", found, |found| judge_id(id, &found.id)),
         judge_listing(stack, accounts.as_ref().err()),
-        judged("EventBus: policy", policy, |policy| {
+        evaluate("EventBus: policy", policy, |policy| {
             judge_bus(id, policy.as_deref())
         }),
         match (accounts, records) {
             (Ok(accounts), Ok(records)) => {
                 judge_coverage(stack, &accounts, &management, records, now)
             }
-            (Err(unasked), _) => judge_blindness(stack, &unasked),
-            (_, Err(unasked)) => unasked.check(ACCOUNTS),
+            (Err(error), _) => judge_blindness(stack, &error),
+            (_, Err(error)) => error.check(ACCOUNTS),
         },
     ]
 }
 
-async fn describe(client: &Client) -> Asked<OrganizationFacts> {
+async fn describe(client: &Client) -> QueryResult<OrganizationFacts> {
     let answer = client
         .describe_organization()
         .send()
         .await
-        .map_err(|error| Unasked::of("organizations:DescribeOrganization", &error))?;
+        .map_err(|error| QueryError::of("organizations:DescribeOrganization", &error))?;
     let found = answer.organization;
     Ok(OrganizationFacts {
         id: found
@@ -75,11 +77,11 @@ async fn describe(client: &Client) -> Asked<OrganizationFacts> {
     })
 }
 
-async fn accounts(client: &Client) -> Asked<Vec<String>> {
+async fn accounts(client: &Client) -> QueryResult<Vec<String>> {
     let mut pages = client.list_accounts().into_paginator().send();
     let mut active = vec![];
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| Unasked::of("organizations:ListAccounts", &error))?;
+        let page = page.map_err(|error| QueryError::of("organizations:ListAccounts", &error))?;
         active.extend(
             page.accounts
                 .unwrap_or_default()
@@ -91,63 +93,63 @@ async fn accounts(client: &Client) -> Asked<Vec<String>> {
     Ok(active)
 }
 
-async fn bus_policy(config: &SdkConfig, stack: &Deployed) -> Asked<Option<String>> {
+async fn bus_policy(config: &SdkConfig, stack: &DeployedStack) -> QueryResult<Option<String>> {
     let bus = stack.resources.get("EventBus").cloned();
     let answer = aws_sdk_eventbridge::Client::new(config)
         .describe_event_bus()
         .set_name(bus)
         .send()
         .await
-        .map_err(|error| Unasked::of("events:DescribeEventBus", &error))?;
+        .map_err(|error| QueryError::of("events:DescribeEventBus", &error))?;
     Ok(answer.policy)
 }
 
-/// Whether the account is in the organisation that the stack was deployed for.
+/// Checks that the account is in the organization that the stack was deployed for.
 #[must_use]
-pub(super) fn judge_id(wanted: &str, found: &str) -> Check {
+pub(super) fn judge_id(wanted: &str, found: &str) -> CheckResult {
     if wanted == found {
-        return Check::ok("organisation", found);
+        return CheckResult::ok("organization", found);
     }
-    Check::failed(
-        "organisation",
+    CheckResult::failed(
+        "organization",
         format!(
-            "this account is in {found}, and the parameter OrganizationId is {wanted}: no member's event is let in"
+            "this account is in {found}, but the parameter OrganizationId is {wanted}, so the events of members are rejected"
         ),
         format!("deploy with OrganizationId={found}"),
     )
 }
 
-/// Whether the sweep asks for the accounts, and may.
+/// Checks that the sweep lists the accounts of the organization, and is allowed to.
 #[must_use]
-pub(super) fn judge_listing(stack: &Deployed, refused: Option<&Unasked>) -> Check {
-    let what = "organisation: ListAccounts";
+pub(super) fn judge_listing(stack: &DeployedStack, refused: Option<&QueryError>) -> CheckResult {
+    let what = "organization: ListAccounts";
     if stack.parameter("ListAccounts") != "true" {
-        return Check::warning(
+        return CheckResult::warning(
             what,
-            "the sweep looks into this account and into those with open findings only",
-            "deploy with ListAccounts=true; this account has to be the management account or a delegated administrator",
+            "the sweep covers only this account and accounts with open findings",
+            "deploy with ListAccounts=true; this account must be the management account or a delegated administrator",
         );
     }
     match refused {
-        None => Check::ok(what, "the sweep asks Organizations for the accounts"),
-        Some(unasked) if unasked.why == Why::Denied => Check::not_checked(
+        None => CheckResult::ok(what, "the sweep lists the accounts of the organization"),
+        Some(error) if error.kind == QueryErrorKind::Denied => CheckResult::not_checked(
             what,
-            "the sweep asks Organizations for the accounts; whether this account may cannot be seen, for you may not \
-             (organizations:ListAccounts)",
+            "the sweep lists the accounts of the organization; whether it is allowed to cannot be checked, because you \
+             lack organizations:ListAccounts",
             Some(
                 "in the management account: aws organizations list-delegated-administrators; allow \
-                 organizations:ListAccounts to the role or profile in use"
+                 organizations:ListAccounts for the role or profile in use"
                     .to_owned(),
             ),
         )
-        .mended_elsewhere(),
-        Some(unasked) => unasked.check(what),
+        .fixed_elsewhere(),
+        Some(error) => error.check(what),
     }
 }
 
-/// Whether the bus lets in what members of the organisation forward.
+/// Checks that the bus accepts events from members of the organization.
 #[must_use]
-pub(super) fn judge_bus(organization: &str, policy: Option<&str>) -> Check {
+pub(super) fn judge_bus(organization: &str, policy: Option<&str>) -> CheckResult {
     let what = "EventBus: policy";
     let names_it = |statement: &Value| {
         let condition = statement.pointer("/Condition/StringEquals/aws:PrincipalOrgID");
@@ -165,39 +167,40 @@ pub(super) fn judge_bus(organization: &str, policy: Option<&str>) -> Check {
         None => false,
     };
     if lets_in {
-        return Check::ok(
+        return CheckResult::ok(
             what,
-            format!("lets in what members of {organization} forward"),
+            format!("accepts events from members of {organization}"),
         );
     }
-    Check::failed(
+    CheckResult::failed(
         what,
-        format!("lets nothing in from members of {organization}"),
-        "it was changed by hand: take EventBusPolicy out of the template, deploy, put it back, deploy again",
+        format!("does not accept events from members of {organization}"),
+        "it was changed outside CloudFormation: remove EventBusPolicy from the template and deploy, then add it again \
+         and deploy",
     )
 }
 
-/// What can be said where the accounts cannot be listed.
-fn judge_blindness(stack: &Deployed, unasked: &Unasked) -> Check {
-    if unasked.why == Why::Denied && stack.parameter("ListAccounts") != "true" {
-        return Check::warning(
+/// The check if the accounts cannot be listed.
+fn judge_blindness(stack: &DeployedStack, error: &QueryError) -> CheckResult {
+    if error.kind == QueryErrorKind::Denied && stack.parameter("ListAccounts") != "true" {
+        return CheckResult::warning(
             ACCOUNTS,
-            "which accounts there are cannot be seen from here, so uncovered ones cannot be named",
-            "run this in the management account's or a delegated administrator's name, or allow organizations:ListAccounts",
+            "the accounts of the organization cannot be listed from here, so it is not known which are not covered",
+            "run doctor in the management account or a delegated administrator account, or allow organizations:ListAccounts",
         );
     }
-    unasked.check(ACCOUNTS)
+    error.check(ACCOUNTS)
 }
 
-/// Whether each of `accounts` was swept lately.
+/// Checks that each of `accounts` was swept recently.
 #[must_use]
 pub(super) fn judge_coverage(
-    stack: &Deployed,
+    stack: &DeployedStack,
     accounts: &[String],
     management: &str,
     records: &[AccountRecord],
     now: Timestamp,
-) -> Check {
+) -> CheckResult {
     let covered = covered(records, now);
     let uncovered: Vec<String> = accounts
         .iter()
@@ -206,28 +209,33 @@ pub(super) fn judge_coverage(
         .collect();
     let count = accounts.len();
     let Some(first) = uncovered.first() else {
-        return Check::ok(ACCOUNTS, format!("all {count} were swept within 2 hours"));
+        return CheckResult::ok(
+            ACCOUNTS,
+            format!("all {count} were swept in the last 2 hours"),
+        );
     };
     let is_management = uncovered.iter().any(|account| account == management);
     let mut found = format!(
-        "{} of {count} are uncovered, for they were not swept within 2 hours",
+        "{} of {count} are not covered: they were not swept in the last 2 hours",
         uncovered.len()
     );
     if is_management {
-        found.push_str("; the management account is among them, which StackSets of the service-managed kind skip");
+        found.push_str(
+            "; one of them is the management account, which service-managed StackSets skip",
+        );
     }
-    let mend = if stack.parameter("ListAccounts") == "true" {
+    let fix = if stack.parameter("ListAccounts") == "true" {
         let example = if is_management { management } else { first };
         format!(
-            "start a sweep if the accounts are new; else have the StackSet reach them (infra/README.md, *An organisation*), or {}",
+            "start a sweep if the accounts are new; otherwise extend the StackSet to them (infra/README.md, *An organization*), or {}",
             deploy_member(stack, example)
         )
     } else {
-        "deploy with ListAccounts=true, or the sweep does not know of them".to_owned()
+        "deploy with ListAccounts=true; otherwise the sweep does not know these accounts".to_owned()
     };
-    Check::failed(ACCOUNTS, found, mend)
+    CheckResult::failed(ACCOUNTS, found, fix)
         .about(uncovered)
-        .mended_elsewhere()
+        .fixed_elsewhere()
 }
 
 #[cfg(test)]

@@ -1,43 +1,56 @@
-//! The alerts that are pending: each sink takes them.
+//! Checks that pending alerts are delivered to their sinks.
 
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use crate::aws::dynamodb::{DynamoDbStore, PendingAlert};
-use crate::cli::doctor::check::{Asked, Check, Unasked, Why, judged};
-use crate::cli::doctor::stack::Deployed;
+use crate::aws::dynamodb::{DynamoDbStore, PendingDelivery};
+use crate::cli::doctor::check_result::{
+    CheckResult, QueryError, QueryErrorKind, QueryResult, evaluate,
+};
+use crate::cli::doctor::stack::DeployedStack;
 use crate::detect::Timestamp;
 use crate::output::shell::quoted;
 use crate::output::time::duration;
 
 const WHAT: &str = "pending alerts";
 
-/// For how long an alert may be pending. Its sink was tried six times by then.
+/// How long an alert may be pending. By then, delivery has been tried six times.
 const PENDING_AT_MOST: TimeDelta = TimeDelta::minutes(15);
 
-/// Looks at the alerts that are pending.
-pub(super) async fn check(stack: &Deployed, store: &DynamoDbStore, now: Timestamp) -> Check {
-    let pending: Asked<Vec<PendingAlert>> =
-        store.pending_alerts().await.map_err(|failure| Unasked {
-            why: Why::Failed,
-            permission: "dynamodb:Query",
-            text: failure.to_string(),
-        });
+/// Checks the pending alerts.
+pub(super) async fn check(
+    stack: &DeployedStack,
+    store: &DynamoDbStore,
+    now: Timestamp,
+) -> CheckResult {
+    let pending: QueryResult<Vec<PendingDelivery>> =
+        store
+            .pending_deliveries()
+            .await
+            .map_err(|failure| QueryError {
+                kind: QueryErrorKind::Failed,
+                permission: "dynamodb:Query",
+                text: failure.to_string(),
+            });
     let log = stack.resources.get("DetectorLog").map(String::as_str);
-    judged(WHAT, pending, |pending| judge_pending(&pending, log, now))
+    evaluate(WHAT, pending, |pending| judge_pending(&pending, log, now))
 }
 
-/// Whether every sink takes its alerts. `log` is the detector's log group, if it is known.
+/// Checks that no alert has been pending for too long. `log` is the detector's log group, if known.
 #[must_use]
-pub(super) fn judge_pending(pending: &[PendingAlert], log: Option<&str>, now: Timestamp) -> Check {
-    let age = |alert: &PendingAlert| now - alert.owed_since;
-    let late: Vec<&PendingAlert> = pending
+pub(super) fn judge_pending(
+    pending: &[PendingDelivery],
+    log: Option<&str>,
+    now: Timestamp,
+) -> CheckResult {
+    let age = |alert: &PendingDelivery| now - alert.pending_since;
+    let late: Vec<&PendingDelivery> = pending
         .iter()
         .filter(|alert| age(alert) > PENDING_AT_MOST)
         .collect();
     let Some(oldest) = late.iter().map(|alert| age(alert)).max() else {
-        return Check::ok(WHAT, format!("{}, none of them late", pending.len()));
+        return CheckResult::ok(WHAT, format!("{}, none of them late", pending.len()));
     };
     let mut by_sink: BTreeMap<&str, usize> = BTreeMap::new();
     for alert in &late {
@@ -48,7 +61,7 @@ pub(super) fn judge_pending(pending: &[PendingAlert], log: Option<&str>, now: Ti
         .map(|(sink, count)| format!("{count} to {sink}"))
         .collect();
     let fixes: Vec<&str> = by_sink.keys().map(|sink| fix(sink)).collect();
-    Check::failed(
+    CheckResult::failed(
         WHAT,
         format!(
             "{} for over {} ({}), the oldest for {}",
@@ -58,15 +71,15 @@ pub(super) fn judge_pending(pending: &[PendingAlert], log: Option<&str>, now: Ti
             duration(oldest)
         ),
         format!(
-            "see why: aws logs tail {} --since 1h --filter-pattern '\"could not be delivered\"'; {}; the alerts then go out \
-             by themselves within 15 minutes",
+            "see why: aws logs tail {} --since 1h --filter-pattern '\"could not be delivered\"'; {}; the alerts are then \
+             delivered automatically within 15 minutes",
             quoted(log.unwrap_or("DETECTOR_LOG_GROUP")),
             fixes.join("; ")
         ),
     )
 }
 
-/// What to look at where the sink does not take its alerts.
+/// How to fix a sink that does not accept alerts.
 fn fix(sink: &str) -> &'static str {
     match sink {
         "sns" => {
@@ -82,22 +95,22 @@ fn fix(sink: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
     use crate::cli::doctor::sweeps::tests::at;
 
-    fn pending(sink: &str, seconds: i64) -> PendingAlert {
-        PendingAlert {
+    fn pending(sink: &str, seconds: i64) -> PendingDelivery {
+        PendingDelivery {
             sink: sink.to_owned(),
-            owed_since: at(seconds),
+            pending_since: at(seconds),
         }
     }
 
     #[test]
-    fn an_alert_that_was_just_committed_is_well() {
-        let judge = |pending: &[PendingAlert]| judge_pending(pending, None, at(900)).state;
-        assert_eq!(judge(&[]), State::Ok);
-        assert_eq!(judge(&[pending("sns", 0)]), State::Ok);
-        assert_eq!(judge(&[pending("sns", -1)]), State::Failed);
+    fn a_recently_committed_alert_is_ok() {
+        let judge = |pending: &[PendingDelivery]| judge_pending(pending, None, at(900)).state;
+        assert_eq!(judge(&[]), CheckStatus::Ok);
+        assert_eq!(judge(&[pending("sns", 0)]), CheckStatus::Ok);
+        assert_eq!(judge(&[pending("sns", -1)]), CheckStatus::Failed);
     }
 
     #[test]
@@ -113,7 +126,7 @@ mod tests {
             check.found,
             "3 for over 15 min (1 to eventbridge, 2 to sns), the oldest for 2 h 46 min"
         );
-        let fix = check.mend.unwrap();
+        let fix = check.fix.unwrap();
         for part in ["tail '/aws/lambda/my detector'", "AlertTopic", "event bus"] {
             assert!(fix.contains(part), "{fix}");
         }
@@ -124,6 +137,6 @@ mod tests {
     fn a_sink_that_no_longer_exists_is_named() {
         let check = judge_pending(&[pending("pager", 0)], None, at(10_000));
         assert!(check.found.contains("1 to pager"), "{}", check.found);
-        assert!(check.mend.unwrap().contains("configuration"));
+        assert!(check.fix.unwrap().contains("configuration"));
     }
 }

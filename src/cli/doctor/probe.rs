@@ -1,4 +1,4 @@
-//! A message into the changes queue that leaves nothing but a trace in the table.
+//! The probe: sends a test message to the changes queue and waits for its trace in the table.
 
 use std::time::{Duration, Instant};
 
@@ -6,24 +6,24 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 
 use crate::aws::dynamodb::DynamoDbStore;
-use crate::cli::doctor::check::{Check, Unasked};
-use crate::cli::doctor::stack::Deployed;
+use crate::cli::doctor::check_result::{CheckResult, QueryError};
+use crate::cli::doctor::stack::DeployedStack;
 use crate::pipeline::error::ErrorKind;
 use crate::pipeline::message::probe_body;
 
-/// What this is called.
+/// The subject of the check.
 const WHAT: &str = "probe";
 
-/// How often the table is looked at.
+/// How often to read the table.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Sends the message and waits for its trace, as long as `patience`.
+/// Sends the message and waits up to `patience` for its trace.
 pub(super) async fn check(
     config: &SdkConfig,
-    stack: &Deployed,
+    stack: &DeployedStack,
     store: &DynamoDbStore,
     patience: Duration,
-) -> Check {
+) -> CheckResult {
     let url = match stack.physical("ChangesQueue") {
         Ok(url) => url,
         Err(missing) => return missing,
@@ -37,14 +37,14 @@ pub(super) async fn check(
         .send()
         .await;
     if let Err(error) = sent {
-        return Unasked::of("sqs:SendMessage", &error).check(WHAT);
+        return QueryError::of("sqs:SendMessage", &error).check(WHAT);
     }
     loop {
         match store.has_probe(&id).await {
             Ok(true) => return judge(Some(began.elapsed()), patience),
             Ok(false) => (),
             Err(failure) if failure.kind() == ErrorKind::Retryable => (),
-            Err(failure) => return Check::not_checked(WHAT, failure.to_string(), None),
+            Err(failure) => return CheckResult::not_checked(WHAT, failure.to_string(), None),
         }
         if began.elapsed() >= patience {
             return judge(None, patience);
@@ -53,26 +53,26 @@ pub(super) async fn check(
     }
 }
 
-/// What it means that the trace was there after `seen`, or was not within `patience`.
+/// The check for a trace that was there after `seen`, or that did not appear within `patience`.
 #[must_use]
-pub(super) fn judge(seen: Option<Duration>, patience: Duration) -> Check {
+pub(super) fn judge(seen: Option<Duration>, patience: Duration) -> CheckResult {
     match seen {
-        Some(seen) => Check::ok(
+        Some(seen) => CheckResult::ok(
             WHAT,
             format!(
-                "the detector read a message and wrote to the table within {:.1} s; the rule was not exercised, for nobody \
-                 may put aws.* events (--probe-live does, by real keys)",
+                "the detector read a message and wrote to the table within {:.1} s; the rule was not exercised, because only \
+                 AWS can send aws.* events (--probe-live tests it with real keys)",
                 seen.as_secs_f64()
             ),
         ),
-        None => Check::failed(
+        None => CheckResult::failed(
             WHAT,
             format!(
                 "the detector left no trace of a message within {} s",
                 patience.as_secs()
             ),
-            "see above whether the detector runs and reads its queue, and look into its log; a release before 0.1.0 knows \
-             no probes",
+            "see above whether the detector runs and reads its queue, and see its log; releases before 0.1.0 do not support \
+             probes",
         ),
     }
 }
@@ -80,18 +80,21 @@ pub(super) fn judge(seen: Option<Duration>, patience: Duration) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
 
     #[test]
-    fn a_probe_tells_the_seconds_and_what_it_did_not_try() {
+    fn a_probe_reports_the_seconds_and_what_it_did_not_test() {
         let check = judge(Some(Duration::from_millis(1_440)), Duration::from_mins(1));
-        assert_eq!(check.state, State::Ok);
+        assert_eq!(check.state, CheckStatus::Ok);
         assert!(check.found.contains("1.4 s"), "{}", check.found);
         assert!(
             check.found.contains("the rule was not exercised"),
             "{}",
             check.found
         );
-        assert_eq!(judge(None, Duration::from_mins(1)).state, State::Failed);
+        assert_eq!(
+            judge(None, Duration::from_mins(1)).state,
+            CheckStatus::Failed
+        );
     }
 }

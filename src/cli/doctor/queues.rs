@@ -1,4 +1,4 @@
-//! The queues: nothing waits too long, and no message was given up.
+//! Checks the queues: no message waits too long, and the dead-letter queues are empty.
 
 use std::collections::HashMap;
 
@@ -8,25 +8,25 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use chrono::TimeDelta;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
+use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryResult, evaluate};
 use crate::cli::doctor::metrics::{Metric, points};
-use crate::cli::doctor::stack::Deployed;
+use crate::cli::doctor::stack::DeployedStack;
 use crate::detect::Timestamp;
 use crate::output::shell::quoted;
 use crate::output::time::duration;
 
-/// How old a metric of a queue may be; SQS tells some minutes late.
+/// How old a queue metric may be. SQS reports it some minutes late.
 const METRIC_AGE: TimeDelta = TimeDelta::minutes(15);
 
-/// A queue that a function reads, and how long a message may wait in it.
+/// Each queue, the function that reads it, and how long a message may wait in it.
 const READ: [(&str, &str, TimeDelta); 2] = [
     ("ChangesQueue", "Detector", TimeDelta::minutes(5)),
-    // Accounts wait for one another, and each may take minutes.
+    // Accounts are swept one after the other, and each may take minutes.
     ("SweepQueue", "Sweeper", TimeDelta::hours(1)),
 ];
 
-/// The queues of what was given up, and the queue into which SQS can move their messages back. The
-/// destination is named, for what the detector itself sent there has no queue of origin.
+/// The dead-letter queues, and the queue into which SQS can move their messages back. The destination
+/// must be named, because messages that the detector itself sent have no source queue.
 const DEAD_LETTERS: [(&str, Option<&str>); 4] = [
     ("RuleDeadLetters", None),
     ("ChangesDeadLetters", Some("ChangesQueue")),
@@ -34,26 +34,30 @@ const DEAD_LETTERS: [(&str, Option<&str>); 4] = [
     ("SecurityHubDeadLetters", None),
 ];
 
-/// How many messages a queue holds.
+/// The number of messages in a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Depth {
-    /// They can be taken now.
+    /// Messages that can be received now.
     pub(super) waiting: u64,
-    /// Somebody took them and did not finish yet.
+    /// Messages that were received but not deleted yet.
     pub(super) taken: u64,
-    /// They wait on purpose.
+    /// Messages with a delay.
     pub(super) delayed: u64,
 }
 
-/// Looks at the queues.
-pub(super) async fn check(config: &SdkConfig, stack: &Deployed, now: Timestamp) -> Vec<Check> {
+/// Checks the queues.
+pub(super) async fn check(
+    config: &SdkConfig,
+    stack: &DeployedStack,
+    now: Timestamp,
+) -> Vec<CheckResult> {
     let read = READ
         .iter()
         .map(|&(queue, function, patience)| one(config, stack, (queue, function), patience, now));
     let mut checks = futures::future::join_all(read).await;
     let dead = DEAD_LETTERS
         .iter()
-        // Security Hub is a choice.
+        // Security Hub is optional.
         .filter(|(queue, _)| *queue != "SecurityHubDeadLetters" || stack.has(queue))
         .map(|&(queue, origin)| dead_letters(config, stack, queue, origin));
     checks.extend(futures::future::join_all(dead).await);
@@ -62,18 +66,18 @@ pub(super) async fn check(config: &SdkConfig, stack: &Deployed, now: Timestamp) 
 
 async fn one(
     config: &SdkConfig,
-    stack: &Deployed,
+    stack: &DeployedStack,
     (queue, function): (&str, &str),
     patience: TimeDelta,
     now: Timestamp,
-) -> Check {
+) -> CheckResult {
     let url = match stack.physical(queue) {
         Ok(url) => url,
         Err(missing) => return missing,
     };
     let depth = match depth(config, url).await {
         Ok(depth) => depth,
-        Err(unasked) => return unasked.check(queue),
+        Err(error) => return error.check(queue),
     };
     let metric = Metric {
         namespace: "AWS/SQS",
@@ -84,7 +88,7 @@ async fn one(
         since: METRIC_AGE,
     };
     let age = points(config, metric, now).await;
-    judged(queue, age, |points| {
+    evaluate(queue, age, |points| {
         #[expect(clippy::cast_possible_truncation, reason = "whole seconds are enough")]
         let age = points
             .last()
@@ -95,28 +99,28 @@ async fn one(
 
 async fn dead_letters(
     config: &SdkConfig,
-    stack: &Deployed,
+    stack: &DeployedStack,
     queue: &str,
     origin: Option<&str>,
-) -> Check {
+) -> CheckResult {
     let url = match stack.physical(queue) {
         Ok(url) => url,
         Err(missing) => return missing,
     };
     let origin = origin.and_then(|origin| stack.queue_arn(origin));
     let way_back = stack.queue_arn(queue).zip(origin);
-    judged(queue, depth(config, url).await, |depth| {
+    evaluate(queue, depth(config, url).await, |depth| {
         judge_dead_letters(queue, depth, url, way_back.as_ref())
     })
 }
 
 /// The policy of the queue at `url`, if it has one.
-pub(super) async fn policy(config: &SdkConfig, url: &str) -> Asked<Option<String>> {
+pub(super) async fn policy(config: &SdkConfig, url: &str) -> QueryResult<Option<String>> {
     let mut attributes = attributes(config, url).await?;
     Ok(attributes.remove(&QueueAttributeName::Policy))
 }
 
-async fn depth(config: &SdkConfig, url: &str) -> Asked<Depth> {
+async fn depth(config: &SdkConfig, url: &str) -> QueryResult<Depth> {
     let attributes = attributes(config, url).await?;
     let count = |name: QueueAttributeName| {
         attributes
@@ -131,18 +135,22 @@ async fn depth(config: &SdkConfig, url: &str) -> Asked<Depth> {
     })
 }
 
-async fn attributes(config: &SdkConfig, url: &str) -> Asked<HashMap<QueueAttributeName, String>> {
+async fn attributes(
+    config: &SdkConfig,
+    url: &str,
+) -> QueryResult<HashMap<QueueAttributeName, String>> {
     let answer = Client::new(config)
         .get_queue_attributes()
         .queue_url(url)
         .attribute_names(QueueAttributeName::All)
         .send()
         .await
-        .map_err(|error| Unasked::of("sqs:GetQueueAttributes", &error))?;
+        .map_err(|error| QueryError::of("sqs:GetQueueAttributes", &error))?;
     Ok(answer.attributes.unwrap_or_default())
 }
 
-/// Whether the messages of a queue are read. `age` is that of the oldest, if CloudWatch told one lately.
+/// Checks that the messages of a queue are read. `age` is the age of the oldest message, if CloudWatch
+/// has a recent value.
 #[must_use]
 pub(super) fn judge_queue(
     queue: &str,
@@ -150,7 +158,7 @@ pub(super) fn judge_queue(
     depth: Depth,
     age: Option<TimeDelta>,
     patience: TimeDelta,
-) -> Check {
+) -> CheckResult {
     let Depth {
         waiting,
         taken,
@@ -160,35 +168,35 @@ pub(super) fn judge_queue(
     if let Some(age) = age {
         found = format!("{found}; the oldest is {} old", duration(age));
     }
-    // Re-checks are delayed on purpose, so an age says something only while a message waits to be taken.
+    // Re-checks are delayed on purpose, so the age counts only if a message can be received now.
     if waiting > 0 && age.is_some_and(|age| age > patience) {
-        return Check::failed(
+        return CheckResult::failed(
             queue,
             found,
             format!(
-                "see below whether {function} runs and its event source is enabled, and look into its log"
+                "see below whether {function} runs and its event source is enabled, and see its log"
             ),
         );
     }
-    Check::ok(queue, found)
+    CheckResult::ok(queue, found)
 }
 
-/// Whether no message was given up. `way_back` holds the ARNs of the queue and of the one that its
-/// messages belong in, if SQS can move them back.
+/// Checks that a dead-letter queue is empty. `way_back` has the ARNs of the queue and of the queue that
+/// its messages belong to, if SQS can move them back.
 #[must_use]
 pub(super) fn judge_dead_letters(
     queue: &str,
     depth: Depth,
     url: &str,
     way_back: Option<&(String, String)>,
-) -> Check {
+) -> CheckResult {
     let count = depth.waiting + depth.taken + depth.delayed;
     if count == 0 {
-        return Check::ok(queue, "empty");
+        return CheckResult::ok(queue, "empty");
     }
     let back = match way_back {
         Some((from, to)) => format!(
-            "fix the cause that the function's log gives, then: aws sqs start-message-move-task --source-arn {} \
+            "fix the cause, which is in the function's log, then: aws sqs start-message-move-task --source-arn {} \
              --destination-arn {}",
             quoted(from),
             quoted(to)
@@ -199,13 +207,17 @@ pub(super) fn judge_dead_letters(
             quoted(url)
         ),
     };
-    Check::failed(queue, format!("{count} messages were given up"), back)
+    CheckResult::failed(
+        queue,
+        format!("{count} messages could not be processed"),
+        back,
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
 
     fn waiting(waiting: u64) -> Depth {
         Depth {
@@ -215,40 +227,40 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_wait_too_long_are_told_and_those_that_are_delayed_on_purpose_are_not() {
+    fn waiting_messages_fail_and_delayed_messages_do_not() {
         let patience = TimeDelta::minutes(5);
         let of = |depth, seconds: Option<i64>| {
             let age = seconds.map(TimeDelta::seconds);
             judge_queue("ChangesQueue", "Detector", depth, age, patience).state
         };
-        assert_eq!(of(waiting(3), Some(301)), State::Failed);
-        assert_eq!(of(waiting(3), Some(20)), State::Ok);
-        assert_eq!(of(waiting(3), None), State::Ok);
+        assert_eq!(of(waiting(3), Some(301)), CheckStatus::Failed);
+        assert_eq!(of(waiting(3), Some(20)), CheckStatus::Ok);
+        assert_eq!(of(waiting(3), None), CheckStatus::Ok);
         let delayed = Depth {
             delayed: 2,
             ..Depth::default()
         };
-        assert_eq!(of(delayed, Some(900)), State::Ok);
+        assert_eq!(of(delayed, Some(900)), CheckStatus::Ok);
     }
 
     #[test]
-    fn any_message_that_was_given_up_is_told_with_the_way_back() {
+    fn a_dead_letter_fails_with_the_command_that_moves_it_back() {
         let url = "https://sqs.us-east-1.amazonaws.com/1/dead";
         let of = |depth, way| judge_dead_letters("ChangesDeadLetters", depth, url, way);
-        assert_eq!(of(waiting(0), None).state, State::Ok);
+        assert_eq!(of(waiting(0), None).state, CheckStatus::Ok);
         let taken = Depth {
             taken: 1,
             ..Depth::default()
         };
-        assert_eq!(of(taken, None).state, State::Failed);
+        assert_eq!(of(taken, None).state, CheckStatus::Failed);
         let arn = |name: &str| format!("arn:aws:sqs:us-east-1:1:{name}");
         let way_back = (arn("dead"), arn("changes"));
-        let mend = of(waiting(1), Some(&way_back)).mend.unwrap();
+        let fix = of(waiting(1), Some(&way_back)).fix.unwrap();
         let command = format!(
             "move-task --source-arn {} --destination-arn {}",
             way_back.0, way_back.1
         );
-        assert!(mend.contains(&command), "{mend}");
-        assert!(of(waiting(1), None).mend.unwrap().contains(url));
+        assert!(fix.contains(&command), "{fix}");
+        assert!(of(waiting(1), None).fix.unwrap().contains(url));
     }
 }

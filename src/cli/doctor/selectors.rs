@@ -1,36 +1,36 @@
-//! A trail's advanced event selectors: which of IAM's key changes they let through.
+//! Evaluates which of IAM's key changes a trail's advanced event selectors include.
 
 /// The conditions on one field. Source: CloudTrail API reference, `AdvancedFieldSelector`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FieldFacts {
     /// The field.
     pub(super) field: String,
-    /// It has to be one of these.
+    /// It must equal one of these.
     pub(super) equals: Vec<String>,
-    /// It must be none of these.
+    /// It must not equal any of these.
     pub(super) not_equals: Vec<String>,
-    /// It has to begin with one of these.
+    /// It must begin with one of these.
     pub(super) starts_with: Vec<String>,
-    /// It must begin with none of these.
+    /// It must not begin with any of these.
     pub(super) not_starts_with: Vec<String>,
-    /// It has to end with one of these.
+    /// It must end with one of these.
     pub(super) ends_with: Vec<String>,
-    /// It must end with none of these.
+    /// It must not end with any of these.
     pub(super) not_ends_with: Vec<String>,
 }
 
 /// How many of IAM's key changes a trail logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Coverage {
-    /// Each of them.
+    /// All of them.
     All,
-    /// Some; the text says which it leaves out, or by what it chooses.
+    /// Some of them; the text says which may be missing.
     Some(String),
     /// None.
     None,
 }
 
-/// The calls that we listen to.
+/// The calls that the detector needs.
 const CALLS: [&str; 6] = [
     "CreateAccessKey",
     "UpdateAccessKey",
@@ -40,7 +40,8 @@ const CALLS: [&str; 6] = [
     "AttachUserPolicy",
 ];
 
-/// Which of the calls get through `selectors`: through one of them is enough, and through one means by all its fields.
+/// Which of the calls `selectors` include. One matching selector is enough, and a selector matches if
+/// all of its fields do.
 #[must_use]
 pub(super) fn advanced(selectors: &[Vec<FieldFacts>]) -> Coverage {
     let is_through = |call: &str| {
@@ -61,12 +62,12 @@ pub(super) fn advanced(selectors: &[Vec<FieldFacts>]) -> Coverage {
         return Coverage::None;
     }
     Coverage::Some(format!(
-        "logs some write management events only, perhaps without {}",
+        "logs only some write management events, possibly without {}",
         left_out.join(", ")
     ))
 }
 
-/// Whether `field` lets `call` through; nothing where that depends on who calls.
+/// Whether `field` matches `call`; `None` if that depends on the caller.
 fn takes(field: &FieldFacts, call: &str) -> Option<bool> {
     let value = match field.field.as_str() {
         "eventCategory" => "Management",
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn management_events_are_all_of_them_unless_a_field_says_otherwise() {
+    fn a_management_selector_covers_all_unless_a_field_restricts_it() {
         let management = || equals("eventCategory", &["Management"]);
         for (fields, expected) in [
             (vec![management()], Coverage::All),
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_of_calls_or_of_callers_is_not_all() {
+    fn a_selector_for_some_calls_or_callers_does_not_cover_all() {
         let management = equals("eventCategory", &["Management"]);
         let some = [
             management.clone(),

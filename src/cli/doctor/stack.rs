@@ -1,4 +1,4 @@
-//! The deployed stack: what it made, and with which parameters.
+//! Reads the deployed stack: its status, parameters and resources.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,19 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::ResourceStatus;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, Why};
+use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryErrorKind, QueryResult};
+use crate::output::partition::Partition;
 use crate::output::shell::quoted;
 
 /// A deployed stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Deployed {
+pub(super) struct DeployedStack {
     /// Its name.
     pub(super) name: String,
-    /// Its status, in CloudFormation's word.
+    /// Its status, as CloudFormation reports it.
     pub(super) status: String,
-    /// The partition, region and account that it is in.
-    pub(super) place: Place,
+    /// Its partition, region and account.
+    pub(super) location: StackLocation,
     /// Its parameters.
     pub(super) parameters: BTreeMap<String, String>,
     /// Physical ids by logical ids.
@@ -27,7 +28,7 @@ pub(super) struct Deployed {
 
 /// Where a stack is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StackLocation {
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub(super) partition: String,
     /// The region.
@@ -36,8 +37,8 @@ pub(super) struct Place {
     pub(super) account: String,
 }
 
-impl Place {
-    /// Reads it out of an ARN.
+impl StackLocation {
+    /// Parses the location from an ARN.
     #[must_use]
     pub(super) fn of_arn(arn: &str) -> Option<Self> {
         let mut parts = arn.split(':');
@@ -52,12 +53,12 @@ impl Place {
     }
 }
 
-impl Deployed {
-    /// The physical id of `logical`, or the check that failed for lack of it.
-    pub(super) fn physical(&self, logical: &str) -> Result<&str, Check> {
+impl DeployedStack {
+    /// The physical id of `logical`, or a failed check if the stack does not have it.
+    pub(super) fn physical(&self, logical: &str) -> Result<&str, CheckResult> {
         let physical = self.resources.get(logical);
         physical.map(String::as_str).ok_or_else(|| {
-            Check::failed(
+            CheckResult::failed(
                 logical,
                 "the stack has no such resource",
                 format!(
@@ -68,22 +69,28 @@ impl Deployed {
         })
     }
 
-    /// The parameter `name`; empty where it is not set.
+    /// The parameter `name`, or an empty text if it is not set.
     #[must_use]
     pub(super) fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map_or("", String::as_str)
     }
 
-    /// Whether the stack made `logical`.
+    /// Whether the stack has the resource `logical`.
     #[must_use]
     pub(super) fn has(&self, logical: &str) -> bool {
         self.resources.contains_key(logical)
     }
 
-    /// The organisation that it is deployed for, if it is for one.
+    /// The organization that it is deployed for, if any.
     #[must_use]
     pub(super) fn organization(&self) -> Option<&str> {
         Some(self.parameter("OrganizationId")).filter(|id| !id.is_empty())
+    }
+
+    /// The region from which IAM's events are forwarded to this stack, if they do not arrive here.
+    #[must_use]
+    pub(super) fn forwarded_from(&self) -> Option<&str> {
+        Some(self.parameter("IamEventsRegion")).filter(|from| !["", "here"].contains(from))
     }
 
     /// The ARN of the queue `logical`, whose physical id is its URL.
@@ -91,22 +98,22 @@ impl Deployed {
     pub(super) fn queue_arn(&self, logical: &str) -> Option<String> {
         let url = self.resources.get(logical)?;
         let name = url.rsplit('/').next()?;
-        let Place {
+        let StackLocation {
             partition,
             region,
             account,
-        } = &self.place;
+        } = &self.location;
         Some(format!("arn:{partition}:sqs:{region}:{account}:{name}"))
     }
 }
 
-/// Reads the stack called `name`; nothing if there is none.
-pub(super) async fn read(config: &SdkConfig, name: &str) -> Asked<Option<Deployed>> {
+/// Reads the stack `name`. Returns `None` if it does not exist.
+pub(super) async fn read(config: &SdkConfig, name: &str) -> QueryResult<Option<DeployedStack>> {
     let client = Client::new(config);
     let described = client.describe_stacks().stack_name(name).send().await;
     let stack = match described {
         Ok(answer) => answer.stacks.unwrap_or_default().into_iter().next(),
-        // CloudFormation has no code of its own for it.
+        // CloudFormation has no error code for a missing stack.
         Err(error)
             if error.code() == Some("ValidationError")
                 && error
@@ -115,23 +122,23 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> Asked<Option<Deploye
         {
             None
         }
-        Err(error) => return Err(Unasked::of("cloudformation:DescribeStacks", &error)),
+        Err(error) => return Err(QueryError::of("cloudformation:DescribeStacks", &error)),
     };
     let Some(stack) = stack else {
         return Ok(None);
     };
-    let place = stack.stack_id.as_deref().and_then(Place::of_arn);
+    let place = stack.stack_id.as_deref().and_then(StackLocation::of_arn);
     let Some(place) = place else {
-        return Err(Unasked {
-            why: Why::Failed,
+        return Err(QueryError {
+            kind: QueryErrorKind::Failed,
             permission: "cloudformation:DescribeStacks",
-            text: "CloudFormation tells no ARN of the stack".to_owned(),
+            text: "CloudFormation returned no ARN of the stack".to_owned(),
         });
     };
-    // By the ARN, so that a stack that is replaced in between is not mixed with the new one.
+    // Use the ARN: if the stack is replaced meanwhile, the two must not be mixed.
     let id = stack.stack_id.as_deref().unwrap_or(name);
     let mut resources = resources(&client, id).await?;
-    // The bus's name is an output too, should the resource come without one.
+    // The name of the bus is also an output, in case the resource has no physical id.
     let bus = stack
         .outputs
         .unwrap_or_default()
@@ -141,13 +148,13 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> Asked<Option<Deploye
     if let Some(bus) = bus {
         resources.entry("EventBus".to_owned()).or_insert(bus);
     }
-    Ok(Some(Deployed {
+    Ok(Some(DeployedStack {
         name: name.to_owned(),
         status: stack
             .stack_status
             .map(|status| status.as_str().to_owned())
             .unwrap_or_default(),
-        place,
+        location: place,
         parameters: stack
             .parameters
             .unwrap_or_default()
@@ -158,8 +165,8 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> Asked<Option<Deploye
     }))
 }
 
-/// Page by page, where `DescribeStackResources` would end after a hundred.
-async fn resources(client: &Client, stack: &str) -> Asked<BTreeMap<String, String>> {
+/// Lists all resources, page by page. `DescribeStackResources` returns only the first hundred.
+async fn resources(client: &Client, stack: &str) -> QueryResult<BTreeMap<String, String>> {
     let listed = client
         .list_stack_resources()
         .stack_name(stack)
@@ -168,7 +175,7 @@ async fn resources(client: &Client, stack: &str) -> Asked<BTreeMap<String, Strin
         .send()
         .collect::<Result<Vec<_>, _>>()
         .await
-        .map_err(|error| Unasked::of("cloudformation:ListStackResources", &error))?;
+        .map_err(|error| QueryError::of("cloudformation:ListStackResources", &error))?;
     Ok(listed
         .into_iter()
         .filter(|one| one.resource_status != Some(ResourceStatus::DeleteComplete))
@@ -177,75 +184,76 @@ async fn resources(client: &Client, stack: &str) -> Asked<BTreeMap<String, Strin
         .collect())
 }
 
-/// Whether the stack was deployed whole.
+/// Checks that the stack was deployed completely.
 #[must_use]
-pub(super) fn judge_stack(stack: &Deployed) -> Check {
+pub(super) fn judge_stack(stack: &DeployedStack) -> CheckResult {
     let what = format!("stack {}", stack.name);
     let found = format!(
         "{} in account {}, region {}",
-        stack.status, stack.place.account, stack.place.region
+        stack.status, stack.location.account, stack.location.region
     );
     let events = format!(
         "see why: aws cloudformation describe-stack-events --stack-name {}",
         quoted(&stack.name)
     );
     match stack.status.as_str() {
-        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Check::ok(what, found),
-        // It works as it did before the update.
+        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => CheckResult::ok(what, found),
+        // The stack still works as before the update.
         "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => {
-            Check::warning(what, found, events)
+            CheckResult::warning(what, found, events)
         }
         status if status.ends_with("_IN_PROGRESS") && !status.starts_with("DELETE") => {
-            Check::warning(what, found, "run this again when the deployment is through")
+            CheckResult::warning(
+                what,
+                found,
+                "run doctor again after the deployment has finished",
+            )
         }
-        _ => Check::failed(what, found, events),
+        _ => CheckResult::failed(what, found, events),
     }
 }
 
-/// The one region of a partition in which IAM's events arrive.
+/// Checks that IAM's events arrive in `region`, or that `stack` expects them to be forwarded.
 #[must_use]
-pub(super) fn region_of_iam_events(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "cn-north-1"
-    } else if region.starts_with("us-gov-") {
-        "us-gov-west-1"
-    } else {
-        "us-east-1"
-    }
-}
-
-/// Whether IAM's events arrive in `region`.
-#[must_use]
-pub(super) fn judge_region(region: &str) -> Check {
-    let right = region_of_iam_events(region);
+pub(super) fn judge_region(region: &str, stack: Option<&DeployedStack>) -> CheckResult {
+    let right = Partition::of(region).region_of_iam;
     if region == right {
-        return Check::ok("region", format!("{region}, where IAM's events arrive"));
+        return CheckResult::ok("region", format!("{region}, where IAM's events arrive"));
     }
-    Check::failed(
+    if stack.and_then(DeployedStack::forwarded_from) == Some(right) {
+        let found = format!("{region}, the home region; IAM's events are forwarded from {right}");
+        return CheckResult::ok("region", found);
+    }
+    CheckResult::failed(
         "region",
         format!("{region}; IAM's events never arrive here"),
-        format!("look where the stack is, with --region {right}; if it is here, deploy it there"),
+        format!(
+            "check the stack in the right region with --region {right}; if it is not there, deploy it there, or \
+             set IamEventsRegion={right} and deploy infra/member.yaml there"
+        ),
     )
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
 
     /// A stack with the parameters and resources given.
-    pub(crate) fn stack(parameters: &[(&str, &str)], resources: &[(&str, &str)]) -> Deployed {
+    pub(crate) fn stack(parameters: &[(&str, &str)], resources: &[(&str, &str)]) -> DeployedStack {
         let owned = |pairs: &[(&str, &str)]| {
             pairs
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect()
         };
-        Deployed {
+        DeployedStack {
             name: "secondkey".to_owned(),
             status: "CREATE_COMPLETE".to_owned(),
-            place: Place::of_arn("arn:aws:cloudformation:us-east-1:111122223333:stack/secondkey/1")
-                .unwrap(),
+            location: StackLocation::of_arn(
+                "arn:aws:cloudformation:us-east-1:111122223333:stack/secondkey/1",
+            )
+            .unwrap(),
             parameters: owned(parameters),
             resources: owned(resources),
         }
@@ -261,24 +269,41 @@ pub(super) mod tests {
             ("us-gov-west-1", true),
             ("us-gov-east-1", false),
         ] {
-            let state = if right { State::Ok } else { State::Failed };
-            assert_eq!(judge_region(region).state, state, "{region}");
+            let state = if right {
+                CheckStatus::Ok
+            } else {
+                CheckStatus::Failed
+            };
+            assert_eq!(judge_region(region, None).state, state, "{region}");
         }
-        let mend = judge_region("cn-northwest-1").mend.unwrap();
-        assert!(mend.contains("--region cn-north-1"), "{mend}");
+        let fix = judge_region("cn-northwest-1", None).fix.unwrap();
+        assert!(fix.contains("--region cn-north-1"), "{fix}");
+    }
+
+    #[test]
+    fn a_home_region_needs_the_right_region_of_the_events() {
+        for (from, state) in [
+            ("us-east-1", CheckStatus::Ok),
+            ("cn-north-1", CheckStatus::Failed),
+            ("here", CheckStatus::Failed),
+        ] {
+            let stack = stack(&[("IamEventsRegion", from)], &[]);
+            let judged = judge_region("eu-central-1", Some(&stack));
+            assert_eq!(judged.state, state, "{from}");
+        }
     }
 
     #[test]
     fn a_stack_is_judged_by_its_status() {
         for (status, state) in [
-            ("CREATE_COMPLETE", State::Ok),
-            ("UPDATE_COMPLETE", State::Ok),
-            ("UPDATE_ROLLBACK_COMPLETE", State::Warning),
-            ("UPDATE_IN_PROGRESS", State::Warning),
-            ("DELETE_IN_PROGRESS", State::Failed),
-            ("ROLLBACK_COMPLETE", State::Failed),
-            ("UPDATE_ROLLBACK_FAILED", State::Failed),
-            ("", State::Failed),
+            ("CREATE_COMPLETE", CheckStatus::Ok),
+            ("UPDATE_COMPLETE", CheckStatus::Ok),
+            ("UPDATE_ROLLBACK_COMPLETE", CheckStatus::Warning),
+            ("UPDATE_IN_PROGRESS", CheckStatus::Warning),
+            ("DELETE_IN_PROGRESS", CheckStatus::Failed),
+            ("ROLLBACK_COMPLETE", CheckStatus::Failed),
+            ("UPDATE_ROLLBACK_FAILED", CheckStatus::Failed),
+            ("", CheckStatus::Failed),
         ] {
             let mut stack = stack(&[], &[]);
             status.clone_into(&mut stack.status);
@@ -287,11 +312,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_resource_that_the_stack_lacks_is_a_failed_check() {
+    fn a_missing_resource_is_a_failed_check() {
         let url = "https://sqs.us-east-1.amazonaws.com/111122223333/changes";
         let stack = stack(&[], &[("ChangesQueue", url)]);
         assert_eq!(stack.physical("ChangesQueue"), Ok(url));
-        assert_eq!(stack.physical("Table").unwrap_err().state, State::Failed);
+        assert_eq!(
+            stack.physical("Table").unwrap_err().state,
+            CheckStatus::Failed
+        );
         assert_eq!(
             stack.queue_arn("ChangesQueue").unwrap(),
             "arn:aws:sqs:us-east-1:111122223333:changes"

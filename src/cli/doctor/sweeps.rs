@@ -1,26 +1,26 @@
-//! The sweeps: each account was looked through lately.
+//! Checks that each account was swept recently.
 
 use std::collections::BTreeSet;
 
-use crate::cli::doctor::check::{Asked, Check, judged};
-use crate::cli::doctor::stack::Deployed;
+use crate::cli::doctor::check_result::{CheckResult, QueryResult, evaluate};
+use crate::cli::doctor::stack::DeployedStack;
 use crate::detect::Timestamp;
-use crate::detect::account_record::AccountRecord;
-pub(super) use crate::detect::account_record::SWEPT_WITHIN;
+use crate::detect::records::account_record::AccountRecord;
+pub(super) use crate::detect::records::account_record::SWEPT_WITHIN;
 use crate::output::shell::quoted;
 use crate::output::time::{duration, readable};
 
-/// Judges the sweeps of the own account, and of those that cannot be entered.
+/// Checks the sweeps of the stack's own account, and reports unreachable accounts.
 pub(super) fn check(
-    stack: &Deployed,
-    records: &Asked<Vec<AccountRecord>>,
+    stack: &DeployedStack,
+    records: &QueryResult<Vec<AccountRecord>>,
     now: Timestamp,
-) -> Vec<Check> {
+) -> Vec<CheckResult> {
     let what = "sweep of this account";
-    let own = judged(what, records.clone(), |records| {
+    let own = evaluate(what, records.clone(), |records| {
         let own = records
             .iter()
-            .find(|record| record.account == stack.place.account);
+            .find(|record| record.account == stack.location.account);
         judge_own(what, own, &start(stack), now)
     });
     let mut checks = vec![own];
@@ -31,7 +31,7 @@ pub(super) fn check(
 }
 
 /// The command that starts a sweep.
-fn start(stack: &Deployed) -> String {
+fn start(stack: &DeployedStack) -> String {
     format!(
         "aws sqs send-message --queue-url {} --message-body '{{\"secondkey_sweep\":{{\"version\":1}}}}'",
         quoted(
@@ -43,88 +43,92 @@ fn start(stack: &Deployed) -> String {
     )
 }
 
-/// Whether the own account was swept lately, `record` being what is kept of it.
+/// Checks that the stack's own account was swept recently, according to its `record`.
 #[must_use]
 pub(super) fn judge_own(
     what: &str,
     record: Option<&AccountRecord>,
     start: &str,
     now: Timestamp,
-) -> Check {
+) -> CheckResult {
     let Some(swept_at) = record.and_then(|record| record.swept_at) else {
-        return Check::failed(
+        return CheckResult::failed(
             what,
-            "there was none yet, so what was there before the deployment is not known",
-            format!("wait for the hour, or start one: {start}"),
+            "there was no sweep yet, so keys from before the deployment are not known",
+            format!("wait for up to an hour, or start a sweep: {start}"),
         );
     };
     let age = now - swept_at;
     if record.is_some_and(|record| record.baseline_at.is_none()) {
-        return Check::failed(
+        return CheckResult::failed(
             what,
-            "the first one is not through",
-            format!("start one, and look into the sweeper's log: {start}"),
+            "the first sweep has not finished",
+            format!("see the sweeper's log, and start another sweep: {start}"),
         );
     }
     let found = format!("{}, {} ago", readable(swept_at), duration(age));
     if age > SWEPT_WITHIN {
-        return Check::failed(
+        return CheckResult::failed(
             what,
             format!("the last was {found}"),
             format!(
-                "see above whether SweepSchedule is enabled and Sweeper runs, look into its log, then start one: {start}"
+                "see above whether SweepSchedule is enabled and Sweeper runs, see its log, then start a sweep: {start}"
             ),
         );
     }
-    Check::ok(what, format!("the last was {found}"))
+    CheckResult::ok(what, format!("the last was {found}"))
 }
 
-/// A failed check for each account that cannot be entered.
+/// A failed check for each unreachable account.
 #[must_use]
-pub(super) fn judge_unreachable(stack: &Deployed, records: &[AccountRecord]) -> Vec<Check> {
+pub(super) fn judge_unreachable(
+    stack: &DeployedStack,
+    records: &[AccountRecord],
+) -> Vec<CheckResult> {
     records
         .iter()
         .filter_map(|record| {
             let unreachable = record.unreachable.as_ref()?;
-            let check = Check::failed(
+            let check = CheckResult::failed(
                 format!("account {}", record.account),
                 format!(
-                    "cannot be entered since {}: {}",
+                    "has been unreachable since {}: {}",
                     readable(unreachable.since),
                     unreachable.reason
                 ),
-                if record.account == stack.place.account {
-                    "give the functions' roles back what infra/template.yaml gives them".to_owned()
+                if record.account == stack.location.account {
+                    "restore the permissions of the functions' roles from infra/template.yaml"
+                        .to_owned()
                 } else {
                     deploy_member(stack, &record.account)
                 },
             );
             let check = check.about(vec![record.account.clone()]);
-            Some(if record.account == stack.place.account {
+            Some(if record.account == stack.location.account {
                 check
             } else {
-                check.mended_elsewhere()
+                check.fixed_elsewhere()
             })
         })
         .collect()
 }
 
-/// What makes `account` a member.
+/// The command that makes `account` a member.
 #[must_use]
-pub(super) fn deploy_member(stack: &Deployed, account: &str) -> String {
+pub(super) fn deploy_member(stack: &DeployedStack, account: &str) -> String {
     format!(
         "in account {}: aws cloudformation deploy --stack-name secondkey-member --template-file infra/member.yaml --region {} \
          --capabilities CAPABILITY_NAMED_IAM --parameter-overrides CentralAccountId={} CentralStackName={} MemberRoleName={} \
          MemberExternalId=EXTERNAL_ID",
         quoted(account),
-        quoted(&stack.place.region),
-        quoted(&stack.place.account),
+        quoted(&stack.location.region),
+        quoted(&stack.location.account),
         quoted(&stack.name),
         quoted(stack.parameter("MemberRoleName")),
     )
 }
 
-/// The accounts of which `records` tell that they were swept lately.
+/// The accounts that were swept recently and are reachable, according to `records`.
 #[must_use]
 pub(super) fn covered(records: &[AccountRecord], now: Timestamp) -> BTreeSet<&str> {
     records
@@ -138,9 +142,9 @@ pub(super) fn covered(records: &[AccountRecord], now: Timestamp) -> BTreeSet<&st
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
     use crate::cli::doctor::stack::tests::stack;
-    use crate::detect::account_record::Unreachable;
+    use crate::detect::records::account_record::Unreachable;
 
     pub(crate) fn at(seconds: i64) -> Timestamp {
         Timestamp::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -156,7 +160,7 @@ pub(super) mod tests {
         }
     }
 
-    /// An account that cannot be entered.
+    /// An unreachable account.
     pub(crate) fn unreachable(account: &str) -> AccountRecord {
         AccountRecord {
             unreachable: Some(Unreachable {
@@ -168,43 +172,43 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_own_account_has_to_have_been_swept_within_two_hours() {
+    fn the_own_account_must_have_been_swept_within_two_hours() {
         let of =
             |record: Option<&AccountRecord>, now| judge_own("x", record, "start", at(now)).state;
-        assert_eq!(of(Some(&swept("1", 0)), 7_200), State::Ok);
-        assert_eq!(of(Some(&swept("1", 0)), 7_201), State::Failed);
-        assert_eq!(of(None, 0), State::Failed);
+        assert_eq!(of(Some(&swept("1", 0)), 7_200), CheckStatus::Ok);
+        assert_eq!(of(Some(&swept("1", 0)), 7_201), CheckStatus::Failed);
+        assert_eq!(of(None, 0), CheckStatus::Failed);
         let first = AccountRecord {
             baseline_at: None,
             ..swept("1", 0)
         };
-        assert_eq!(of(Some(&first), 10), State::Failed);
+        assert_eq!(of(Some(&first), 10), CheckStatus::Failed);
     }
 
     #[test]
-    fn an_account_that_cannot_be_entered_is_named_with_since_and_reason() {
+    fn an_unreachable_account_is_named_with_time_and_reason() {
         let stack = stack(&[("MemberRoleName", "secondkey-audit")], &[]);
         let records = [swept("111122223333", 0), unreachable("444455556666")];
         let checks = judge_unreachable(&stack, &records);
         assert_eq!(checks.len(), 1);
         let check = &checks[0];
-        assert_eq!(check.state, State::Failed);
-        assert!(check.what.contains("444455556666"));
+        assert_eq!(check.state, CheckStatus::Failed);
+        assert!(check.subject.contains("444455556666"));
         assert!(
             check.found.contains("2027-01-15 08:00:00 UTC"),
             "{}",
             check.found
         );
         assert!(check.found.contains("is not there"), "{}", check.found);
-        let mend = check.mend.as_ref().unwrap();
+        let fix = check.fix.as_ref().unwrap();
         assert!(
-            mend.contains("in account 444455556666")
-                && mend.contains("CentralAccountId=111122223333")
+            fix.contains("in account 444455556666")
+                && fix.contains("CentralAccountId=111122223333")
         );
     }
 
     #[test]
-    fn an_account_is_covered_if_it_was_swept_lately_and_can_be_entered() {
+    fn an_account_is_covered_if_it_was_swept_and_is_reachable() {
         let records = [swept("1", 0), swept("2", -8_000), unreachable("3")];
         assert_eq!(covered(&records, at(10)), BTreeSet::from(["1"]));
     }

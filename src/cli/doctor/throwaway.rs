@@ -1,4 +1,4 @@
-//! A throw-away IAM user with two keys, and getting rid of it whatever happened.
+//! A temporary IAM user with two keys, which is removed in any case.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,31 +7,31 @@ use aws_sdk_iam::Client;
 use aws_sdk_iam::error::ProvideErrorMetadata;
 use aws_sdk_iam::types::StatusType;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, Why};
+use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryErrorKind, QueryResult};
 use crate::output::shell::quoted;
 
-/// What IAM says of what is not there, or not yet.
+/// IAM's error code for something that does not exist, or not yet.
 const MISSING: &str = "NoSuchEntity";
 
-/// How often a call is tried that IAM's own lag may make fail.
+/// How many times to try a call that may fail because IAM is eventually consistent.
 const TRIES: u32 = 6;
 
-/// How long between two tries.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The user. What was made is remembered here, so that it is known what to remove.
+/// The user. It remembers what was created and must be removed.
 #[derive(Debug)]
 pub(super) struct Throwaway {
     client: Client,
     name: String,
-    /// Whether the user may be there.
+    /// Whether the user may exist.
     may_exist: bool,
-    /// The keys that are there.
+    /// The keys that exist.
     keys: BTreeSet<String>,
 }
 
 impl Throwaway {
-    /// A user with a name that nobody has; nothing is made yet.
+    /// A user with a random name. Does not create it yet.
     #[must_use]
     pub(super) fn new(client: Client) -> Self {
         Self {
@@ -48,20 +48,20 @@ impl Throwaway {
         &self.name
     }
 
-    /// Makes the user.
-    pub(super) async fn create(&mut self) -> Asked<()> {
-        // Even a call that failed may have been done.
+    /// Creates the user.
+    pub(super) async fn create(&mut self) -> QueryResult<()> {
+        // A call that failed may still have created the user.
         self.may_exist = true;
         let made = self.client.create_user().user_name(&self.name).send().await;
         made.map(drop).map_err(|error| {
-            let unasked = Unasked::of("iam:CreateUser", &error);
-            self.may_exist = unasked.why != Why::Denied;
-            unasked
+            let error = QueryError::of("iam:CreateUser", &error);
+            self.may_exist = error.kind != QueryErrorKind::Denied;
+            error
         })
     }
 
-    /// Makes a key. Its secret is dropped at once.
-    pub(super) async fn create_key(&mut self) -> Asked<()> {
+    /// Creates a key and drops its secret.
+    pub(super) async fn create_key(&mut self) -> QueryResult<()> {
         for tries_left in (0..TRIES).rev() {
             let made = self
                 .client
@@ -75,18 +75,18 @@ impl Throwaway {
                     self.keys.extend(id);
                     return Ok(());
                 }
-                // IAM may not know the new user everywhere yet.
+                // IAM is eventually consistent and may not find the new user yet.
                 Err(error) if error.code() == Some(MISSING) && tries_left > 0 => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(error) => return Err(Unasked::of("iam:CreateAccessKey", &error)),
+                Err(error) => return Err(QueryError::of("iam:CreateAccessKey", &error)),
             }
         }
         Ok(())
     }
 
-    /// Deactivates and deletes the keys and the user, and tries again where that fails.
-    pub(super) async fn remove(&mut self) -> Asked<()> {
+    /// Deletes the keys and the user. Retries failures.
+    pub(super) async fn remove(&mut self) -> QueryResult<()> {
         let mut times_missing = 0;
         for tries_left in (0..TRIES).rev() {
             if !self.may_exist {
@@ -94,12 +94,12 @@ impl Throwaway {
             }
             match self.try_to_remove().await {
                 Ok(true) => self.may_exist = false,
-                // It is gone already, or IAM does not know it everywhere yet; so ask twice.
+                // Either the user does not exist, or IAM does not find it yet. Ask twice to be sure.
                 Ok(false) => {
                     times_missing += 1;
                     self.may_exist = times_missing < 2;
                 }
-                Err(unasked) if tries_left == 0 => return Err(unasked),
+                Err(error) if tries_left == 0 => return Err(error),
                 Err(_) => (),
             }
             if self.may_exist {
@@ -109,8 +109,8 @@ impl Throwaway {
         Ok(())
     }
 
-    /// Removes all that is there; tells whether the user was.
-    async fn try_to_remove(&mut self) -> Asked<bool> {
+    /// Removes the keys and the user. Returns whether the user existed.
+    async fn try_to_remove(&mut self) -> QueryResult<bool> {
         let listed = self
             .client
             .list_access_keys()
@@ -118,7 +118,7 @@ impl Throwaway {
             .send()
             .await;
         match listed {
-            // A key whose making was answered by an error may be there all the same.
+            // A creation that returned an error may still have created a key.
             Ok(answer) => self.keys.extend(
                 answer
                     .access_key_metadata
@@ -127,14 +127,14 @@ impl Throwaway {
             ),
             Err(error) if error.code() == Some(MISSING) => (),
             Err(error) if self.keys.is_empty() => {
-                return Err(Unasked::of("iam:ListAccessKeys", &error));
+                return Err(QueryError::of("iam:ListAccessKeys", &error));
             }
-            // What is remembered can be removed all the same.
+            // The keys that are remembered can still be removed.
             Err(_) => (),
         }
-        // Both before either is deleted: a key that stays is then of no use to anybody.
+        // Deactivate both before deleting: if a key cannot be deleted, it is at least unusable.
         for key in &self.keys {
-            // What goes wrong here goes wrong below too, where it is told.
+            // An error here occurs again below, where it is reported.
             let _ = self
                 .client
                 .update_access_key()
@@ -155,30 +155,34 @@ impl Throwaway {
             match deleted {
                 Ok(_) => (),
                 Err(error) if error.code() == Some(MISSING) => (),
-                Err(error) => return Err(Unasked::of("iam:DeleteAccessKey", &error)),
+                Err(error) => return Err(QueryError::of("iam:DeleteAccessKey", &error)),
             }
             self.keys.remove(&key);
         }
         match self.client.delete_user().user_name(&self.name).send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some(MISSING) => Ok(false),
-            Err(error) => Err(Unasked::of("iam:DeleteUser", &error)),
+            Err(error) => Err(QueryError::of("iam:DeleteUser", &error)),
         }
     }
 
-    /// What `removed` came to: what is left, and the commands that remove it.
+    /// The check for the removal: what is left, and the commands that remove it.
     #[must_use]
-    pub(super) fn judge(&self, removed: &Asked<()>) -> Check {
+    pub(super) fn judge(&self, removed: &QueryResult<()>) -> CheckResult {
         judge_removal(&self.name, &self.keys, removed)
     }
 }
 
-/// What is left after the removal of the user `name`, of whom `keys` are left.
+/// The check for the removal of the user `name`, with the `keys` that are left.
 #[must_use]
-pub(super) fn judge_removal(name: &str, keys: &BTreeSet<String>, removed: &Asked<()>) -> Check {
+pub(super) fn judge_removal(
+    name: &str,
+    keys: &BTreeSet<String>,
+    removed: &QueryResult<()>,
+) -> CheckResult {
     let what = "live probe: clean-up";
-    let Err(unasked) = removed else {
-        return Check::ok(what, format!("the user {name} and its keys are deleted"));
+    let Err(error) = removed else {
+        return CheckResult::ok(what, format!("the user {name} and its keys are deleted"));
     };
     let user = quoted(name);
     let mut commands: Vec<String> = keys
@@ -200,9 +204,9 @@ pub(super) fn judge_removal(name: &str, keys: &BTreeSet<String>, removed: &Asked
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         format!(" with the keys {}", keys.join(", "))
     };
-    Check::failed(
+    CheckResult::failed(
         what,
-        format!("THE USER {name} IS LEFT{left}: {}", unasked.text),
+        format!("THE USER {name} IS LEFT{left}: {}", error.text),
         commands.join(" && "),
     )
 }
@@ -210,39 +214,34 @@ pub(super) fn judge_removal(name: &str, keys: &BTreeSet<String>, removed: &Asked
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
 
     #[test]
-    fn what_is_left_is_told_with_the_commands_that_remove_it() {
-        let failed = Err(Unasked {
-            why: Why::Denied,
+    fn a_failed_removal_names_the_commands_that_complete_it() {
+        let failed = Err(QueryError {
+            kind: QueryErrorKind::Denied,
             permission: "iam:DeleteAccessKey",
             text: "access denied".to_owned(),
         });
         let keys = BTreeSet::from(["AKIA1".to_owned(), "AKIA2".to_owned()]);
         let check = judge_removal("secondkey-probe-1", &keys, &failed);
-        assert_eq!(check.state, State::Failed);
+        assert_eq!(check.state, CheckStatus::Failed);
         assert!(
             check
                 .found
                 .contains("secondkey-probe-1 IS LEFT with the keys AKIA1, AKIA2")
         );
         assert_eq!(
-            check.mend.unwrap(),
+            check.fix.unwrap(),
             "aws iam delete-access-key --user-name secondkey-probe-1 --access-key-id AKIA1 && \
              aws iam delete-access-key --user-name secondkey-probe-1 --access-key-id AKIA2 && \
              aws iam delete-user --user-name secondkey-probe-1"
         );
         let unknown = judge_removal("secondkey-probe-1", &BTreeSet::new(), &failed);
-        assert!(
-            unknown
-                .mend
-                .unwrap()
-                .starts_with("aws iam list-access-keys")
-        );
+        assert!(unknown.fix.unwrap().starts_with("aws iam list-access-keys"));
         assert_eq!(
             judge_removal("x", &BTreeSet::new(), &Ok(())).state,
-            State::Ok
+            CheckStatus::Ok
         );
     }
 }

@@ -1,34 +1,34 @@
-//! The topics: people get the alerts, and by a second way the alarms about what keeps alerts from
-//! them.
+//! Checks the topics: one delivers the alerts, the other the CloudWatch alarms about secondkey itself.
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::Subscription;
 
-use crate::cli::doctor::check::{Asked, Check, Unasked, judged};
-use crate::cli::doctor::stack::Deployed;
+use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryResult, evaluate};
+use crate::cli::doctor::stack::DeployedStack;
 use crate::output::shell::quoted;
 
-/// What stands in place of the ARN until somebody confirms. Source: SNS API reference, `ListSubscriptionsByTopic`.
+/// The value in place of the ARN until the subscription is confirmed. Source: SNS API reference,
+/// `ListSubscriptionsByTopic`.
 const PENDING: &str = "PendingConfirmation";
 
-/// What is known of one subscription.
+/// The facts about one subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SubscriptionFacts {
-    /// `email` or another word.
+    /// The protocol, such as `email`.
     pub(super) protocol: String,
-    /// Where it leads.
+    /// The endpoint.
     pub(super) endpoint: String,
-    /// Whether somebody confirmed it.
+    /// Whether it is confirmed.
     pub(super) is_confirmed: bool,
 }
 
 /// A topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Topic {
-    /// Our alerts.
+    /// The alerts.
     Alerts,
-    /// CloudWatch's alarms about us.
+    /// The CloudWatch alarms about the deployment.
     Alarms,
 }
 
@@ -50,8 +50,8 @@ impl Topic {
     }
 }
 
-/// Looks at the topics.
-pub(super) async fn check(config: &SdkConfig, stack: &Deployed) -> Vec<Check> {
+/// Checks the topics.
+pub(super) async fn check(config: &SdkConfig, stack: &DeployedStack) -> Vec<CheckResult> {
     let client = Client::new(config);
     let (alerts, alarms) = futures::join!(
         one(&client, stack, Topic::Alerts),
@@ -60,28 +60,28 @@ pub(super) async fn check(config: &SdkConfig, stack: &Deployed) -> Vec<Check> {
     [alerts, alarms].concat()
 }
 
-async fn one(client: &Client, stack: &Deployed, topic: Topic) -> Vec<Check> {
+async fn one(client: &Client, stack: &DeployedStack, topic: Topic) -> Vec<CheckResult> {
     let arn = match stack.physical(topic.logical()) {
         Ok(arn) => arn,
         Err(missing) => return vec![missing],
     };
     let (key, subscriptions) = futures::join!(key(client, arn), subscriptions(client, arn));
     let what = format!("{}: encryption", topic.logical());
-    let key = judged(&what, key, |key| judge_key(topic, arn, key.as_deref()));
+    let key = evaluate(&what, key, |key| judge_key(topic, arn, key.as_deref()));
     let what = format!("{}: subscriptions", topic.logical());
-    let subscriptions = judged(&what, subscriptions, |subscriptions| {
+    let subscriptions = evaluate(&what, subscriptions, |subscriptions| {
         judge_subscriptions(topic, arn, &subscriptions)
     });
     vec![key, subscriptions]
 }
 
-async fn key(client: &Client, arn: &str) -> Asked<Option<String>> {
+async fn key(client: &Client, arn: &str) -> QueryResult<Option<String>> {
     let answer = client
         .get_topic_attributes()
         .topic_arn(arn)
         .send()
         .await
-        .map_err(|error| Unasked::of("sns:GetTopicAttributes", &error))?;
+        .map_err(|error| QueryError::of("sns:GetTopicAttributes", &error))?;
     Ok(answer
         .attributes
         .unwrap_or_default()
@@ -89,7 +89,7 @@ async fn key(client: &Client, arn: &str) -> Asked<Option<String>> {
         .filter(|key| !key.is_empty()))
 }
 
-async fn subscriptions(client: &Client, arn: &str) -> Asked<Vec<SubscriptionFacts>> {
+async fn subscriptions(client: &Client, arn: &str) -> QueryResult<Vec<SubscriptionFacts>> {
     let listed = client
         .list_subscriptions_by_topic()
         .topic_arn(arn)
@@ -98,10 +98,10 @@ async fn subscriptions(client: &Client, arn: &str) -> Asked<Vec<SubscriptionFact
         .send()
         .collect::<Result<Vec<_>, _>>()
         .await
-        .map_err(|error| Unasked::of("sns:ListSubscriptionsByTopic", &error))?;
+        .map_err(|error| QueryError::of("sns:ListSubscriptionsByTopic", &error))?;
     let facts = |one: Subscription| {
         let arn = one.subscription_arn.unwrap_or_default();
-        // One that was deleted is listed for a while too, with another word.
+        // A deleted subscription is also listed for a while, with another value.
         let is_confirmed = arn.starts_with("arn:");
         (is_confirmed || arn == PENDING).then(|| SubscriptionFacts {
             protocol: one.protocol.unwrap_or_default(),
@@ -112,10 +112,10 @@ async fn subscriptions(client: &Client, arn: &str) -> Asked<Vec<SubscriptionFact
     Ok(listed.into_iter().filter_map(facts).collect())
 }
 
-/// Whether alarms can publish to the topic: not under the key that AWS manages. Source: CloudWatch
-/// user guide, alarms, and SNS developer guide, key management.
+/// Checks that CloudWatch alarms can publish to the topic. With the AWS managed key they cannot.
+/// Source: CloudWatch user guide, alarms, and SNS developer guide, key management.
 #[must_use]
-pub(super) fn judge_key(topic: Topic, arn: &str, key: Option<&str>) -> Check {
+pub(super) fn judge_key(topic: Topic, arn: &str, key: Option<&str>) -> CheckResult {
     let what = format!("{}: encryption", topic.logical());
     let fix = match topic {
         Topic::Alerts => format!(
@@ -129,29 +129,32 @@ pub(super) fn judge_key(topic: Topic, arn: &str, key: Option<&str>) -> Check {
         ),
     };
     match (key, topic) {
-        (Some(key), _) if key.contains("alias/aws/sns") => Check::failed(
+        (Some(key), _) if key.contains("alias/aws/sns") => CheckResult::failed(
             what,
-            "by the key that AWS manages, under which CloudWatch alarms cannot publish",
+            "with the AWS managed key, with which CloudWatch alarms cannot publish",
             fix,
         ),
-        (Some(key), Topic::Alerts) => Check::ok(what, format!("by the key {key}")),
-        (None, Topic::Alerts) => Check::warning(what, "by no key", fix),
-        (Some(key), Topic::Alarms) => Check::warning(
+        (Some(key), Topic::Alerts) => CheckResult::ok(what, format!("with the key {key}")),
+        (None, Topic::Alerts) => CheckResult::warning(what, "not encrypted with a KMS key", fix),
+        (Some(key), Topic::Alarms) => CheckResult::warning(
             what,
-            format!("by the key {key}; where it fails, no alarm arrives"),
+            format!("with the key {key}; if the key fails, no alarm arrives"),
             fix,
         ),
-        (None, Topic::Alarms) => Check::ok(what, "by no key, so that no key can keep alarms back"),
+        (None, Topic::Alarms) => CheckResult::ok(
+            what,
+            "without a KMS key, so that a key problem cannot block alarms",
+        ),
     }
 }
 
-/// Whether somebody gets what the topic carries.
+/// Checks that the topic has a confirmed subscription.
 #[must_use]
 pub(super) fn judge_subscriptions(
     topic: Topic,
     arn: &str,
     subscriptions: &[SubscriptionFacts],
-) -> Check {
+) -> CheckResult {
     let what = format!("{}: subscriptions", topic.logical());
     let carries = topic.carries();
     let (confirmed, pending): (Vec<_>, Vec<_>) =
@@ -161,31 +164,31 @@ pub(super) fn judge_subscriptions(
         .map(|one| format!("{} ({})", one.endpoint, one.protocol))
         .collect();
     let pending = names.join(", ");
-    let confirm = "confirm it by the link in the e-mail from AWS; a link is good for 3 days, then subscribe again";
+    let confirm = "confirm it with the link in the email from AWS; the link is valid for 3 days, after that subscribe again";
     let count = confirmed.len();
     if count > 0 && names.is_empty() {
-        return Check::ok(what, format!("{count} confirmed"));
+        return CheckResult::ok(what, format!("{count} confirmed"));
     }
     if count > 0 {
-        return Check::warning(
+        return CheckResult::warning(
             what,
             format!("{count} confirmed; not confirmed: {pending}"),
             confirm,
         );
     }
     if names.is_empty() {
-        return Check::failed(
+        return CheckResult::failed(
             what,
-            format!("nobody gets the {carries}"),
+            format!("no one receives the {carries}"),
             format!(
                 "aws sns subscribe --topic-arn {} --protocol email --notification-endpoint YOU@EXAMPLE.COM",
                 quoted(arn)
             ),
         );
     }
-    Check::failed(
+    CheckResult::failed(
         what,
-        format!("nobody gets the {carries}; not confirmed: {pending}"),
+        format!("no one receives the {carries}; not confirmed: {pending}"),
         confirm,
     )
 }
@@ -193,7 +196,7 @@ pub(super) fn judge_subscriptions(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::check::State;
+    use crate::cli::doctor::check_result::CheckStatus;
 
     fn subscription(endpoint: &str, is_confirmed: bool) -> SubscriptionFacts {
         SubscriptionFacts {
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_has_to_have_confirmed() {
+    fn a_topic_needs_a_confirmed_subscription() {
         let (one, two) = (
             subscription("a@example.com", true),
             subscription("b@example.com", false),
@@ -212,20 +215,20 @@ mod tests {
         let of = |subscriptions: &[SubscriptionFacts]| {
             judge_subscriptions(Topic::Alerts, "arn:t", subscriptions)
         };
-        assert_eq!(of(std::slice::from_ref(&one)).state, State::Ok);
+        assert_eq!(of(std::slice::from_ref(&one)).state, CheckStatus::Ok);
         let both = of(&[one, two.clone()]);
-        assert_eq!(both.state, State::Warning);
+        assert_eq!(both.state, CheckStatus::Warning);
         assert!(
             both.found.contains("b@example.com (email)"),
             "{}",
             both.found
         );
         let pending = of(&[two]);
-        assert_eq!(pending.state, State::Failed);
+        assert_eq!(pending.state, CheckStatus::Failed);
         assert!(pending.found.contains("b@example.com"), "{}", pending.found);
         assert!(
             of(&[])
-                .mend
+                .fix
                 .unwrap()
                 .starts_with("aws sns subscribe --topic-arn arn:t")
         );
@@ -234,21 +237,21 @@ mod tests {
     #[test]
     fn the_alarm_topic_needs_a_subscriber_of_its_own() {
         let check = judge_subscriptions(Topic::Alarms, "arn:alarms", &[]);
-        assert_eq!(check.state, State::Failed);
-        assert_eq!(check.what, "AlarmTopic: subscriptions");
-        assert_eq!(check.found, "nobody gets the alarms");
-        assert!(check.mend.unwrap().contains("--topic-arn arn:alarms"));
+        assert_eq!(check.state, CheckStatus::Failed);
+        assert_eq!(check.subject, "AlarmTopic: subscriptions");
+        assert_eq!(check.found, "no one receives the alarms");
+        assert!(check.fix.unwrap().contains("--topic-arn arn:alarms"));
     }
 
     #[test]
-    fn alarms_cannot_use_the_key_that_aws_manages() {
+    fn alarms_cannot_use_the_aws_managed_key() {
         for (topic, key, state) in [
-            (Topic::Alerts, Some("alias/aws/sns"), State::Failed),
-            (Topic::Alerts, Some("1234-key"), State::Ok),
-            (Topic::Alerts, None, State::Warning),
-            (Topic::Alarms, Some("alias/aws/sns"), State::Failed),
-            (Topic::Alarms, Some("1234-key"), State::Warning),
-            (Topic::Alarms, None, State::Ok),
+            (Topic::Alerts, Some("alias/aws/sns"), CheckStatus::Failed),
+            (Topic::Alerts, Some("1234-key"), CheckStatus::Ok),
+            (Topic::Alerts, None, CheckStatus::Warning),
+            (Topic::Alarms, Some("alias/aws/sns"), CheckStatus::Failed),
+            (Topic::Alarms, Some("1234-key"), CheckStatus::Warning),
+            (Topic::Alarms, None, CheckStatus::Ok),
         ] {
             let check = judge_key(topic, "arn:t", key);
             assert_eq!(check.state, state, "{topic:?}, {key:?}");

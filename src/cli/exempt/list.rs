@@ -7,34 +7,34 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::cli::Exit;
-use crate::cli::LONGEST;
-use crate::cli::exempt::Common;
-use crate::cli::table::Rows;
+use crate::cli::MAX_CHARS;
+use crate::cli::exempt::CommonArgs;
+use crate::cli::table::TextTable;
 use crate::detect::Timestamp;
-use crate::detect::exemption::Exemption;
+use crate::detect::decision::exemption::Exemption;
 use crate::output::escape::{for_json, for_terminal};
 use crate::output::time::{readable, rfc3339};
 
-/// List the exemptions and whether they are in force, the one that ends first on top
+/// List the exemptions with their states, the next to end first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey exempt list
-  secondkey exempt list --format json | jq '.exemptions[] | select(.state == \"in_force\")'
+  secondkey exempt list --format json | jq '.exemptions[].id'
 
-Exit codes: 0 shown, 1 failure, 2 wrong usage.")]
+Exit codes: 0 success, 1 failure, 2 usage error.")]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
-    /// How to print them
+    /// The output format
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     format: ListFormat,
 }
 
-/// How exemptions are printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ListFormat {
-    /// For people
+    /// A table for people
     Table,
     /// One JSON document
     Json,
@@ -51,13 +51,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     exemptions.sort_by(|one, other| (one.until, &one.id).cmp(&(other.until, &other.id)));
     let mut out = anstream::stdout().lock();
     match args.format {
-        ListFormat::Table if exemptions.is_empty() => writeln!(out, "No exemption.")?,
+        ListFormat::Table if exemptions.is_empty() => writeln!(out, "No exemptions.")?,
         ListFormat::Table => {
-            let mut rows = Rows::new(&[
-                "ID", "STATE", "ACCOUNT", "USERS", "MADE BY", "UNTIL", "OWNER", "REASON",
+            let mut rows = TextTable::new(&[
+                "ID", "STATE", "ACCOUNT", "USERS", "ACTORS", "UNTIL", "OWNER", "REASON",
             ]);
             for exemption in &exemptions {
-                let shown = |text: &str| for_terminal(text, LONGEST);
+                let shown = |text: &str| for_terminal(text, MAX_CHARS);
                 let (state, why) = state(exemption, now);
                 rows.push(vec![
                     shown(&exemption.id),
@@ -87,7 +87,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::NoFinding)
 }
 
-/// The state of `exemption` at `now`, and why it is not valid, if it is not.
+/// The state of `exemption` at `now`; if it is not valid, also the reason.
 fn state(exemption: &Exemption, now: Timestamp) -> (&'static str, Option<String>) {
     if let Err(error) = exemption.check() {
         return ("not_valid", Some(error.to_string()));
@@ -139,7 +139,7 @@ mod tests {
     use crate::detect::testing::{at, exemption};
 
     #[test]
-    fn an_exemption_is_in_force_or_ended_or_no_exemption() {
+    fn an_exemption_is_in_force_ended_or_not_valid() {
         let one = exemption("one");
         let no_reason = Exemption {
             reason: String::new(),

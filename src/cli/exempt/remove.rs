@@ -5,25 +5,25 @@ use std::io::Write;
 use anyhow::bail;
 
 use crate::cli::Exit;
-use crate::cli::LONGEST;
-use crate::cli::exempt::Common;
-use crate::detect::finding::FindingStatus;
+use crate::cli::MAX_CHARS;
+use crate::cli::exempt::CommonArgs;
+use crate::detect::findings::finding::FindingStatus;
 use crate::output::escape::for_terminal;
 
-/// Remove an exemption before its end; what it hides is told again
+/// Remove an exemption before its end; you are then alerted about the findings that it suppressed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey exempt remove ci-20261124-9f3a07
-  secondkey exempt remove ci-20261124-9f3a07 --table secondkey --account 444455556666
+  secondkey exempt remove ci-20261124-9f3a07 --account 444455556666
 
-Exit codes: 0 done, 1 failure (no such exemption), 2 wrong usage.")]
+Exit codes: 0 success, 1 failure (no such exemption), 2 usage error.")]
 pub(super) struct Args {
-    /// The id, as `secondkey exempt list` shows it
+    /// The id that `secondkey exempt list` shows
     #[arg(value_name = "ID")]
     id: String,
 
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 /// Runs the step.
@@ -38,12 +38,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let exemption = match found.as_slice() {
         [one] => one,
         [] => bail!(
-            "there is no exemption `{}`; `{}` shows those that there are",
+            "there is no exemption `{}`; `{}` lists the exemptions",
             args.id,
             args.common.list()
         ),
         _ => bail!(
-            "several accounts have an exemption `{}`; name one with --account",
+            "several accounts have an exemption `{}`; choose one with --account",
             args.id
         ),
     };
@@ -62,20 +62,23 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         .remove_exemption(&exemption.account, &exemption.id)
         .await?
     {
-        bail!("somebody else removed exemption `{}` first", args.id);
+        bail!(
+            "exemption `{}` has already been removed by another run",
+            args.id
+        );
     }
     let mut out = anstream::stdout().lock();
     writeln!(
         out,
-        "Removed exemption {} of account {}. It hid {hidden} open {}{}{}.",
-        for_terminal(&exemption.id, LONGEST),
-        for_terminal(&exemption.account, LONGEST),
+        "Removed exemption {} in account {}. It suppressed {hidden} open {}{}{}.",
+        for_terminal(&exemption.id, MAX_CHARS),
+        for_terminal(&exemption.account, MAX_CHARS),
         if hidden == 1 { "finding" } else { "findings" },
         if hidden == 0 { "" } else { "; " },
         if hidden == 0 {
             String::new()
         } else {
-            args.common.effect()
+            args.common.takes_effect()
         }
     )?;
     Ok(Exit::NoFinding)

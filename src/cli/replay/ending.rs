@@ -1,47 +1,48 @@
-//! How a replay ends: what was found, and how much of the logs stands behind it.
+//! How a replay ends: what it found, and which gaps the logs have.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::cli::LONGEST;
-use crate::detect::finding::Finding;
-use crate::detect::key_change::ChangeKind;
-use crate::detect::listing::KeyStatus;
+use crate::cli::MAX_CHARS;
+use crate::detect::events::key_change::{ChangeKind, KeyChange};
+use crate::detect::keys::listing::KeyStatus;
 use crate::detect::user::UserId;
 use crate::local::log_reading::LogReading;
 use crate::local::replay::Replay;
 use crate::output::escape::for_terminal;
+use crate::pipeline::error::ServiceError;
 
-/// How many users or paths are named; the rest are counted.
+/// How many users or paths are named; the rest are only counted.
 const NAMED: usize = 10;
 
-/// How many records were read and understood.
-fn understood(reading: &LogReading) -> u64 {
-    // A log that cannot be opened counts as malformed and as no record.
-    reading.records.saturating_sub(reading.malformed)
+/// How many files and how many records could not be read.
+fn unread(reading: &LogReading) -> (u64, u64) {
+    let files = reading.malformed_records.iter();
+    let files = files.filter(|one| one.record.is_none()).count() as u64;
+    (files, reading.malformed.saturating_sub(files))
 }
 
-/// Whether all of the logs was read and understood, so that no finding means that there is none.
+/// How many records were parsed.
+fn understood(reading: &LogReading) -> u64 {
+    let (_, records) = unread(reading);
+    reading.records.saturating_sub(records)
+}
+
+/// Whether every record was parsed, so that the absence of findings can be trusted.
 pub(super) fn is_complete(reading: &LogReading) -> bool {
     reading.records > 0 && reading.malformed == 0
 }
 
-/// What a replay of `paths` without a finding says; `passed_over` files in folders were not read.
-pub(super) fn without_finding(
-    reading: &LogReading,
-    paths: &[PathBuf],
-    passed_over: usize,
-) -> String {
-    let unread = match reading.malformed {
-        0 => String::new(),
-        1 => "1 record could not be read (see stderr)".to_owned(),
-        many => format!("{many} records could not be read (see stderr)"),
-    };
+/// The result of a replay of `paths` without a finding; `passed_over` files are not logs.
+pub(super) fn without_finding(reading: &LogReading, paths: &[PathBuf], passed_over: u64) -> String {
+    let (files, records) = unread(reading);
+    let counts = [count_of(files, "file"), count_of(records, "record")];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    let unread = format!("{} could not be read (see stderr)", counts.join(" and "));
     if understood(reading) == 0 {
         let paths = paths
             .iter()
-            .map(|path| for_terminal(&path.display().to_string(), LONGEST));
+            .map(|path| for_terminal(&path.display().to_string(), MAX_CHARS));
         let found = format!("No CloudTrail record was found in {}", named(paths));
         return match reading.malformed {
             0 => format!("{found}."),
@@ -53,76 +54,94 @@ pub(super) fn without_finding(
     }
     match passed_over {
         0 => "No user had two active access keys.".to_owned(),
-        1 => "No user had two active access keys in what was read; 1 file was passed over."
-            .to_owned(),
-        many => format!(
-            "No user had two active access keys in what was read; {many} files were passed over."
-        ),
+        1 => "No user had two active access keys in the logs; 1 file was skipped.".to_owned(),
+        many => {
+            format!("No user had two active access keys in the logs; {many} files were skipped.")
+        }
     }
 }
 
-/// The users without a finding who got a key in the logs: that they had one already, which the logs
-/// would not show, is possible.
-pub(super) fn may_have_had_another<'a>(
-    reading: &'a LogReading,
-    findings: &[Finding],
-) -> BTreeSet<&'a UserId> {
-    let mut found: BTreeSet<&UserId> = findings.iter().map(Finding::user).collect();
-    let mut by_time: Vec<_> = reading.changes.values().collect();
-    by_time.sort_by_key(|change| Reverse(change.at));
-    for change in by_time {
-        match &change.kind {
-            // The finding is of the user's later name.
-            ChangeKind::UserRenamed { to, .. } if found.contains(to) => {
-                found.insert(&change.user);
+fn count_of(number: u64, what: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        many => Some(format!("{many} {what}s")),
+    }
+}
+
+/// The users without a finding for which the logs show a new key. They may have had an older key that
+/// the logs do not show. `found` are the users with a finding.
+pub(super) fn may_have_had_another(
+    reading: &LogReading,
+    mut found: BTreeSet<UserId>,
+) -> Result<BTreeSet<UserId>, ServiceError> {
+    let mut got_one = BTreeSet::new();
+    let mut renamed = vec![];
+    for change in reading.changes.in_order()? {
+        let KeyChange { user, kind, .. } = change?;
+        match kind {
+            ChangeKind::KeyCreated {
+                status: KeyStatus::Active,
+                ..
+            } => {
+                got_one.insert(user);
             }
+            ChangeKind::UserRenamed { to, .. } => renamed.push((user, to)),
             _ => {}
         }
     }
-    let got_one = reading.changes.values().filter(|change| {
-        let active = KeyStatus::Active;
-        matches!(&change.kind, ChangeKind::KeyCreated { status, .. } if *status == active)
-    });
-    got_one
-        .map(|change| &change.user)
-        .filter(|user| !found.contains(user))
-        .collect()
+    for (user, to) in renamed.into_iter().rev() {
+        // The finding has the user's later name.
+        if found.contains(&to) {
+            found.insert(user);
+        }
+    }
+    got_one.retain(|user| !found.contains(user));
+    Ok(got_one)
 }
 
-/// What the logs cannot tell of before they begin, in lines.
+/// What is unknown because it happened before the logs begin, as lines.
 pub(super) fn not_known(
-    reading: &LogReading,
     replayed: &Replay,
-    findings: &[Finding],
+    others: &BTreeSet<UserId>,
+    read_once: &[String],
 ) -> Vec<String> {
     let shown = |user: &UserId| {
         let text = format!("{} ({})", user.name(), user.account());
-        for_terminal(&text, LONGEST)
+        for_terminal(&text, MAX_CHARS)
     };
     let mut lines = vec![];
     let known = &replayed.known_only_from_then;
     if !known.is_empty() {
         let keys = known
             .iter()
-            .map(|(user, key)| format!("{} of {}", for_terminal(key, LONGEST), shown(user)));
+            .map(|(user, key)| format!("{} of {}", for_terminal(key, MAX_CHARS), shown(user)));
+        let (count, were, counts) = match known.len() {
+            1 => ("1 key".to_owned(), "was", "its time counts"),
+            more => (format!("{more} keys"), "were", "the time of each counts"),
+        };
         lines.push(format!(
-            "{} of the keys were there before the logs begin: each counts from its first change in them, and what was \
-             before is not known: {}.",
-            known.len(),
+            "{count} {were} created before the logs begin; {counts} from its first change or use in the logs: {}.",
             named(keys)
         ));
     }
-    let others = may_have_had_another(reading, findings);
     if !others.is_empty() {
         lines.push(format!(
-            "Not known: whether these users, who got a key, had another one from before the logs begin: {}.",
-            named(others.into_iter().map(shown))
+            "Not known: whether these users with a new key had an older one from before the logs begin: {}.",
+            named(others.iter().map(shown))
+        ));
+    }
+    if !read_once.is_empty() {
+        let names = read_once.iter().map(|name| for_terminal(name, MAX_CHARS));
+        lines.push(format!(
+            "Read only once: {}. Calls that show a key in use were not looked for there; pass a file to include them.",
+            named(names)
         ));
     }
     lines
 }
 
-/// The first of `names`, and how many more there are.
+/// The first of `names`, and the number of the others.
 fn named(names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(NAMED);
     let shown: Vec<String> = names.take(NAMED).collect();

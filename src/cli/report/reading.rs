@@ -1,4 +1,4 @@
-//! Reading all of a store for a report, several users at a time.
+//! Reads everything in a store for a report, several users at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -8,29 +8,30 @@ use futures::future::ready;
 use futures::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::trail_reading::{CheckedTrail, checked_trail};
-use crate::detect::exemption::Exemption;
-use crate::detect::finding::{Finding, FindingId, FindingStatus};
+use crate::cli::checked_trail::{CheckedTrail, checked_trail};
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::findings::finding::{Finding, FindingId, FindingStatus};
 use crate::detect::user::UserId;
-use crate::output::report::trail::{Trail, TrailState};
+use crate::output::report::audit_trail::{Trail, TrailState};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingReader;
 
 /// How many users are read at a time.
 const AT_A_TIME: usize = 8;
 
-/// What a store holds.
-pub(super) struct Contents {
+/// The contents of a store.
+pub(super) struct StoreContents {
     pub(super) findings: Vec<Finding>,
     pub(super) trails: BTreeMap<UserId, Trail>,
     pub(super) exemptions: Vec<Exemption>,
     pub(super) accounts: BTreeSet<String>,
-    /// What could not be read, beside trails, and why.
+    /// What else could not be read besides trails, and why.
     pub(super) unread: Vec<String>,
 }
 
-impl Contents {
-    /// Reads `store`. That something of it cannot be read is no error but for the findings: without them there is no report.
+impl StoreContents {
+    /// Reads `store`. Only a failure to read the findings is an error; any other failure goes into the
+    /// report.
     pub(super) async fn read(store: &dyn FindingReader) -> anyhow::Result<Self> {
         let findings = findings(store).await?;
         let mut unread = vec![];
@@ -69,7 +70,8 @@ impl Contents {
     }
 }
 
-/// Every finding once. One that is closed while they are read comes twice, and the later word counts.
+/// All findings, each once. A finding that is closed during the read is returned twice; the later read
+/// wins.
 async fn findings(store: &dyn FindingReader) -> Result<Vec<Finding>, ServiceError> {
     let mut findings: BTreeMap<FindingId, Finding> = BTreeMap::new();
     for status in [
@@ -92,7 +94,7 @@ async fn trails(store: &dyn FindingReader, users: BTreeSet<UserId>) -> BTreeMap<
             (user, trail)
         })
         .buffer_unordered(AT_A_TIME)
-        // A user of whom there was never anything to write down has no trail.
+        // The user has a record, but nothing was ever written to its trail.
         .filter(|(_, trail)| ready(!trail.is_empty()))
         .collect()
         .await;

@@ -1,18 +1,18 @@
-//! What cannot be taken back, or could hurt somebody, is confirmed by typing the key's id.
+//! Confirmation of a dangerous step by typing the key's id.
 
 use std::io::Write;
 
 use anyhow::Context;
 
-use crate::cli::LONGEST;
+use crate::cli::MAX_CHARS;
 use crate::output::escape::for_terminal;
 
-/// Asks for the id `key` on stdin, after saying `what` is about to happen. There is no option that answers in its place.
+/// Prints `what` is about to happen, and reads the id `key` from stdin. There is no option to skip it.
 pub(super) fn typed(what: &str, key: &str) -> anyhow::Result<()> {
-    let shown = for_terminal(key, LONGEST);
+    let shown = for_terminal(key, MAX_CHARS);
     write!(
         anstream::stderr(),
-        "{what}\nType the id of the key, {shown}, to go on: "
+        "{what}\nType the id of the key, {shown}, to continue: "
     )?;
     let mut typed = String::new();
     std::io::stdin()
@@ -20,7 +20,7 @@ pub(super) fn typed(what: &str, key: &str) -> anyhow::Result<()> {
         .context("no answer could be read")?;
     anyhow::ensure!(
         typed.trim() == key,
-        "not confirmed, so nothing was done; type the whole id of the key, `{shown}`"
+        "not confirmed, so nothing was done; type the full id of the key, `{shown}`"
     );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A profile in the AWS CLI's file of credentials: added or replaced at one stroke, with all else left as it is.
+//! Adds or replaces a profile in the AWS CLI's credentials file. The file is replaced atomically, and
+//! everything else in it stays unchanged.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,41 +9,41 @@ use tempfile::NamedTempFile;
 
 use crate::cli::rotate::secret::NewKey;
 
-/// What a profile says of its key. A session token belongs to another key, so it goes when the key does.
+/// The options that belong to a key. A session token belongs to the old key, so it is removed with it.
 const OF_A_KEY: [&str; 3] = [
     "aws_access_key_id",
     "aws_secret_access_key",
     "aws_session_token",
 ];
 
-/// The file, and the profile to be written into it.
+/// The file, and the profile to write.
 pub(super) struct CredentialsFile {
-    /// Where it is.
+    /// The path.
     pub(super) path: PathBuf,
     /// The profile.
     pub(super) profile: String,
-    /// Whether the profile may be there already.
+    /// Whether the profile may already exist.
     may_replace: bool,
 }
 
-/// The file that will take the old one's place, made beforehand: so it is known that it can be.
+/// The new file, created before the key, so that the key is only created if the file can be written.
 pub(super) struct Prepared {
     file: CredentialsFile,
     next: NamedTempFile,
 }
 
 impl CredentialsFile {
-    /// Checks, without changing anything, that `profile` can be put into the file.
+    /// Checks that `profile` can be added to the file. Changes nothing.
     pub(super) fn check(profile: &str, may_replace: bool) -> anyhow::Result<Self> {
         let is_plain =
             |character: char| character.is_ascii_alphanumeric() || "+=,.@_-/:".contains(character);
         ensure!(
             !profile.is_empty() && profile.chars().all(is_plain),
-            "`{profile}` is no name for a profile; use letters, digits and `+=,.@_-/:`"
+            "`{profile}` is not a valid profile name; use letters, digits and `+=,.@_-/:`"
         );
         let path = path()?;
         let file = Self {
-            // A link to the file is kept, and leads to the new one.
+            // If the path is a symbolic link, replace its target and keep the link.
             path: path.canonicalize().unwrap_or(path),
             profile: profile.to_owned(),
             may_replace,
@@ -51,17 +52,17 @@ impl CredentialsFile {
         Ok(file)
     }
 
-    /// Makes the file that will take the old one's place, in the same folder.
+    /// Creates the new file in the same folder.
     pub(super) fn prepare(self) -> anyhow::Result<Prepared> {
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         make_folder(folder)
-            .with_context(|| format!("folder `{}` cannot be made", folder.display()))?;
-        // Nobody else may read it: that is how such a file is made.
+            .with_context(|| format!("folder `{}` cannot be created", folder.display()))?;
+        // A temporary file is readable only by its owner.
         let next = NamedTempFile::new_in(folder)
-            .with_context(|| format!("folder `{}` cannot be written to", folder.display()))?;
+            .with_context(|| format!("folder `{}` cannot be written", folder.display()))?;
         Ok(Prepared { file: self, next })
     }
 
@@ -90,7 +91,7 @@ impl Prepared {
 
     /// Writes the key into the profile.
     pub(super) fn write(mut self, key: &NewKey) -> anyhow::Result<()> {
-        // Read again: somebody may have added a profile since.
+        // Read the file again, because another program may have changed it.
         let contents = self.file.with_key(&key.id, key.secret.reveal())?;
         let path = self.file.path;
         let unwritten = || format!("file `{}` could not be written", path.display());
@@ -105,7 +106,7 @@ impl Prepared {
     }
 }
 
-/// The AWS CLI's file of credentials.
+/// The path of the AWS CLI's credentials file.
 fn path() -> anyhow::Result<PathBuf> {
     let home =
         || dirs::home_dir().context("there is no home folder; set AWS_SHARED_CREDENTIALS_FILE");
@@ -126,7 +127,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// `contents` with the key `[id, secret]` in `profile`, or why not.
+/// `contents` with the key `[id, secret]` in `profile`, or the reason why it cannot be added.
 fn with_profile(
     contents: &str,
     profile: &str,
@@ -154,9 +155,11 @@ fn with_profile(
         }
         1 if may_replace => Ok(replaced(&lines, profile, key)),
         1 => Err(format!(
-            "has a profile `{profile}` already; name another, or replace its key with --replace"
+            "already has a profile `{profile}`; choose another, or use --replace to replace its key"
         )),
-        _ => Err(format!("has several profiles `{profile}`; leave one")),
+        _ => Err(format!(
+            "has several profiles `{profile}`; remove all but one"
+        )),
     }
 }
 
@@ -190,8 +193,8 @@ fn replaced(lines: &[&str], profile: &str, key: impl Fn(&str, &str) -> String) -
     all
 }
 
-/// How far the options of a profile are indented, of which `lines` come next: one that is indented further than the one before
-/// goes on with that one's value.
+/// The indentation of a profile's options, which are the next of `lines`. A line that is indented more
+/// than the one before continues its value.
 fn indentation<'a>(lines: impl Iterator<Item = &'a &'a str>) -> &'a str {
     lines
         .copied()
@@ -201,7 +204,7 @@ fn indentation<'a>(lines: impl Iterator<Item = &'a &'a str>) -> &'a str {
         .unwrap_or_default()
 }
 
-/// The name in a line that begins a profile.
+/// The profile's name, if `line` is the header of a profile.
 fn section(line: &str) -> Option<&str> {
     let (name, _) = line.trim_start().strip_prefix('[')?.split_once(']')?;
     Some(name.trim())
@@ -218,7 +221,7 @@ mod tests {
     const NEW: &str = "[new]\naws_access_key_id = ID\naws_secret_access_key = SECRET\n";
 
     #[test]
-    fn a_profile_is_added_at_the_end_and_all_else_kept() {
+    fn a_new_profile_is_added_at_the_end() {
         assert_eq!(with("", false).unwrap(), NEW);
         for (before, gap) in [
             ("[a]\nx = 1\n", "\n"),
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_that_is_there_is_replaced_only_on_demand_and_only_its_key() {
+    fn an_existing_key_is_replaced_only_on_demand() {
         let before = "[a]\naws_access_key_id = A\n[ new ]\n# mine\nAWS_ACCESS_KEY_ID=OLD\naws_secret_access_key = OLDSECRET\n\
             region = x\naws_session_token = T\n[b]\naws_secret_access_key = B";
         assert!(with(before, false).unwrap_err().contains("--replace"));
@@ -248,8 +251,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_indented_or_set_with_a_colon_is_replaced_too() {
-        // What is indented further than the line before goes on with it, to the AWS CLI.
+    fn an_indented_key_or_one_with_a_colon_is_replaced() {
+        // For the AWS CLI, a line that is indented more than the one before continues it.
         assert_eq!(
             with(
                 "[new]\n# mine\n  aws_access_key_id = OLD\n  aws_secret_access_key: OLDSECRET\n  region = x\n[b]\n  x = 1\n",
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_profiles_of_one_name_none_is_touched() {
+    fn a_duplicate_profile_is_an_error() {
         assert!(with("[new]\n[new]\n", true).is_err());
     }
 }

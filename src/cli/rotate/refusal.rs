@@ -1,4 +1,4 @@
-//! Why a step is not done, and the commands that lead on.
+//! Why a step was refused, and the commands that help.
 
 use std::io::Write;
 
@@ -6,19 +6,20 @@ use thiserror::Error;
 
 use crate::output::escape::for_terminal;
 
-/// The longest reason that is shown whole, in characters: it may repeat an answer of AWS.
-const LONGEST_REASON: usize = 1_000;
+/// The longest reason that is printed in full, in characters. It may contain an error message of AWS.
+const MAX_REASON_CHARS: usize = 1_000;
 
-/// Why a step is not done. Apart from other errors, for its commands must never be cut: somebody is to paste them.
+/// Why a step was refused. It is an error type of its own because other errors are cut to a length, and
+/// its commands must stay complete so that they can be pasted.
 #[derive(Debug, Error)]
 #[error("{why}")]
-pub(super) struct Refusal {
+pub(super) struct RefusedError {
     why: String,
     ways: Vec<(&'static str, String)>,
 }
 
-impl Refusal {
-    /// A refusal, and why.
+impl RefusedError {
+    /// A refusal with its reason.
     pub(super) fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
@@ -26,17 +27,17 @@ impl Refusal {
         }
     }
 
-    /// The same, with a `command` that does `what`; it is shown as it stands.
-    pub(super) fn way(mut self, what: &'static str, command: String) -> Self {
+    /// Adds a `command` that does `what`. It is printed unchanged.
+    pub(super) fn suggest(mut self, what: &'static str, command: String) -> Self {
         self.ways.push((what, command));
         self
     }
 
-    /// Says it on stderr.
-    pub(super) fn say(&self) {
+    /// Prints it on stderr.
+    pub(super) fn print(&self) {
         let mut err = anstream::stderr().lock();
-        // Where even this cannot be said the exit code has to do.
-        let why = for_terminal(&self.why, LONGEST_REASON);
+        // If stderr is closed, the exit code is all that is left.
+        let why = for_terminal(&self.why, MAX_REASON_CHARS);
         let _ = writeln!(err, "secondkey: {why}");
         for (what, command) in &self.ways {
             let _ = writeln!(err, "{what}:\n  {command}");

@@ -1,12 +1,13 @@
-//! The secret of a new key, which goes to one place and nowhere else.
+//! The secret of a new key, which is stored in only one place.
 
 use serde_json::json;
 
-/// A secret. It has neither `Debug` nor `Display`, so that no log, error or panic can hold it by accident.
+/// A secret. It has neither `Debug` nor `Display`, so that it cannot get into a log, an error or a panic
+/// by accident.
 pub(super) struct Secret(String);
 
 impl Secret {
-    /// The secret itself, for the one place that it is meant for.
+    /// The secret itself, for the place where it is stored.
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
@@ -14,25 +15,25 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        // The SDK and the way here have copies that nobody can reach; this one need not be left too.
+        // The SDK keeps copies that we cannot reach, but this one can be erased.
         let mut bytes = std::mem::take(&mut self.0).into_bytes();
         bytes.fill(0);
         let _ = std::hint::black_box(&bytes);
     }
 }
 
-/// A key that was just made.
+/// A key that was just created.
 pub(super) struct NewKey {
     /// Its id.
     pub(super) id: String,
     /// Its secret.
     pub(super) secret: Secret,
-    /// Whose it is.
+    /// The user's name.
     user_name: String,
 }
 
 impl NewKey {
-    /// The key that IAM answered with.
+    /// The key from IAM's response.
     pub(super) fn new(key: aws_sdk_iam::types::AccessKey) -> Self {
         Self {
             id: key.access_key_id,
@@ -41,7 +42,7 @@ impl NewKey {
         }
     }
 
-    /// The key as one JSON document, under the names that the AWS CLI and IAM give the fields. It holds the secret.
+    /// The key as one JSON document, with the field names of the AWS CLI and IAM. It contains the secret.
     pub(super) fn document(&self) -> String {
         json!({
             "AccessKeyId": self.id,

@@ -1,4 +1,4 @@
-//! `secondkey rotate start`: makes the second key.
+//! `secondkey rotate start`: creates the second key.
 
 use std::io::Write;
 
@@ -6,123 +6,130 @@ use chrono::{TimeDelta, Utc};
 use tokio::time::sleep;
 
 use crate::cli::Exit;
-use crate::cli::LONGEST;
-use crate::cli::again::{again, shown};
-use crate::cli::rotate::place::{Place, PlaceArgs};
-use crate::cli::rotate::recorded::Recorded;
-use crate::cli::rotate::refusal::Refusal;
+use crate::cli::MAX_CHARS;
+use crate::cli::next_command::{command_for_user, or_placeholder};
+use crate::cli::rotate::context::RotationContext;
+use crate::cli::rotate::key_writer::{CreateKeyError, KeyWriter};
+use crate::cli::rotate::record_outcome::RecordOutcome;
+use crate::cli::rotate::refusal::RefusedError;
 use crate::cli::rotate::secret::NewKey;
-use crate::cli::rotate::work::Work;
-use crate::cli::rotate::writing::{Unmade, Writer};
-use crate::cli::rotate::{Common, show, window};
-use crate::detect::exemption::Exemption;
-use crate::detect::key_change::KeyChange;
-use crate::detect::listing::KeyStatus;
-use crate::detect::rotation::RotationKey;
+use crate::cli::rotate::secret_destination::{SecretDestination, SecretDestinationArgs};
+use crate::cli::rotate::{CommonArgs, key_table, window};
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::events::key_change::KeyChange;
+use crate::detect::keys::listing::KeyStatus;
+use crate::detect::rotation::stage::RotationKey;
 use crate::output::commands::{Purpose, change_of_key, creation_of_key};
 use crate::output::escape::for_terminal;
 use crate::output::time::{duration, readable};
 
-/// Make the second key and hand its secret to one place
+/// Create the second key and store its secret in one place
 ///
-/// The secret goes to the place that you name and nowhere else: not into a log, an error, the audit trail or a file of
-/// secondkey's. If it cannot be handed over, the new key is deleted again. As long as the rotation window lasts, an exemption
-/// hides that two keys are active, but only for keys that you make yourself.
+/// The secret goes only to the place that you name. It is never in a log, an error message, the audit
+/// trail or a file of secondkey. If it cannot be stored, the new key is deleted again. During the rotation
+/// window, an exemption suppresses the finding of two active keys, but only for keys that you create
+/// yourself.
 ///
-/// --to-profile honours the variable `AWS_SHARED_CREDENTIALS_FILE`. The file takes the old one's place at one stroke, nobody else
-/// may read it, and its other profiles stay as they are. --to-secret and --show-once give the fields the names of the AWS CLI:
-/// `AccessKeyId`, `SecretAccessKey`, `UserName`.
+/// --to-profile uses the credentials file in `AWS_SHARED_CREDENTIALS_FILE` if that is set. It replaces the
+/// file atomically, makes it readable only by you, and leaves other profiles unchanged. --to-secret and
+/// --show-once use the field names of the AWS CLI: `AccessKeyId`, `SecretAccessKey`, `UserName`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey rotate start alice --to-profile alice-new
   secondkey rotate start alice --to-profile alice --replace --apply
-  secondkey rotate start deployer --to-secret prod/deployer --window-hours 72 --table secondkey
-  secondkey rotate start alice --show-once --apply | vault kv put -mount=secret alice -
+  secondkey rotate start alice --to-secret prod/alice --rotation-window-hours 72
+  secondkey rotate start alice --show-once --apply | vault kv put kv/alice -
 
-Exit codes: 0 done or shown, 1 refused or failure, 2 wrong usage.")]
+Exit codes: 0 success, 1 refused or failure, 2 usage error.")]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
     #[command(flatten)]
-    place: PlaceArgs,
+    place: SecretDestinationArgs,
 
-    /// How long both keys may be active without being a finding that anybody is told of
+    /// How long the finding of two active keys is suppressed, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
-    window_hours: u32,
+    rotation_window_hours: u32,
 
-    /// Do it; without this, only show it
+    /// Create the key. Without this option, only show what would be done
     #[arg(long)]
     apply: bool,
 }
 
 /// Runs the step.
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let (work, keys) = Work::begin(&args.common).await?;
-    refuse(&work, &keys)?;
-    let exemption = window::exemption(&work, TimeDelta::hours(args.window_hours.into()));
+    let (context, keys) = RotationContext::begin(&args.common).await?;
+    ensure_one_active_key(&context, &keys)?;
+    let exemption = window::exemption(
+        &context,
+        TimeDelta::hours(args.rotation_window_hours.into()),
+    );
     exemption.check()?;
-    let place = args.place.look(&work.config).await?;
+    let place = args.place.check(&context.config).await?;
     if !args.apply {
-        plan(&args, &work, &keys, &exemption, &place)?;
+        plan(&args, &context, &keys, &exemption, &place)?;
         return Ok(Exit::NoFinding);
     }
     let place = place.prepare()?;
-    let writer = Writer::ready(&work, "start").await?;
-    // Before the key, so that whoever hears of the key finds it.
+    let writer = KeyWriter::ready(&context, "start").await?;
+    // Before the key, so that the detector finds the exemption when it receives the event.
     writer.store.reader().put_exemption(&exemption).await?;
-    let start = Start {
-        work: &work,
+    let start = StartedRotation {
+        context: &context,
         writer: &writer,
         exemption: &exemption,
     };
     let (key, created) = match writer.create().await {
-        Ok(made) => made,
-        Err(unmade) => return Err(start.not_made(unmade, &keys).await.into()),
+        Ok(created) => created,
+        Err(error) => return Err(start.creation_failed(error, &keys).await.into()),
     };
-    match place.hand_over(&key).await {
+    match place.store_key(&key).await {
         Ok(where_it_is) => {
             let recorded = writer.record(vec![created]).await;
             Ok(start.done(&key, &where_it_is, &recorded))
         }
-        Err(error) => Err(start.take_back(&key, created, &error).await.into()),
+        Err(error) => Err(start.delete_new_key(&key, created, &error).await.into()),
     }
 }
 
-/// An error unless the user has one active key and no other.
-fn refuse(work: &Work<'_>, keys: &[RotationKey]) -> Result<(), Refusal> {
-    let name = work.shown_name();
+/// Fails unless the user has one active key and no other.
+fn ensure_one_active_key(
+    context: &RotationContext<'_>,
+    keys: &[RotationKey],
+) -> Result<(), RefusedError> {
+    let name = context.shown_name();
     let listed: Vec<String> = keys
         .iter()
         .map(|key| format!("{} {}", key.key.id, key.key.status.word().to_lowercase()))
         .collect();
     let listed = listed.join(", ");
     match keys {
-        [] => Err(Refusal::new(format!(
-            "user `{name}` has no access key, so there is none to rotate"
+        [] => Err(RefusedError::new(format!(
+            "user `{name}` has no access key, so there is nothing to rotate"
         ))
-        .way(
-            "To make a first one",
-            shown(creation_of_key(&work.name, &work.invocation())),
+        .suggest(
+            "To create one",
+            or_placeholder(creation_of_key(&context.name, &context.invocation())),
         )),
         [one] if one.key.status == KeyStatus::Active => Ok(()),
-        [_] => Err(Refusal::new(format!(
-            "user `{name}` has no active key ({listed}), so nobody can be using one"
+        [_] => Err(RefusedError::new(format!(
+            "user `{name}` has no active key ({listed}), so there is nothing to rotate"
         ))
-        .way("To activate it", work.command("undo", &["--apply"]))
-        .way("To delete it", work.command("cleanup", &["--apply"]))),
+        .suggest("To activate it", context.command("undo", &["--apply"]))
+        .suggest("To delete it", context.command("cleanup", &["--apply"]))),
         _ => {
-            let refusal = Refusal::new(format!(
-                "user `{name}` has two keys already ({listed}), and there is room for two only"
+            let refusal = RefusedError::new(format!(
+                "user `{name}` already has two keys ({listed}), and AWS allows only two"
             ));
             let is_both = keys.iter().all(|key| key.key.status == KeyStatus::Active);
             Err(if is_both {
-                refusal.way(
-                    "To deactivate the one that is not used",
-                    work.command("finish", &[]),
+                refusal.suggest(
+                    "To deactivate the unused key",
+                    context.command("finish", &[]),
                 )
             } else {
-                refusal.way("To delete an inactive one", work.command("cleanup", &[]))
+                refusal.suggest("To delete an inactive key", context.command("cleanup", &[]))
             })
         }
     }
@@ -130,95 +137,104 @@ fn refuse(work: &Work<'_>, keys: &[RotationKey]) -> Result<(), Refusal> {
 
 fn plan(
     args: &Args,
-    work: &Work<'_>,
+    context: &RotationContext<'_>,
     keys: &[RotationKey],
     exemption: &Exemption,
-    place: &Place,
+    place: &SecretDestination,
 ) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
-    show::keys(&mut out, keys, work.now)?;
+    key_table::keys(&mut out, keys, context.now)?;
     let window = exemption.until - exemption.created_at;
-    let hours = args.window_hours.to_string();
+    let hours = args.rotation_window_hours.to_string();
     let mut options = args.place.options();
-    if args.window_hours != 24 {
-        options.extend(["--window-hours", &hours]);
+    if args.rotation_window_hours != 24 {
+        options.extend(["--rotation-window-hours", &hours]);
     }
     options.push("--apply");
     writeln!(
         out,
-        "Would do, for user {} of account {}:\n  1. for {}, until {}, hide that two keys are active, if {} made \
-         the second\n  2. make a second access key\n  3. {}\nNothing was changed. To do it:\n  {}",
-        work.shown_name(),
-        for_terminal(&work.caller.account, LONGEST),
+        "Would do the following for user {} in account {}:\n  1. for {}, until {}, suppress the finding of two active \
+         keys, if {} created the second\n  2. create a second access key\n  3. {}\nNothing was changed. To do it:\n  {}",
+        context.shown_name(),
+        for_terminal(&context.caller.account, MAX_CHARS),
         duration(window),
         readable(exemption.until),
-        for_terminal(&work.caller.arn, LONGEST),
+        for_terminal(&context.caller.arn, MAX_CHARS),
         place.plan(),
-        work.command("start", &options)
+        context.command("start", &options)
     )?;
     Ok(())
 }
 
-/// A rotation that has begun.
-struct Start<'a> {
-    work: &'a Work<'a>,
-    writer: &'a Writer<'a>,
+/// A rotation that has started.
+struct StartedRotation<'a> {
+    context: &'a RotationContext<'a>,
+    writer: &'a KeyWriter<'a>,
     exemption: &'a Exemption,
 }
 
-impl Start<'_> {
-    /// The key is made and handed over. All of this goes to stderr: stdout may be the place that the secret went to.
-    fn done(&self, key: &NewKey, where_it_is: &str, recorded: &Recorded) -> Exit {
+impl StartedRotation<'_> {
+    /// Reports that the key was created and stored. This goes to stderr, because stdout may be the place
+    /// of the secret.
+    fn done(&self, key: &NewKey, where_it_is: &str, recorded: &RecordOutcome) -> Exit {
         let mut lines = vec![format!(
-            "Made key {} of user {}; {where_it_is}.",
-            for_terminal(&key.id, LONGEST),
-            self.work.shown_name()
+            "Created key {} for user {}; {where_it_is}.",
+            for_terminal(&key.id, MAX_CHARS),
+            self.context.shown_name()
         )];
         lines.extend(recorded.lines.iter().cloned());
         lines.push(format!(
-            "Next: have whoever uses the old key use the new one, watch it with\n  {}\nand by {}, when the window is over,\n  {}",
-            self.work.command("status", &[]),
+            "Next, switch all applications from the old key to the new one. To watch the progress:\n  {}\nWhen they have \
+             switched, and before the window ends on {}:\n  {}",
+            self.context.command("status", &[]),
             readable(self.exemption.until),
-            self.work.command("finish", &["--apply"])
+            self.context.command("finish", &["--apply"])
         ));
-        say(&lines);
+        print_to_stderr(&lines);
         recorded.exit()
     }
 
-    /// No key was made, as far as anybody knows.
-    async fn not_made(&self, unmade: Unmade, before: &[RotationKey]) -> Refusal {
+    /// The refusal after a creation that failed, or that IAM did not answer.
+    async fn creation_failed(&self, error: CreateKeyError, before: &[RotationKey]) -> RefusedError {
         let exemption = self.close_window().await;
-        let failure = match unmade {
-            Unmade::No(failure) => {
-                return Refusal::new(format!("no key was made: {failure}{exemption}"));
+        let failure = match error {
+            CreateKeyError::Failed(failure) => {
+                return RefusedError::new(format!("no key was created: {failure}{exemption}"));
             }
-            Unmade::Perhaps(failure) => failure,
+            CreateKeyError::Uncertain(failure) => failure,
         };
-        let found = match Work::begin(self.work.common).await {
+        let found = match RotationContext::begin(self.context.common).await {
             Ok((_, keys)) => keys,
             Err(error) => {
-                return Refusal::new(format!(
-                    "IAM did not answer ({failure}), and whether a key was made cannot be looked up: {error:#}{exemption}"
+                return RefusedError::new(format!(
+                    "IAM did not answer ({failure}), and it could not be checked whether a key was created: \
+                     {error:#}{exemption}"
                 ))
-                .way("To look later", self.work.command("status", &[]));
+                .suggest("To check later", self.context.command("status", &[]));
             }
         };
         let is_new = |key: &&RotationKey| before.iter().all(|known| known.key.id != key.key.id);
         match found.iter().find(is_new) {
-            None => Refusal::new(format!("no key was made: {failure}{exemption}")),
-            // Somebody else may have made it at the same time, so it is not ours to delete.
-            Some(key) => Refusal::new(format!(
-                "IAM did not answer ({failure}), and key `{}` is new: unless somebody else made it, nobody has its \
-                 secret{exemption}",
+            None => RefusedError::new(format!("no key was created: {failure}{exemption}")),
+            // Another caller may have created it at the same time, so we must not delete it.
+            Some(key) => RefusedError::new(format!(
+                "IAM did not answer ({failure}), but key `{}` is new: unless someone else created it, its secret is \
+                 lost{exemption}",
                 key.key.id
             ))
-            .way("To delete it", deletion(self.work, &key.key.id)),
+            .suggest("To delete it", deletion(self.context, &key.key.id)),
         }
     }
 
-    /// The secret could not be handed over, so nobody has it, and the key is of no use to anybody.
-    async fn take_back(&self, key: &NewKey, created: KeyChange, error: &anyhow::Error) -> Refusal {
-        // In the second of its making its end could not be told from its beginning.
+    /// Deletes the new key. Its secret could not be stored, so the key is useless.
+    async fn delete_new_key(
+        &self,
+        key: &NewKey,
+        created: KeyChange,
+        error: &anyhow::Error,
+    ) -> RefusedError {
+        // Event times have whole seconds. In the same second, the order of creation and deletion would
+        // not be known.
         let next_second = created.at + TimeDelta::seconds(1) - Utc::now();
         sleep(next_second.to_std().unwrap_or_default()).await;
         let deleted = self.writer.delete(&key.id).await;
@@ -228,22 +244,23 @@ impl Start<'_> {
             Err(failure) => (vec![created], Some(failure)),
         };
         let recorded = self.writer.record(changes).await;
-        say(&recorded.lines);
+        print_to_stderr(&recorded.lines);
         match failure {
-            None => Refusal::new(format!(
-                "the key could not be handed over ({error:#}), so key `{}` was deleted again; nobody has used it{exemption}",
+            None => RefusedError::new(format!(
+                "the key could not be stored ({error:#}), so the new key `{}` was deleted again; it was never \
+                 used{exemption}",
                 key.id
             )),
-            Some(failure) => Refusal::new(format!(
-                "KEY `{}` IS LEFT, ACTIVE, and its secret is lost: it could not be handed over ({error:#}), nor could the key \
-                 be deleted ({failure}){exemption}",
+            Some(failure) => RefusedError::new(format!(
+                "KEY `{}` IS STILL ACTIVE, and its secret is lost: the key could not be stored ({error:#}), and it could \
+                 not be deleted ({failure}){exemption}",
                 key.id
             ))
-            .way("To delete it", deletion(self.work, &key.id)),
+            .suggest("To delete it", deletion(self.context, &key.id)),
         }
     }
 
-    /// Takes the exemption back; what there is to say of it.
+    /// Removes the exemption. Returns a text about it if that failed.
     async fn close_window(&self) -> String {
         let Exemption { account, id, .. } = self.exemption;
         match self
@@ -256,24 +273,29 @@ impl Start<'_> {
             Ok(_) => String::new(),
             Err(failure) => {
                 let words = ["exempt", "remove", "--account", account];
-                let command = again(&words, id, &self.work.invocation());
-                format!(". Exemption `{id}` is left ({failure}); remove it with `{command}`")
+                let command = command_for_user(&words, id, &self.context.invocation());
+                format!(". Exemption `{id}` could not be removed ({failure}); use `{command}`")
             }
         }
     }
 }
 
-/// The commands that delete a key.
-fn deletion(work: &Work<'_>, key: &str) -> String {
-    let invocation = work.invocation();
-    shown(change_of_key(&work.name, key, Purpose::Delete, &invocation))
+/// The commands that delete the key.
+fn deletion(context: &RotationContext<'_>, key: &str) -> String {
+    let invocation = context.invocation();
+    or_placeholder(change_of_key(
+        &context.name,
+        key,
+        Purpose::Delete,
+        &invocation,
+    ))
 }
 
-/// Says `lines` on stderr.
-fn say(lines: &[String]) {
+/// Prints `lines` on stderr.
+fn print_to_stderr(lines: &[String]) {
     let mut err = anstream::stderr().lock();
     for line in lines {
-        // What was done is done and in the trail, whether or not it can be said.
+        // The change is done and recorded, even if stderr is closed.
         let _ = writeln!(err, "{line}");
     }
 }

@@ -1,4 +1,4 @@
-//! `secondkey rotate status`: how far a rotation is.
+//! `secondkey rotate status`: shows the state of a rotation.
 
 use std::io::Write;
 
@@ -7,63 +7,69 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::cli::Exit;
-use crate::cli::LONGEST;
-use crate::cli::rotate::cleanup::{Since, since};
-use crate::cli::rotate::judged::{Judged, judge};
-use crate::cli::rotate::work::Work;
-use crate::cli::rotate::{Common, show};
+use crate::cli::MAX_CHARS;
+use crate::cli::rotate::cleanup::{InactiveSince, since};
+use crate::cli::rotate::context::RotationContext;
+use crate::cli::rotate::rotation_verdict::{RotationVerdict, judge};
+use crate::cli::rotate::{CommonArgs, key_table};
+use crate::cli::usage::beside::{Beside, Found};
 use crate::detect::Timestamp;
-use crate::detect::inactivity::may_delete;
-use crate::detect::retire::LastUsed;
-use crate::detect::rotation::{Progress, RotationKey, Stage, stage};
-use crate::detect::verdict::Verdict;
+use crate::detect::decision::verdict::Verdict;
+use crate::detect::rotation::inactivity::may_delete;
+use crate::detect::rotation::stage::{Progress, RotationKey, Stage, stage};
+use crate::detect::usage::last_use::LastUsed;
 use crate::output::escape::{for_json, for_terminal};
 use crate::output::json_v1::verdict_v1;
 use crate::output::json_v1::wire::VerdictV1;
 use crate::output::time::{duration, readable, rfc3339};
 use crate::output::verdict_text::sentence;
 
-/// Tell how far a rotation is, who uses which key, and what comes next
+/// Show the state of a rotation, when each key was last used, and what to do next
 ///
-/// Reads only. The last use of a key is what IAM tracks; it may come some time after the use. Where it could not be had it is
-/// shown as not known, which is not the same as never.
+/// Only reads. The last use of a key comes from IAM, which may report it with a delay. If IAM did not
+/// report it, it is shown as not known, which is not the same as never.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey rotate status alice
-  secondkey rotate status alice --table secondkey --profile security --format json | jq .stage
+  secondkey rotate status alice --usage
+  secondkey rotate status alice --table secondkey --format json | jq .stage
 
-The stages: no_keys, no_active_key, one_key, started (the new key was not used yet), new_in_use (and the old one is not any \
-more), both_in_use, use_unknown, forgotten (two active keys, and the window is over), finished (one is inactive).
+Stages: no_keys, no_active_key, one_key, started (the new key has not been used yet), new_in_use (the \
+old key is no longer used), both_in_use, use_unknown, forgotten (two active keys after the window has \
+ended), finished (one key is inactive).
 
-Exit codes: 0 shown, 1 failure, 2 wrong usage.")]
+Exit codes: 0 success, 1 failure, 2 usage error.")]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
-    /// How long two active keys are a rotation, where `rotate start` did not say
+    /// How long two active keys count as a rotation, in hours, if `rotate start` did not set it
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
-    window_hours: u32,
+    rotation_window_hours: u32,
 
-    /// How long a key has to be inactive before it may be deleted
+    /// How long a key must be inactive before it may be deleted, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 48, value_parser = clap::value_parser!(u32).range(0..=8760))]
     soak_hours: u32,
 
-    /// How to print it
+    #[command(flatten)]
+    beside: Beside,
+
+    /// The output format
     #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
     format: StatusFormat,
 }
 
-/// How a status is printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StatusFormat {
-    /// For people
+    /// Text for people
     Table,
     /// One JSON document
     Json,
 }
 
-/// A status in words.
-struct Told {
+/// A status as text.
+struct StatusText {
     headline: String,
     next: String,
     command: Option<String>,
@@ -73,73 +79,86 @@ struct Told {
 
 /// Runs the step.
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let (work, keys) = Work::begin(&args.common).await?;
-    let store = args.common.which.open_if_there(&work.config)?;
-    let usual = TimeDelta::hours(args.window_hours.into());
-    let judged = judge(&work, &keys, store.as_ref(), usual).await?;
+    let (context, keys) = RotationContext::begin(&args.common).await?;
+    let store = args.common.which.open_if_there(&context.config)?;
+    let usual = TimeDelta::hours(args.rotation_window_hours.into());
+    let judged = judge(&context, &keys, store.as_ref(), usual).await?;
     let window_ends_at = judged.window_ends_at;
-    let stage = stage(&keys, window_ends_at, work.now);
+    let stage = stage(&keys, window_ends_at, context.now);
     let soak = TimeDelta::hours(args.soak_hours.into());
-    let told = match &stage {
+    let text = match &stage {
         Stage::Finished { inactive, .. } => {
-            let since = since(&work, store.as_ref(), &inactive.key.id).await;
-            finished(&work, inactive, &since, soak)
+            let since = since(&context, store.as_ref(), &inactive.key.id).await;
+            finished(&context, inactive, &since, soak)
         }
-        Stage::TwoActive { progress, .. } => two_active(&work, *progress, &judged),
+        Stage::TwoActive { progress, .. } => two_active(&context, *progress, &judged),
         Stage::NoKeys => simple("the user has no access key", "nothing", None),
         Stage::NoActiveKey => simple(
             "the user has no active key",
-            "activate a key again if somebody needs it, or delete it",
-            Some(work.command("cleanup", &[])),
+            "reactivate the key if it is needed, or delete it",
+            Some(context.command("cleanup", &[])),
         ),
         Stage::OneKey(_) => simple(
-            "one active key, and no rotation under way",
-            "rotate it when it is time",
-            Some(work.command("start", &["--to-profile", "PROFILE"])),
+            "one active key, and no rotation in progress",
+            "rotate it when it is due",
+            Some(context.command("start", &["--to-profile", "PROFILE"])),
         ),
     };
     let window = matches!(stage, Stage::TwoActive { .. })
         .then_some(window_ends_at)
         .flatten();
+    let of_user = keys
+        .iter()
+        .map(|key| (key.key.id.as_str(), key.key.created));
+    let used = args
+        .beside
+        .search(&context.config, &context.user, of_user)
+        .await?;
     let mut out = anstream::stdout().lock();
     match args.format {
         StatusFormat::Table => {
             writeln!(
                 out,
                 "User {} of account {}: {}.",
-                work.shown_name(),
-                for_terminal(&work.caller.account, LONGEST),
-                told.headline
+                context.shown_name(),
+                for_terminal(&context.caller.account, MAX_CHARS),
+                text.headline
             )?;
-            show::keys(&mut out, &keys, work.now)?;
-            writeln!(out, "Next: {}.", told.next)?;
-            if let Some(command) = &told.command {
+            key_table::keys(&mut out, &keys, context.now)?;
+            for line in used.iter().flat_map(Found::lines) {
+                writeln!(out, "{line}")?;
+            }
+            writeln!(out, "Next: {}.", text.next)?;
+            if let Some(command) = &text.command {
                 writeln!(out, "  {command}")?;
             }
         }
         StatusFormat::Json => {
-            let document = serde_json::json!(StatusV1 {
+            let mut document = serde_json::json!(StatusV1 {
                 version: "1",
-                account: &work.caller.account,
-                user: &work.name,
+                account: &context.caller.account,
+                user: &context.name,
                 stage: stage.code(),
-                headline: &told.headline,
+                headline: &text.headline,
                 keys: keys.iter().map(key).collect(),
                 window_ends_at: window.map(rfc3339),
-                inactive_since: told.inactive_since.map(rfc3339),
-                deletable_after: told.deletable_after.map(rfc3339),
+                inactive_since: text.inactive_since.map(rfc3339),
+                deletable_after: text.deletable_after.map(rfc3339),
                 verdict: judged.verdict.as_ref().map(verdict_v1),
-                next: &told.next,
-                command: told.command.as_deref(),
+                next: &text.next,
+                command: text.command.as_deref(),
             });
+            if let (Some(used), Some(fields)) = (&used, document.as_object_mut()) {
+                fields.insert("usage".to_owned(), serde_json::json!(used.document()));
+            }
             writeln!(out, "{}", for_json(&format!("{document:#}")))?;
         }
     }
     Ok(Exit::NoFinding)
 }
 
-fn simple(headline: &str, next: &str, command: Option<String>) -> Told {
-    Told {
+fn simple(headline: &str, next: &str, command: Option<String>) -> StatusText {
+    StatusText {
         headline: headline.to_owned(),
         next: next.to_owned(),
         command,
@@ -148,70 +167,81 @@ fn simple(headline: &str, next: &str, command: Option<String>) -> Told {
     }
 }
 
-fn two_active(work: &Work<'_>, progress: Progress, judged: &Judged) -> Told {
+fn two_active(
+    context: &RotationContext<'_>,
+    progress: Progress,
+    judged: &RotationVerdict,
+) -> StatusText {
     let used = match progress {
-        Progress::NewNotUsed => "the new key was not used yet".to_owned(),
+        Progress::NewNotUsed => "the new key has not been used yet".to_owned(),
         Progress::OldIdle(Some(at)) => format!(
-            "the new key is in use, and the old one idle since {}",
-            show::moment(at, work.now)
+            "the new key is in use, and the old one has been idle since {}",
+            key_table::moment(at, context.now)
         ),
-        Progress::OldIdle(None) => "the new key is in use, and the old one never was".to_owned(),
-        Progress::BothInUse => "the old key is in use still".to_owned(),
-        Progress::Unknown => "who uses which key could not be had".to_owned(),
+        Progress::OldIdle(None) => {
+            "the new key is in use, and the old one was never used".to_owned()
+        }
+        Progress::BothInUse => "the old key is still in use".to_owned(),
+        Progress::Unknown => "the last uses of the keys are not known".to_owned(),
     };
     let headline = match judged.window_ends_at {
-        Some(end) if judged.is_forgotten(work.now) => format!(
+        Some(end) if judged.is_overdue(context.now) => format!(
             "two active keys, and the rotation window ended on {}; {used}",
-            show::moment(end, work.now)
+            key_table::moment(end, context.now)
         ),
-        Some(end) => format!("rotation under way until {}; {used}", readable(end)),
+        Some(end) => format!("rotation in progress until {}; {used}", readable(end)),
         None => format!("two active keys; {used}"),
     };
     let next = judged.verdict.as_ref().map_or_else(String::new, |verdict| {
-        sentence(verdict, &|key| for_terminal(key, LONGEST))
+        sentence(verdict, &|key| for_terminal(key, MAX_CHARS))
     });
     let command = match &judged.verdict {
-        Some(Verdict::Retire { .. }) => work.command("finish", &[]),
-        Some(Verdict::Contain { key, .. }) => work.command("finish", &["--key", key]),
-        Some(Verdict::InProgress { .. }) | None => work.command("status", &[]),
-        Some(Verdict::Ask { .. }) => work.command("finish", &["--key", "ID"]),
+        Some(Verdict::Retire { .. }) => context.command("finish", &[]),
+        Some(Verdict::Contain { key, .. }) => context.command("finish", &["--key", key]),
+        Some(Verdict::InProgress { .. }) | None => context.command("status", &[]),
+        Some(Verdict::Ask { .. }) => context.command("finish", &["--key", "ID"]),
     };
     let command = Some(command);
-    Told {
+    StatusText {
         next,
         command,
         ..simple(&headline, "", None)
     }
 }
 
-fn finished(work: &Work<'_>, inactive: &RotationKey, since: &Since, soak: TimeDelta) -> Told {
-    let id = show::id(inactive);
+fn finished(
+    context: &RotationContext<'_>,
+    inactive: &RotationKey,
+    since: &InactiveSince,
+    soak: TimeDelta,
+) -> StatusText {
+    let id = key_table::id(inactive);
     let deletable_after = since.at.map(|at| at + soak);
     let headline = match (since.at, deletable_after) {
         (Some(at), Some(after)) => format!(
-            "finished: {id} is inactive since {}, and may be deleted after {}",
-            show::moment(at, work.now),
+            "finished: {id} has been inactive since {}, and may be deleted after {}",
+            key_table::moment(at, context.now),
             readable(after)
         ),
         _ => format!("finished: {id} is inactive; since when is not known"),
     };
-    let (next, command) = match may_delete(inactive, since.at, soak, work.now) {
-        Ok(_) => (format!("delete {id}"), work.command("cleanup", &[])),
-        Err(_) => match deletable_after.filter(|after| *after > work.now) {
+    let (next, command) = match may_delete(inactive, since.at, soak, context.now) {
+        Ok(_) => (format!("delete {id}"), context.command("cleanup", &[])),
+        Err(_) => match deletable_after.filter(|after| *after > context.now) {
             Some(after) => (
                 format!(
-                    "delete {id} in {}; until then it can be activated again",
-                    duration(after - work.now)
+                    "delete {id} in {}; reactivate it if something fails before",
+                    duration(after - context.now)
                 ),
-                work.command("undo", &[]),
+                context.command("undo", &[]),
             ),
             None => (
-                format!("see why {id} may not be deleted"),
-                work.command("cleanup", &[]),
+                format!("see why {id} cannot be deleted yet"),
+                context.command("cleanup", &[]),
             ),
         },
     };
-    Told {
+    StatusText {
         headline,
         next,
         command: Some(command),

@@ -1,90 +1,93 @@
-//! `secondkey rotate undo`: activates again what `finish` deactivated.
+//! `secondkey rotate undo`: reactivates the key that `finish` deactivated.
 
 use std::io::Write;
 
 use crate::cli::Exit;
-use crate::cli::rotate::refusal::Refusal;
-use crate::cli::rotate::work::Work;
-use crate::cli::rotate::writing::{Writer, undone};
-use crate::cli::rotate::{Common, show};
-use crate::detect::listing::KeyStatus;
-use crate::detect::rotation::RotationKey;
+use crate::cli::rotate::context::RotationContext;
+use crate::cli::rotate::key_writer::{KeyWriter, unconfirmed_call};
+use crate::cli::rotate::refusal::RefusedError;
+use crate::cli::rotate::{CommonArgs, key_table};
+use crate::detect::keys::listing::KeyStatus;
+use crate::detect::rotation::stage::RotationKey;
 use crate::output::time::readable;
 
-/// Activate again the key that was deactivated
+/// Reactivate the key that was deactivated
 ///
-/// For when somebody turns out to have used it. Two keys may be active again then, which is a finding.
+/// Use this if an application still needs the key. If the user's other key is active, that is a finding
+/// again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey rotate undo alice
   secondkey rotate undo alice --apply
 
-Exit codes: 0 done or shown, 1 refused or failure, 2 wrong usage.")]
+Exit codes: 0 success, 1 refused or failure, 2 usage error.")]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
-    /// Activate this key, where both are inactive
+    /// The key to activate; required if both keys are inactive
     #[arg(long, value_name = "ID")]
     key: Option<String>,
 
-    /// Do it; without this, only show it
+    /// Activate the key. Without this option, only show what would be done
     #[arg(long)]
     apply: bool,
 }
 
 /// Runs the step.
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let (work, keys) = Work::begin(&args.common).await?;
+    let (context, keys) = RotationContext::begin(&args.common).await?;
     let mut out = anstream::stdout().lock();
-    show::keys(&mut out, &keys, work.now)?;
-    let key = inactive(&work, &keys, args.key.as_deref(), "undo")?;
+    key_table::keys(&mut out, &keys, context.now)?;
+    let key = inactive(&context, &keys, args.key.as_deref(), "undo")?;
     let id = key.key.id.clone();
     if keys.iter().any(|key| key.key.status == KeyStatus::Active) {
         writeln!(
             out,
-            "Two keys of user {} will be active then, which is a finding unless an exemption covers it.",
-            work.shown_name()
+            "Then user {} has two active keys, which is a finding unless an exemption covers it.",
+            context.shown_name()
         )?;
     }
     if !args.apply {
         writeln!(
             out,
             "Would activate {}. Nothing was changed. To do it:\n  {}",
-            show::id(key),
-            work.command("undo", &["--key", &id, "--apply"])
+            key_table::id(key),
+            context.command("undo", &["--key", &id, "--apply"])
         )?;
         return Ok(Exit::NoFinding);
     }
     drop(out);
-    let writer = Writer::ready(&work, "undo").await?;
+    let writer = KeyWriter::ready(&context, "undo").await?;
     let change = writer
         .set_status(&id, KeyStatus::Active)
         .await
-        .map_err(|failure| undone(&work, &failure))?;
+        .map_err(|failure| unconfirmed_call(&context, &failure))?;
     let at = change.at;
     let recorded = writer.record(vec![change]).await;
-    recorded.tell(
-        &format!("Activated {} at {}.", show::id(key), readable(at)),
+    recorded.print(
+        &format!("Activated {} at {}.", key_table::id(key), readable(at)),
         &[],
     )
 }
 
-/// The inactive key that is meant for `step`: the one with the id `chosen`, or the only one.
+/// The inactive key for `step`: the one with the id `chosen`, or the only one.
 pub(super) fn inactive<'a>(
-    work: &Work<'_>,
+    context: &RotationContext<'_>,
     keys: &'a [RotationKey],
     chosen: Option<&str>,
     step: &str,
-) -> Result<&'a RotationKey, Refusal> {
-    let name = work.shown_name();
+) -> Result<&'a RotationKey, RefusedError> {
+    let name = context.shown_name();
     if let Some(id) = chosen {
         return match keys.iter().find(|key| key.key.id == id) {
             Some(key) if key.key.status == KeyStatus::Inactive => Ok(key),
-            Some(_) => Err(Refusal::new(format!("key `{id}` is active"))
-                .way("To deactivate it", work.command("finish", &["--key", id]))),
-            None => Err(Refusal::new(format!(
-                "user `{name}` has no key `{id}`; choose one of those shown"
+            Some(_) => Err(RefusedError::new(format!("key `{id}` is active")).suggest(
+                "To deactivate it",
+                context.command("finish", &["--key", id]),
+            )),
+            None => Err(RefusedError::new(format!(
+                "user `{name}` has no key `{id}`; choose one of the keys above"
             ))),
         };
     }
@@ -94,11 +97,13 @@ pub(super) fn inactive<'a>(
         .collect();
     match inactive.as_slice() {
         [one] => Ok(one),
-        [] => Err(Refusal::new(format!("user `{name}` has no inactive key"))
-            .way("To see them", work.command("status", &[]))),
-        _ => Err(
-            Refusal::new(format!("user `{name}` has several inactive keys; choose"))
-                .way("To choose", work.command(step, &["--key", "ID"])),
+        [] => Err(
+            RefusedError::new(format!("user `{name}` has no inactive key"))
+                .suggest("To see them", context.command("status", &[])),
         ),
+        _ => Err(RefusedError::new(format!(
+            "user `{name}` has several inactive keys; choose one"
+        ))
+        .suggest("To choose", context.command(step, &["--key", "ID"]))),
     }
 }

@@ -1,4 +1,4 @@
-//! Why a scan stops before it is through.
+//! Stops a scan early: on an interrupt, or when the credentials fail.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,15 +8,15 @@ use tokio::sync::watch;
 use crate::cli::caller::Caller;
 use crate::pipeline::error::{ErrorKind, ServiceError};
 
-/// Why no more users are looked at.
+/// Whether and why the scan stops early.
 pub(super) struct Stop {
     interrupted: watch::Receiver<bool>,
-    /// Why the credentials are of no more use, if they are not.
+    /// Why the credentials no longer work, if so.
     gave_up: Mutex<Option<ServiceError>>,
 }
 
 impl Stop {
-    /// Nothing stops it yet but what `interrupted` will tell.
+    /// The scan stops once `interrupted` is true.
     pub(super) fn new(interrupted: watch::Receiver<bool>) -> Self {
         Self {
             interrupted,
@@ -24,10 +24,10 @@ impl Stop {
         }
     }
 
-    /// Waits for somebody to interrupt.
+    /// Waits until the user interrupts the command.
     pub(super) async fn interrupted(&self) {
         let mut interrupted = self.interrupted.clone();
-        // Without a sender nobody interrupts.
+        // Without a sender, no interrupt can arrive.
         if interrupted.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -37,7 +37,7 @@ impl Stop {
         *self.interrupted.borrow()
     }
 
-    pub(super) fn gave_up(&self) -> Option<ServiceError> {
+    pub(super) fn credentials_error(&self) -> Option<ServiceError> {
         self.gave_up
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -45,11 +45,12 @@ impl Stop {
     }
 
     pub(super) fn is_set(&self) -> bool {
-        self.is_interrupted() || self.gave_up().is_some()
+        self.is_interrupted() || self.credentials_error().is_some()
     }
 
-    /// Stops it all, if `failure` came because the credentials are of no more use: every other user would fare the same.
-    pub(super) async fn give_up_without_credentials(
+    /// Stops the whole scan if `failure` was caused by the credentials, because all other users would
+    /// fail as well.
+    pub(super) async fn stop_if_credentials_failed(
         &self,
         config: &SdkConfig,
         failure: &ServiceError,

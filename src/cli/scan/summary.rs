@@ -1,35 +1,35 @@
-//! What a scan says on stderr: how far it came, whom it looked at, what came of it, and what comes next.
+//! The summary of a scan on stderr: what was checked, the result, and the commands to run next.
 
 use std::io::Write;
 
-use crate::cli::again::again;
+use crate::cli::next_command::command_for_user;
 use crate::cli::scan::Args;
-use crate::cli::scan::account::Scanned;
+use crate::cli::scan::account_scan::AccountScan;
 use crate::cli::scan::print::Results;
 use crate::cli::scan::stop::Stop;
-use crate::cli::source::file_name;
-use crate::cli::{Exit, LONGEST};
+use crate::cli::store_args::file_name;
+use crate::cli::{Exit, MAX_CHARS};
 use crate::detect::Timestamp;
-use crate::detect::finding::{Finding, FindingStatus};
+use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::output::escape::for_terminal;
 use crate::output::number::count;
-use crate::output::standing::Standing;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::{duration, readable};
 use crate::pipeline::error::ServiceError;
 
-/// Says how far the scan came, if it was stopped.
-pub(super) fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Option<Exit>> {
-    let gave_up = stop.gave_up();
+/// Prints which accounts are not finished, if the scan was stopped.
+pub(super) fn print_stopped(stop: &Stop, scanned: &[AccountScan]) -> anyhow::Result<Option<Exit>> {
+    let gave_up = stop.credentials_error();
     if gave_up.is_none() && !stop.is_interrupted() {
         return Ok(None);
     }
     let unfinished: Vec<String> = scanned
         .iter()
-        .filter(|one| !one.is_through)
+        .filter(|one| !one.is_complete)
         .map(|one| shown(&one.account))
         .collect();
     if unfinished.is_empty() {
-        // It was through already.
+        // The scan had already finished.
         return Ok(None);
     }
     let mut err = anstream::stderr().lock();
@@ -38,18 +38,18 @@ pub(super) fn say_stopped(stop: &Stop, scanned: &[Scanned]) -> anyhow::Result<Op
     }
     writeln!(
         err,
-        "The scan is not through. Run the same command again within a day, and it goes on where it stopped; \
-         --restart begins anew."
+        "The scan did not finish. Run the same command again within a day to continue where it stopped; \
+         --restart starts over."
     )?;
-    writeln!(err, "Not through: account {}.", unfinished.join(", "))?;
+    writeln!(err, "Not finished: account {}.", unfinished.join(", "))?;
     Ok(Some(match gave_up {
         Some(_) => Exit::Failure,
         None => Exit::Interrupted,
     }))
 }
 
-/// Says on stderr what was looked at and what came of it.
-pub(super) fn say_summary(
+/// Prints on stderr what was checked, and the result.
+pub(super) fn print_summary(
     args: &Args,
     own: &str,
     results: &Results<'_>,
@@ -66,13 +66,16 @@ pub(super) fn say_summary(
             let reason = shown(reason);
             writeln!(
                 err,
-                "secondkey: account {account} was not looked into: {reason}"
+                "secondkey: account {account} could not be scanned: {reason}"
             )?;
             continue;
         }
         for (user, failure) in &one.unchecked {
             let (user, failure) = (shown(user), shown(&failure.to_string()));
-            writeln!(err, "secondkey: user {user} was not looked at: {failure}")?;
+            writeln!(
+                err,
+                "secondkey: user {user} could not be checked: {failure}"
+            )?;
         }
         writeln!(err, "Account {account}: {}.", looked_at(one))?;
     }
@@ -80,29 +83,31 @@ pub(super) fn say_summary(
     writeln!(
         err,
         "{}; took {took}.",
-        counts(results.standings, since(results))
+        counts(results.snapshots, since(results))
     )?;
     let unsettled: usize = results.scanned.iter().map(|one| one.unsettled).sum();
     if unsettled > 0 {
         writeln!(
             err,
-            "What is said, or not said, of {unsettled} of the users may be out of date, for IAM is some seconds behind its \
-             changes; scan again in a minute or two."
+            "The result may be out of date for {}, because IAM takes some seconds to show a change; scan again \
+             in a minute or two.",
+            count(unsettled, "user")
         )?;
     }
-    writeln!(err, "Kept in {}.", shown(&file_name(args.db.clone())?))?;
-    say_next(&mut err, args, own, results.standings)
+    writeln!(err, "Saved in {}.", shown(&file_name(args.db.clone())?))?;
+    print_next_command(&mut err, args, own, results.snapshots)
 }
 
-/// Says what may be done about the first open finding. The commands work in the account `own`, whose credentials are at hand.
-fn say_next(
+/// Suggests commands for the first open finding. They need credentials for its account, which may not
+/// be the caller's account `own`.
+fn print_next_command(
     out: &mut impl Write,
     args: &Args,
     own: &str,
-    standings: &[Standing],
+    snapshots: &[FindingSnapshot],
 ) -> anyhow::Result<()> {
     let is_open = |finding: &&Finding| finding.status == FindingStatus::Open;
-    let findings = standings.iter().map(|standing| &standing.alert.finding);
+    let findings = snapshots.iter().map(|snapshot| &snapshot.alert.finding);
     let Some(first) = findings
         .filter(is_open)
         .min_by_key(|finding| finding.user().is_root())
@@ -113,71 +118,71 @@ fn say_next(
     let place = if account == own {
         String::new()
     } else {
-        format!(", with credentials of account {}", shown(account))
+        format!(" (with credentials for account {})", shown(account))
     };
     let invocation = args.invocation(own).in_account(account);
-    let command = |words: &[&str], name: &str| again(words, name, &invocation);
+    let command = |words: &[&str], name: &str| command_for_user(words, name, &invocation);
     if first.user().is_root() {
         writeln!(
             out,
-            "Next, to see all of root{place}:\n  {}",
+            "Next, to see the details for root{place}:\n  {}",
             command(&["check"], "root")
         )?;
         return Ok(());
     }
     writeln!(
         out,
-        "Next, to see all of a user, and how far the rotation is{place}:\n  {}\n  {}",
+        "Next, to see the details for a user, and the state of the rotation{place}:\n  {}\n  {}",
         command(&["check"], &first.display_name),
         command(&["rotate", "status"], &first.display_name)
     )?;
     Ok(())
 }
 
-/// Whom a scan has looked at, in words.
-fn looked_at(scanned: &Scanned) -> String {
+/// The users that were checked, as text.
+fn looked_at(scanned: &AccountScan) -> String {
     let seen = scanned.users - scanned.unchecked.len();
     let users = match seen {
         1 => "1 user".to_owned(),
         many => format!("{many} users"),
     };
     let how = if scanned.by_report {
-        "that the credential report shows with two active keys, or whose findings are open"
+        " with two active keys in the credential report or with an open finding"
     } else {
-        "by the listing of each one's keys, root among them"
+        ", including root, by listing their keys"
     };
     let before = match scanned.resumed {
         0 => String::new(),
-        some => format!("; {some} of them before this run"),
+        some => format!("; {some} of them in an earlier run"),
     };
-    format!("looked at {users} {how}{before}")
+    format!("checked {users}{how}{before}")
 }
 
-/// The scan that all of this is compared with, if there was one for each account.
+/// The time of the previous scan, if there was one for each account; the earliest if there are several.
 fn since(results: &Results<'_>) -> Option<Timestamp> {
-    let former = results.scanned.iter().map(|one| one.former_finished_at);
+    let former = results.scanned.iter().map(|one| one.previous_finished_at);
     former.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
-fn counts(standings: &[Standing], since: Option<Timestamp>) -> String {
+fn counts(snapshots: &[FindingSnapshot], since: Option<Timestamp>) -> String {
     let of = |change: &str| {
-        standings
+        snapshots
             .iter()
-            .filter(|standing| standing.change() == change)
+            .filter(|snapshot| snapshot.change() == change)
             .count()
     };
-    let exempt = standings
+    let suppressed = snapshots
         .iter()
-        .filter(|standing| standing.alert.finding.status == FindingStatus::Suppressed)
+        .filter(|snapshot| snapshot.alert.finding.status == FindingStatus::Suppressed)
         .count();
-    let exempt = match exempt {
+    let suppressed = match suppressed {
         0 => String::new(),
-        some => format!(" ({some} exempt)"),
+        some => format!(" ({some} suppressed)"),
     };
     match since {
-        None => format!("{}{exempt}", count(of("new") + of("open"), "finding")),
+        None => format!("{}{suppressed}", count(of("new") + of("open"), "finding")),
         Some(at) => format!(
-            "{} new, {} open still{exempt}, {} closed since {}",
+            "{} new, {} still open{suppressed}, {} closed since {}",
             of("new"),
             of("open"),
             of("closed"),
@@ -187,5 +192,5 @@ fn counts(standings: &[Standing], since: Option<Timestamp>) -> String {
 }
 
 fn shown(text: &str) -> String {
-    for_terminal(text, LONGEST)
+    for_terminal(text, MAX_CHARS)
 }

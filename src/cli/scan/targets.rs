@@ -1,4 +1,4 @@
-//! Which accounts are scanned, and how each is entered.
+//! Which accounts are scanned, and with which role.
 
 use std::sync::Arc;
 
@@ -8,45 +8,48 @@ use aws_config::SdkConfig;
 use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, Accounts, MemberRole};
 use crate::aws::organization::active_accounts;
 use crate::cli::caller::Caller;
+use crate::cli::user_name::is_account_id;
 
 /// An account to scan.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     /// Its id.
     pub(super) account: String,
-    /// What enters it.
+    /// The clients for it.
     pub(super) accounts: Arc<Accounts<aws_sdk_iam::Client>>,
 }
 
-/// A role that opens another account.
+/// A role in another account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RoleArn {
     arn: String,
     account: String,
 }
 
-/// Which accounts other than the caller's.
+/// The accounts to scan instead of the caller's.
 #[derive(Debug, clap::Args)]
-pub(super) struct Others {
-    /// A role to enter another account by; may be given more than once. Only the accounts of these roles are scanned then
+pub(super) struct OtherAccountsArgs {
+    /// The ARN of a role to assume in another account. Can be repeated. Scans only the accounts of these
+    /// roles
     #[arg(long = "role-arn", value_name = "ARN", value_parser = role_arn, conflicts_with = "org_role")]
     role_arns: Vec<RoleArn>,
 
-    /// The name of a role that every account of the organisation has, such as `OrganizationAccountAccessRole`: all active
-    /// accounts are scanned then, the own one with the credentials at hand. Needs organizations:ListAccounts
+    /// The name of a role that exists in every account of the organization, such as
+    /// `OrganizationAccountAccessRole`. Scans all active accounts, and your own account with your own
+    /// credentials. Needs organizations:ListAccounts
     #[arg(long, value_name = "NAME", value_parser = role_name)]
     org_role: Option<String>,
 
-    /// The external id that the roles' trust asks for
+    /// The external ID that the trust policies of the roles require
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
 }
 
-/// The accounts that `others` names; the caller's where it names none.
+/// The accounts that `others` names, or the caller's if it names none.
 pub(super) async fn targets(
     config: &SdkConfig,
     caller: &Caller,
-    others: &Others,
+    others: &OtherAccountsArgs,
 ) -> anyhow::Result<Vec<Target>> {
     let accounts = |arn: Option<String>| {
         let external_id = others.external_id.clone();
@@ -63,7 +66,7 @@ pub(super) async fn targets(
         let arn = format!("arn:{partition}:iam::{ACCOUNT_PLACEHOLDER}:role/{name}");
         let all = accounts(Some(arn));
         let members = active_accounts(config).await.context(
-            "the organisation's accounts cannot be listed; use the management account or a delegated administrator, or \
+            "the organization's accounts cannot be listed; use the management account or a delegated administrator, or \
              name roles with --role-arn",
         )?;
         return Ok(members
@@ -78,7 +81,7 @@ pub(super) async fn targets(
     for role in &others.role_arns {
         if targets.iter().any(|target| target.account == role.account) {
             bail!(
-                "two roles of account `{}` are named; name one",
+                "--role-arn names two roles in account `{}`; name only one",
                 role.account
             );
         }
@@ -97,13 +100,11 @@ pub(super) async fn targets(
 }
 
 fn role_arn(text: &str) -> Result<RoleArn, String> {
-    let mistake = "a role's ARN is arn:aws:iam::ACCOUNT:role/NAME, with 12 digits for the account";
+    let mistake = "use an ARN like arn:aws:iam::ACCOUNT:role/NAME, with 12 digits for the account";
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     match parts.as_slice() {
         ["arn", _, "iam", "", account, resource]
-            if account.len() == 12
-                && account.bytes().all(|digit| digit.is_ascii_digit())
-                && resource.starts_with("role/") =>
+            if is_account_id(account) && resource.starts_with("role/") =>
         {
             Ok(RoleArn {
                 arn: text.to_owned(),
@@ -114,7 +115,7 @@ fn role_arn(text: &str) -> Result<RoleArn, String> {
     }
 }
 
-/// A name with its path, if it has one. Source: IAM API reference, `CreateRole`.
+/// Parses a role's name, with its path if it has one. Source: IAM API reference, `CreateRole`.
 fn role_name(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty()
         && text
@@ -122,7 +123,7 @@ fn role_name(text: &str) -> Result<String, String> {
             .all(|character| character.is_ascii_alphanumeric() || "+=,.@-_/".contains(character));
     if !is_name {
         return Err(
-            "a role's name has letters, digits and +=,.@-_; to name one by its ARN, use --role-arn"
+            "a role name has only letters, digits and +=,.@-_; for an ARN, use --role-arn"
                 .to_owned(),
         );
     }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_arn() {
+    fn an_arn_is_not_a_name() {
         assert_eq!(role_name("/team/Audit"), Ok("team/Audit".to_owned()));
         assert!(role_name("arn:aws:iam::444455556666:role/Audit").is_err());
         assert!(role_name("").is_err());

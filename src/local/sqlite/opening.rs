@@ -1,4 +1,4 @@
-//! Opening a database: whose it is, and the tables it has.
+//! Opens a database: checks that it belongs to secondkey and creates its tables.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,17 +7,18 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::local::sqlite::describe;
-use crate::output::invocation::{Invocation, Kept, Takes};
+use crate::output::invocation::{AcceptedOptions, Invocation, StoreLocation};
 use crate::pipeline::error::ServiceError;
 use crate::stored::{SCHEMA, check_schema};
 
-/// Tells secondkey's databases from others: `scky` in ASCII.
+/// Identifies secondkey's databases: `scky` in ASCII.
 const APPLICATION_ID: i32 = 0x7363_6b79;
 
 /// How long to wait for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// INVARIANT (the audit trail only grows): the triggers refuse all else, also to whoever opens the file by hand.
+/// INVARIANT (the audit trail only grows): the triggers refuse everything else, also for tools that
+/// open the file directly.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 
@@ -41,8 +42,6 @@ const TABLES: &str = "
     ) STRICT;
     CREATE TRIGGER audit_is_never_updated BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'an audit entry is never changed'); END;
-    CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
-    BEGIN SELECT RAISE(ABORT, 'an audit entry is never deleted'); END;
 
     CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit
     WHEN EXISTS (
@@ -63,7 +62,7 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// What schema 2 added.
+/// The tables that schema 2 added.
 const TABLES_OF_SCHEMA_2: &str = "
     CREATE TABLE IF NOT EXISTS exemptions (
         account TEXT NOT NULL, id TEXT NOT NULL, schema INTEGER NOT NULL, body TEXT NOT NULL,
@@ -71,15 +70,38 @@ const TABLES_OF_SCHEMA_2: &str = "
     ) STRICT;
 ";
 
-/// What came without a new schema: an older release passes over it.
+/// Tables that were added without a new schema. Older releases ignore them.
 const TABLES_BESIDE: &str = "
     CREATE TABLE IF NOT EXISTS familiar (
         account TEXT NOT NULL, actor TEXT NOT NULL, schema INTEGER NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY (account, actor)
     ) STRICT;
+
+    CREATE TABLE IF NOT EXISTS audit_replaced (
+        account TEXT NOT NULL, user TEXT NOT NULL, generation INTEGER NOT NULL,
+        sequence INTEGER NOT NULL, schema INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (account, user, generation, sequence)
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS audit_replaced_by_place ON audit_replaced (account, user, sequence);
+    CREATE TRIGGER IF NOT EXISTS replaced_is_never_updated BEFORE UPDATE ON audit_replaced
+    BEGIN SELECT RAISE(ABORT, 'a replaced audit entry is never changed'); END;
+    CREATE TRIGGER IF NOT EXISTS replaced_is_never_deleted BEFORE DELETE ON audit_replaced
+    WHEN NOT EXISTS (
+        SELECT 1 FROM audit WHERE account = OLD.account AND user = OLD.user
+        AND sequence = OLD.sequence AND body = OLD.body
+    )
+    BEGIN SELECT RAISE(ABORT, 'a replaced audit entry is never deleted'); END;
+    -- A replay of older logs moves an entry there.
+    DROP TRIGGER IF EXISTS audit_is_never_deleted;
+    CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
+    WHEN NOT EXISTS (
+        SELECT 1 FROM audit_replaced WHERE account = OLD.account AND user = OLD.user
+        AND sequence = OLD.sequence AND body = OLD.body
+    )
+    BEGIN SELECT RAISE(ABORT, 'an audit entry is never deleted'); END;
 ";
 
-/// Opens the database at `path` for writing; makes it if there is no file, or an empty one.
+/// Opens the database at `path` for writing. Creates it if the file is missing or empty.
 pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let described = |error| describe(path, &error);
@@ -89,17 +111,17 @@ pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
             path.display()
         )));
     }
-    // First of all: a file of somebody else's is left as it is.
+    // This check comes first, so that a foreign file is not modified.
     match owner(&connection).map_err(described)? {
-        Owner::Us => {}
-        Owner::Nobody => {
-            // WAL: whoever reads does not hold up whoever writes. It stays with the file.
+        FileOwner::Secondkey => {}
+        FileOwner::None => {
+            // WAL: readers do not block writers. The mode is stored in the file.
             connection
                 .pragma_update(None, "journal_mode", "wal")
                 .map_err(described)?;
             create(&mut connection).map_err(described)?;
         }
-        Owner::SomebodyElse => return Err(not_ours(path)),
+        FileOwner::Other => return Err(not_ours(path)),
     }
     if is_behind(&connection, path)? {
         raise(&mut connection).map_err(described)?;
@@ -107,27 +129,27 @@ pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
     Ok(connection)
 }
 
-/// Opens the database at `path`, which must be there.
+/// Opens the database at `path`, which must exist.
 pub(super) fn open_existing(path: &Path) -> Result<Connection, ServiceError> {
     if !path.exists() {
         let invocation = Invocation {
-            store: Kept::file(Some(path)),
+            store: StoreLocation::file(Some(path)),
             ..Invocation::default()
         };
-        let scan = invocation.ours(&["scan"], None, Takes::StoreAndAws);
+        let scan = invocation.secondkey_command(&["scan"], None, AcceptedOptions::StoreAndAws);
         return Err(ServiceError::permanent(format!(
-            "there is no database `{}`; `{}` or a replay makes one; or name another file with --db",
+            "there is no database `{}`; create it with `{}` or a replay, or name another file with --db",
             path.display(),
             scan.as_deref().unwrap_or("scan")
         )));
     }
     let mut connection = open(path, OpenFlags::empty())?;
     match owner(&connection).map_err(|error| describe(path, &error))? {
-        Owner::Us => {}
-        Owner::Nobody | Owner::SomebodyElse => return Err(not_ours(path)),
+        FileOwner::Secondkey => {}
+        FileOwner::None | FileOwner::Other => return Err(not_ours(path)),
     }
     if is_behind(&connection, path)? {
-        // One that may not be written is read as far as it goes.
+        // A read-only database is read as far as its schema allows.
         let _ = raise(&mut connection);
     }
     Ok(connection)
@@ -140,44 +162,44 @@ fn open(path: &Path, create: OpenFlags) -> Result<Connection, ServiceError> {
             path.display()
         )));
     }
-    // Without SQLITE_OPEN_URI: a file name is a file name, also if it begins with `file:`. Where the file may not be
-    // written, SQLite opens it for reading.
+    // Without SQLITE_OPEN_URI, a file name is used as it is, even if it begins with `file:`. SQLite
+    // opens a write-protected file for reading.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|error| describe(path, &error))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
-        // What a statement is asked about changes nothing in how it is best run. Without this it is compiled anew each time,
-        // which takes longer than running it.
+        // Parameter values do not affect the best query plan. Without this setting, SQLite compiles
+        // each statement again, which takes longer than running it.
         .and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true))
         .map_err(|error| describe(path, &error))?;
     Ok(connection)
 }
 
-enum Owner {
-    Us,
-    Nobody,
-    SomebodyElse,
+enum FileOwner {
+    Secondkey,
+    None,
+    Other,
 }
 
-fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
-    // In one statement: another process may be making the tables just now.
+fn owner(connection: &Connection) -> rusqlite::Result<FileOwner> {
+    // In one statement, because another process may be creating the tables.
     let (application_id, tables): (i32, u32) = connection.query_row(
         "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id",
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     Ok(match (application_id, tables) {
-        (APPLICATION_ID, _) => Owner::Us,
-        (0, 0) => Owner::Nobody,
-        _ => Owner::SomebodyElse,
+        (APPLICATION_ID, _) => FileOwner::Secondkey,
+        (0, 0) => FileOwner::None,
+        _ => FileOwner::Other,
     })
 }
 
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
-    if matches!(owner(&transaction)?, Owner::Nobody) {
+    if matches!(owner(&transaction)?, FileOwner::None) {
         transaction.execute_batch(TABLES)?;
         transaction.execute_batch(TABLES_OF_SCHEMA_2)?;
         transaction.execute_batch(TABLES_BESIDE)?;
@@ -187,7 +209,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Gives a database of an older schema what this one has beside.
+/// Adds to a database of an older schema what this release needs.
 fn raise(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES_OF_SCHEMA_2)?;
@@ -199,16 +221,17 @@ fn raise(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Whether the database, which is one of ours, lacks something that this release needs.
+/// Whether the database, which belongs to secondkey, lacks anything that this release needs.
 fn is_behind(connection: &Connection, path: &Path) -> Result<bool, ServiceError> {
     let schema = check(connection, path)?;
     let has_all = connection
-        .table_exists(None, "familiar")
+        .table_exists(None, "audit_replaced")
         .map_err(|error| describe(path, &error))?;
     Ok(schema < SCHEMA || !has_all)
 }
 
-/// The schema of the database, which is one of ours; an error if this release cannot use it.
+/// The schema of the database, which belongs to secondkey. Returns an error if this release cannot
+/// use it.
 fn check(connection: &Connection, path: &Path) -> Result<u32, ServiceError> {
     let schema: Option<u32> = connection
         .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| {
@@ -225,7 +248,7 @@ fn check(connection: &Connection, path: &Path) -> Result<u32, ServiceError> {
 
 fn not_ours(path: &Path) -> ServiceError {
     ServiceError::permanent(format!(
-        "`{}` is no secondkey database; name another file",
+        "`{}` is not a secondkey database; name another file",
         path.display()
     ))
 }

@@ -1,4 +1,4 @@
-//! What the store holds to beyond the contract that it shares with the table.
+//! Tests of the embedded store beyond the contract that it shares with the table.
 
 use tempfile::TempDir;
 
@@ -14,13 +14,13 @@ fn first_commit() -> Commit {
         finding_changed: false,
         audit: vec![],
         recorded: vec![],
-        owed: vec![],
+        pending_alerts: vec![],
         at: at(0),
     }
 }
 
 fn commit_with_entry() -> Commit {
-    use crate::detect::audit::{AuditDraft, AuditKind};
+    use crate::detect::trail::audit::{AuditDraft, AuditKind};
     let mut commit = first_commit();
     let draft = AuditDraft {
         at: at(0),
@@ -48,10 +48,13 @@ async fn a_run_that_ends_before_commit_all_leaves_nothing() {
     let path = directory.path().join("findings.db");
     let store = SqliteStore::open(&path).unwrap();
     store.begin().unwrap();
-    assert_eq!(store.commit(&first_commit()).await, Ok(Committed::Written));
     assert_eq!(
         store.commit(&first_commit()).await,
-        Ok(Committed::VersionConflict)
+        Ok(CommitResult::Written)
+    );
+    assert_eq!(
+        store.commit(&first_commit()).await,
+        Ok(CommitResult::VersionConflict)
     );
     assert_eq!(store.record(&user()).await.unwrap().version, 1);
     drop(store);
@@ -59,7 +62,10 @@ async fn a_run_that_ends_before_commit_all_leaves_nothing() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.record(&user()).await.unwrap().version, 0);
     store.begin().unwrap();
-    assert_eq!(store.commit(&first_commit()).await, Ok(Committed::Written));
+    assert_eq!(
+        store.commit(&first_commit()).await,
+        Ok(CommitResult::Written)
+    );
     store.commit_all().unwrap();
     drop(store);
 
@@ -68,35 +74,42 @@ async fn a_run_that_ends_before_commit_all_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn only_a_commit_that_tells_nothing_does_not_wait_for_the_disk() {
+async fn only_a_commit_without_changes_skips_the_disk_sync() {
     let directory = TempDir::new().unwrap();
     let store = SqliteStore::open(&directory.path().join("findings.db")).unwrap();
     let level = |connection: &Connection| {
         connection.query_row("PRAGMA synchronous", [], |row| row.get::<_, u32>(0))
     };
-    assert!(first_commit().tells_nothing() && !commit_with_entry().tells_nothing());
+    assert!(first_commit().changes_nothing() && !commit_with_entry().changes_nothing());
     let full = Ok(2);
     let normal = Ok(1);
-    assert_eq!(store.read(level), full, "what SQLite begins with");
+    assert_eq!(store.read(level), full, "SQLite's default");
     assert_eq!(store.write_unsynced(level), normal);
     assert_eq!(store.write(level), full);
-    assert_eq!(store.commit(&first_commit()).await, Ok(Committed::Written));
+    assert_eq!(
+        store.commit(&first_commit()).await,
+        Ok(CommitResult::Written)
+    );
     assert_eq!(store.read(level), normal);
     let conflict = store.commit(&commit_with_entry()).await;
-    assert_eq!(conflict, Ok(Committed::VersionConflict));
-    assert_eq!(store.read(level), full, "whatever came of it");
+    assert_eq!(conflict, Ok(CommitResult::VersionConflict));
+    assert_eq!(store.read(level), full, "whatever the result");
     store.write_unsynced(level).unwrap();
     store.begin().unwrap();
     assert_eq!(
         store.commit(&first_commit()).await,
-        Ok(Committed::VersionConflict)
+        Ok(CommitResult::VersionConflict)
     );
-    assert_eq!(store.read(level), full, "as the transaction began");
+    assert_eq!(
+        store.read(level),
+        full,
+        "as at the beginning of the transaction"
+    );
     store.commit_all().unwrap();
 }
 
 #[test]
-fn of_several_who_make_one_file_at_once_each_gets_it() {
+fn concurrent_creators_of_one_file_all_succeed() {
     let directory = TempDir::new().unwrap();
     for file in 0..20 {
         let path = directory.path().join(format!("{file}.db"));
@@ -109,11 +122,11 @@ fn of_several_who_make_one_file_at_once_each_gets_it() {
 }
 
 #[tokio::test]
-async fn an_audit_entry_is_neither_updated_nor_deleted_nor_replaced() {
+async fn an_audit_entry_cannot_be_changed_or_deleted() {
     let directory = TempDir::new().unwrap();
     let store = SqliteStore::open(&directory.path().join("findings.db")).unwrap();
     let commit = commit_with_entry();
-    assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+    assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     for sql in [
         "UPDATE audit SET body = '{}'",
         "DELETE FROM audit",
@@ -133,13 +146,13 @@ fn reading_makes_no_file() {
     let path = directory.path().join("mistyped.db");
     check_refused(
         SqliteStore::open_existing(&path),
-        "mistyped.db` or a replay makes one",
+        "mistyped.db` or a replay",
     );
     assert!(!path.exists());
 }
 
 #[test]
-fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
+fn a_foreign_file_is_refused_and_unchanged() {
     let directory = TempDir::new().unwrap();
     let text = directory.path().join("notes.txt");
     let notes = "no database, though long enough to be one\n".repeat(100);
@@ -152,7 +165,7 @@ fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
     let before = std::fs::read(&other).unwrap();
     for open in [SqliteStore::open, SqliteStore::open_existing] {
         check_refused(open(&text), "notes.txt` is not a SQLite file");
-        check_refused(open(&other), "other.db` is no secondkey database");
+        check_refused(open(&other), "other.db` is not a secondkey database");
         check_refused(open(directory.path()), "is a directory");
     }
     assert_eq!(std::fs::read_to_string(&text).unwrap(), notes);
@@ -160,7 +173,7 @@ fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_named() {
+fn a_missing_directory_is_named() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("nowhere").join("findings.db");
     check_refused(SqliteStore::open(&path), "check that its directory exists");
@@ -173,7 +186,7 @@ fn an_empty_file_becomes_a_database_only_for_writing() {
     std::fs::write(&path, "").unwrap();
     check_refused(
         SqliteStore::open_existing(&path),
-        "is no secondkey database",
+        "is not a secondkey database",
     );
     assert!(SqliteStore::open(&path).is_ok());
     assert!(SqliteStore::open_existing(&path).is_ok());
@@ -195,7 +208,7 @@ fn a_newer_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_that_another_process_writes_is_worth_another_try() {
+async fn a_database_in_use_is_a_retryable_error() {
     use crate::pipeline::error::ErrorKind;
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("findings.db");

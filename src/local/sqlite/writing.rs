@@ -1,27 +1,28 @@
-//! The connection, and what a commit on it waits for.
+//! The connection and the durability of its commits.
 
 use rusqlite::Connection;
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// The disk, with all that was written before.
+    /// The disk, including everything written before.
     OnDisk,
-    /// Nothing. In WAL mode a power cut may take such a commit, whole and with none before the last that was waited for;
-    /// the end of the process takes none.
+    /// Nothing. In WAL mode a power failure may lose such a commit as a whole, and every commit
+    /// since the last synced one. The end of the process loses none.
     Unsynced,
 }
 
-/// The connection, and what a commit on it waits for at the moment: told anew each time, that would be a third of a write.
+/// The connection and its current durability. Cached: setting the pragma on each commit costs a
+/// third of a write.
 #[derive(Debug)]
-pub(super) struct Writing {
+pub(super) struct WriteConnection {
     pub(super) connection: Connection,
     durability: Durability,
 }
 
-impl Writing {
+impl WriteConnection {
     pub(super) fn on(connection: Connection) -> Self {
-        // What SQLite begins with, in these builds.
+        // SQLite's default in these builds.
         let durability = Durability::OnDisk;
         Self {
             connection,
@@ -29,8 +30,8 @@ impl Writing {
         }
     }
 
-    /// The connection, on which commits wait for what `durability` says; within a transaction, for what they did at its
-    /// beginning.
+    /// The connection with commits that wait for `durability`. Within a transaction the durability
+    /// stays as it was at the beginning.
     pub(super) fn to(&mut self, durability: Durability) -> rusqlite::Result<&mut Connection> {
         if self.durability != durability && self.connection.is_autocommit() {
             let synchronous = match durability {

@@ -7,37 +7,37 @@ use chrono::TimeDelta;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::detect::finding::{CloseReason, FindingId, Opener};
-use crate::detect::severity::{Severity, SeverityReason};
+use crate::detect::decision::severity::{Severity, SeverityReason};
+use crate::detect::findings::finding::{CloseReason, FindingId, KeyActivation};
 use crate::detect::testing::{at, user};
 use crate::detect::user::UserId;
 use crate::output::asff;
 use crate::output::chat::chat_notification;
 use crate::output::commands::{Purpose, command};
 use crate::output::hostile::first_link;
-use crate::output::invocation::{Kept, KeysFrom, NOWHERE};
+use crate::output::invocation::{KeysFrom, NOWHERE, StoreLocation};
 use crate::output::json_v1;
 use crate::output::testing::{
     HOSTILE, closed, filled_with, last_uses, last_uses_with, opened, opener, root, updated,
 };
 
-/// The text for a caller whose findings are in the usual file.
-fn alert_text(alert: &Alert, last_uses: &LastUses, place: Place) -> AlertText {
+/// The text for a caller whose findings are in the default file.
+fn alert_text(alert: &Alert, last_uses: &LastUses, context: OutputContext) -> AlertText {
     let usual = Invocation {
-        store: Kept::Usual,
+        store: StoreLocation::Usual,
         ..Invocation::default()
     };
-    super::alert_text(alert, last_uses, place, &usual)
+    super::alert_text(alert, last_uses, context, &usual)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as expect! gives it")]
 fn check(alert: &Alert, last_uses: &LastUses, expected: Expect) {
-    let text = alert_text(alert, last_uses, Place::PlainText).whole();
+    let text = alert_text(alert, last_uses, OutputContext::PlainText).whole();
     expected.assert_eq(&format!("Subject: {}\n\n{text}", subject(alert)));
 }
 
 #[test]
-fn a_plain_opening() {
+fn plain_opening() {
     check(
         &opened(),
         &last_uses(),
@@ -48,7 +48,7 @@ fn a_plain_opening() {
 
             Confirmed: a listing shows both keys active.
             Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.
+            The rotation window ends in 23 h 59 min, at 2023-11-15 22:13:22 UTC; after that, the severity is HIGH.
 
             Keys
               AKIAOLD  Active
@@ -82,10 +82,10 @@ fn a_plain_opening() {
 }
 
 #[test]
-fn an_opening_whose_keys_could_not_be_listed() {
+fn opening_with_refused_listing() {
     let mut alert = opened();
     alert.finding.confirmed = false;
-    alert.finding.could_not_list = Some("access denied to role `audit`".to_owned());
+    alert.finding.listing_refusal = Some("access denied to role `audit`".to_owned());
     for key in &mut alert.finding.keys {
         key.created = None;
     }
@@ -98,11 +98,11 @@ fn an_opening_whose_keys_could_not_be_listed() {
 
             [MEDIUM] Second active access key: Alice (111122223333)
 
-            Not confirmed: could not list the user's keys; opened on the event's word.
-            The reason: access denied to role `audit`
-            This cannot close until the keys can be listed.
+            Not confirmed: the user's keys could not be listed; this was opened from the event alone.
+            Reason: access denied to role `audit`
+            The finding cannot close until the keys can be listed.
             Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.
+            The rotation window ends in 23 h 59 min, at 2023-11-15 22:13:22 UTC; after that, the severity is HIGH.
 
             Keys
               AKIAOLD  Active
@@ -112,7 +112,7 @@ fn an_opening_whose_keys_could_not_be_listed() {
                 created       not known
                 last used     not known
 
-            Who made the second key active is not known; an update follows if an event tells.
+            It is not known who made the second key active; an update follows if an event shows it.
 
             Do this
               Ask who uses each key: their last use is not known. Deactivate the one that has no consumers.
@@ -131,17 +131,17 @@ fn an_opening_whose_keys_could_not_be_listed() {
 }
 
 #[test]
-fn an_opening_that_no_listing_has_confirmed_yet() {
+fn opening_not_yet_confirmed_by_a_listing() {
     let mut alert = opened();
     alert.finding.confirmed = false;
-    let text = alert_text(&alert, &last_uses(), Place::PlainText);
+    let text = alert_text(&alert, &last_uses(), OutputContext::PlainText);
     let first = text.body().lines().next().unwrap();
-    expect!["Not confirmed: opened on the event's word; a listing has not confirmed it yet."]
+    expect!["Not confirmed: opened from the event alone; no listing has confirmed it yet."]
         .assert_eq(first);
 }
 
 #[test]
-fn an_opening_for_root() {
+fn opening_for_root() {
     check(
         &root(),
         &LastUses::new(),
@@ -154,7 +154,7 @@ fn an_opening_for_root() {
             Root's keys are listed from the credential report, which may be up to 4 h old.
             CRITICAL because the keys are root's.
             Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
+            The rotation window ends in 23 h 59 min, at 2023-11-15 22:13:22 UTC.
 
             Keys
               access_key_1  Active
@@ -164,11 +164,11 @@ fn an_opening_for_root() {
                 created       2023-11-14 22:13:22 UTC, 12 s ago
                 last used     not known
 
-            Who made the second key active is not known; an update follows if an event tells.
+            It is not known who made the second key active; an update follows if an event shows it.
 
             Do this
               Ask what uses root's keys: root should have none. Move their consumers to a role, and deactivate one key at a time.
-              Commands for IAM users do not reach root's keys.
+              Commands for IAM users do not work on root's keys.
               Sign in as root of account 111122223333 > Security credentials > Access keys.
 
             Details
@@ -181,7 +181,7 @@ fn an_opening_for_root() {
 }
 
 #[test]
-fn a_dormant_key_reactivated_under_a_new_user_name() {
+fn dormant_key_reactivated_under_a_new_user_name() {
     let mut alert = opened();
     alert.finding.severity = Severity::High;
     alert.finding.severity_reasons = vec![SeverityReason::DormantKey];
@@ -204,7 +204,7 @@ fn a_dormant_key_reactivated_under_a_new_user_name() {
             Confirmed: a listing shows both keys active.
             HIGH because the key had been inactive for over 30 days.
             Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-            The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC.
+            The rotation window ends in 23 h 59 min, at 2023-11-15 22:13:22 UTC.
 
             Keys
               AKIAOLD  Active
@@ -226,7 +226,7 @@ fn a_dormant_key_reactivated_under_a_new_user_name() {
               event           6f0e3c1a-0000-4000-8000-000000000001
 
             Do this
-              Ask why the key was reactivated: it had been inactive for over 30 days. If nobody expects it, deactivate it again.
+              Ask why the key was reactivated: it had been inactive for over 30 days. If nobody expected this, deactivate it again.
               To see the calls of AKIAOLD:
                 aws cloudtrail lookup-events --max-items 20 --lookup-attributes AttributeKey=AccessKeyId,AttributeValue=AKIAOLD
               To see the calls of AKIANEW:
@@ -243,7 +243,7 @@ fn a_dormant_key_reactivated_under_a_new_user_name() {
 }
 
 #[test]
-fn an_update() {
+fn update_of_an_open_finding() {
     check(
         &updated(),
         &last_uses(),
@@ -254,9 +254,9 @@ fn an_update() {
 
             Changed: the severity was raised.
             Confirmed: a listing shows both keys active.
-            HIGH because the rotation window is over.
+            HIGH because the rotation window has ended.
             Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-            The rotation window is over since 2023-11-15 22:13:22 UTC (5 min).
+            The rotation window ended at 2023-11-15 22:13:22 UTC (5 min ago).
 
             Keys
               AKIAOLD  Active
@@ -293,7 +293,7 @@ fn an_update() {
 }
 
 #[test]
-fn a_closing_with_an_inactive_key_left() {
+fn closing_with_an_inactive_key_left() {
     check(
         &closed(),
         &last_uses(),
@@ -302,7 +302,7 @@ fn a_closing_with_an_inactive_key_left() {
 
             [CLOSED] Second active access key: Alice (111122223333)
 
-            One key is deactivated; fewer than two are active.
+            A key was deactivated; fewer than two are active.
             Closed 2023-11-15 01:33:22 UTC: key deactivated.
             By arn:aws:iam::111122223333:user/Alice from 203.0.113.9.
             Two keys were active for 3 h 20 min, since 2023-11-14 22:13:22 UTC.
@@ -316,10 +316,10 @@ fn a_closing_with_an_inactive_key_left() {
                 last used     never
 
             Left to do
-              AKIAOLD is inactive and can be switched on again.
+              AKIAOLD is inactive and can be reactivated.
               If something fails without it, roll back:
                 aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Active
-              Once nothing has failed for some days, delete it for good:
+              Once nothing has failed for some days, delete it:
                 aws iam delete-access-key --user-name Alice --access-key-id AKIAOLD
 
             Details
@@ -333,7 +333,7 @@ fn a_closing_with_an_inactive_key_left() {
 }
 
 #[test]
-fn a_closing_with_nothing_left_to_do() {
+fn closing_with_nothing_left_to_do() {
     let mut alert = closed();
     alert.finding.keys.remove(0);
     let closing = alert.finding.closing.as_mut().unwrap();
@@ -369,18 +369,18 @@ fn a_closing_with_nothing_left_to_do() {
 }
 
 #[test]
-fn hostile_text_as_a_terminal_gets_it() {
+fn hostile_text_on_a_terminal() {
     let text = "x\x1b[2J\nKeys: none";
     let alert = filled_with(text, opened());
-    let shown = alert_text(&alert, &last_uses_with(text), Place::Terminal);
+    let shown = alert_text(&alert, &last_uses_with(text), OutputContext::Terminal);
     expect![[r#"
         [MEDIUM] Second active access key: x\u{1b}[2J\u{a}Keys: none (x\u{1b}[2J\u{a}Keys: none)
 
-        Not confirmed: could not list the user's keys; opened on the event's word.
-        The reason: x\u{1b}[2J\u{a}Keys: none
-        This cannot close until the keys can be listed.
+        Not confirmed: the user's keys could not be listed; this was opened from the event alone.
+        Reason: x\u{1b}[2J\u{a}Keys: none
+        The finding cannot close until the keys can be listed.
         Two active keys since 2023-11-14 22:13:22 UTC, seen 12 s later.
-        The rotation window runs 23 h 59 min more, until 2023-11-15 22:13:22 UTC; after that, this is HIGH.
+        The rotation window ends in 23 h 59 min, at 2023-11-15 22:13:22 UTC; after that, the severity is HIGH.
 
         Keys
           x\u{1b}[2J\u{a}Keys: none  Active
@@ -410,9 +410,9 @@ fn hostile_text_as_a_terminal_gets_it() {
         Do this
           Deactivate x\u{1b}[2J\u{a}Keys: none now: an unfamiliar actor, who is not the user, reactivated it.
           Deactivate it, in account x\u{1b}[2J\u{a}Keys: none:
-            (no command: the user name or the key id holds what cannot be pasted safely)
+            (no command: the user name or the key ID has characters that are not safe to paste)
           If something fails without it, roll back:
-            (no command: the user name or the key id holds what cannot be pasted safely)
+            (no command: the user name or the key ID has characters that are not safe to paste)
           If the change was planned, roll back, and add the actor to TrustedActors or write an exemption.
 
         Details
@@ -420,15 +420,15 @@ fn hostile_text_as_a_terminal_gets_it() {
           continues       x\u{1b}[2J\u{a}Keys: none/x\u{1b}[2j\u{a}keys: none/1, the user's former name
           audit entry     2
           audit hash      5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a5e7a
-          check it later  (no command: the name holds what cannot be pasted safely)
+          check it later  (no command: the name has characters that are not safe to paste)
     "#]].assert_eq(&shown.whole());
 }
 
 #[test]
-fn every_command_that_is_shown_is_the_command_that_was_made() {
+fn commands_are_shown_unchanged() {
     for text in HOSTILE.iter() {
         let alert = filled_with(text, opened());
-        let shown = alert_text(&alert, &last_uses_with(text), Place::PlainText);
+        let shown = alert_text(&alert, &last_uses_with(text), OutputContext::PlainText);
         for line in shown
             .body()
             .lines()
@@ -445,11 +445,11 @@ fn every_command_that_is_shown_is_the_command_that_was_made() {
 }
 
 #[test]
-fn an_email_holds_no_link_but_in_a_command() {
+fn email_has_links_only_in_commands() {
     for text in HOSTILE.iter() {
         for alert in [opened(), updated(), closed()] {
             let alert = filled_with(text, alert);
-            let shown = alert_text(&alert, &last_uses_with(text), Place::PlainText).whole();
+            let shown = alert_text(&alert, &last_uses_with(text), OutputContext::PlainText).whole();
             let is_command =
                 |line: &&str| line.contains("aws iam ") || line.contains("secondkey verify ");
             for line in shown.lines().filter(|line| !is_command(line)) {
@@ -461,7 +461,7 @@ fn an_email_holds_no_link_but_in_a_command() {
 }
 
 #[test]
-fn names_and_arns_stay_as_they_are_and_a_user_agent_has_no_host_name() {
+fn names_and_arns_are_unchanged_and_user_agents_have_no_host() {
     let mut alert = updated();
     alert.finding.display_name = "first.last".to_owned();
     alert.finding.id.user = UserId::new("111122223333", "first.last");
@@ -470,7 +470,7 @@ fn names_and_arns_stay_as_they_are_and_a_user_agent_has_no_host_name() {
     actor.source_ip = Some("cloudformation.amazonaws.com".to_owned());
     actor.user_agent =
         Some("curl/8.0 (www.evil.example; evil.example/x; a@evil.example)".to_owned());
-    let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+    let shown = alert_text(&alert, &last_uses(), OutputContext::PlainText).whole();
     for line in [
         "[HIGH] Still two active access keys: first.last (111122223333)",
         "  actor           arn:aws:sts::111122223333:assumed-role/Admin/bob@example.com",
@@ -483,23 +483,23 @@ fn names_and_arns_stay_as_they_are_and_a_user_agent_has_no_host_name() {
     }
     let actor = &mut alert.finding.opener.as_mut().unwrap().actor;
     actor.user_agent = Some("signin.amazonaws.com".to_owned());
-    let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+    let shown = alert_text(&alert, &last_uses(), OutputContext::PlainText).whole();
     let line = "  user agent      signin.amazonaws.com";
     assert!(shown.lines().any(|shown| shown == line), "{shown}");
 }
 
 #[test]
-fn a_name_that_looks_like_a_link_has_its_commands() {
+fn name_that_looks_like_a_link_gets_commands() {
     let mut alert = updated();
     alert.finding.display_name = "www.example.com".to_owned();
-    let shown = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+    let shown = alert_text(&alert, &last_uses(), OutputContext::PlainText).whole();
     assert!(shown.contains("keys: www[.]example.com ("), "{shown}");
     let command = "aws iam update-access-key --user-name www.example.com --access-key-id AKIANEW";
     assert!(shown.contains(command), "{shown}");
 }
 
 #[test]
-fn a_long_name_leaves_the_account_in_the_subject() {
+fn long_name_leaves_the_account_in_the_subject() {
     let mut alert = updated();
     alert.finding.display_name = "n".repeat(64);
     alert.finding.severity = Severity::Critical;
@@ -509,13 +509,13 @@ fn a_long_name_leaves_the_account_in_the_subject() {
 }
 
 #[test]
-fn who_made_other_keys_active_is_told_and_nothing_that_is_not_known() {
+fn alert_names_known_actors_of_other_keys() {
     let mut alert = opened();
-    alert.finding.joined = vec![Opener {
+    alert.finding.other_activations = vec![KeyActivation {
         created: false,
         ..opener("AKIATHIRD")
     }];
-    let text = alert_text(&alert, &LastUses::new(), Place::PlainText).whole();
+    let text = alert_text(&alert, &LastUses::new(), OutputContext::PlainText).whole();
     assert!(
         text.contains("  AKIATHIRD was activated by arn:aws:iam::111122223333:user/bob at "),
         "{text}"
@@ -524,10 +524,15 @@ fn who_made_other_keys_active_is_told_and_nothing_that_is_not_known() {
 }
 
 #[test]
-fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
+fn commands_repeat_the_options_and_need_a_store_to_read_it() {
     let shown = |invocation: &Invocation| {
-        let text =
-            super::alert_text(&updated(), &last_uses(), Place::PlainText, invocation).whole();
+        let text = super::alert_text(
+            &updated(),
+            &last_uses(),
+            OutputContext::PlainText,
+            invocation,
+        )
+        .whole();
         let is_command = |line: &&str| line.contains("aws iam ") || line.contains("secondkey ");
         text.lines()
             .filter(is_command)
@@ -535,7 +540,7 @@ fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
             .collect::<Vec<String>>()
     };
     let of_table = Invocation {
-        store: Kept::Table("other table".to_owned()),
+        store: StoreLocation::Table("other table".to_owned()),
         account: None,
         profile: Some("security".to_owned()),
         region: Some("eu-west-1".to_owned()),
@@ -551,7 +556,7 @@ fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
     }
     assert!(lines[2].contains(" --table 'other table' "), "{lines:?}");
     let of_file = Invocation {
-        store: Kept::File(Some("other.db".to_owned())),
+        store: StoreLocation::File(Some("other.db".to_owned())),
         ..of_table.clone()
     };
     // `verify` takes `--profile` with a table only.
@@ -568,25 +573,25 @@ fn commands_repeat_how_the_run_was_called_and_none_reads_what_is_not_kept() {
 }
 
 #[test]
-fn three_active_keys_are_three_in_every_output_and_the_third_has_its_maker() {
+fn every_output_counts_three_active_keys_and_names_third_actor() {
     let third = |mut alert: Alert| {
         let mut key = alert.finding.keys.last().unwrap().clone();
         key.id = "AKIATHIRD".to_owned();
         alert.finding.keys.push(key);
-        alert.finding.joined = vec![opener("AKIATHIRD")];
+        alert.finding.other_activations = vec![opener("AKIATHIRD")];
         alert
     };
     for (alert, topic) in [
         (third(opened()), "Three active access keys: Alice"),
         (third(updated()), "Still three active access keys: Alice"),
     ] {
-        let text = alert_text(&alert, &last_uses(), Place::PlainText).whole();
+        let text = alert_text(&alert, &last_uses(), OutputContext::PlainText).whole();
         let chat = chat_notification(&alert, &last_uses()).text();
         for output in [&text, &subject(&alert), &chat] {
             assert!(output.replace('`', "").contains(topic), "{output}");
         }
         let json = serde_json::to_value(json_v1::alert(&alert, &last_uses())).unwrap();
-        let hub = asff::Hub {
+        let hub = asff::SecurityHubTarget {
             account: "111122223333".to_owned(),
             region: "us-east-1".to_owned(),
         };
@@ -600,7 +605,7 @@ fn three_active_keys_are_three_in_every_output_and_the_third_has_its_maker() {
 }
 
 #[test]
-fn what_only_logs_show_is_never_said_to_be_listed() {
+fn replay_texts_never_mention_listings() {
     let from_logs = Invocation {
         keys_from: KeysFrom::Logs,
         ..Invocation::default()
@@ -610,16 +615,17 @@ fn what_only_logs_show_is_never_said_to_be_listed() {
         alert
     };
     for alert in [opened(), updated(), root()] {
-        for (alert, standing) in [
+        for (alert, snapshot) in [
             (
                 alert.clone(),
                 "\nConfirmed: the logs show both keys active.\n",
             ),
             (unconfirmed(alert), "\nNot confirmed: "),
         ] {
-            let text = super::alert_text(&alert, &last_uses(), Place::PlainText, &from_logs);
+            let text =
+                super::alert_text(&alert, &last_uses(), OutputContext::PlainText, &from_logs);
             let text = text.whole();
-            assert!(text.contains(standing), "{text}");
+            assert!(text.contains(snapshot), "{text}");
             let head = text.split("\nDo this\n").next().unwrap();
             assert!(
                 !head.contains("listing") && !head.contains("listed"),

@@ -1,10 +1,11 @@
-//! What is to be done, with the exact commands.
+//! What to do, with the exact commands.
 
-use crate::detect::verdict::{AskReason, Verdict};
+use crate::detect::decision::verdict::{AskReason, Verdict};
 use crate::output::commands::{Purpose, command, left_inactive, look_up};
 use crate::output::facts::Facts;
 
-/// What to do about an open finding: the verdict, and the commands for the key that it names, never for both keys.
+/// What to do about an open finding: the verdict, and the commands for the key that it names,
+/// never for both keys.
 pub(super) fn to_do(facts: &Facts<'_>) -> Vec<String> {
     let Some(verdict) = facts.verdict() else {
         return vec!["Nothing is left to do.".to_owned()];
@@ -40,7 +41,7 @@ pub(super) fn to_do(facts: &Facts<'_>) -> Vec<String> {
     lines
 }
 
-/// Whether the calls of each key answer the question.
+/// Whether the calls made with each key answer the question.
 const fn is_about_use(reason: AskReason) -> bool {
     match reason {
         AskReason::BothInUse | AskReason::UseUnknown | AskReason::Dormant => true,
@@ -56,14 +57,14 @@ pub(super) fn left_to_do(facts: &Facts<'_>) -> Vec<String> {
     let mut lines = vec!["Left to do".to_owned()];
     for key in left_inactive(finding) {
         let id = facts.id(key);
-        lines.push(format!("  {id} is inactive and can be switched on again."));
+        lines.push(format!("  {id} is inactive and can be reactivated."));
         if finding.user().is_root() {
             lines.extend(as_root(facts));
             continue;
         }
         let heading = "  If something fails without it, roll back:".to_owned();
         lines.extend(shown(facts, key, Purpose::RollBack, heading));
-        let heading = "  Once nothing has failed for some days, delete it for good:".to_owned();
+        let heading = "  Once nothing has failed for some days, delete it:".to_owned();
         lines.extend(shown(facts, key, Purpose::Delete, heading));
     }
     if lines.len() == 1 {
@@ -75,22 +76,23 @@ pub(super) fn left_to_do(facts: &Facts<'_>) -> Vec<String> {
 fn as_root(facts: &Facts<'_>) -> Vec<String> {
     let account = facts.text(facts.alert.finding.user().account());
     vec![
-        "  Commands for IAM users do not reach root's keys.".to_owned(),
+        "  Commands for IAM users do not work on root's keys.".to_owned(),
         format!("  Sign in as root of account {account} > Security credentials > Access keys."),
     ]
 }
 
-/// The command that does `purpose` to `key`, under its heading, or why there is none.
+/// The command that does `purpose` to `key`, under its heading, or a note that there is none.
 fn shown(facts: &Facts<'_>, key: &str, purpose: Purpose, heading: String) -> Vec<String> {
     let command = command(&facts.alert.finding, key, purpose, facts.invocation);
     pasted(facts, command.map(|command| command.line), heading)
 }
 
-/// `command` under its heading, or why there is none.
+/// `command` under its heading, or a note that there is none.
 fn pasted(facts: &Facts<'_>, command: Option<String>, heading: String) -> Vec<String> {
-    let line = command.and_then(|line| facts.place.command(&line));
+    let line = command.and_then(|line| facts.context.command(&line));
     let line = line.unwrap_or_else(|| {
-        "(no command: the user name or the key id holds what cannot be pasted safely)".to_owned()
+        "(no command: the user name or the key ID has characters that are not safe to paste)"
+            .to_owned()
     });
     vec![heading, format!("    {line}")]
 }

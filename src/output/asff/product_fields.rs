@@ -1,14 +1,14 @@
-//! What ASFF has no place for: fields of our own, at most 50.
+//! Product fields for what ASFF has no field for, at most 50.
 
 use std::collections::BTreeMap;
 
-use crate::output::asff::alert::{Actor, Alert};
+use crate::output::asff::alert_json::{Actor, Alert};
 use crate::output::asff::texts::{shown, within};
 use crate::output::time::rfc3339;
 
-const LONGEST_FIELD: usize = 2_048;
+const MAX_FIELD_CHARS: usize = 2_048;
 
-/// What ASFF has no place for, under names of our own.
+/// What ASFF has no field for, under names of our own.
 pub(super) fn product_fields(alert: &Alert) -> BTreeMap<&'static str, String> {
     let finding = &alert.finding;
     let actor = finding.actor.as_ref();
@@ -49,6 +49,11 @@ pub(super) fn product_fields(alert: &Alert) -> BTreeMap<&'static str, String> {
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
-    .map(|(name, value)| (name, within(LONGEST_FIELD, shown(&value, LONGEST_FIELD))))
+    .map(|(name, value)| {
+        (
+            name,
+            within(MAX_FIELD_CHARS, shown(&value, MAX_FIELD_CHARS)),
+        )
+    })
     .collect()
 }

@@ -1,24 +1,24 @@
-//! What a finding is about, as ASFF has it: the user, its keys, its account.
+//! The resources of a finding in ASFF: the user, its keys, its account.
 
-use crate::output::asff::alert::{Finding, Key};
-use crate::output::asff::texts::{LONGEST_NAME, shown};
+use crate::output::asff::alert_json::{Finding, Key};
+use crate::output::asff::texts::{MAX_NAME_CHARS, shown};
 use crate::output::asff::wire::{Details, KeyDetails, Resource, UserDetails};
 use crate::output::time::rfc3339;
 
-/// The most keys of a finding; it may have 32 resources in all.
-const MOST_KEYS: usize = 30;
+/// The most keys that are shown. A finding may have 32 resources in total.
+const MAX_KEYS: usize = 30;
 
-/// The longest ARN that is taken for one; IAM's end at some 600.
-const LONGEST_ARN: usize = 1_000;
+/// The longest text that is accepted as an ARN. IAM's have at most about 600 characters.
+const MAX_ARN_CHARS: usize = 1_000;
 
 pub(super) fn resources(finding: &Finding, partition: &'static str) -> Vec<Resource> {
     let account = Resource {
         kind: "AwsAccount",
-        id: format!("AWS::::Account:{}", shown(&finding.account, LONGEST_NAME)),
+        id: format!("AWS::::Account:{}", shown(&finding.account, MAX_NAME_CHARS)),
         partition,
         details: None,
     };
-    let keys = finding.keys.iter().take(MOST_KEYS);
+    let keys = finding.keys.iter().take(MAX_KEYS);
     user(finding, partition)
         .into_iter()
         .chain(keys.map(|key| access_key(key, finding, partition)))
@@ -26,19 +26,20 @@ pub(super) fn resources(finding: &Finding, partition: &'static str) -> Vec<Resou
         .collect()
 }
 
-/// The user; none for root, who is the account.
+/// The user; `None` for root, which is the account itself.
 fn user(finding: &Finding, partition: &'static str) -> Option<Resource> {
     if finding.is_root {
         return None;
     }
-    let name = shown(&finding.user, LONGEST_NAME);
-    // Without its path, which only the user's own call tells, an ARN would be another user's.
+    let name = shown(&finding.user, MAX_NAME_CHARS);
+    // The ARN includes the user's path, which only the user's own call contains. Without the path
+    // it would be another user's.
     let id = finding
         .user_arn()
-        .filter(|arn| arn.len() <= LONGEST_ARN)
+        .filter(|arn| arn.len() <= MAX_ARN_CHARS)
         .map_or_else(
             || {
-                let account = shown(&finding.account, LONGEST_NAME);
+                let account = shown(&finding.account, MAX_NAME_CHARS);
                 format!("AWS::IAM::User:{account}/{name}")
             },
             str::to_owned,
@@ -52,13 +53,18 @@ fn user(finding: &Finding, partition: &'static str) -> Option<Resource> {
 }
 
 fn access_key(key: &Key, finding: &Finding, partition: &'static str) -> Resource {
-    let id = shown(&key.id, LONGEST_NAME);
-    let account_id = shown(&finding.account, LONGEST_NAME);
+    let id = shown(&key.id, MAX_NAME_CHARS);
+    let account_id = shown(&finding.account, MAX_NAME_CHARS);
     let (principal_name, principal_type, of) = if finding.is_root {
-        // Root's are named by their slot in the credential report, alike in every account.
+        // Root's keys are named after their slot in the credential report, the same in every
+        // account.
         ("root".to_owned(), "Root", format!("{account_id}/root/"))
     } else {
-        (shown(&finding.user, LONGEST_NAME), "IAMUser", String::new())
+        (
+            shown(&finding.user, MAX_NAME_CHARS),
+            "IAMUser",
+            String::new(),
+        )
     };
     Resource {
         kind: "AwsIamAccessKey",

@@ -5,27 +5,27 @@ use crate::output::asff::wire::Details;
 use crate::output::hostile::{first_link, first_unseen};
 use crate::output::json_v1;
 use crate::output::testing::{
-    HOSTILE, closed, every_alert, filled_with, last_uses, last_uses_with, opened, root, standings,
-    standings_with, updated,
+    HOSTILE, closed, every_alert, filled_with, last_uses, last_uses_with, opened, root, snapshots,
+    snapshots_with, updated,
 };
 
-fn hub() -> Hub {
-    Hub {
+fn hub() -> SecurityHubTarget {
+    SecurityHubTarget {
         account: "111122223333".to_owned(),
         region: "us-east-1".to_owned(),
     }
 }
 
-fn json_of(alert: &crate::detect::alert::Alert) -> Value {
+fn json_of(alert: &crate::detect::findings::alert::Alert) -> Value {
     serde_json::to_value(json_v1::alert(alert, &last_uses())).unwrap()
 }
 
-fn of(alert: &crate::detect::alert::Alert) -> AsffFinding {
+fn of(alert: &crate::detect::findings::alert::Alert) -> AsffFinding {
     finding(&json_of(alert), &hub()).unwrap()
 }
 
 #[test]
-fn an_opening_in_asff() {
+fn opening_in_asff() {
     let json = serde_json::to_string_pretty(&of(&opened())).unwrap();
     expect_test::expect![[r#"
         {
@@ -40,7 +40,7 @@ fn an_opening_in_asff() {
           "FirstObservedAt": "2023-11-14T22:13:34Z",
           "LastObservedAt": "2023-11-14T22:13:34Z",
           "Title": "Second active access key: Alice (111122223333)",
-          "Description": "IAM user Alice of account 111122223333 has two active access keys since 2023-11-14 22:13:22 UTC: AKIAOLD, AKIANEW. AKIANEW was created by arn:aws:iam::111122223333:user/bob from 198.51.100.7 with aws-cli/2.15.30 md/awscrt#0.19.19. The rotation window ends 2023-11-15 22:13:22 UTC.",
+          "Description": "IAM user Alice of account 111122223333 has had two active access keys since 2023-11-14 22:13:22 UTC: AKIAOLD, AKIANEW. AKIANEW was created by arn:aws:iam::111122223333:user/bob from 198.51.100.7 with aws-cli/2.15.30 md/awscrt#0.19.19. The rotation window ends at 2023-11-15 22:13:22 UTC.",
           "Remediation": {
             "Recommendation": {
               "Text": "Nothing to deactivate yet: AKIANEW has not been used yet. Move every consumer from AKIAOLD to AKIANEW by 2023-11-15 22:13:22 UTC, then retire AKIAOLD.",
@@ -129,7 +129,7 @@ fn an_opening_in_asff() {
 }
 
 #[test]
-fn a_closing_is_archived_and_says_how_it_ended() {
+fn closing_is_archived_with_its_reason() {
     let (open, closed) = (of(&opened()), of(&closed()));
     assert_eq!(open.id, closed.id);
     assert_eq!(open.title, closed.title);
@@ -138,7 +138,7 @@ fn a_closing_is_archived_and_says_how_it_ended() {
     assert_eq!(closed.compliance.status, "PASSED");
     assert_eq!(closed.workflow.status, "RESOLVED");
     assert_eq!(closed.created_at, open.created_at);
-    expect_test::expect!["IAM user Alice of account 111122223333 had two active access keys since 2023-11-14 22:13:22 UTC until 2023-11-15 01:33:22 UTC. Closed: deactivated. It was ended by arn:aws:iam::111122223333:user/Alice from 203.0.113.9."].assert_eq(&closed.description);
+    expect_test::expect!["IAM user Alice of account 111122223333 had two active access keys since 2023-11-14 22:13:22 UTC until 2023-11-15 01:33:22 UTC. Closed: deactivated. It was closed by arn:aws:iam::111122223333:user/Alice from 203.0.113.9."].assert_eq(&closed.description);
     expect_test::expect!["If something fails without it: `aws iam update-access-key --user-name Alice --access-key-id AKIAOLD --status Active`. Once nothing has failed for some days: `aws iam delete-access-key --user-name Alice --access-key-id AKIAOLD`."].assert_eq(&closed.remediation.recommendation.text);
     let Some(Details::AwsIamAccessKey(key)) = &closed.resources[1].details else {
         panic!("{:?}", closed.resources);
@@ -147,7 +147,7 @@ fn a_closing_is_archived_and_says_how_it_ended() {
         (key.access_key_id.as_str(), key.status),
         ("AKIAOLD", Some("Inactive"))
     );
-    // The closing was the user's own call, which tells the ARN.
+    // The closing was the user's own call, which contains the ARN.
     assert_eq!(
         closed.resources[0].id,
         "arn:aws:iam::111122223333:user/Alice"
@@ -169,26 +169,28 @@ fn later_alerts_are_later_updates_even_within_one_second() {
 }
 
 #[test]
-fn a_suppressed_finding_is_not_among_the_active_ones() {
+fn suppressed_finding_is_not_active() {
     let mut alert = json_of(&opened());
     alert["finding"]["status"] = json!("suppressed");
     let finding = finding(&alert, &hub()).unwrap();
     assert_eq!(finding.workflow.status, "SUPPRESSED");
     assert_eq!(finding.record_state, "ARCHIVED");
     assert!(
-        finding.description.contains("An exemption covers it."),
+        finding
+            .description
+            .contains("It is suppressed by an exemption."),
         "{}",
         finding.description
     );
 }
 
 #[test]
-fn the_severity_is_the_alerts_and_a_suspicion_is_told_as_persistence() {
+fn severity_is_the_alerts_and_suspicion_means_persistence() {
     let mut alert = updated();
     let finding = of(&alert);
     assert_eq!(finding.finding_provider_fields.severity.label, "HIGH");
     assert_eq!(finding.finding_provider_fields.types.len(), 1);
-    let reason = crate::detect::severity::SeverityReason::UntrustedActor;
+    let reason = crate::detect::decision::severity::SeverityReason::UntrustedActor;
     alert.finding.severity_reasons.push(reason);
     let types = of(&alert).finding_provider_fields.types;
     assert_eq!(types[1], "TTPs/Persistence");
@@ -215,8 +217,8 @@ fn roots_keys_are_the_accounts() {
 }
 
 #[test]
-fn the_hub_may_be_another_accounts_in_another_partition() {
-    let hub = Hub {
+fn hub_may_be_in_another_account_and_partition() {
+    let hub = SecurityHubTarget {
         account: "444455556666".to_owned(),
         region: "cn-north-1".to_owned(),
     };
@@ -235,7 +237,7 @@ fn the_hub_may_be_another_accounts_in_another_partition() {
 }
 
 #[test]
-fn releases_that_write_less_or_more_are_read_and_other_versions_are_not() {
+fn alerts_of_other_releases_are_read_but_not_other_versions() {
     let least = json!({"version": "1", "sequence": 1, "at": "2024-01-01T00:00:00Z", "finding": {"id": "1/a/1", "account": "1",
         "user": "a", "status": "open", "severity": "ODD", "opened_at": "2024-01-01T00:00:00+01:00"}});
     let read = finding(&least, &hub()).unwrap();
@@ -262,13 +264,15 @@ fn releases_that_write_less_or_more_are_read_and_other_versions_are_not() {
         let mut wrong = least.clone();
         wrong[field] = value;
         let error = finding(&wrong, &hub()).unwrap_err().to_string();
-        assert!(error.contains("no alert in version 1"), "{error}");
+        assert!(error.contains("not an alert in version 1"), "{error}");
     }
     assert!(finding(&json!({}), &hub()).is_err());
+    let error = finding(&json!({"version": "1"}), &hub()).unwrap_err();
+    assert!(std::error::Error::source(&error).is_some(), "{error}");
 }
 
 #[test]
-fn hostile_text_is_shown_and_stays_within_the_limits_of_asff() {
+fn hostile_text_is_visible_and_within_asff_limits() {
     for text in HOSTILE.iter() {
         for alert in every_alert() {
             let alert = filled_with(text, alert);
@@ -309,12 +313,12 @@ fn two_findings_never_share_an_id() {
 }
 
 #[test]
-fn a_document_holds_each_finding_under_its_own_account() {
-    let mut standings = standings();
-    standings[1].alert.finding.id.user = crate::detect::user::UserId::new("444455556666", "alice");
-    let read: Value = serde_json::from_str(&document(&standings, "eu-west-1").unwrap()).unwrap();
+fn document_has_each_finding_under_its_own_account() {
+    let mut snapshots = snapshots();
+    snapshots[1].alert.finding.id.user = crate::detect::user::UserId::new("444455556666", "alice");
+    let read: Value = serde_json::from_str(&document(&snapshots, "eu-west-1").unwrap()).unwrap();
     let findings = read.as_array().unwrap();
-    assert_eq!(findings.len(), standings.len());
+    assert_eq!(findings.len(), snapshots.len());
     for (finding, account) in findings.iter().zip(["111122223333", "444455556666"]) {
         let product = format!("arn:aws:securityhub:eu-west-1:{account}:product/{account}/default");
         assert_eq!(finding["AwsAccountId"], account);
@@ -330,10 +334,10 @@ fn a_document_holds_each_finding_under_its_own_account() {
 #[test]
 fn hostile_text_stays_within_its_document() {
     for text in HOSTILE.iter() {
-        let standings = standings_with(text);
-        let document = document(&standings, "us-east-1").unwrap();
+        let snapshots = snapshots_with(text);
+        let document = document(&snapshots, "us-east-1").unwrap();
         assert_eq!(first_unseen(&document), None, "{document}");
         let read: Value = serde_json::from_str(&document).unwrap();
-        assert_eq!(read.as_array().unwrap().len(), standings.len());
+        assert_eq!(read.as_array().unwrap().len(), snapshots.len());
     }
 }

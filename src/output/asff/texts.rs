@@ -1,32 +1,32 @@
-//! The readable parts of a finding in ASFF. Who reads them where is not known, so they are made like plain text's: what
-//! cannot be seen is shown, and nothing becomes a link.
+//! The readable parts of a finding in ASFF. It is not known where people read them, so they are
+//! escaped like plain text: invisible characters are shown, and nothing becomes a link.
 
-use crate::detect::severity::SeverityReason;
-use crate::output::asff::alert::{Actor, Alert, Finding};
+use crate::detect::decision::severity::SeverityReason;
+use crate::output::asff::alert_json::{Actor, Alert, Finding};
 use crate::output::asff::wire::Recommendation;
-use crate::output::escape::{Place, for_plain_text, free_text_for_plain_text};
+use crate::output::escape::{OutputContext, for_plain_text, free_text_for_plain_text};
 use crate::output::number::in_words;
-use crate::output::since::since;
+use crate::output::overlap_start::since;
 use crate::output::time::readable;
 use crate::output::verdict_text::sentence;
 
-/// The longest name, id or account that is shown, in characters.
-pub(super) const LONGEST_NAME: usize = 100;
+/// The longest name, ID or account that is shown, in characters.
+pub(super) const MAX_NAME_CHARS: usize = 100;
 
-/// The longest text of no fixed form, in characters.
-const LONGEST_TEXT: usize = 200;
+/// The longest free text that is shown, in characters.
+const MAX_TEXT_CHARS: usize = 200;
 
 /// The longest command that is shown, in characters.
-const LONGEST_COMMAND: usize = 200;
+const MAX_COMMAND_CHARS: usize = 200;
 
-const LONGEST_TITLE: usize = 256;
-const LONGEST_DESCRIPTION: usize = 1_024;
-const LONGEST_RECOMMENDATION: usize = 512;
+const MAX_TITLE_CHARS: usize = 256;
+const MAX_DESCRIPTION_CHARS: usize = 1_024;
+const MAX_RECOMMENDATION_CHARS: usize = 512;
 
 const ABOUT_ROTATION: &str =
     "https://docs.aws.amazon.com/IAM/latest/UserGuide/id-credentials-access-keys-update.html";
 
-/// `text` made safe, cut to `longest` characters, and never blank, which Security Hub refuses.
+/// `text` made safe, cut to `longest` characters. It is never blank, which Security Hub rejects.
 pub(super) fn shown(text: &str, longest: usize) -> String {
     never_blank(for_plain_text(text, longest))
 }
@@ -44,16 +44,16 @@ pub(super) fn title(alert: &Alert) -> String {
     let user = if finding.is_root {
         "root".to_owned()
     } else {
-        shown(&finding.user, LONGEST_NAME)
+        shown(&finding.user, MAX_NAME_CHARS)
     };
-    let account = shown(&finding.account, LONGEST_NAME);
+    let account = shown(&finding.account, MAX_NAME_CHARS);
     within(
-        LONGEST_TITLE,
+        MAX_TITLE_CHARS,
         format!("Second active access key: {user} ({account})"),
     )
 }
 
-/// What is known, the most important first; what does not fit any more is left out.
+/// What is known, the most important first. Sentences that do not fit are left out.
 pub(super) fn description(alert: &Alert) -> String {
     let finding = &alert.finding;
     let sentences = if finding.status == "closed" {
@@ -61,7 +61,7 @@ pub(super) fn description(alert: &Alert) -> String {
     } else {
         open(alert)
     };
-    fitting(LONGEST_DESCRIPTION, sentences)
+    fitting(MAX_DESCRIPTION_CHARS, sentences)
 }
 
 fn open(alert: &Alert) -> Vec<String> {
@@ -70,7 +70,7 @@ fn open(alert: &Alert) -> Vec<String> {
         .keys
         .iter()
         .filter(|key| key.status == "Active")
-        .map(|key| shown(&key.id, LONGEST_NAME))
+        .map(|key| shown(&key.id, MAX_NAME_CHARS))
         .collect();
     let keys = if active.is_empty() {
         String::new()
@@ -81,12 +81,12 @@ fn open(alert: &Alert) -> Vec<String> {
     let mut sentences = vec![match active.len() {
         many @ 3.. => {
             let many = in_words(many);
-            format!("{whose} has {many} active access keys, at least two {since}{keys}.")
+            format!("{whose} has had {many} active access keys, at least two {since}{keys}.")
         }
-        _ => format!("{whose} has two active access keys {since}{keys}."),
+        _ => format!("{whose} has had two active access keys {since}{keys}."),
     }];
     if finding.status == "suppressed" {
-        sentences.push("An exemption covers it.".to_owned());
+        sentences.push("It is suppressed by an exemption.".to_owned());
     }
     if !finding.confirmed {
         let why = finding.could_not_list.as_deref();
@@ -94,8 +94,8 @@ fn open(alert: &Alert) -> Vec<String> {
             || "Not confirmed by a listing yet.".to_owned(),
             |why| {
                 format!(
-                    "Not confirmed: could not list the keys ({}).",
-                    shown(why, LONGEST_TEXT)
+                    "Not confirmed: the keys could not be listed ({}).",
+                    shown(why, MAX_TEXT_CHARS)
                 )
             },
         ));
@@ -106,29 +106,29 @@ fn open(alert: &Alert) -> Vec<String> {
         .map(|reason| severity_reason(reason))
         .collect();
     if !reasons.is_empty() {
-        let severity = shown(&finding.severity, LONGEST_NAME);
+        let severity = shown(&finding.severity, MAX_NAME_CHARS);
         sentences.push(format!("{severity} because {}.", reasons.join("; ")));
     }
     if let (Some(opener), Some(actor)) = (&finding.opener, &finding.actor) {
         sentences.push(format!(
             "{} was {} by {}.",
-            shown(&opener.key, LONGEST_NAME),
-            shown(&opener.how, LONGEST_NAME),
+            shown(&opener.key, MAX_NAME_CHARS),
+            shown(&opener.how, MAX_NAME_CHARS),
             who(actor)
         ));
     }
     sentences.extend(finding.joined.iter().map(|event| {
         format!(
             "{} was {} by {}.",
-            shown(&event.key, LONGEST_NAME),
-            shown(&event.how, LONGEST_NAME),
+            shown(&event.key, MAX_NAME_CHARS),
+            shown(&event.how, MAX_NAME_CHARS),
             who(&event.actor)
         )
     }));
     sentences.extend(
         alert
             .window_ends_at
-            .map(|at| format!("The rotation window ends {}.", readable(at))),
+            .map(|at| format!("The rotation window ends at {}.", readable(at))),
     );
     sentences
 }
@@ -150,7 +150,7 @@ fn closed(finding: &Finding) -> Vec<String> {
         finding
             .closed_by
             .as_ref()
-            .map(|actor| format!("It was ended by {}.", who(actor))),
+            .map(|actor| format!("It was closed by {}.", who(actor))),
     );
     sentences
 }
@@ -161,11 +161,11 @@ fn since_words(finding: &Finding) -> String {
 }
 
 fn whose(finding: &Finding) -> String {
-    let account = shown(&finding.account, LONGEST_NAME);
+    let account = shown(&finding.account, MAX_NAME_CHARS);
     if finding.is_root {
         format!("The root user of account {account}")
     } else {
-        let user = shown(&finding.user, LONGEST_NAME);
+        let user = shown(&finding.user, MAX_NAME_CHARS);
         format!("IAM user {user} of account {account}")
     }
 }
@@ -173,34 +173,36 @@ fn whose(finding: &Finding) -> String {
 fn who(actor: &Actor) -> String {
     let name = [&actor.arn, &actor.invoked_by, &actor.name, &actor.kind];
     let name = name.into_iter().flatten().next();
-    let name = name.map_or("somebody unknown".to_owned(), |name| {
-        shown(name, LONGEST_TEXT)
+    let name = name.map_or("an unknown actor".to_owned(), |name| {
+        shown(name, MAX_TEXT_CHARS)
     });
     let from = actor.source_ip.as_deref().map_or_else(String::new, |ip| {
-        format!(" from {}", shown(ip, LONGEST_NAME))
+        format!(" from {}", shown(ip, MAX_NAME_CHARS))
     });
     let agent = actor
         .user_agent
         .as_deref()
         .map_or_else(String::new, |agent| {
-            let shown = never_blank(free_text_for_plain_text(agent, LONGEST_TEXT));
+            let shown = never_blank(free_text_for_plain_text(agent, MAX_TEXT_CHARS));
             format!(" with {shown}")
         });
     format!("{name}{from}{agent}")
 }
 
-/// What to do, with the commands where they can be pasted as they stand.
+/// What to do, with the commands that are safe to paste.
 pub(super) fn remediation(alert: &Alert) -> Recommendation {
     let finding = &alert.finding;
     let mut sentences = vec![];
     if let Some(verdict) = &alert.verdict {
-        let sentence = sentence(verdict, &|key| shown(key, LONGEST_NAME));
+        let sentence = sentence(verdict, &|key| shown(key, MAX_NAME_CHARS));
         sentences.push(format!("{sentence}."));
     } else if finding.status != "closed" {
         sentences.push("Ask who uses the keys; deactivate one, never both.".to_owned());
     }
     if finding.is_root {
-        sentences.push("Root's keys are reached only as root: Security credentials.".to_owned());
+        sentences.push(
+            "Only root can change root's keys: sign in as root, Security credentials.".to_owned(),
+        );
     }
     for command in &alert.commands {
         let purpose = match command.purpose.as_str() {
@@ -209,8 +211,8 @@ pub(super) fn remediation(alert: &Alert) -> Recommendation {
             "delete" => "Once nothing has failed for some days",
             _ => continue,
         };
-        let is_short = command.command.chars().count() <= LONGEST_COMMAND;
-        if is_short && Place::PlainText.command(&command.command).is_some() {
+        let is_short = command.command.chars().count() <= MAX_COMMAND_CHARS;
+        if is_short && OutputContext::PlainText.command(&command.command).is_some() {
             sentences.push(format!("{purpose}: `{}`.", command.command));
         }
     }
@@ -218,7 +220,7 @@ pub(super) fn remediation(alert: &Alert) -> Recommendation {
         sentences.push("Nothing is left to do.".to_owned());
     }
     Recommendation {
-        text: fitting(LONGEST_RECOMMENDATION, sentences),
+        text: fitting(MAX_RECOMMENDATION_CHARS, sentences),
         url: ABOUT_ROTATION,
     }
 }
@@ -235,12 +237,13 @@ fn severity_reason(word: &str) -> String {
     }
 }
 
-/// A word of JSON as words.
+/// A JSON word as readable words.
 fn words(word: &str) -> String {
-    shown(&word.replace('_', " "), LONGEST_NAME)
+    shown(&word.replace('_', " "), MAX_NAME_CHARS)
 }
 
-/// As many of `sentences` from the first on as have room in `longest` bytes; the first at any rate, cut.
+/// As many of `sentences` as fit in `longest` bytes, in order. The first one is always there, cut
+/// if needed.
 fn fitting(longest: usize, sentences: Vec<String>) -> String {
     let mut sentences = sentences.into_iter();
     let mut text = within(longest, sentences.next().unwrap_or_default());
@@ -252,7 +255,8 @@ fn fitting(longest: usize, sentences: Vec<String>) -> String {
     text
 }
 
-/// `text` within `longest` bytes. The limits are in characters of an unknown kind, and no kind is shorter than a byte.
+/// `text` within `longest` bytes. The documented limits count characters without saying which kind.
+/// No kind is shorter than a byte.
 pub(super) fn within(longest: usize, text: String) -> String {
     if text.len() <= longest {
         return text;

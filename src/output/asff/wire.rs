@@ -1,10 +1,10 @@
-//! The structs of a finding in ASFF, as they stand on the wire.
+//! The structs of a finding in ASFF.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// A finding in ASFF. What is not known is left out.
+/// A finding in ASFF. Unknown values are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AsffFinding {
@@ -12,7 +12,7 @@ pub struct AsffFinding {
     pub schema_version: &'static str,
     /// The same in every alert of a finding, for one hub.
     pub id: String,
-    /// The account's own product, under which it may import.
+    /// The account's own product, under which it may import findings.
     pub product_arn: String,
     /// `secondkey`.
     pub product_name: &'static str,
@@ -20,9 +20,9 @@ pub struct AsffFinding {
     pub generator_id: &'static str,
     /// The account that imports.
     pub aws_account_id: String,
-    /// Since when two keys are active.
+    /// Since when two keys have been active.
     pub created_at: String,
-    /// When the alert was made; its milliseconds are the alert's place among those of one second.
+    /// When the alert was made. The milliseconds order the alerts within one second.
     pub updated_at: String,
     /// When secondkey saw it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,17 +35,17 @@ pub struct AsffFinding {
     pub description: String,
     /// What to do.
     pub remediation: Remediation,
-    /// What ASFF has no place for.
+    /// What ASFF has no field for.
     pub product_fields: BTreeMap<&'static str, String>,
     /// The user, the keys, the account.
     pub resources: Vec<Resource>,
-    /// Whether the user keeps to one active key.
+    /// Whether the user has at most one active key.
     pub compliance: Compliance,
-    /// Where the work on it is.
+    /// The state of the investigation.
     pub workflow: Workflow,
     /// `ACTIVE` or `ARCHIVED`.
     pub record_state: &'static str,
-    /// Severity and types, which a provider gives here and leaves to the customer elsewhere.
+    /// Severity and types. A provider sets them here; the top-level fields belong to the customer.
     pub finding_provider_fields: FindingProviderFields,
 }
 
@@ -67,7 +67,7 @@ pub struct Recommendation {
     pub url: &'static str,
 }
 
-/// Whether a rule is kept.
+/// Whether the resource complies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Compliance {
@@ -75,7 +75,7 @@ pub struct Compliance {
     pub status: &'static str,
 }
 
-/// Where the work on a finding is.
+/// The state of the investigation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Workflow {
@@ -83,17 +83,17 @@ pub struct Workflow {
     pub status: &'static str,
 }
 
-/// What the provider thinks of a finding.
+/// The provider's severity and types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct FindingProviderFields {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What it is, in ASFF's taxonomy.
+    /// The type, in ASFF's taxonomy.
     pub types: Vec<&'static str>,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Severity {
@@ -101,32 +101,32 @@ pub struct Severity {
     pub label: &'static str,
 }
 
-/// What a finding is about.
+/// A resource of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Resource {
     /// `AwsIamUser`, `AwsIamAccessKey` or `AwsAccount`.
     #[serde(rename = "Type")]
     pub kind: &'static str,
-    /// The ARN, where it is known.
+    /// The ARN, if known.
     pub id: String,
     /// `aws`, `aws-cn`, …
     pub partition: &'static str,
-    /// More of it.
+    /// Details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
 }
 
-/// More of a resource.
+/// Details of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Details {
-    /// Of a user.
+    /// Details of a user.
     AwsIamUser(UserDetails),
-    /// Of a key.
+    /// Details of a key.
     AwsIamAccessKey(KeyDetails),
 }
 
-/// More of a user.
+/// Details of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct UserDetails {
@@ -134,15 +134,15 @@ pub struct UserDetails {
     pub user_name: String,
 }
 
-/// More of a key.
+/// Details of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct KeyDetails {
-    /// Its id.
+    /// Its ID.
     pub access_key_id: String,
-    /// The account that it is of.
+    /// The account that it belongs to.
     pub account_id: String,
-    /// The user that it is of.
+    /// The user that it belongs to.
     pub principal_name: String,
     /// `IAMUser` or `Root`.
     pub principal_type: &'static str,

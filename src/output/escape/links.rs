@@ -1,25 +1,25 @@
 //! Text that mail programs do not turn into links.
 //!
-//! They link a scheme with `://`, `www.`, `mailto:` and similar schemes, and Windows shares. Many also
-//! link a bare `name.tld`, with or without a path.
+//! Mail programs link a scheme with `://`, `www.`, `mailto:` and similar schemes, and Windows
+//! shares. Many also link a bare `name.tld`, with or without a path.
 
 /// Schemes that mail programs link without `//`.
 const SCHEMES: [&str; 6] = ["callto", "file", "mailto", "news", "sms", "tel"];
 
-/// `text` without links. Bare host names stay: user names, ARNs and finding ids look like them, and
+/// `text` without links. Bare host names stay: user names, ARNs and finding IDs look like them, and
 /// people copy those.
 pub(super) fn without_links(text: &str) -> String {
     each_word(text, false)
 }
 
-/// `text`, which its writer chose freely, without links and without bare host names, except those of
-/// AWS services.
+/// `text`, which its author could choose freely, without links and without bare host names, except
+/// those of AWS services.
 pub(super) fn without_hosts(text: &str) -> String {
     each_word(text, true)
 }
 
-/// A word consists of the characters of a host name; all between two words is one separator, so `://`
-/// is never split.
+/// A word consists of the characters of a host name. Everything between two words is one separator,
+/// so `://` is never split.
 fn each_word(text: &str, hosts_too: bool) -> String {
     let is_in_word = |character: char| character.is_alphanumeric() || "-_.".contains(character);
     let mut safe = String::with_capacity(text.len());
@@ -58,8 +58,8 @@ fn push_word(safe: &mut String, word: &str, hosts_too: bool) {
     }
 }
 
-/// Whether the last part of `word` is `part`, in any case. For some mail programs a non-ASCII letter
-/// separates words.
+/// Whether the last part of `word` is `part`, ignoring case. Some mail programs treat a non-ASCII
+/// letter as a separator.
 fn ends_in(word: &str, part: &str) -> bool {
     let last = word
         .rsplit(|character: char| !character.is_ascii_alphanumeric())
@@ -67,15 +67,15 @@ fn ends_in(word: &str, part: &str) -> bool {
     last.is_some_and(|last| last.eq_ignore_ascii_case(part))
 }
 
-/// A version number does not begin like this.
+/// Whether `text` starts like a top-level domain. A version number does not.
 fn begins_like_top_level(text: &str) -> bool {
     let mut characters = text.chars();
     let mut is_letter = || characters.next().is_some_and(char::is_alphabetic);
     is_letter() && is_letter()
 }
 
-/// Whether `word` is the name of a calling AWS service, such as `signin.amazonaws.com`. With a path or
-/// a port after it, it would be an address where others can host a page.
+/// Whether `word` is the name of a calling AWS service, such as `signin.amazonaws.com`. With a path
+/// or a port after it, it would be an address where others can host a page.
 fn is_aws_service(word: &str, separator: &str) -> bool {
     let word = word.to_ascii_lowercase();
     let service = word
@@ -95,14 +95,14 @@ mod tests {
         assert_eq!(without_hosts(text), hosts);
     }
 
-    /// Neither of the two changes it.
+    /// Checks that neither function changes `text`.
     #[track_caller]
     fn unchanged(text: &str) {
         check(text, text, text);
     }
 
     #[test]
-    fn what_every_mail_program_links_is_broken_in_every_text() {
+    fn links_of_every_mail_program_are_broken() {
         for (text, shown) in [
             ("https://x", "https[:]//x"),
             ("a://b://c", "a[:]//b[:]//c"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn host_names_are_broken_where_the_text_is_free() {
+    fn host_names_are_broken_in_free_text() {
         for (text, hosts) in [
             ("evil.example", "evil[.]example"),
             ("evil.example/x?y", "evil[.]example/x?y"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_have_to_read_stays() {
+    fn readable_text_is_unchanged() {
         for text in [
             "",
             ".",

@@ -1,12 +1,12 @@
 //! Who made a change, in words.
 
-use crate::detect::actor::Actor;
-use crate::detect::finding::{Finding, Opener};
-use crate::detect::relation::{Relation, is_own};
+use crate::detect::decision::relation::{Relation, is_own};
+use crate::detect::events::actor::Actor;
+use crate::detect::findings::finding::{Finding, KeyActivation};
 use crate::output::facts::Facts;
 use crate::output::time::{duration, readable};
 
-/// The user's own ARN, which only an event made by the user tells.
+/// The user's own ARN. Only an event made by the user contains it.
 pub(in crate::output) fn user_arn(finding: &Finding) -> Option<&str> {
     let by_opener = finding.opener.as_ref().map(|opener| &opener.actor);
     let by_closing = finding
@@ -22,11 +22,11 @@ pub(in crate::output) fn user_arn(finding: &Finding) -> Option<&str> {
 
 impl Facts<'_> {
     /// What `opener` did, as a heading.
-    pub(in crate::output) fn opener_heading(&self, opener: &Opener) -> String {
+    pub(in crate::output) fn opener_heading(&self, opener: &KeyActivation) -> String {
         format!("Who {} {}", did(opener), self.id(&opener.key))
     }
 
-    /// Who made the second key active, if an event told, as a sentence.
+    /// A sentence that names the actor who made the second key active, if an event shows it.
     pub(in crate::output) fn opened_by(&self) -> Option<String> {
         let opener = self.finding().opener.as_ref()?;
         let ip = opener.actor.source_ip.as_ref();
@@ -39,10 +39,10 @@ impl Facts<'_> {
         ))
     }
 
-    /// Who made other keys active, as a sentence each.
+    /// One sentence for each other key that was made active, with its actor.
     pub(in crate::output) fn joined(&self) -> Vec<String> {
-        let joined = self.finding().joined.iter();
-        let sentence = |event: &Opener| {
+        let joined = self.finding().other_activations.iter();
+        let sentence = |event: &KeyActivation| {
             let ip = event.actor.source_ip.as_ref();
             let from = ip.map_or_else(String::new, |ip| format!(", from {}", self.text(ip)));
             format!(
@@ -56,8 +56,11 @@ impl Facts<'_> {
         joined.map(sentence).collect()
     }
 
-    /// What is known of `opener`, by name.
-    pub(in crate::output) fn opener_rows(&self, opener: &Opener) -> Vec<(&'static str, String)> {
+    /// What is known about `opener`, as names and values.
+    pub(in crate::output) fn opener_rows(
+        &self,
+        opener: &KeyActivation,
+    ) -> Vec<(&'static str, String)> {
         let mut rows = vec![("when", readable(opener.at))];
         rows.extend(opener.inactive_since.map(|since| {
             let dormant = duration(opener.at - since);
@@ -71,7 +74,8 @@ impl Facts<'_> {
         rows
     }
 
-    /// What is known of `actor`, by name, and how the actor relates to the user, if that was judged.
+    /// What is known about `actor`, as names and values, with its relation to the user if that
+    /// was judged.
     fn actor_rows(&self, actor: &Actor, relation: Option<Relation>) -> Vec<(&'static str, String)> {
         let known = |text: Option<String>| text.unwrap_or_else(|| "not known".to_owned());
         let source_ip = actor.source_ip.as_deref().map(|text| self.text(text));
@@ -100,11 +104,11 @@ impl Facts<'_> {
     }
 }
 
-/// What an opener did to its key. Of an update to `Active`, before which nothing is known of the key, it is not known
-/// whether it changed anything.
-pub(in crate::output) fn did(opener: &Opener) -> &'static str {
+/// What the actor of `opener` did to its key. An update to `Active` may have changed nothing if
+/// the key's earlier status is not known, so it is not called a reactivation.
+pub(in crate::output) fn did(opener: &KeyActivation) -> &'static str {
     match opener {
-        Opener { created: true, .. } => "created",
+        KeyActivation { created: true, .. } => "created",
         _ if opener.is_proven() => "reactivated",
         _ => "activated",
     }
@@ -113,21 +117,21 @@ pub(in crate::output) fn did(opener: &Opener) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::escape::Place;
+    use crate::output::escape::OutputContext;
     use crate::output::invocation::NOWHERE;
     use crate::output::testing::{last_uses, opened, opener};
 
     #[test]
-    fn an_actor_is_shown_with_its_relation_to_the_user() {
+    fn actor_row_shows_relation_to_user() {
         let (alert, last_uses) = (opened(), last_uses());
         let facts = Facts {
             alert: &alert,
             last_uses: &last_uses,
-            place: Place::PlainText,
+            context: OutputContext::PlainText,
             invocation: &NOWHERE,
         };
         let shown = |relation: Option<Relation>, name: &str| {
-            let event = Opener {
+            let event = KeyActivation {
                 relation,
                 actor: crate::detect::testing::actor(name),
                 ..opener("AKIANEW")

@@ -1,31 +1,31 @@
 //! How a finding ended, in words.
 
-use crate::detect::finding::CloseReason;
+use crate::detect::findings::finding::CloseReason;
 use crate::output::facts::Facts;
 use crate::output::invocation::KeysFrom;
-use crate::output::since::{lasted, since};
+use crate::output::overlap_start::{lasted, since};
 use crate::output::time::readable;
 
 impl Facts<'_> {
-    /// How and when the finding ended, by whom, and how long it was open.
+    /// How and when the finding closed, who closed it, and how long it was open.
     pub(in crate::output) fn closing(&self) -> Vec<String> {
         let finding = self.finding();
         let Some(closing) = &finding.closing else {
             return vec![];
         };
         let what = match closing.reason {
-            CloseReason::Deactivated => "One key is deactivated; fewer than two are active.",
-            CloseReason::Deleted => "One key is deleted; fewer than two are active.",
-            CloseReason::UserDeleted => "The user is deleted, and its keys with it.",
+            CloseReason::Deactivated => "A key was deactivated; fewer than two are active.",
+            CloseReason::Deleted => "A key was deleted; fewer than two are active.",
+            CloseReason::UserDeleted => "The user was deleted, and its keys with it.",
             CloseReason::Renamed => {
-                "The user has another name now; under that name its finding goes on."
+                "The user was renamed; the finding continues under the new name."
             }
             CloseReason::NeverConfirmed => match self.invocation.keys_from {
                 KeysFrom::Listings => "No listing ever showed two active keys.",
                 KeysFrom::Logs => "The logs never showed for certain that two keys were active.",
             },
             CloseReason::AccountLeft => {
-                "The account left the organization or was closed. Its keys cannot be listed any more."
+                "The account left the organization or was closed. Its keys can no longer be listed."
             }
         };
         let by = match &closing.actor {
@@ -44,10 +44,10 @@ impl Facts<'_> {
             {
                 None
             }
-            None => Some("By whom is not known.".to_owned()),
+            None => Some("It is not known who did it.".to_owned()),
         };
         let open_for = lasted(finding, closing.at);
-        let since = since(finding.is_since_estimated, &readable(finding.opened_at));
+        let since = since(finding.is_opened_at_estimated, &readable(finding.opened_at));
         let how_long = match closing.reason {
             CloseReason::NeverConfirmed | CloseReason::AccountLeft => {
                 format!("It was open for {open_for}, {since}.")

@@ -1,14 +1,14 @@
-//! The verdict in words, and what may make it wrong.
+//! The verdict in words, and what could make it wrong.
 
-use crate::detect::finding::Opener;
-use crate::detect::relation::Relation;
-use crate::detect::verdict::{ContainReason, ProgressReason, Verdict};
+use crate::detect::decision::relation::Relation;
+use crate::detect::decision::verdict::{ContainReason, ProgressReason, Verdict};
+use crate::detect::findings::finding::KeyActivation;
 use crate::output::facts::Facts;
 use crate::output::facts::actor::did;
 use crate::output::verdict_text::sentence;
 
 impl Facts<'_> {
-    /// What to do about the keys; none once the finding is closed.
+    /// What to do about the keys; `None` once the finding is closed.
     pub(in crate::output) fn verdict(&self) -> Option<Verdict> {
         self.alert.verdict(self.last_uses)
     }
@@ -18,7 +18,7 @@ impl Facts<'_> {
         sentence(verdict, &|key| self.id(key))
     }
 
-    /// What the reader may know that changes `verdict`, in sentences without full stops.
+    /// What the reader may know that changes `verdict`, as sentences without full stops.
     pub(in crate::output) fn caveats(&self, verdict: &Verdict) -> Vec<String> {
         match verdict {
             Verdict::Contain {
@@ -37,31 +37,31 @@ impl Facts<'_> {
         }
     }
 
-    /// The active keys that were made with a call that `leaked` signed.
+    /// The active keys that were made active by a call signed with `leaked`.
     fn made_with(&self, leaked: &str) -> impl Iterator<Item = String> {
         let finding = self.finding();
-        let makers = finding.opener.iter().chain(&finding.joined);
-        makers
-            .filter(move |maker| {
-                let is_active = finding.active_keys().any(|key| key == maker.key);
+        let activations = finding.opener.iter().chain(&finding.other_activations);
+        activations
+            .filter(move |activation| {
+                let is_active = finding.active_keys().any(|key| key == activation.key);
                 is_active
-                    && maker.key != leaked
-                    && maker.actor.access_key_id.as_deref() == Some(leaked)
+                    && activation.key != leaked
+                    && activation.actor.access_key_id.as_deref() == Some(leaked)
             })
-            .map(move |maker| {
+            .map(move |activation| {
                 format!(
-                    "{} was {} with a call signed by {}, so it may be the intruder's too",
-                    self.id(&maker.key),
-                    did(maker),
+                    "{} was {} with a call signed by {}, so it may also be the intruder's",
+                    self.id(&activation.key),
+                    did(activation),
                     self.id(leaked)
                 )
             })
     }
 
-    /// What to do if the second key was not meant to be made active.
+    /// What to do if making the second key active was not intended.
     fn unexpected(&self) -> Option<String> {
         let finding = self.finding();
-        let opener: &Opener = finding.opener.as_ref()?;
+        let opener: &KeyActivation = finding.opener.as_ref()?;
         if opener.relation == Some(Relation::Trusted) {
             return None;
         }

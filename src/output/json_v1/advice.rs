@@ -1,15 +1,16 @@
-//! What helps to end a finding, in version 1: when its keys were last used, which one to deactivate, the commands.
+//! What helps to close a finding, in version 1: the last use of its keys, the key to deactivate,
+//! the commands.
 
-use crate::detect::finding::Finding;
-use crate::detect::retire::{LastUsed, LastUses};
-use crate::detect::verdict::{RetireReason, Verdict};
+use crate::detect::decision::verdict::{RetireReason, Verdict};
+use crate::detect::findings::finding::Finding;
+use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::output::commands::recommended;
 use crate::output::invocation::Invocation;
 use crate::output::json_v1::verdict::reason;
 use crate::output::json_v1::wire::{CommandV1, LastUsedV1, RetireV1};
 use crate::output::time::rfc3339;
 
-/// When each key of `finding` was last used; a key of which it is not known is missing.
+/// When each key of `finding` was last used. Keys whose last use is not known are left out.
 pub(in crate::output) fn last_used_of(finding: &Finding, last_uses: &LastUses) -> Vec<LastUsedV1> {
     finding
         .keys
@@ -18,7 +19,7 @@ pub(in crate::output) fn last_used_of(finding: &Finding, last_uses: &LastUses) -
         .collect()
 }
 
-/// The key that `verdict` says to deactivate, as the first release of version 1 named it.
+/// The key that `verdict` says to deactivate, in the words of the first release of version 1.
 pub(in crate::output) fn retire_of(verdict: &Verdict) -> Option<RetireV1> {
     verdict.key().map(|key| RetireV1 {
         key: key.to_owned(),

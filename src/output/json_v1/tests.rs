@@ -1,11 +1,11 @@
 use super::*;
 use crate::output::hostile::first_unseen;
 use crate::output::testing::{
-    HOSTILE, closed, exempt, filled_with, last_uses, last_uses_with, opened, standings, updated,
+    HOSTILE, closed, exempt, filled_with, last_uses, last_uses_with, opened, snapshots, updated,
 };
 
 #[test]
-fn an_alert_in_version_1() {
+fn alert_in_version_1() {
     let json = serde_json::to_string_pretty(&alert(&opened(), &last_uses())).unwrap();
     expect_test::expect![[r#"
         {
@@ -101,22 +101,22 @@ fn an_alert_in_version_1() {
 }
 
 #[test]
-fn a_maker_is_told_with_its_relation_to_the_user() {
+fn opener_has_its_relation_to_the_user() {
     let mut alert = opened();
     let opener = alert.finding.opener.as_mut().unwrap();
     opener.relation = Some(Relation::Unfamiliar);
-    let joined = Opener {
+    let joined = KeyActivation {
         relation: Some(Relation::Own),
         ..opener.clone()
     };
-    alert.finding.joined = vec![joined];
+    alert.finding.other_activations = vec![joined];
     let finding = serde_json::to_value(finding(&alert.finding)).unwrap();
     assert_eq!(finding["opener"]["relation"], "unfamiliar");
     assert_eq!(finding["joined"][0]["relation"], "own");
 }
 
 #[test]
-fn every_text_goes_through_unchanged() {
+fn texts_are_unchanged() {
     for text in HOSTILE.iter() {
         let hostile = filled_with(text, opened());
         let line = to_line(&alert(&hostile, &last_uses_with(text)), 1_000_000).unwrap();
@@ -128,7 +128,7 @@ fn every_text_goes_through_unchanged() {
 }
 
 #[test]
-fn what_would_be_too_long_is_cut_and_loses_its_commands() {
+fn too_long_alert_is_cut_and_loses_its_commands() {
     let text = "x".repeat(1_100);
     let long = alert(&filled_with(&text, opened()), &last_uses_with(&text));
     let read: Value = serde_json::from_str(&to_line(&long, 20_000).unwrap()).unwrap();
@@ -139,27 +139,27 @@ fn what_would_be_too_long_is_cut_and_loses_its_commands() {
 }
 
 #[test]
-fn a_standing_is_what_its_alert_says_and_what_became_of_it() {
-    for (told, change) in [
+fn snapshot_is_its_alert_plus_the_change() {
+    for (original, change) in [
         (opened(), "new"),
         (updated(), "open"),
         (exempt(), "open"),
         (closed(), "closed"),
     ] {
-        let of_alert = alert(&told, &last_uses());
-        let standing = standing(&Standing {
-            alert: told,
+        let of_alert = alert(&original, &last_uses());
+        let snapshot = snapshot(&FindingSnapshot {
+            alert: original,
             last_uses: last_uses(),
             invocation: crate::output::invocation::Invocation::default(),
         });
-        assert_eq!(standing.change, change);
-        assert_eq!(standing.finding, of_alert.finding);
-        assert_eq!(standing.last_used, of_alert.last_used);
-        assert_eq!(standing.retire, of_alert.retire);
-        assert_eq!(standing.verdict, of_alert.verdict);
-        assert_eq!(standing.commands, of_alert.commands);
+        assert_eq!(snapshot.change, change);
+        assert_eq!(snapshot.finding, of_alert.finding);
+        assert_eq!(snapshot.last_used, of_alert.last_used);
+        assert_eq!(snapshot.retire, of_alert.retire);
+        assert_eq!(snapshot.verdict, of_alert.verdict);
+        assert_eq!(snapshot.commands, of_alert.commands);
     }
-    let fields = serde_json::to_value(standing(&standings()[0])).unwrap();
+    let fields = serde_json::to_value(snapshot(&snapshots()[0])).unwrap();
     let names: Vec<&String> = fields.as_object().unwrap().keys().collect();
     assert_eq!(
         names,

@@ -1,8 +1,10 @@
 //! The verdict in version 1: its words for programs, written and read.
 
 use crate::detect::Timestamp;
-use crate::detect::leak::LeakSignal;
-use crate::detect::verdict::{AskReason, ContainReason, ProgressReason, RetireReason, Verdict};
+use crate::detect::decision::verdict::{
+    AskReason, ContainReason, ProgressReason, RetireReason, Verdict,
+};
+use crate::detect::events::leak::LeakSignal;
 use crate::output::json_v1::wire::VerdictV1;
 use crate::output::time::rfc3339;
 
@@ -22,7 +24,7 @@ pub(crate) fn verdict_v1(verdict: &Verdict) -> VerdictV1 {
     }
 }
 
-/// A verdict as it is read from an alert's JSON.
+/// A verdict as read from an alert's JSON.
 pub(in crate::output) struct Read<'a> {
     pub(in crate::output) code: &'a str,
     pub(in crate::output) reason: &'a str,
@@ -33,7 +35,7 @@ pub(in crate::output) struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// The verdict; none if a newer release wrote a word that this one does not know.
+    /// The verdict. `None` if a newer release wrote a word that this release does not know.
     pub(in crate::output) fn verdict(&self) -> Option<Verdict> {
         let key = || self.key.map(str::to_owned);
         match self.code {

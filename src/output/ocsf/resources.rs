@@ -1,20 +1,20 @@
-//! What a finding is about, as OCSF has it: the user and its keys.
+//! The resources of a finding in OCSF: the user and its keys.
 
-use crate::detect::finding::{Finding, FindingKey};
-use crate::detect::retire::LastUsed;
-use crate::detect::verdict::Verdict;
+use crate::detect::decision::verdict::Verdict;
+use crate::detect::findings::finding::{Finding, FindingKey};
+use crate::detect::usage::last_use::LastUsed;
 use crate::output::facts::{user_arn, user_name};
 use crate::output::ocsf::milliseconds;
-use crate::output::ocsf::wire::evidence::User;
+use crate::output::ocsf::wire::evidences::User;
 use crate::output::ocsf::wire::{Account, KeyData, Resource};
-use crate::output::standing::Standing;
+use crate::output::snapshot::FindingSnapshot;
 
 /// The user, then each key.
-pub(super) fn resources(standing: &Standing) -> Vec<Resource> {
-    let keys = &standing.alert.finding.keys;
-    [user(&standing.alert.finding)]
+pub(super) fn resources(snapshot: &FindingSnapshot) -> Vec<Resource> {
+    let keys = &snapshot.alert.finding.keys;
+    [user(&snapshot.alert.finding)]
         .into_iter()
-        .chain(keys.iter().map(|key| access_key(key, standing)))
+        .chain(keys.iter().map(|key| access_key(key, snapshot)))
         .collect()
 }
 
@@ -33,7 +33,8 @@ fn user(finding: &Finding) -> Resource {
     let (kind, uid) = if user.is_root() {
         ("AWS::::Account", user.account().to_owned())
     } else {
-        // Without its path, which only the user's own call tells, an ARN would be another user's.
+        // The ARN includes the user's path, which only the user's own call contains. Without the
+        // path it would be another user's.
         let uid = user_arn(finding).map_or_else(
             || format!("{}/{}", user.account(), finding.display_name),
             str::to_owned,
@@ -52,10 +53,10 @@ fn user(finding: &Finding) -> Resource {
     }
 }
 
-fn access_key(key: &FindingKey, standing: &Standing) -> Resource {
-    let finding = &standing.alert.finding;
-    let verdict = standing.verdict();
-    let used = standing.last_uses.get(&key.id);
+fn access_key(key: &FindingKey, snapshot: &FindingSnapshot) -> Resource {
+    let finding = &snapshot.alert.finding;
+    let verdict = snapshot.verdict();
+    let used = snapshot.last_uses.get(&key.id);
     let (last_used_time, service, region) = match used {
         Some(LastUsed::At {
             at,

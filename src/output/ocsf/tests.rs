@@ -3,31 +3,31 @@ use serde_json::json;
 use super::*;
 use crate::output::hostile::{first_link, first_unseen};
 use crate::output::testing::{
-    HOSTILE, closed, exempt, last_uses, opened, root, standings, standings_with, updated,
+    HOSTILE, closed, exempt, last_uses, opened, root, snapshots, snapshots_with, updated,
 };
 
-fn of(alert: crate::detect::alert::Alert) -> Value {
-    let standing = Standing {
+fn of(alert: crate::detect::findings::alert::Alert) -> Value {
+    let snapshot = FindingSnapshot {
         alert,
         last_uses: last_uses(),
         invocation: crate::output::invocation::Invocation::default(),
     };
-    serde_json::to_value(event(&standing)).unwrap()
+    serde_json::to_value(event(&snapshot)).unwrap()
 }
 
 #[test]
-fn an_opening_in_ocsf() {
-    let standing = Standing {
+fn opened_finding_in_ocsf() {
+    let snapshot = FindingSnapshot {
         alert: opened(),
         last_uses: last_uses(),
         invocation: crate::output::invocation::Invocation::default(),
     };
-    let document = document(&[standing]).unwrap();
+    let document = document(&[snapshot]).unwrap();
     expect_test::expect_file!["opening.json"].assert_eq(&(document + "\n"));
 }
 
 #[test]
-fn activity_status_and_severity_go_with_the_finding() {
+fn activity_status_and_severity_match_the_finding() {
     for (alert, activity, status, severity, is_alert) in [
         (opened(), 1, 1, 3, true),
         (updated(), 2, 1, 4, true),
@@ -45,7 +45,7 @@ fn activity_status_and_severity_go_with_the_finding() {
 }
 
 #[test]
-fn a_closing_tells_how_when_and_by_whom() {
+fn closed_finding_shows_reason_time_and_actor() {
     let event = of(closed());
     assert_eq!(event["status_detail"], "key deactivated");
     let info = &event["finding_info"];
@@ -58,7 +58,7 @@ fn a_closing_tells_how_when_and_by_whom() {
 }
 
 #[test]
-fn an_unconfirmed_finding_is_told_with_less_confidence() {
+fn unconfirmed_finding_has_lower_confidence() {
     let mut alert = opened();
     assert_eq!(of(alert.clone())["confidence_id"], 3);
     alert.finding.confirmed = false;
@@ -66,7 +66,7 @@ fn an_unconfirmed_finding_is_told_with_less_confidence() {
 }
 
 #[test]
-fn a_call_of_a_service_comes_from_a_service() {
+fn service_call_has_a_service_endpoint() {
     let mut alert = opened();
     let actor = &mut alert.finding.opener.as_mut().unwrap().actor;
     actor.source_ip = Some("cloudformation.amazonaws.com".to_owned());
@@ -88,13 +88,13 @@ fn roots_keys_are_the_accounts() {
 }
 
 #[test]
-fn names_and_ids_stand_as_they_are_and_hostile_text_hides_nothing() {
+fn names_and_ids_are_unchanged_and_hostile_text_is_visible() {
     for text in HOSTILE.iter() {
-        let standings = standings_with(text);
-        let document = document(&standings).unwrap();
+        let snapshots = snapshots_with(text);
+        let document = document(&snapshots).unwrap();
         assert_eq!(first_unseen(&document), None, "{document}");
         let read: Value = serde_json::from_str(&document).unwrap();
-        assert_eq!(read.as_array().unwrap().len(), standings.len());
+        assert_eq!(read.as_array().unwrap().len(), snapshots.len());
         assert_eq!(read[0]["resources"][1]["uid"], **text);
         for event in read.as_array().unwrap() {
             let info = &event["finding_info"];
@@ -106,5 +106,5 @@ fn names_and_ids_stand_as_they_are_and_hostile_text_hides_nothing() {
             }
         }
     }
-    assert_eq!(document(&standings()[..0]).unwrap(), "[]");
+    assert_eq!(document(&snapshots()[..0]).unwrap(), "[]");
 }

@@ -1,4 +1,4 @@
-//! The structs of a Detection Finding, as they stand on the wire. What is not known is left out. Times are milliseconds since
+//! The structs of a Detection Finding. Unknown values are left out. Times are milliseconds since
 //! 1970.
 
 use std::collections::BTreeMap;
@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::output::ocsf::wire::evidence::{Evidence, User};
+use crate::output::ocsf::wire::evidences::{Evidence, User};
 
-pub mod evidence;
+pub(crate) mod evidences;
 
 /// A Detection Finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DetectionFinding {
-    /// 1 for a new finding, 2 for one that is open still, 3 for one that is closed.
+pub(crate) struct DetectionFinding {
+    /// 1 for a new finding, 2 for one that is still open, 3 for a closed one.
     pub activity_id: u32,
     /// `Create`, `Update` or `Close`.
     pub activity_name: &'static str,
@@ -29,7 +29,7 @@ pub struct DetectionFinding {
     pub type_uid: u32,
     /// `Detection Finding: Create`, …
     pub type_name: String,
-    /// When somebody looked.
+    /// When the finding was looked up.
     pub time: i64,
     /// 3, 4 or 5.
     pub severity_id: u32,
@@ -39,18 +39,18 @@ pub struct DetectionFinding {
     pub status_id: u32,
     /// `New`, `Suppressed` or `Resolved`.
     pub status: &'static str,
-    /// How it was closed, or that it is exempt.
+    /// How it was closed, or that an exemption covers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_detail: Option<&'static str>,
     /// 3 if a settled listing has shown two active keys, else 2.
     pub confidence_id: u32,
     /// `High` or `Medium`.
     pub confidence: &'static str,
-    /// Whether somebody should hear of it.
+    /// Whether it should be treated as an alert.
     pub is_alert: bool,
     /// The title.
     pub message: String,
-    /// Who made this, by which schema.
+    /// What made this, and with which schema.
     pub metadata: Metadata,
     /// The account.
     pub cloud: Cloud,
@@ -63,16 +63,16 @@ pub struct DetectionFinding {
     pub remediation: Remediation,
     /// The user and its keys.
     pub resources: Vec<Resource>,
-    /// Who made the second key active and who ended it, as far as events told.
+    /// Who made the second key active and who closed the finding, as far as events show it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidences: Vec<Evidence>,
-    /// What OCSF has no place for.
+    /// What OCSF has no field for.
     pub unmapped: BTreeMap<&'static str, Value>,
 }
 
-/// Who made this, by which schema.
+/// What made this, and with which schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// The schema's version.
     pub version: &'static str,
     /// `cloud`.
@@ -83,7 +83,7 @@ pub struct Metadata {
 
 /// secondkey.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Product {
+pub(crate) struct Product {
     /// `secondkey`.
     pub name: &'static str,
     /// `secondkey`.
@@ -94,7 +94,7 @@ pub struct Product {
 
 /// The cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Cloud {
+pub(crate) struct Cloud {
     /// `AWS`.
     pub provider: &'static str,
     /// The user's account.
@@ -103,8 +103,8 @@ pub struct Cloud {
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Account {
-    /// Its id.
+pub(crate) struct Account {
+    /// Its ID.
     pub uid: String,
     /// `AWS Account`.
     #[serde(rename = "type")]
@@ -115,26 +115,26 @@ pub struct Account {
 
 /// The finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FindingInfo {
+pub(crate) struct FindingInfo {
     /// `<account>/<user>/<episode>`.
     pub uid: String,
-    /// The same at every look.
+    /// The same in every run.
     pub title: String,
     /// What is known.
     pub desc: String,
     /// When secondkey saw it.
     pub created_time: i64,
-    /// When somebody looked.
+    /// When the finding was looked up.
     pub modified_time: i64,
-    /// Since when two keys are active.
+    /// Since when two keys have been active.
     pub first_seen_time: i64,
-    /// Until when, as far as it is known.
+    /// Until when, if known.
     pub last_seen_time: i64,
     /// `Second Active Access Key`.
     pub types: [&'static str; 1],
     /// The rule.
     pub analytic: Analytic,
-    /// What it is in MITRE ATT&CK.
+    /// Where it is in MITRE ATT&CK.
     pub attacks: [Attack; 1],
     /// The events of its opening and its closing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -143,8 +143,8 @@ pub struct FindingInfo {
 
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Analytic {
-    /// Its id.
+pub(crate) struct Analytic {
+    /// Its ID.
     pub uid: &'static str,
     /// Its name.
     pub name: &'static str,
@@ -157,27 +157,27 @@ pub struct Analytic {
 
 /// A place in MITRE ATT&CK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Attack {
-    /// What for.
+pub(crate) struct Attack {
+    /// The tactic.
     pub tactic: Named,
-    /// How.
+    /// The technique.
     pub technique: Named,
-    /// How exactly.
+    /// The sub-technique.
     pub sub_technique: Named,
 }
 
-/// Something with an id and a name.
+/// Something with an ID and a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Named {
-    /// The id.
+pub(crate) struct Named {
+    /// The ID.
     pub uid: &'static str,
     /// The name.
     pub name: &'static str,
 }
 
-/// An event that led to it.
+/// A related event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RelatedEvent {
+pub(crate) struct RelatedEvent {
     /// CloudTrail's `eventID`.
     pub uid: String,
     /// `CloudTrail`.
@@ -187,7 +187,7 @@ pub struct RelatedEvent {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Remediation {
+pub(crate) struct Remediation {
     /// The advice.
     pub desc: String,
     /// AWS's page about it.
@@ -196,8 +196,8 @@ pub struct Remediation {
 
 /// A user or a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Resource {
-    /// The ARN where it is known, `<account>/<user>`, or the key's id.
+pub(crate) struct Resource {
+    /// The ARN if known, else `<account>/<user>`, or the key's ID.
     pub uid: String,
     /// The user's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,20 +212,20 @@ pub struct Resource {
     /// When a key was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_time: Option<i64>,
-    /// Whose key it is.
+    /// The user that the key belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<User>,
-    /// More of a key.
+    /// Details of a key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<KeyData>,
 }
 
-/// More of a key.
+/// Details of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeyData {
+pub(crate) struct KeyData {
     /// `Active`, `Inactive` or `Deleted`.
     pub status: &'static str,
-    /// Whether it was ever used, if that is known.
+    /// Whether it was ever used, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub was_used: Option<bool>,
     /// When it was last used.
@@ -234,10 +234,10 @@ pub struct KeyData {
     /// By which service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used_service: Option<String>,
-    /// In which region.
+    /// In which Region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used_region: Option<String>,
-    /// Whether it is the one to retire.
+    /// Whether it is the key to retire.
     pub is_to_retire: bool,
 }
 

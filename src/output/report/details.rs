@@ -1,28 +1,27 @@
-//! What the page shows of a finding when it is asked: its facts and its audit trail, in one JSON document.
+//! The details of findings, which the page shows on request: facts and audit trail, in one JSON
+//! document.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use crate::detect::actor::Actor;
-use crate::detect::audit::AuditEntry;
-use crate::detect::finding::Finding;
-use crate::detect::retire::LastUses;
+use crate::detect::events::actor::Actor;
+use crate::detect::findings::finding::Finding;
+use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
-use crate::detect::verdict::verdict_on;
-use crate::output::facts::did;
+use crate::output::facts::{did, found_by};
+use crate::output::overlap_start::beginning;
 use crate::output::report::Report;
+use crate::output::report::audit_trail::{TrailEvidence, entries_of};
 use crate::output::report::rows::time;
-use crate::output::report::trail::{Evidence, entries_of};
-use crate::output::since::beginning;
 use crate::output::time::duration;
 use crate::output::verdict_text::sentence;
 
-/// A fact by name.
+/// A fact with its name.
 type Fact = (&'static str, String);
 
-/// The document: one entry for each of `findings`, in their order; the trails of their users, each once; and the texts of
-/// both, each once, which the others name by their places.
+/// The document: one entry per finding, in the order of `findings`; their users' trails, each once;
+/// and the texts of both, each once. Findings and trails refer to texts by index.
 pub(super) fn document(report: &Report, findings: &[&Finding]) -> Value {
     let mut texts = Texts::default();
     let mut places: BTreeMap<&UserId, usize> = BTreeMap::new();
@@ -39,21 +38,21 @@ pub(super) fn document(report: &Report, findings: &[&Finding]) -> Value {
                 trails.len() - 1
             });
             let shown = entries_of(&finding.id.to_string(), entries);
-            let evidence = Evidence::of(finding, trail, report.period.now);
+            let evidence = TrailEvidence::of(finding, trail, report.period.now);
             let facts = facts(finding, report).into_iter();
             json!({
                 "facts": facts.map(|(name, value)| texts.pair(name, &value)).collect::<Value>(),
                 "trail": [place, shown.start, shown.end],
                 "state": evidence.word(),
-                "trouble": evidence.trouble(),
+                "trouble": evidence.problem(),
             })
         })
         .collect();
     json!({"findings": findings, "trails": trails, "texts": texts.all})
 }
 
-/// An entry of a trail, without the names that every entry would repeat: place, hash, event, then by their places among the
-/// texts when, when written down, what, by whom, the rest.
+/// An entry of a trail, without repeated field names: place, hash, event, then by text index the
+/// time, the time of recording, what, by whom, the rest.
 fn entry(entry: &AuditEntry, texts: &mut Texts) -> Value {
     let draft = &entry.draft;
     let details = draft.details.iter();
@@ -71,7 +70,7 @@ fn entry(entry: &AuditEntry, texts: &mut Texts) -> Value {
     ])
 }
 
-/// Texts, each once: of thousands of findings most say the same.
+/// Texts, each once. Thousands of findings share most of them.
 #[derive(Default)]
 struct Texts {
     all: Vec<String>,
@@ -97,13 +96,13 @@ impl Texts {
 fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     let mut facts = vec![("Finding", finding.id.to_string())];
-    let window_ends_at = finding.window_ends_at(report.window);
-    // What is recorded does not say when keys were last used.
-    let verdict = verdict_on(finding, &LastUses::new(), window_ends_at, report.period.now);
-    facts.extend(verdict.map(|verdict| ("What to do", sentence(&verdict, &str::to_owned))));
+    if let Some((verdict, as_of)) = report.verdicts.get(&finding.id) {
+        facts.push(("What to do", sentence(verdict, &str::to_owned)));
+        facts.push(("As of", time(*as_of)));
+    }
     facts.extend(finding.keys.iter().map(|key| {
         let created = key.created.map_or_else(
-            || "creation not known".to_owned(),
+            || "creation time not known".to_owned(),
             |created| format!("created {}", time(created)),
         );
         let status = key.status.word().to_lowercase();
@@ -112,21 +111,21 @@ fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
     let reasons = finding.severity_reasons.iter().map(|reason| reason.words());
     facts.extend(reasons.map(|reason| ("Severity because", reason.to_owned())));
     facts.push(("Confirmed", yes_or_no(finding.confirmed)));
-    let could_not_list = finding.could_not_list.clone();
+    let could_not_list = finding.listing_refusal.clone();
     facts.extend(could_not_list.map(|reason| ("Keys could not be listed", reason)));
-    facts.push(("Found by", finding.found_by.words().to_owned()));
-    let opened = beginning(finding.is_since_estimated, &time(finding.opened_at));
+    facts.push(("Found by", found_by(finding.found_by).to_owned()));
+    let opened = beginning(finding.is_opened_at_estimated, &time(finding.opened_at));
     facts.push(("Opened", opened));
     let seen = time(finding.detected_at);
-    let seen = if finding.is_since_estimated {
-        format!("{seen}; no event told when the second key became active")
+    let seen = if finding.is_opened_at_estimated {
+        format!("{seen}; no event shows when the second key became active")
     } else {
         let delay = finding.detected_at - finding.opened_at;
         format!("{seen}, {} later", duration(delay))
     };
     facts.push(("Seen", seen));
     if let Some(former) = &finding.continues {
-        facts.push(("Goes on from", former.to_string()));
+        facts.push(("Continues", former.to_string()));
     }
     if let Some(opener) = &finding.opener {
         let did = did(opener);
@@ -140,16 +139,20 @@ fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
         facts.extend(actor(&opener.actor, OPENER));
         facts.extend(opener.event_id.clone().map(|id| ("Opening event", id)));
     }
-    facts.extend(finding.joined.iter().map(|event| {
+    facts.extend(finding.other_activations.iter().map(|event| {
         let (key, what, at) = (&event.key, did(event), time(event.at));
         let text = format!("{key}, {what} {at} by {}", event.actor.label());
         ("Other key made active", text)
     }));
+    if finding.closing.is_none() {
+        let uses = report.uses.get(finding.user()).into_iter().flatten();
+        facts.extend(uses.map(|line| ("Who uses the keys", line.clone())));
+    }
     if let Some(exemption) = &finding.exemption {
         facts.push(("Exemption", exemption.id.clone()));
-        facts.push(("Exempt until", time(exemption.until)));
-        facts.push(("Exemption's owner", exemption.owner.clone()));
-        facts.push(("Exemption's reason", exemption.reason.clone()));
+        facts.push(("Suppressed until", time(exemption.until)));
+        facts.push(("Exemption owner", exemption.owner.clone()));
+        facts.push(("Exemption reason", exemption.reason.clone()));
     }
     if let Some(closing) = &finding.closing {
         facts.push(("Closed", time(closing.at)));
@@ -163,11 +166,11 @@ fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
     facts
 }
 
-/// What the facts about an actor are called.
+/// The names of the facts about an actor.
 type ActorNames = [&'static str; 6];
 
 const OPENER: ActorNames = [
-    "Opener came through",
+    "Opener called through",
     "Opener's key",
     "Opener's address",
     "Opener's user agent",
@@ -176,7 +179,7 @@ const OPENER: ActorNames = [
 ];
 
 const CLOSER: ActorNames = [
-    "Closer came through",
+    "Closer called through",
     "Closer's key",
     "Closer's address",
     "Closer's user agent",
@@ -184,7 +187,7 @@ const CLOSER: ActorNames = [
     "Closer used the console",
 ];
 
-/// What is known of an actor beside the name.
+/// What is known about an actor besides the name.
 fn actor(actor: &Actor, names: ActorNames) -> Vec<Fact> {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     let values = [

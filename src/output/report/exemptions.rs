@@ -1,43 +1,43 @@
-//! The exemptions of a report: those that are kept, and those that only the findings they hid still tell of.
+//! The exemptions of a report: the stored ones, and removed ones that findings still name.
 
 use std::collections::BTreeMap;
 
 use crate::detect::Timestamp;
-use crate::detect::exemption::Exemption;
-use crate::detect::finding::Finding;
+use crate::detect::decision::exemption::Exemption;
+use crate::detect::findings::finding::Finding;
 
-/// One exemption, and what it hides or hid.
+/// One exemption, and what it suppresses or suppressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row<'a> {
     pub(super) account: &'a str,
     pub(super) id: &'a str,
-    /// Whose keys; not known of one that was removed.
+    /// Whose keys; not known for a removed exemption.
     pub(super) user_pattern: Option<&'a str>,
-    /// Who may have made them; not known of one that was removed.
+    /// Who may have made them active; not known for a removed exemption.
     pub(super) actor_pattern: Option<&'a str>,
     pub(super) owner: &'a str,
     pub(super) reason: &'a str,
     pub(super) created_at: Timestamp,
     pub(super) until: Timestamp,
-    pub(super) state: State,
-    /// How many findings of the period it hides or hid.
+    pub(super) state: ExemptionState,
+    /// How many findings of the period it suppresses or suppressed.
     pub(super) findings: usize,
 }
 
-/// Whether an exemption holds.
+/// The state of an exemption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
-    /// It hides what it covers.
+pub(super) enum ExemptionState {
+    /// It suppresses what it covers.
     InForce,
-    /// It is kept and hides nothing: something is missing in it, it lasts too long, or it has not begun.
+    /// It is stored but suppresses nothing: it is incomplete, lasts too long, or has not begun.
     NotValid,
-    /// Its end is over.
+    /// It has reached its end.
     Ended,
-    /// It was removed, or replaced, before its end.
+    /// It was removed or replaced before its end.
     Removed,
 }
 
-impl State {
+impl ExemptionState {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::InForce => "in force",
@@ -48,7 +48,7 @@ impl State {
     }
 }
 
-/// The exemptions at `now`: those in force first, and of these the one that ends first.
+/// The exemptions at `now`: those in force first, and among them the one that ends first.
 pub(super) fn rows<'a>(
     kept: &'a [Exemption],
     findings: &[&'a Finding],
@@ -65,9 +65,9 @@ pub(super) fn rows<'a>(
             created_at: one.created_at,
             until: one.until,
             state: match (one.is_in_force(now), one.until <= now) {
-                (true, _) => State::InForce,
-                (false, true) => State::Ended,
-                (false, false) => State::NotValid,
+                (true, _) => ExemptionState::InForce,
+                (false, true) => ExemptionState::Ended,
+                (false, false) => ExemptionState::NotValid,
             },
             findings: 0,
         };
@@ -91,9 +91,9 @@ pub(super) fn rows<'a>(
                 created_at: one.created_at,
                 until: one.until,
                 state: if one.until <= now {
-                    State::Ended
+                    ExemptionState::Ended
                 } else {
-                    State::Removed
+                    ExemptionState::Removed
                 },
                 findings: 0,
             });
@@ -111,7 +111,7 @@ mod tests {
     use crate::output::testing;
 
     #[test]
-    fn an_exemption_is_in_force_ended_or_not_valid() {
+    fn exemption_is_in_force_ended_or_not_valid() {
         let one = exemption("one");
         let kept = [
             Exemption {
@@ -121,35 +121,41 @@ mod tests {
             },
             one.clone(),
         ];
-        let states = |now| -> Vec<(&str, State)> {
+        let states = |now| -> Vec<(&str, ExemptionState)> {
             let rows = rows(&kept, &[], now);
             rows.iter().map(|row| (row.id, row.state)).collect()
         };
         assert_eq!(
             states(one.until - chrono::TimeDelta::seconds(1)),
-            [("one", State::InForce), ("no-owner", State::NotValid)]
+            [
+                ("one", ExemptionState::InForce),
+                ("no-owner", ExemptionState::NotValid)
+            ]
         );
         assert_eq!(
             states(one.until),
-            [("no-owner", State::Ended), ("one", State::Ended)]
+            [
+                ("no-owner", ExemptionState::Ended),
+                ("one", ExemptionState::Ended)
+            ]
         );
     }
 
     #[test]
-    fn one_that_was_removed_is_told_by_the_finding_that_it_hid() {
+    fn removed_exemption_is_known_from_the_finding_it_suppressed() {
         let finding = testing::exempt().finding;
         let hidden = finding.exemption.clone().unwrap();
         let rows_at = |now| rows(&[], &[&finding, &finding], now);
         let rows = rows_at(at(10));
         let [row] = &rows[..] else { panic!("{rows:?}") };
-        assert_eq!((row.state, row.findings), (State::Removed, 2));
+        assert_eq!((row.state, row.findings), (ExemptionState::Removed, 2));
         assert_eq!((row.id, row.owner), ("build-farm", "platform team"));
         assert_eq!(row.user_pattern, None);
-        assert_eq!(rows_at(hidden.until)[0].state, State::Ended);
+        assert_eq!(rows_at(hidden.until)[0].state, ExemptionState::Ended);
     }
 
     #[test]
-    fn one_that_is_kept_is_told_once_with_what_it_hides() {
+    fn stored_exemption_has_one_row_with_what_it_suppresses() {
         let finding = testing::exempt().finding;
         let hidden = finding.exemption.clone().unwrap();
         let kept = Exemption {
@@ -162,6 +168,9 @@ mod tests {
         let kept = [kept];
         let rows = rows(&kept, &[&finding], at(10));
         assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].state, rows[0].findings), (State::InForce, 1));
+        assert_eq!(
+            (rows[0].state, rows[0].findings),
+            (ExemptionState::InForce, 1)
+        );
     }
 }

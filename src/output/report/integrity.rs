@@ -1,31 +1,32 @@
-//! Whether what a report shows may be believed: every trail of the store checked, and held against the findings.
+//! Whether the report can be trusted: every trail of the store is checked and compared with the
+//! findings.
 
 use std::collections::HashSet;
 
 use crate::output::number::{count, entry_count};
 use crate::output::report::Report;
-use crate::output::report::trail::{Evidence, Trail, TrailState, not_kept};
+use crate::output::report::audit_trail::{Trail, TrailEvidence, TrailState, not_kept};
 
-/// What came of the checks.
+/// The result of the checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Integrity {
-    /// How many trails were looked at.
+pub(crate) struct Integrity {
+    /// How many trails were checked.
     pub trails: usize,
     /// How many entries they have.
     pub entries: usize,
     /// How many trails are broken.
     pub broken: usize,
-    /// How much could not be read, trails and else.
+    /// How many items could not be read, trails and others.
     pub unread: usize,
-    /// How many findings and trails say different things.
+    /// How many times a finding and a trail disagree.
     pub differing: usize,
-    /// Each trouble, in the order of users.
-    pub troubles: Vec<Trouble>,
+    /// Each problem, in the order of users.
+    pub troubles: Vec<IntegrityProblem>,
 }
 
-/// One thing that is wrong. Its texts are hostile still.
+/// One problem. Its texts are not escaped yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub(crate) struct IntegrityProblem {
     /// `BROKEN`, `UNREAD` or `DIFFERS`.
     pub word: &'static str,
     /// What it is about.
@@ -35,10 +36,10 @@ pub struct Trouble {
 }
 
 impl Integrity {
-    /// Checks all that `report` holds, whatever its period.
+    /// Checks everything in `report`, whatever its period.
     #[must_use]
-    pub fn of(report: &Report) -> Self {
-        // A user of whom there was never anything to write down has no trail.
+    pub(crate) fn of(report: &Report) -> Self {
+        // A user with nothing ever recorded has no trail.
         let has_trail =
             |trail: &&Trail| !trail.entries.is_empty() || trail.state != TrailState::Whole;
         let mut integrity = Self {
@@ -67,15 +68,15 @@ impl Integrity {
                 TrailState::Whole => {
                     for id in not_kept(&trail.entries, |id| kept.contains(id), now) {
                         integrity.differing += 1;
-                        let reason = "the trail opens it, and the store holds no such finding";
+                        let reason = "the trail opens it, but the store has no such finding";
                         integrity.add("DIFFERS", &format!("finding {id}"), reason);
                     }
                 }
             }
         }
         for finding in &report.findings {
-            let evidence = Evidence::of(finding, report.trails.get(finding.user()), now);
-            if let Evidence::Differs(reason) = evidence {
+            let evidence = TrailEvidence::of(finding, report.trails.get(finding.user()), now);
+            if let TrailEvidence::Differs(reason) = evidence {
                 integrity.differing += 1;
                 integrity.add("DIFFERS", &format!("finding {}", finding.id), reason);
             }
@@ -85,13 +86,13 @@ impl Integrity {
 
     /// Whether nothing is wrong.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.troubles.is_empty()
     }
 
-    /// What came of the checks, in a sentence.
+    /// The result of the checks, in a sentence.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let Self {
             trails, entries, ..
         } = self;
@@ -102,17 +103,17 @@ impl Integrity {
         );
         match (self.is_whole(), trails) {
             (true, 0) => return "no audit trail to check".to_owned(),
-            (true, _) => return format!("{checked}: all whole"),
+            (true, _) => return format!("{checked}: all intact"),
             (false, _) => {}
         }
         format!(
-            "{checked}: {} broken, {} not readable, {} where finding and trail differ",
+            "{checked}: {} broken, {} not readable, {} that differ from a finding",
             self.broken, self.unread, self.differing
         )
     }
 
     fn add(&mut self, word: &'static str, subject: &str, reason: &str) {
-        self.troubles.push(Trouble {
+        self.troubles.push(IntegrityProblem {
             word,
             subject: subject.to_owned(),
             reason: reason.to_owned(),

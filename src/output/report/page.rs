@@ -1,31 +1,31 @@
-//! What the template is filled with: everything in words, and nothing left to decide.
+//! The data for the template: everything in words, with nothing left to decide.
 
 use std::collections::BTreeSet;
 
 use chrono::SecondsFormat;
 use serde::Serialize;
 
-use crate::detect::actor::Actor;
-use crate::detect::finding::{CloseReason, Finding, FindingStatus};
+use crate::detect::events::actor::Actor;
+use crate::detect::findings::finding::{CloseReason, Finding, FindingStatus};
 use crate::output::number::count;
+use crate::output::overlap_start::lasted;
 use crate::output::report::Report;
+use crate::output::report::chart::{Chart, chart};
 use crate::output::report::counts::{Actors, Bar, actors, found_by, severities, severity_counts};
 use crate::output::report::exemptions;
 use crate::output::report::integrity::Integrity;
-use crate::output::report::picture::{Picture, picture};
 use crate::output::report::rows::{
     ExemptionRow, FindingRow, exemption, finding, id, shown_user, text, time,
 };
-use crate::output::report::stats::{self, Spread};
+use crate::output::report::stats::{self, DurationStats};
 use crate::output::report::timeline::timeline;
-use crate::output::since::lasted;
 use crate::output::time::duration;
 
-/// How many open findings stand at the top; the others are in the table of findings.
-const MOST_OPEN: usize = 25;
+/// How many open findings are at the top. The others are in the table of findings.
+const MAX_OPEN: usize = 25;
 
-/// How many accounts, and how many troubles, are named.
-const MOST_NAMED: usize = 50;
+/// How many accounts and problems are shown.
+const MAX_NAMED: usize = 50;
 
 /// The page in words.
 #[derive(Debug, Serialize)]
@@ -41,19 +41,19 @@ pub(super) struct Page {
     accounts: Vec<String>,
     more_accounts: usize,
     filter_accounts: Vec<String>,
-    integrity: IntegrityWords,
+    integrity: IntegrityText,
     total: usize,
     users: String,
     open: usize,
-    exempt: usize,
+    suppressed: usize,
     closed: usize,
     open_at_end: usize,
     open_severities: String,
-    oldest_open: Option<Oldest>,
+    oldest_open: Option<OldestFinding>,
     severities: Vec<Bar>,
     found_by: Vec<Bar>,
-    detect: Option<SpreadWords>,
-    close: Option<SpreadWords>,
+    detect: Option<DurationStatsText>,
+    close: Option<DurationStatsText>,
     not_in_detect: usize,
     estimated: usize,
     estimated_in_close: usize,
@@ -61,7 +61,7 @@ pub(super) struct Page {
     never_confirmed: usize,
     open_rows: Vec<FindingRow>,
     more_open: usize,
-    timeline: Picture,
+    timeline: Chart,
     openers: Actors,
     closers: Actors,
     exemptions: Vec<ExemptionRow>,
@@ -69,7 +69,7 @@ pub(super) struct Page {
 }
 
 #[derive(Debug, Serialize)]
-struct IntegrityWords {
+struct IntegrityText {
     is_whole: bool,
     trails: usize,
     entries: usize,
@@ -82,13 +82,13 @@ struct IntegrityWords {
 }
 
 #[derive(Debug, Serialize)]
-struct Oldest {
+struct OldestFinding {
     age: String,
     user: String,
 }
 
 #[derive(Debug, Serialize)]
-struct SpreadWords {
+struct DurationStatsText {
     n: usize,
     median: String,
     p95: String,
@@ -96,7 +96,7 @@ struct SpreadWords {
 }
 
 impl Page {
-    /// The page of `report` on `findings`, which are those of its period.
+    /// The page of `report` about `findings`, the findings of its period.
     pub(super) fn new(report: &Report, findings: &[&Finding]) -> Self {
         let period = &report.period;
         let of_status = |status| {
@@ -119,7 +119,7 @@ impl Page {
         let rows = |findings: &[&Finding]| -> Vec<FindingRow> {
             findings.iter().map(|one| finding(report, one)).collect()
         };
-        let shown_open = open.get(..MOST_OPEN).unwrap_or(&open);
+        let shown_open = open.get(..MAX_OPEN).unwrap_or(&open);
         let openers = findings.iter().map(|finding| {
             let opener = finding.opener.as_ref()?;
             Some(opener.actor.label())
@@ -140,23 +140,23 @@ impl Page {
             accounts: report
                 .accounts
                 .iter()
-                .take(MOST_NAMED)
+                .take(MAX_NAMED)
                 .map(|one| id(one))
                 .collect(),
-            more_accounts: report.accounts.len().saturating_sub(MOST_NAMED),
+            more_accounts: report.accounts.len().saturating_sub(MAX_NAMED),
             filter_accounts: filter_accounts.into_iter().collect(),
             integrity: integrity(&Integrity::of(report)),
             total: findings.len(),
             users: count(users.len(), "user"),
             open: open.len(),
-            exempt: of_status(FindingStatus::Suppressed).len(),
+            suppressed: of_status(FindingStatus::Suppressed).len(),
             closed: of_status(FindingStatus::Closed).len(),
             open_at_end: findings
                 .iter()
                 .filter(|one| period.has_open_at_end(one))
                 .count(),
             open_severities: severity_counts(&open),
-            oldest_open: open.first().map(|oldest| Oldest {
+            oldest_open: open.first().map(|oldest| OldestFinding {
                 age: lasted(oldest, period.now),
                 user: shown_user(oldest),
             }),
@@ -165,21 +165,21 @@ impl Page {
             not_in_detect: findings.len() - detect.as_ref().map_or(0, |spread| spread.n),
             estimated: findings
                 .iter()
-                .filter(|finding| finding.is_since_estimated)
+                .filter(|finding| finding.is_opened_at_estimated)
                 .count(),
             estimated_in_close: findings
                 .iter()
                 .filter(|finding| {
-                    finding.is_since_estimated && stats::closed_after(finding).is_some()
+                    finding.is_opened_at_estimated && stats::closed_after(finding).is_some()
                 })
                 .count(),
-            detect: detect.as_ref().map(spread),
-            close: stats::time_to_close(findings).as_ref().map(spread),
+            detect: detect.as_ref().map(duration_stats),
+            close: stats::time_to_close(findings).as_ref().map(duration_stats),
             renamed: closed_as(CloseReason::Renamed),
             never_confirmed: closed_as(CloseReason::NeverConfirmed),
             open_rows: rows(shown_open),
             more_open: open.len() - shown_open.len(),
-            timeline: picture(&timeline(findings, period), period.now),
+            timeline: chart(&timeline(findings, period), period.now),
             openers: actors(openers, report),
             closers: actors(closers, report),
             exemptions: exemptions::rows(&report.exemptions, findings, period.now)
@@ -191,9 +191,9 @@ impl Page {
     }
 }
 
-fn integrity(integrity: &Integrity) -> IntegrityWords {
-    let troubles = integrity.troubles.iter().take(MOST_NAMED);
-    IntegrityWords {
+fn integrity(integrity: &Integrity) -> IntegrityText {
+    let troubles = integrity.troubles.iter().take(MAX_NAMED);
+    IntegrityText {
         is_whole: integrity.is_whole(),
         trails: integrity.trails,
         entries: integrity.entries,
@@ -204,12 +204,12 @@ fn integrity(integrity: &Integrity) -> IntegrityWords {
         troubles: troubles
             .map(|one| [one.word.to_owned(), text(&one.subject), text(&one.reason)])
             .collect(),
-        more: integrity.troubles.len().saturating_sub(MOST_NAMED),
+        more: integrity.troubles.len().saturating_sub(MAX_NAMED),
     }
 }
 
-fn spread(spread: &Spread) -> SpreadWords {
-    SpreadWords {
+fn duration_stats(spread: &DurationStats) -> DurationStatsText {
+    DurationStatsText {
         n: spread.n,
         median: duration(spread.median),
         p95: duration(spread.p95),

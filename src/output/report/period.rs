@@ -1,14 +1,14 @@
 //! The period of a report.
 
 use crate::detect::Timestamp;
-use crate::detect::finding::Finding;
+use crate::detect::findings::finding::Finding;
 
-/// A stretch of time, and the moment of which the report speaks as now.
+/// A period, and the moment that the report treats as now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
+pub(crate) struct Period {
     /// The first moment in it.
     pub from: Timestamp,
-    /// The first moment after it; never later than now.
+    /// The first moment after it. Never later than now.
     pub to: Timestamp,
     /// When the store was read.
     pub now: Timestamp,
@@ -17,23 +17,24 @@ pub struct Period {
 impl Period {
     /// When the window of `finding` ends: at its closing, or now.
     #[must_use]
-    pub fn end_of(&self, finding: &Finding) -> Timestamp {
+    pub(crate) fn end_of(&self, finding: &Finding) -> Timestamp {
         finding
             .closing
             .as_ref()
             .map_or(self.now, |closing| closing.at)
     }
 
-    /// Whether the window of `finding`, from its opening to its closing or to now, overlaps the period.
+    /// Whether the window of `finding`, from its opening to its closing or to now, overlaps the
+    /// period.
     #[must_use]
-    pub fn has(&self, finding: &Finding) -> bool {
+    pub(crate) fn has(&self, finding: &Finding) -> bool {
         let is_begun = finding.opened_at < self.to || self.reaches_now();
         is_begun && self.end_of(finding) >= self.from
     }
 
     /// Whether the finding was open in the last moment of the period.
     #[must_use]
-    pub fn has_open_at_end(&self, finding: &Finding) -> bool {
+    pub(crate) fn has_open_at_end(&self, finding: &Finding) -> bool {
         self.has(finding)
             && finding
                 .closing
@@ -41,15 +42,16 @@ impl Period {
                 .is_none_or(|closing| closing.at >= self.to)
     }
 
-    /// Whether it goes on until now.
+    /// Whether the period reaches until now.
     #[must_use]
-    pub fn reaches_now(&self) -> bool {
+    pub(crate) fn reaches_now(&self) -> bool {
         self.to >= self.now
     }
 
-    /// Where in the period `at` lies, from 0 for its beginning to 1 for its end; moments outside are moved to the nearer.
+    /// The position of `at` in the period, from 0 for its start to 1 for its end. Moments outside
+    /// are moved to the nearer end.
     #[must_use]
-    pub fn place_of(&self, at: Timestamp) -> f64 {
+    pub(crate) fn place_of(&self, at: Timestamp) -> f64 {
         let whole = (self.to - self.from).as_seconds_f64();
         if whole <= 0.0 {
             return 0.0;
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_belongs_where_its_window_overlaps() {
+    fn finding_is_in_a_period_that_its_window_overlaps() {
         // From second 2 to second 12,002.
         let closed = testing::closed().finding;
         for (from, to, is_in) in [
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_closed_later_was_open_at_the_end() {
+    fn finding_closed_after_the_period_is_open_at_its_end() {
         let (open, closed) = (testing::opened().finding, testing::closed().finding);
         assert!(period(0, 12_002).has_open_at_end(&closed));
         assert!(!period(0, 12_003).has_open_at_end(&closed));
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_never_outside_also_of_an_empty_period() {
+    fn place_is_within_bounds_even_for_an_empty_period() {
         let period = period(0, 1_000);
         let places = [-5, 0, 250, 1_000, 9_999].map(|second| period.place_of(at(second)));
         assert!((places[2] - 0.25).abs() < 1e-9);

@@ -1,16 +1,16 @@
-//! The rows of a report's tables, in words.
+//! The rows of the report's tables, in words.
 
 use serde::Serialize;
 
 use crate::detect::Timestamp;
-use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::severity::Severity;
-use crate::output::escape::{LONGEST_ID, LONGEST_TEXT, for_terminal};
+use crate::detect::decision::severity::Severity;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::output::escape::{MAX_ID_CHARS, MAX_TEXT_CHARS, for_terminal};
 use crate::output::facts::user_name;
+use crate::output::overlap_start::{beginning, lasted};
 use crate::output::report::Report;
+use crate::output::report::audit_trail::TrailEvidence;
 use crate::output::report::exemptions;
-use crate::output::report::trail::Evidence;
-use crate::output::since::{beginning, lasted};
 use crate::output::time::duration;
 
 /// A finding.
@@ -26,9 +26,9 @@ pub(super) struct FindingRow {
     opened_at: i64,
     lasted: String,
     lasted_seconds: i64,
-    opened_by: ActorWords,
+    opened_by: ActorText,
     ended: String,
-    ended_by: Option<ActorWords>,
+    ended_by: Option<ActorText>,
     keys: String,
     trail: &'static str,
     trouble: Option<String>,
@@ -55,7 +55,7 @@ pub(super) struct ExemptionRow {
 pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
     let now = report.period.now;
     let account = finding.user().account();
-    let evidence = Evidence::of(finding, report.trails.get(finding.user()), now);
+    let evidence = TrailEvidence::of(finding, report.trails.get(finding.user()), now);
     let until = report.period.end_of(finding);
     let closing = finding.closing.as_ref();
     let closer = closing.and_then(|closing| closing.actor.as_ref());
@@ -70,7 +70,7 @@ pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
         status: status(finding),
         user: shown_user(finding),
         account: id(account),
-        opened: beginning(finding.is_since_estimated, &time(finding.opened_at)),
+        opened: beginning(finding.is_opened_at_estimated, &time(finding.opened_at)),
         opened_at: finding.opened_at.timestamp(),
         lasted: lasted(finding, until),
         lasted_seconds: (until - finding.opened_at).num_seconds().max(0),
@@ -85,13 +85,13 @@ pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
         ended_by: closer.map(|actor| actor_words(actor.label(), account)),
         keys: finding.active_keys().map(id).collect::<Vec<_>>().join(", "),
         trail: evidence.word(),
-        trouble: evidence.trouble().map(text),
+        trouble: evidence.problem().map(text),
     }
 }
 
-/// `row`, as it stands at `now`.
+/// `row` at `now`.
 pub(super) fn exemption(row: &exemptions::Row<'_>, now: Timestamp) -> ExemptionRow {
-    let is_in_force = row.state == exemptions::State::InForce;
+    let is_in_force = row.state == exemptions::ExemptionState::InForce;
     ExemptionRow {
         id: id(row.id),
         account: id(row.account),
@@ -108,7 +108,7 @@ pub(super) fn exemption(row: &exemptions::Row<'_>, now: Timestamp) -> ExemptionR
     }
 }
 
-/// The class of a severity in the style sheet.
+/// The CSS class of a severity.
 pub(super) fn severity_class(severity: Severity) -> &'static str {
     match severity {
         Severity::Medium => "medium",
@@ -117,57 +117,57 @@ pub(super) fn severity_class(severity: Severity) -> &'static str {
     }
 }
 
-/// The status in the words of the page.
+/// The status, in the words of the page.
 pub(super) fn status(finding: &Finding) -> &'static str {
     match finding.status {
         FindingStatus::Open => "open",
-        FindingStatus::Suppressed => "exempt",
+        FindingStatus::Suppressed => "suppressed",
         FindingStatus::Closed => "closed",
     }
 }
 
-/// The name of a finding's user, never blank.
+/// The name of a finding's user. It is never blank.
 pub(super) fn shown_user(finding: &Finding) -> String {
     id(user_name(finding))
 }
 
-/// An actor, as one reads it.
+/// An actor in readable form.
 #[derive(Debug, Serialize, PartialEq, Eq)]
-pub(super) struct ActorWords {
-    /// Of an ARN what tells it from the others of its account; else all that is known.
+pub(super) struct ActorText {
+    /// For an ARN, the part that is unique within its account; else everything that is known.
     pub(super) name: String,
-    /// The account of the ARN, where it is another than one would think.
+    /// The account of the ARN, if it is not the expected one.
     pub(super) account: Option<String>,
 }
 
-/// The actor `label` beside what is of the account `beside`.
-pub(super) fn actor_words(label: &str, beside: &str) -> ActorWords {
+/// The actor `label`, shown next to something of the account `beside`.
+pub(super) fn actor_words(label: &str, beside: &str) -> ActorText {
     let parts: Vec<&str> = label.splitn(6, ':').collect();
     match parts[..] {
-        ["arn", _, _, _, account, name] if !account.is_empty() && !name.is_empty() => ActorWords {
+        ["arn", _, _, _, account, name] if !account.is_empty() && !name.is_empty() => ActorText {
             name: id(name),
             account: (account != beside).then(|| id(account)),
         },
-        _ => ActorWords {
+        _ => ActorText {
             name: id(label),
             account: None,
         },
     }
 }
 
-/// A moment; the page says once that all of them are in UTC.
+/// A moment. The page says once that all times are in UTC.
 pub(super) fn time(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A name, an id or an ARN, cut.
+/// A name, an ID or an ARN, cut.
 pub(super) fn id(text: &str) -> String {
-    shown(text, LONGEST_ID)
+    shown(text, MAX_ID_CHARS)
 }
 
-/// A text of no fixed form, cut.
+/// A free text, cut.
 pub(super) fn text(text: &str) -> String {
-    shown(text, LONGEST_TEXT * 2)
+    shown(text, MAX_TEXT_CHARS * 2)
 }
 
 fn shown(text: &str, longest: usize) -> String {
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_actor_the_account_is_told_only_where_it_is_another() {
+    fn actor_shows_account_only_if_it_differs() {
         for (label, name, account) in [
             ("arn:aws:iam::1:user/bob", "user/bob", None),
             (
@@ -201,7 +201,7 @@ mod tests {
             ("x:aws:iam::1:user/bob", "x:aws:iam::1:user/bob", None),
             ("", "(empty)", None),
         ] {
-            let words = ActorWords {
+            let words = ActorText {
                 name: name.to_owned(),
                 account: account.map(ToOwned::to_owned),
             };

@@ -1,5 +1,5 @@
 'use strict';
-// Texts come onto the page by textContent alone. Without this script every row is there, and nothing is left out.
+// Texts reach the page only through textContent. Without this script, every row is still shown.
 (() => {
   const AT_ONCE = 100;
   const PRINTED_TRAILS = 200;
@@ -21,7 +21,7 @@
   let parsed;
   const details = () => (parsed ??= JSON.parse(byId('details').textContent));
 
-  // Details: facts and audit trail, made when they are asked for.
+  // Details: facts and audit trail, built on request.
   const text = (place) => details().texts[place];
   const pairs = (list) => list.map(([name, value]) => [text(name), text(value)]);
   const facts = (list) => {
@@ -39,7 +39,7 @@
     if (by !== null) head.append(element('span', text(by)));
     const more = pairs(rest);
     if (event !== null) more.push(['event', event]);
-    if (written !== at) more.push(['written down', text(written)]);
+    if (written !== at) more.push(['recorded', text(written)]);
     more.push(['hash', hash]);
     const list = facts(more);
     list.lastElementChild.className = 'hash';
@@ -55,7 +55,7 @@
     cell.colSpan = table.tHead.rows[0].cells.length;
     const box = cell.appendChild(element('div'));
     box.append(facts(pairs(finding.facts)));
-    const shown = end > start ? `entries ${start + 1} to ${end} of ${trail.length}` : 'no entry';
+    const shown = end > start ? `entries ${start + 1} to ${end} of ${trail.length}` : 'no entries';
     box.append(element('h3', `Audit trail: ${finding.state}, ${shown}`));
     if (finding.trouble !== null) box.append(element('p', finding.trouble, 'trouble'));
     const list = box.appendChild(element('ol'));
@@ -93,7 +93,7 @@
     if (row) opened.has(row) ? close(row) : open(row);
   });
 
-  // Filter, and show so many at once.
+  // Filter, and limit how many rows are shown at once.
   const texts = new Map();
   const textOf = (row) => {
     if (!texts.has(row)) {
@@ -133,7 +133,7 @@
     byId('more').hidden = matching.length <= limit;
     byId('printed').textContent = filters
       ? `Filtered by ${filters}: ${matching.length} of ${counted(rows.length)} printed.`
-      : `${counted(rows.length)}, all of them printed.`;
+      : `${counted(rows.length)}, all printed.`;
   };
 
   // Sort: a button in every header.
@@ -171,11 +171,12 @@
   byId('next').addEventListener('click', () => { limit += AT_ONCE; show(); });
   byId('all').addEventListener('click', () => { limit = Infinity; show(); });
 
-  // Printed are the findings that match, with their details unless they are too many: then those that are open.
+  // Prints the matching findings with their details. If there are too many, only details that are
+  // already open.
   let forPrint = [];
   addEventListener('beforeprint', () => {
     if (matching.length > PRINTED_TRAILS) {
-      byId('printed').textContent += ` Audit trails are printed for ${PRINTED_TRAILS} findings at most; filter to print others.`;
+      byId('printed').textContent += ` Audit trails are printed for at most ${PRINTED_TRAILS} findings; use the filter to print the others.`;
       return;
     }
     forPrint = matching.filter((row) => !opened.has(row));

@@ -1,31 +1,32 @@
-//! The figures of a report: how fast findings are seen and closed, and how many there are of each kind.
+//! The figures of a report: how fast findings are seen and closed, and how many there are of each
+//! kind.
 //!
-//! Median and 95th percentile are by nearest rank: of `n` values in order, the one at place `n * percent / 100`, rounded up.
-//! So each is a duration that did occur.
+//! Median and 95th percentile are by nearest rank: of `n` values in order, the one at place `n *
+//! percent / 100`, rounded up. So each is a duration that did occur.
 
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use crate::detect::finding::{CloseReason, Finding, FoundBy};
+use crate::detect::findings::finding::{CloseReason, Finding, FoundBy};
 
 /// How long something took, over several findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spread {
+pub(crate) struct DurationStats {
     /// How many findings count.
     pub n: usize,
-    /// Half of them took this long at most.
+    /// Half of them took at most this long.
     pub median: TimeDelta,
-    /// 95 in 100 of them took this long at most.
+    /// 95 in 100 of them took at most this long.
     pub p95: TimeDelta,
     /// The longest.
     pub worst: TimeDelta,
 }
 
-impl Spread {
-    /// The spread of `durations`; none if there are none.
+impl DurationStats {
+    /// The statistics of `durations`; `None` if there are none.
     #[must_use]
-    pub fn of(mut durations: Vec<TimeDelta>) -> Option<Self> {
+    pub(crate) fn of(mut durations: Vec<TimeDelta>) -> Option<Self> {
         durations.sort_unstable();
         Some(Self {
             n: durations.len(),
@@ -42,36 +43,37 @@ fn nearest_rank(sorted: &[TimeDelta], percent: usize) -> Option<TimeDelta> {
     sorted.get(rank - 1).copied()
 }
 
-/// How long after the event each finding was seen. Only those count that an event opened: of the others nobody knows when
-/// the second key became active. One that goes on under another name was seen before.
+/// How long after the event each finding was seen. Only findings that an event opened count: for
+/// the others, it is not known when the second key became active. A finding that continues under a
+/// new name was seen before.
 #[must_use]
-pub fn time_to_detect(findings: &[&Finding]) -> Option<Spread> {
+pub(crate) fn time_to_detect(findings: &[&Finding]) -> Option<DurationStats> {
     let counted = findings.iter().filter(|finding| {
         finding.found_by == FoundBy::Event
-            && !finding.is_since_estimated
+            && !finding.is_opened_at_estimated
             && finding.opener.is_some()
             && finding.continues.is_none()
     });
-    Spread::of(
+    DurationStats::of(
         counted
             .map(|finding| (finding.detected_at - finding.opened_at).max(TimeDelta::zero()))
             .collect(),
     )
 }
 
-/// How long two keys were active, of the findings that are closed. Where the beginning is an
-/// estimate, they were so at most that long.
+/// How long two keys were active, for closed findings. If the start is an estimate, this is an
+/// upper bound.
 #[must_use]
-pub fn time_to_close(findings: &[&Finding]) -> Option<Spread> {
+pub(crate) fn time_to_close(findings: &[&Finding]) -> Option<DurationStats> {
     let durations = findings.iter().filter_map(|finding| closed_after(finding));
-    Spread::of(durations.collect())
+    DurationStats::of(durations.collect())
 }
 
-/// How long two keys were active until `finding` was closed. A renamed user's goes on in another
-/// finding, and where no listing ever showed two active keys there was nothing to close: neither
-/// counts.
+/// How long two keys were active until `finding` was closed. Two kinds do not count: a renamed
+/// user's finding continues as another finding, and a finding without any listing that showed two
+/// active keys had nothing to close.
 #[must_use]
-pub fn closed_after(finding: &Finding) -> Option<TimeDelta> {
+pub(crate) fn closed_after(finding: &Finding) -> Option<TimeDelta> {
     let closing = finding.closing.as_ref()?;
     let is_cleanup = !matches!(
         closing.reason,
@@ -80,9 +82,9 @@ pub fn closed_after(finding: &Finding) -> Option<TimeDelta> {
     is_cleanup.then(|| (closing.at - finding.opened_at).max(TimeDelta::zero()))
 }
 
-/// How often each of `values` occurs: the most frequent first, and in order where they are as frequent.
+/// How often each of `values` occurs: the most frequent first, equally frequent ones in order.
 #[must_use]
-pub fn counts<T: Ord>(values: impl IntoIterator<Item = T>) -> Vec<(T, usize)> {
+pub(crate) fn counts<T: Ord>(values: impl IntoIterator<Item = T>) -> Vec<(T, usize)> {
     let mut counts: BTreeMap<T, usize> = BTreeMap::new();
     for value in values {
         *counts.entry(value).or_default() += 1;
@@ -104,18 +106,18 @@ mod tests {
 
     #[track_caller]
     fn check(values: Vec<TimeDelta>, n: usize, median: i64, p95: i64, worst: i64) {
-        let expected = Spread {
+        let expected = DurationStats {
             n,
             median: TimeDelta::seconds(median),
             p95: TimeDelta::seconds(p95),
             worst: TimeDelta::seconds(worst),
         };
-        assert_eq!(Spread::of(values), Some(expected));
+        assert_eq!(DurationStats::of(values), Some(expected));
     }
 
     #[test]
     fn median_and_95th_are_by_nearest_rank() {
-        assert_eq!(Spread::of(vec![]), None);
+        assert_eq!(DurationStats::of(vec![]), None);
         check(seconds([7]), 1, 7, 7, 7);
         check(seconds([9, 1]), 2, 1, 9, 9);
         check(seconds([3, 1, 2]), 3, 2, 3, 3);
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_event_opened_counts_in_the_time_to_detect() {
+    fn only_findings_from_events_count_in_time_to_detect() {
         let by_event = testing::opened().finding;
         let found_by_sweep = Finding {
             found_by: FoundBy::Sweep,
@@ -141,7 +143,7 @@ mod tests {
         };
         // An event that may have changed nothing does not tell when the second key became active.
         let estimated = Finding {
-            is_since_estimated: true,
+            is_opened_at_estimated: true,
             ..by_event.clone()
         };
         let detected = time_to_detect(&[
@@ -151,17 +153,17 @@ mod tests {
             &renamed,
             &estimated,
         ]);
-        let expected = Spread::of(seconds([12]));
+        let expected = DurationStats::of(seconds([12]));
         assert_eq!(detected, expected);
     }
 
     #[test]
-    fn a_clock_that_was_ahead_counts_as_no_delay() {
+    fn clock_that_runs_ahead_counts_as_no_delay() {
         let finding = Finding {
             detected_at: at(0),
             ..testing::opened().finding
         };
-        assert_eq!(time_to_detect(&[&finding]), Spread::of(seconds([0])));
+        assert_eq!(time_to_detect(&[&finding]), DurationStats::of(seconds([0])));
     }
 
     #[test]
@@ -178,12 +180,12 @@ mod tests {
             with(CloseReason::NeverConfirmed),
         );
         let spread = time_to_close(&[&closed, &open, &renamed, &never]);
-        assert_eq!(spread, Spread::of(seconds([12_000])));
+        assert_eq!(spread, DurationStats::of(seconds([12_000])));
         assert_eq!(time_to_close(&[&open]), None);
     }
 
     #[test]
-    fn the_most_frequent_comes_first_and_then_the_order() {
+    fn counts_sort_by_frequency_then_value() {
         let counted = counts(["b", "a", "c", "c"]);
         assert_eq!(counted, [("c", 2), ("a", 1), ("b", 1)]);
     }

@@ -1,17 +1,17 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::detect::alert::Alert;
-use crate::detect::audit::{AuditDraft, AuditKind, ChainBreak, ChainHead};
-use crate::detect::finding::FindingStatus;
+use crate::detect::findings::alert::Alert;
+use crate::detect::findings::finding::FindingStatus;
 use crate::detect::testing::{at, exemption};
+use crate::detect::trail::audit::{AuditDraft, AuditKind, BrokenTrailError, ChainHead};
 use crate::output::hostile::first_unseen;
-use crate::output::report::trail::TrailState;
+use crate::output::report::audit_trail::TrailState;
 use crate::output::testing::{
     HOSTILE, closed, estimated, every_alert, exempt, filled_with, opened,
 };
 
-/// A report on the findings of `alerts`, each with a trail that opens and closes it as it says.
+/// A report on the findings of `alerts`, each with a trail that opens and closes it to match.
 fn report(alerts: &[Alert]) -> Report {
     let mut findings: Vec<Finding> = alerts.iter().map(|alert| alert.finding.clone()).collect();
     let mut trails: BTreeMap<UserId, (ChainHead, Vec<_>)> = BTreeMap::new();
@@ -36,6 +36,11 @@ fn report(alerts: &[Alert]) -> Report {
             entries.push(head.append(finding.user(), draft));
         }
     }
+    let uses = findings.iter().map(|finding| {
+        let line = format!("used by {}", finding.display_name);
+        (finding.user().clone(), vec![line])
+    });
+    let uses = uses.collect();
     let trails = trails.into_iter().map(|(user, (_, entries))| {
         let state = TrailState::Whole;
         (user, Trail { entries, state })
@@ -48,16 +53,17 @@ fn report(alerts: &[Alert]) -> Report {
             to: at(90_000),
             now: at(90_000),
         },
-        window: chrono::TimeDelta::hours(24),
         accounts: BTreeSet::from(["111122223333".to_owned()]),
         findings,
+        verdicts: BTreeMap::new(),
         trails: trails.collect(),
         exemptions: vec![exemption("one")],
         unread: vec![],
+        uses,
     }
 }
 
-/// The tags of `page`, in their order, without what stands in their attributes.
+/// The tags of `page`, in order, without their attributes.
 fn tags(page: &str) -> Vec<&str> {
     let ends = |character: char| !character.is_ascii_alphanumeric() && character != '/';
     let tags = page.split('<').skip(1);
@@ -72,7 +78,7 @@ fn details_of(page: &str) -> serde_json::Value {
 }
 
 #[test]
-fn hostile_text_adds_no_tag_and_no_hidden_character_to_the_page() {
+fn hostile_text_adds_no_tag_or_hidden_character_to_page() {
     let filled = |text: &str| {
         let alerts: Vec<Alert> = every_alert()
             .into_iter()
@@ -108,14 +114,14 @@ fn hostile_text_adds_no_tag_and_no_hidden_character_to_the_page() {
 }
 
 #[test]
-fn a_page_without_findings_says_so_and_has_no_script() {
+fn page_without_findings_says_so_and_has_no_script() {
     let page = html(&report(&[])).unwrap();
     assert!(page.contains("no user had two active access keys in this period"));
     assert!(!page.contains("<script"));
 }
 
 #[test]
-fn only_what_overlaps_the_period_is_on_the_page_and_open_ones_come_first() {
+fn page_lists_findings_in_period_with_open_ones_first() {
     let mut report = report(&[closed(), opened(), exempt()]);
     let statuses = |report: &Report| -> Vec<FindingStatus> {
         let findings = report.findings_of_period();
@@ -135,12 +141,12 @@ fn only_what_overlaps_the_period_is_on_the_page_and_open_ones_come_first() {
 }
 
 #[test]
-fn what_is_broken_or_not_readable_is_said_at_the_top_and_at_each_finding() {
+fn broken_and_unread_trails_are_reported_at_top_and_per_finding() {
     let whole = html(&report(&[opened()])).unwrap();
-    assert!(whole.contains("The audit trail is whole"));
+    assert!(whole.contains("The audit trail is intact"));
     assert!(!whole.contains("class=\"trouble\""));
     for (state, word) in [
-        (TrailState::Broken(ChainBreak::Missing(2)), "BROKEN"),
+        (TrailState::Broken(BrokenTrailError::Missing(2)), "BROKEN"),
         (TrailState::Unread("no access".to_owned()), "UNREAD"),
     ] {
         let mut report = report(&[opened()]);
@@ -150,8 +156,8 @@ fn what_is_broken_or_not_readable_is_said_at_the_top_and_at_each_finding() {
         let integrity = integrity::Integrity::of(&report);
         assert_eq!(integrity.broken + integrity.unread, 1);
         let page = html(&report).unwrap();
-        assert!(page.contains("The evidence is not whole"));
-        assert!(!page.contains("The audit trail is whole"));
+        assert!(page.contains("The evidence is not intact"));
+        assert!(!page.contains("The audit trail is intact"));
         let at_the_finding = format!("<strong class=\"trouble\">{word}</strong>");
         assert!(page.contains(&at_the_finding), "{page}");
         assert_eq!(details_of(&page)["findings"][0]["state"], word);
@@ -159,16 +165,16 @@ fn what_is_broken_or_not_readable_is_said_at_the_top_and_at_each_finding() {
 }
 
 #[test]
-fn an_estimated_beginning_is_shown_as_one_and_counts_in_no_time_to_detect() {
+fn estimated_start_is_marked_and_not_in_time_to_detect() {
     let page = html(&report(&[estimated(opened()), estimated(closed())])).unwrap();
     for shown in [
         "Oldest open</span><span class=\"figure\">at most 24 h 59 min</span>",
         "data-label=\"Age\">at most 24 h 59 min</td>",
         "at the earliest 2023-11-14 22:13:22",
-        "no event opened one, n&nbsp;=&nbsp;0",
+        "no finding from an event, n&nbsp;=&nbsp;0",
         "2 of 2 findings do not count",
-        "The beginning of 2 of 2 findings is an estimate",
-        "1 of these 1 began at an estimated time",
+        "The start of 2 of 2 findings is an estimate",
+        "1 of these 1 have an estimated start",
         "MEDIUM: at the earliest since 2023-11-14 22:13:22, open for at most 24 h 59 min",
     ] {
         assert!(page.contains(shown), "{shown}: {page}");
@@ -180,7 +186,7 @@ fn an_estimated_beginning_is_shown_as_one_and_counts_in_no_time_to_detect() {
 }
 
 #[test]
-fn a_finding_that_only_a_trail_tells_of_is_a_trouble() {
+fn finding_that_only_the_trail_has_is_a_problem() {
     let mut report = report(&[opened()]);
     report.period.now += TimeDelta::hours(1);
     assert!(integrity::Integrity::of(&report).is_whole());
@@ -194,7 +200,7 @@ fn a_finding_that_only_a_trail_tells_of_is_a_trouble() {
 }
 
 #[test]
-fn the_policy_allows_the_pages_own_style_and_script_and_nothing_else() {
+fn policy_allows_only_the_pages_own_style_and_script() {
     let policy = policy();
     assert!(policy.starts_with("default-src 'none';"));
     assert!(!policy.contains("unsafe"), "{policy}");
@@ -202,7 +208,8 @@ fn the_policy_allows_the_pages_own_style_and_script_and_nothing_else() {
     let page = html(&report(&[opened()])).unwrap();
     assert!(page.contains(&format!("<style>{STYLE}</style>")));
     assert!(page.contains(&format!("<script>{SCRIPT}</script>")));
-    // Style attributes and handlers would be refused; nobody would see why the page looks odd.
+    // The policy would reject style attributes and handlers, and no error would show why the page
+    // looks odd.
     for refused in [
         " style=\"",
         " onclick=",
@@ -214,4 +221,17 @@ fn the_policy_allows_the_pages_own_style_and_script_and_nothing_else() {
     ] {
         assert!(!page.contains(refused), "{refused}");
     }
+}
+
+#[test]
+fn key_uses_are_shown_only_for_open_findings() {
+    let used_by = |alert: Alert| {
+        let page = html(&report(&[alert])).unwrap();
+        let details = details_of(&page);
+        let texts: Vec<_> = details["texts"].as_array().unwrap().iter().collect();
+        let has = |text: &str| texts.iter().any(|one| **one == text);
+        (has("Who uses the keys"), has("used by Alice"))
+    };
+    assert_eq!(used_by(opened()), (true, true));
+    assert_eq!(used_by(closed()), (false, false));
 }

@@ -1,23 +1,24 @@
-//! When users had two active keys, as a picture: how many at a time, and a row for each of those who had them longest.
+//! A picture of when users had two active keys: how many at a time, and a row for each of the users
+//! who had them longest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, TimeDelta, Utc};
 
 use crate::detect::Timestamp;
-use crate::detect::finding::{Finding, FindingStatus};
-use crate::detect::severity::Severity;
+use crate::detect::decision::severity::Severity;
+use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
 use crate::output::report::period::Period;
 
-/// How many users have a row. More would be read by nobody; all of them are in the table of findings.
-pub(super) const MOST_ROWS: usize = 40;
+/// How many users have a row. More rows would not be read, and the table of findings has them all.
+pub(super) const MAX_ROWS: usize = 40;
 
-/// Into how many slices the period is cut for the count of users.
+/// How many slices of the period the count of users has.
 pub(super) const SLICES: usize = 96;
 
-/// The most marks on the axis of time; with more, their words would touch.
-const MOST_TICKS: usize = 6;
+/// The most marks on the time axis. With more, their labels would touch.
+const MAX_TICKS: usize = 6;
 
 /// The picture of a period.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,11 +27,11 @@ pub(super) struct Timeline<'a> {
     pub(super) slices: Vec<usize>,
     /// How long a slice is.
     pub(super) slice: TimeDelta,
-    /// Those who had two active keys longest.
+    /// The users who had two active keys longest.
     pub(super) rows: Vec<Row<'a>>,
     /// How many users have no row.
     pub(super) more: usize,
-    /// The marks on the axis of time.
+    /// The marks on the time axis.
     pub(super) ticks: Vec<Tick>,
 }
 
@@ -50,26 +51,26 @@ pub(super) struct Row<'a> {
 pub(super) struct Window<'a> {
     /// The finding.
     pub(super) finding: &'a Finding,
-    /// Where it begins, from 0 for the beginning of the period to 1 for its end.
+    /// Where it starts, from 0 for the start of the period to 1 for its end.
     pub(super) start: f64,
     /// Where it ends.
     pub(super) end: f64,
 }
 
-/// A mark on the axis of time.
+/// A mark on the time axis.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick {
-    /// Where it stands, from 0 to 1.
+    /// Its position, from 0 to 1.
     pub(super) place: f64,
-    /// What it says.
+    /// Its label.
     pub(super) label: String,
 }
 
 impl Window<'_> {
-    /// What colours the window: `exempt`, or the severity.
+    /// The color of the window: `suppressed`, or the severity.
     pub(super) fn kind(&self) -> &'static str {
         match (self.finding.status, self.finding.severity) {
-            (FindingStatus::Suppressed, _) => "exempt",
+            (FindingStatus::Suppressed, _) => "suppressed",
             (_, Severity::Medium) => "medium",
             (_, Severity::High) => "high",
             (_, Severity::Critical) => "critical",
@@ -77,7 +78,7 @@ impl Window<'_> {
     }
 }
 
-/// The picture of `findings`, which are those of the period.
+/// The picture of `findings`, the findings of the period.
 pub(super) fn timeline<'a>(findings: &[&'a Finding], period: &Period) -> Timeline<'a> {
     let mut by_user: BTreeMap<&UserId, Row<'a>> = BTreeMap::new();
     let mut in_order = findings.to_vec();
@@ -104,7 +105,7 @@ pub(super) fn timeline<'a>(findings: &[&'a Finding], period: &Period) -> Timelin
     let slices = slices(by_user.values());
     let mut rows: Vec<Row<'a>> = by_user.into_values().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.total));
-    rows.truncate(MOST_ROWS);
+    rows.truncate(MAX_ROWS);
     Timeline {
         more: users - rows.len(),
         rows,
@@ -141,10 +142,10 @@ fn slice_of(place: f64) -> usize {
     ((place * SLICES as f64) as usize).min(SLICES - 1)
 }
 
-/// Round moments in the period, few enough to be read.
+/// Round moments in the period, few enough to read.
 fn ticks(period: &Period) -> Vec<Tick> {
-    let hours = |hours| Step::Even(TimeDelta::hours(hours));
-    let days = |days| Step::Even(TimeDelta::days(days));
+    let hours = |hours| TickInterval::Even(TimeDelta::hours(hours));
+    let days = |days| TickInterval::Even(TimeDelta::days(days));
     let steps = [
         hours(1),
         hours(3),
@@ -153,24 +154,24 @@ fn ticks(period: &Period) -> Vec<Tick> {
         days(1),
         days(2),
         days(7),
-        Step::Months(1),
-        Step::Months(3),
-        Step::Months(6),
-        Step::Months(12),
-        Step::Months(60),
-        Step::Months(240),
+        TickInterval::Months(1),
+        TickInterval::Months(3),
+        TickInterval::Months(6),
+        TickInterval::Months(12),
+        TickInterval::Months(60),
+        TickInterval::Months(240),
     ];
     let moments = steps
         .iter()
         .map(|step| (step, step.moments(period)))
-        .find(|(_, moments)| moments.len() <= MOST_TICKS);
+        .find(|(_, moments)| moments.len() <= MAX_TICKS);
     let Some((step, moments)) = moments else {
         return vec![];
     };
     let format = match step {
-        Step::Even(length) if *length < TimeDelta::days(1) => "%m-%d %H:%M",
-        Step::Even(_) => "%Y-%m-%d",
-        Step::Months(_) => "%Y-%m",
+        TickInterval::Even(length) if *length < TimeDelta::days(1) => "%m-%d %H:%M",
+        TickInterval::Even(_) => "%Y-%m-%d",
+        TickInterval::Months(_) => "%Y-%m",
     };
     moments
         .into_iter()
@@ -181,14 +182,15 @@ fn ticks(period: &Period) -> Vec<Tick> {
         .collect()
 }
 
-/// How far one mark is from the next.
-enum Step {
+/// The distance between marks.
+enum TickInterval {
     Even(TimeDelta),
     Months(u32),
 }
 
-impl Step {
-    /// The moments of a period that are whole multiples of the step; one more than [`MOST_TICKS`] at most.
+impl TickInterval {
+    /// The moments of a period that are whole multiples of the step; at most one more than
+    /// [`MAX_TICKS`].
     fn moments(&self, period: &Period) -> Vec<Timestamp> {
         let first = match self {
             Self::Even(length) => {
@@ -198,7 +200,8 @@ impl Step {
             }
             Self::Months(months) => {
                 let (year, month) = (period.from.year(), period.from.month0());
-                // Years of 12 months each: whole multiples of a step that spans years begin with round years.
+                // Years have 12 months each, so whole multiples of a step of years start at round
+                // years.
                 let count = i64::from(year) * 12 + i64::from(month);
                 let step = i64::from(*months);
                 let count = count.div_euclid(step) * step;
@@ -216,7 +219,7 @@ impl Step {
         std::iter::successors(first, next)
             .skip_while(|at| *at < period.from)
             .take_while(|at| *at < period.to)
-            .take(MOST_TICKS + 1)
+            .take(MAX_TICKS + 1)
             .collect()
     }
 }
@@ -224,7 +227,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::finding::FindingId;
+    use crate::detect::findings::finding::FindingId;
     use crate::detect::testing::at;
     use crate::output::testing;
 
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_one_row_with_every_window_cut_to_the_period() {
+    fn user_has_one_row_with_windows_cut_to_the_period() {
         // Open from second 2 to second 12,002, and then from second 50,002 on.
         let closed = of("alice", 1, testing::closed().finding);
         let again = Finding {
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_counts_a_user_once_however_many_windows_it_has() {
+    fn slice_counts_each_user_once() {
         let closed = testing::closed().finding;
         let findings = [
             of("a", 1, closed.clone()),
@@ -291,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_users_those_with_the_longest_windows_have_rows_and_the_others_are_counted() {
+    fn only_users_with_longest_windows_have_rows_rest_are_counted() {
         let findings: Vec<Finding> = (0..100)
             .map(|number| Finding {
                 opened_at: at(number),
@@ -300,7 +303,7 @@ mod tests {
             .collect();
         let findings: Vec<&Finding> = findings.iter().rev().collect();
         let timeline = timeline(&findings, &period(0, 20_000));
-        assert_eq!((timeline.rows.len(), timeline.more), (MOST_ROWS, 60));
+        assert_eq!((timeline.rows.len(), timeline.more), (MAX_ROWS, 60));
         assert_eq!(timeline.rows[0].latest.user().name(), "user-0");
         assert_eq!(timeline.rows[39].latest.user().name(), "user-39");
     }

@@ -9,12 +9,13 @@ pub(super) const RULE: &str = "second-active-access-key";
 pub(super) const RULE_OF_ROOT: &str = "second-active-access-key-of-root";
 
 /// Why, and what to do.
-const HELP: &str = "AWS gives each IAM user two access-key slots so that a key can be rotated without downtime. Two keys that \
-stay active are a rotation that was never finished, or somebody's backdoor (MITRE ATT&CK T1098.001). Find out which key is in \
-use, deactivate the other, and delete it once nothing has failed for some days. If nobody on your side made the newer key, \
-deactivate that one at once and look into what it did.";
+const HELP: &str = "AWS gives each IAM user two access-key slots so that a key can be rotated \
+without downtime. Two keys that stay active are a rotation that was never finished, or a backdoor \
+(MITRE ATT&CK T1098.001). Find out which key is in use, deactivate the other, and delete it once \
+nothing has failed for some days. If nobody on your team made the newer key, deactivate that one \
+at once and investigate what it did.";
 
-/// The rules, in the order of their indexes.
+/// The rules, in index order.
 pub(super) fn rules() -> [Rule; 2] {
     [
         Rule {
@@ -24,7 +25,8 @@ pub(super) fn rules() -> [Rule; 2] {
                 text: "An IAM user has a second active access key",
             },
             full_description: Text {
-                text: "An IAM user has two active access keys. More than one is needed only while a key is rotated.",
+                text: "An IAM user has two active access keys. A second one is needed only while a \
+                       key is rotated.",
             },
             help: help(),
             default_configuration: Configuration { level: "warning" },

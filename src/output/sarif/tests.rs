@@ -2,28 +2,28 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::output::hostile::{first_link, first_unseen};
-use crate::output::testing::{HOSTILE, last_uses, opened, standings, standings_with};
+use crate::output::testing::{HOSTILE, last_uses, opened, snapshots, snapshots_with};
 
-fn results(standings: &[Standing]) -> Vec<Value> {
-    let log: Value = serde_json::from_str(&document(standings).unwrap()).unwrap();
+fn results(snapshots: &[FindingSnapshot]) -> Vec<Value> {
+    let log: Value = serde_json::from_str(&document(snapshots).unwrap()).unwrap();
     log["runs"][0]["results"].as_array().unwrap().clone()
 }
 
 #[test]
-fn an_opening_in_sarif() {
-    let standing = Standing {
+fn opened_finding_in_sarif() {
+    let snapshot = FindingSnapshot {
         alert: opened(),
         last_uses: last_uses(),
         invocation: crate::output::invocation::Invocation::default(),
     };
-    let document = document(&[standing]).unwrap() + "\n";
+    let document = document(&[snapshot]).unwrap() + "\n";
     expect_test::expect_file!["opening.json"].assert_eq(&document);
 }
 
 #[test]
-fn rule_level_and_baseline_go_with_the_finding() {
-    let results = results(&standings());
-    let told: Vec<String> = results
+fn rule_level_and_baseline_match_the_finding() {
+    let results = results(&snapshots());
+    let described: Vec<String> = results
         .iter()
         .map(|result| {
             let field = |name: &str| result[name].as_str().unwrap().to_owned();
@@ -31,7 +31,7 @@ fn rule_level_and_baseline_go_with_the_finding() {
         })
         .collect();
     assert_eq!(
-        told,
+        described,
         [
             "warning new second-active-access-key",
             "error unchanged second-active-access-key",
@@ -56,8 +56,8 @@ fn rule_level_and_baseline_go_with_the_finding() {
 }
 
 #[test]
-fn an_exemption_is_a_suppression_that_says_why() {
-    let results = results(&standings());
+fn exemption_is_a_suppression_with_its_reason() {
+    let results = results(&snapshots());
     assert_eq!(results[0]["suppressions"], json!([]));
     let suppressions = results[3]["suppressions"].as_array().unwrap();
     assert_eq!(suppressions.len(), 1);
@@ -67,13 +67,13 @@ fn an_exemption_is_a_suppression_that_says_why() {
 }
 
 #[test]
-fn hostile_text_makes_no_link_no_placeholder_and_no_path_of_its_own() {
+fn hostile_text_makes_no_link_placeholder_or_path() {
     for text in HOSTILE.iter() {
-        let standings = standings_with(text);
-        let document = document(&standings).unwrap();
+        let snapshots = snapshots_with(text);
+        let document = document(&snapshots).unwrap();
         assert_eq!(first_unseen(&document), None, "{document}");
-        let results = results(&standings);
-        assert_eq!(results.len(), standings.len());
+        let results = results(&snapshots);
+        assert_eq!(results.len(), snapshots.len());
         for result in &results {
             let location = &result["locations"][0];
             assert_eq!(location["logicalLocations"][1]["name"], **text);

@@ -1,14 +1,14 @@
-//! The structs of a SARIF log, as they stand on the wire.
+//! The structs of a SARIF log.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::output::json_v1::wire::StandingV1;
+use crate::output::json_v1::wire::FindingSnapshotV1;
 
 /// A log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Log {
+pub(crate) struct Log {
     /// Where the schema is published.
     #[serde(rename = "$schema")]
     pub schema: &'static str,
@@ -18,10 +18,10 @@ pub struct Log {
     pub runs: [Run; 1],
 }
 
-/// One look.
+/// One run of a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Run {
+pub(crate) struct Run {
     /// secondkey.
     pub tool: Tool,
     /// Which runs belong together.
@@ -32,7 +32,7 @@ pub struct Run {
 
 /// secondkey.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Tool {
+pub(crate) struct Tool {
     /// The tool itself, without extensions.
     pub driver: Driver,
 }
@@ -40,7 +40,7 @@ pub struct Tool {
 /// The tool itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Driver {
+pub(crate) struct Driver {
     /// `secondkey`.
     pub name: &'static str,
     /// The release.
@@ -52,12 +52,12 @@ pub struct Driver {
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Rule {
-    /// Its id, which never changes.
+pub(crate) struct Rule {
+    /// Its ID, which never changes.
     pub id: &'static str,
-    /// The same for people.
+    /// A readable ID.
     pub name: &'static str,
-    /// What it finds, in a line.
+    /// What it finds, in one line.
     pub short_description: Text,
     /// What it finds.
     pub full_description: Text,
@@ -65,48 +65,48 @@ pub struct Rule {
     pub help: MultiformatText,
     /// The usual level.
     pub default_configuration: Configuration,
-    /// What GitHub reads.
+    /// Properties that GitHub reads.
     pub properties: RuleProperties,
 }
 
 /// A text of our own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Text {
+pub(crate) struct Text {
     /// The text.
     pub text: &'static str,
 }
 
-/// A text of our own, and the same in Markdown.
+/// A text of our own, also as Markdown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MultiformatText {
-    /// The text.
+pub(crate) struct MultiformatText {
+    /// As plain text.
     pub text: &'static str,
-    /// In Markdown.
+    /// As Markdown.
     pub markdown: &'static str,
 }
 
-/// How a rule is set.
+/// The defaults of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// `warning` or `error`.
     pub level: &'static str,
 }
 
-/// What GitHub reads of a rule.
+/// Properties of a rule that GitHub reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuleProperties {
+pub(crate) struct RuleProperties {
     /// What it is about.
     pub tags: [&'static str; 4],
-    /// How seldom it is wrong.
+    /// How rarely it is wrong.
     pub precision: &'static str,
-    /// From 0 to 10, as CVSS has it.
+    /// From 0 to 10, as in CVSS.
     #[serde(rename = "security-severity")]
     pub security_severity: &'static str,
 }
 
 /// Which runs belong together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AutomationDetails {
+pub(crate) struct AutomationDetails {
     /// `secondkey/scan/`.
     pub id: &'static str,
 }
@@ -114,59 +114,59 @@ pub struct AutomationDetails {
 /// A finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Result {
-    /// The rule's id.
+pub(crate) struct Result {
+    /// The rule's ID.
     pub rule_id: &'static str,
-    /// The rule's place among the rules.
+    /// The rule's index.
     pub rule_index: usize,
-    /// `error`, `warning`, or `note` for one that is closed or exempt.
+    /// `error`, `warning`, or `note` for a closed or suppressed finding.
     pub level: &'static str,
     /// What is known and what to do.
     pub message: Message,
     /// The user.
     pub locations: [Location; 1],
-    /// What makes it the same at every look.
+    /// What identifies it across runs.
     pub partial_fingerprints: BTreeMap<&'static str, String>,
     /// `new`, `unchanged` or `absent`.
     pub baseline_state: &'static str,
-    /// The exemption, if one hides it.
+    /// The exemption, if one suppresses it.
     pub suppressions: Vec<Suppression>,
     /// The finding in version 1 of our own JSON.
-    pub properties: StandingV1,
+    pub properties: FindingSnapshotV1,
 }
 
-/// A text, and the same in Markdown.
+/// A text, also as Markdown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// The text.
+pub(crate) struct Message {
+    /// As plain text.
     pub text: String,
-    /// In Markdown.
+    /// As Markdown.
     pub markdown: String,
 }
 
 /// Where a finding is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Location {
-    /// A path made of account and user.
+pub(crate) struct Location {
+    /// A path made of the account and the user.
     pub physical_location: PhysicalLocation,
     /// The user, then its keys.
     pub logical_locations: Vec<LogicalLocation>,
 }
 
-/// A path made of account and user.
+/// A path made of the account and the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PhysicalLocation {
+pub(crate) struct PhysicalLocation {
     /// The path.
     pub artifact_location: ArtifactLocation,
-    /// Its beginning.
+    /// The start of the file.
     pub region: Region,
 }
 
 /// A path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ArtifactLocation {
+pub(crate) struct ArtifactLocation {
     /// `<account>/iam/user/<user>`.
     pub uri: String,
 }
@@ -174,7 +174,7 @@ pub struct ArtifactLocation {
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Region {
+pub(crate) struct Region {
     /// 1.
     pub start_line: u32,
 }
@@ -182,8 +182,8 @@ pub struct Region {
 /// A user or a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LogicalLocation {
-    /// The user's name or the key's id.
+pub(crate) struct LogicalLocation {
+    /// The user's name or the key's ID.
     pub name: String,
     /// `<account>/<user>` or `<account>/<user>/<key>`.
     pub fully_qualified_name: String,
@@ -193,11 +193,11 @@ pub struct LogicalLocation {
 
 /// An exemption.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Suppression {
-    /// `external`: it is kept outside of this log.
+pub(crate) struct Suppression {
+    /// `external`: it is stored outside this log.
     pub kind: &'static str,
     /// `accepted`.
     pub status: &'static str,
-    /// Until when, why, and who answers for it.
+    /// Until when, why, and who is responsible for it.
     pub justification: String,
 }

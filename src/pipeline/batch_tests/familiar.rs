@@ -1,19 +1,19 @@
-//! How an actor becomes familiar by what it completes, and what that does to its next key.
+//! How completed rotations make an actor familiar, and the effect on the severity of its next key.
 
 use super::*;
-use crate::detect::familiar::Familiar;
-use crate::detect::relation::Relation;
+use crate::detect::decision::familiar::FamiliarActor;
+use crate::detect::decision::relation::Relation;
 
 const DAY: i64 = 24 * 60 * 60;
 
 impl World {
-    /// The user's keys from second `second` on, and the change that made them so, made by `actor`.
+    /// Sets the user's keys from second `second` on, by a change of `actor`.
     async fn changed(&self, second: i64, name: &str, keys: &[(&str, i64)], change: KeyChange) {
         self.set(second, &[(name, keys)]);
         self.events(second, &[of(name, change)]).await;
     }
 
-    /// `actor` makes a second key for `name` and deletes the first an hour later.
+    /// `actor` creates a second key for `name` and deletes the first one an hour later.
     async fn rotated(&self, second: i64, name: &str, actor: &str) -> Finding {
         let both = [("K1", second - 9 * DAY), ("K2", second - 5)];
         let made = by(actor, created("K2", second - 5));
@@ -27,8 +27,8 @@ impl World {
         opened
     }
 
-    async fn familiar(&self) -> Vec<Familiar> {
-        self.store.familiar(ACCOUNT).await.unwrap()
+    async fn familiar(&self) -> Vec<FamiliarActor> {
+        self.store.familiar(ACCOUNT).await.unwrap().to_vec()
     }
 }
 
@@ -42,7 +42,7 @@ async fn a_pipeline_is_high_until_a_day_after_its_first_rotation() {
     let first = world.rotated(100, "a", "ci").await;
     assert_eq!(first.severity_reasons, [SeverityReason::UnfamiliarActor]);
     assert_eq!(world.familiar().await.len(), 1);
-    // A thief who rotates one user after the other is not believed for having done so.
+    // An attacker who rotates one user after the other does not become familiar that way.
     let spree = world.rotated(100 + 2 * 3_600, "b", "ci").await;
     assert_eq!(spree.severity, Severity::High);
     let next = world.rotated(100 + 2 * DAY, "c", "ci").await;
@@ -56,7 +56,7 @@ async fn a_pipeline_is_high_until_a_day_after_its_first_rotation() {
 }
 
 #[tokio::test]
-async fn whose_key_was_removed_stays_unfamiliar() {
+async fn actor_of_a_removed_key_stays_unfamiliar() {
     let world = World::new();
     let made = by("mallory", created("K2", 95));
     world.changed(100, "a", PAIR, made).await;
@@ -69,7 +69,7 @@ async fn whose_key_was_removed_stays_unfamiliar() {
 }
 
 #[tokio::test]
-async fn two_rotations_of_one_pipeline_that_end_together_note_it_once() {
+async fn concurrent_rotations_of_a_pipeline_make_it_familiar_once() {
     let world = World::new();
     world.set(100, &[("a", PAIR), ("b", PAIR)]);
     let both = |change: &dyn Fn() -> KeyChange| ["a", "b"].map(|name| of(name, change()));
@@ -87,7 +87,7 @@ async fn two_rotations_of_one_pipeline_that_end_together_note_it_once() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_noted_stops_no_alert_and_is_noted_at_the_next_look() {
+async fn failed_write_of_familiar_actors_is_made_up_later() {
     let world = World::new();
     world
         .changed(100, "a", PAIR, by("ci", created("K2", 95)))
@@ -113,5 +113,5 @@ async fn what_could_not_be_noted_stops_no_alert_and_is_noted_at_the_next_look() 
     assert_eq!((noted.len(), noted[0].last_at), (1, at(290)));
     world.look(500, "a").await;
     assert_eq!(world.familiar().await, noted);
-    assert_eq!(world.alerts().len(), 2, "nothing is told twice");
+    assert_eq!(world.alerts().len(), 2, "nothing is announced twice");
 }

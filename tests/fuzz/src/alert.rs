@@ -2,28 +2,29 @@
 
 use arbitrary::Arbitrary;
 use chrono::{DateTime, TimeDelta, Utc};
-use secondkey::detect::actor::Actor;
-use secondkey::detect::alert::{Alert, AlertKind, Update};
-use secondkey::detect::finding::{
-    CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
+use secondkey::detect::decision::severity::{Severity, SeverityReason};
+use secondkey::detect::events::actor::Actor;
+use secondkey::detect::events::text::{MAX_BYTES, bounded};
+use secondkey::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
+use secondkey::detect::findings::finding::{
+    AppliedExemption, CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, FoundBy,
+    KeyActivation,
 };
-use secondkey::detect::listing::KeyStatus;
-use secondkey::detect::retire::{LastUsed, LastUses};
-use secondkey::detect::severity::{Severity, SeverityReason};
-use secondkey::detect::text::{MAX_BYTES, bounded};
+use secondkey::detect::keys::listing::KeyStatus;
+use secondkey::detect::usage::last_use::{LastUsed, LastUses};
 use secondkey::detect::user::UserId;
 
-/// Stands after every character that could begin a line; no line of an output may begin with it.
+/// Follows every character that could begin a line. No line of an output may begin with it.
 pub const FORGED: &str = "☃forged";
 
-/// What an alert is made of.
+/// The input of an alert.
 #[derive(Debug, Arbitrary)]
 pub struct AnyAlert {
     /// The texts that the fields are filled from.
     pub texts: [String; 4],
-    /// Which text stands in which field, two bits each.
+    /// Which text goes into which field, two bits each.
     fields: u64,
-    /// Over 0xf0, repeats the first text until it is longer than any bound.
+    /// If over 0xf0, repeats the first text until it is longer than any bound.
     repeats: u8,
     is_root: bool,
     is_own_user: bool,
@@ -41,29 +42,28 @@ pub struct AnyAlert {
     uses: u8,
 }
 
-/// An alert, and what is known of the use of its keys.
-pub struct Told {
+/// An alert and the known uses of its keys.
+pub struct AlertWithUses {
     /// The alert.
     pub alert: Alert,
-    /// The uses by key.
     pub last_uses: LastUses,
 }
 
-/// Gives the fields their texts, in turn.
+/// Assigns texts to the fields in turn.
 struct Texts<'a> {
     any: &'a AnyAlert,
     given: u32,
 }
 
 impl Texts<'_> {
-    /// The next text, as it comes out of a record: bounded.
+    /// The next text, bounded like a text from a record.
     fn next(&mut self) -> String {
         let index =
             usize::try_from(self.any.fields.rotate_right(self.given * 2) & 3).unwrap_or_default();
         self.given += 1;
         let text = match index {
             0 => {
-                // Once over the bound, more of it is only slower.
+                // Beyond the bound, a longer text only takes more time.
                 let text = &self.any.texts[0];
                 let enough = 2 * MAX_BYTES / text.len().max(1);
                 text.repeat(1 + if self.any.repeats > 0xf0 { enough } else { 0 })
@@ -92,7 +92,7 @@ impl Texts<'_> {
 impl AnyAlert {
     /// The alert.
     #[must_use]
-    pub fn told(&self) -> Told {
+    pub fn alert_with_uses(&self) -> AlertWithUses {
         let mut texts = Texts {
             any: self,
             given: 0,
@@ -146,7 +146,7 @@ impl AnyAlert {
             console: self.console,
             invoked_by: texts.some(),
         };
-        let opener = self.has_opener.then(|| Opener {
+        let opener = self.has_opener.then(|| KeyActivation {
             key: key_ids[usize::from(self.uses) % 3].clone(),
             created: self.is_created,
             at: at(3),
@@ -193,10 +193,10 @@ impl AnyAlert {
             .map(|(_, reason)| reason)
             .collect(),
             opened_at: at(3),
-            is_since_estimated: false,
+            is_opened_at_estimated: false,
             detected_at: at(4),
             opener,
-            could_not_list: texts.some(),
+            listing_refusal: texts.some(),
             keys,
             continues: texts.some().map(|name| FindingId {
                 user: UserId::new(user.account(), &name),
@@ -204,11 +204,11 @@ impl AnyAlert {
             }),
             found_by: [FoundBy::Event, FoundBy::Sweep, FoundBy::Baseline]
                 [usize::from(self.uses) % 3],
-            joined: vec![],
-            has_unknown_maker: false,
+            other_activations: vec![],
+            has_unknown_activator: false,
             leaks: vec![],
-            told: true,
-            exemption: texts.some().map(|reason| Exempted {
+            announced: true,
+            exemption: texts.some().map(|reason| AppliedExemption {
                 id: texts.next(),
                 owner: texts.next(),
                 reason,
@@ -237,7 +237,11 @@ impl AnyAlert {
         let alert = Alert {
             kind: match self.kind % 4 {
                 0 | 1 => AlertKind::Opened,
-                2 => AlertKind::Updated(vec![Update::Keys, Update::Opener, Update::Severity]),
+                2 => AlertKind::Updated(vec![
+                    FindingUpdate::Keys,
+                    FindingUpdate::Opener,
+                    FindingUpdate::Severity,
+                ]),
                 _ => AlertKind::Closed,
             },
             sequence: u64::from(self.fields as u32),
@@ -247,6 +251,6 @@ impl AnyAlert {
             window_ends_at: at(3) + TimeDelta::hours(24),
             finding,
         };
-        Told { alert, last_uses }
+        AlertWithUses { alert, last_uses }
     }
 }

@@ -1,14 +1,14 @@
-//! What holds for every key change, whatever record it was read of.
+//! What holds for every key change, whatever record it came from.
 
 use chrono::Timelike;
-use secondkey::detect::actor::Actor;
-use secondkey::detect::key_change::{ChangeKind, KeyChange};
-use secondkey::detect::text::MAX_BYTES;
+use secondkey::detect::events::actor::Actor;
+use secondkey::detect::events::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::events::text::MAX_BYTES;
 
-/// The longest that a text of an event is kept, in bytes: what is cut adds its length and hash.
-const LONGEST: usize = MAX_BYTES + 120;
+/// The longest stored text of an event, in bytes. A truncated text ends in its length and hash.
+const MAX_CHARS: usize = MAX_BYTES + 120;
 
-/// Panics unless `change` is as every key change must be.
+/// Panics unless `change` is a valid key change.
 pub fn check(change: &KeyChange) {
     let KeyChange {
         id,
@@ -58,8 +58,8 @@ pub fn check(change: &KeyChange) {
     }
     texts.extend(texts_of(actor));
     for text in texts {
-        // An id adds a dot and a fingerprint.
-        assert!(text.len() <= LONGEST + 17, "{} bytes: {text}", text.len());
+        // An ID adds a dot and a fingerprint.
+        assert!(text.len() <= MAX_CHARS + 17, "{} bytes: {text}", text.len());
     }
 
     let fingerprint = match event_id {

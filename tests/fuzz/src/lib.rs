@@ -1,4 +1,4 @@
-//! What the fuzz targets share.
+//! Shared code of the fuzz targets.
 
 pub mod alert;
 pub mod change;
@@ -6,8 +6,8 @@ pub mod mutate;
 pub mod pieces;
 pub mod reversed;
 
-/// A number that follows from `data` alone, so that an input needs no extra bytes to choose a variant by and a crash
-/// repeats (FNV-1a).
+/// A number derived from `data` alone, so that an input needs no extra bytes to choose a variant
+/// and a crash is reproducible (FNV-1a).
 #[must_use]
 pub fn choice(data: &[u8]) -> u64 {
     data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -1,9 +1,9 @@
-//! Changes to an input that keep it JSON, which bytes changed at random seldom do.
+//! Mutations that keep an input valid JSON, which random changes of bytes rarely do.
 
 use libfuzzer_sys::fuzzer_mutate;
 use serde_json::{Map, Value};
 
-/// Names and values that records are made of, and what readers stumble over.
+/// Names and values that occur in records, and inputs that confuse parsers.
 const WORDS: &[&str] = &[
     "CreateAccessKey",
     "UpdateAccessKey",
@@ -46,7 +46,7 @@ const WORDS: &[&str] = &[
     "]}",
 ];
 
-/// Names of fields in records, envelopes and logs.
+/// Field names in records, envelopes and logs.
 const NAMES: &[&str] = &[
     "Records",
     "detail",
@@ -92,11 +92,11 @@ const NAMES: &[&str] = &[
     "ApproximateReceiveCount",
 ];
 
-/// How many bytes a text grows by at most when it is made long: over the bound on texts.
+/// How many bytes a text grows by at most when it is lengthened: more than the bound on texts.
 const LONG: usize = 1_100;
 
-/// Changes the first `size` bytes of `data` and gives the new size: every other time as libFuzzer does, else as JSON.
-/// In `lines` each line may be a document of its own.
+/// Mutates the first `size` bytes of `data` and returns the new size: every other time like
+/// libFuzzer, otherwise as JSON. If `lines` is set, each line may be a separate document.
 pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32, is_lines: bool) -> usize {
     let mut random = Random(u64::from(seed) | 1 << 40);
     if random.below(2) == 0 {
@@ -211,7 +211,7 @@ fn changed_text(text: &str, random: &mut Random) -> String {
     }
 }
 
-/// How many values `value` is made of, itself among them.
+/// How many values `value` contains, including itself.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(values) => values.iter().map(count).sum::<usize>(),
@@ -220,7 +220,7 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// The value at `index`, in the order in which [`count`] counts.
+/// The value at `index`, in the order of [`count`].
 fn nth(value: &mut Value, mut index: usize) -> &mut Value {
     if index == 0 {
         return value;
@@ -241,7 +241,7 @@ fn nth(value: &mut Value, mut index: usize) -> &mut Value {
     unreachable!("the index is below the count")
 }
 
-/// Numbers that follow from a seed (xorshift).
+/// Numbers derived from a seed (xorshift).
 struct Random(u64);
 
 impl Random {

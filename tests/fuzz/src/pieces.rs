@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
-/// Reads `rest`, at most `size` bytes at a time, and ends in an error of kind `ends_in`, if there is one.
+/// Reads `rest`, at most `size` bytes at a time, and ends with an error of kind `ends_in` if that
+/// is set.
 pub struct Pieces<'a> {
     pub rest: &'a [u8],
     pub size: usize,

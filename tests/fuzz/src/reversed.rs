@@ -1,8 +1,8 @@
-//! JSON written the other way round.
+//! JSON with reversed field order.
 
 use serde_json::Value;
 
-/// `value` as JSON text in which the fields of every object stand in the reverse of their usual order.
+/// `value` as JSON text with the fields of every object in the reverse of their usual order.
 #[must_use]
 pub fn reversed(value: &Value) -> String {
     match value {

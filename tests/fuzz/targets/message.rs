@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// In a batch a message says what it says alone, whatever stands beside it.
+/// In a batch a message has the same meaning as alone, whatever the other messages are.
 fn check_batch(body: &str) {
     let sqs = |id: &str, body: &str, count: u8| {
         let attributes = json!({
@@ -70,7 +70,7 @@ fn check_batch(body: &str) {
     }
 }
 
-/// Whatever is handed out, each message of it is answered for.
+/// Whatever the payload, each of its messages is answered.
 fn check_payload(payload: Value) {
     let now = DateTime::from_timestamp(1_720_000_000, 0).unwrap();
     let count = payload
@@ -88,7 +88,7 @@ fn check_payload(payload: Value) {
     }
 }
 
-/// A queued re-check comes back as the user it was queued for.
+/// A queued re-check is read back as the user it was queued for.
 fn check_recheck(user: &UserId) {
     match read_message(&recheck_body(user), None) {
         Ok(Message::Recheck(again)) => assert_eq!(again, *user),

@@ -1,4 +1,4 @@
-//! Text from an event, in every field of an alert and in every place where it lands.
+//! Text from an event in every field of an alert, checked in every output.
 
 #![no_main]
 
@@ -6,43 +6,44 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use regex::Regex;
-use secondkey::detect::alert::Alert;
-use secondkey::detect::retire::LastUses;
+use secondkey::detect::findings::alert::Alert;
+use secondkey::detect::usage::last_use::LastUses;
 use secondkey::output::alert_text::{alert_text, subject};
 use secondkey::output::chat::chat_notification;
 use secondkey::output::commands::recommended;
 use secondkey::output::escape::{
-    LONGEST_TEXT, Place, for_chat, for_csv, for_html, for_json, for_plain_text, for_subject,
-    for_terminal, free_text_for_plain_text,
+    MAX_TEXT_CHARS, OutputContext, for_chat, for_csv, for_html, for_json, for_plain_text,
+    for_subject, for_terminal, free_text_for_plain_text,
 };
 use secondkey::output::invocation::{Invocation, NOWHERE};
-use secondkey::output::standing::Standing;
+use secondkey::output::snapshot::FindingSnapshot;
 use secondkey::output::{asff, csv, json_v1, ocsf, sarif};
-use secondkey_fuzz::alert::{AnyAlert, FORGED, Told};
+use secondkey_fuzz::alert::{AlertWithUses, AnyAlert, FORGED};
 use serde_json::{Value, json};
 
-/// What nobody can see or what moves other text about, by Unicode's own properties: controls, format characters except
-/// those that have a glyph, what is ignorable by default, separators other than the space.
+/// Characters that are invisible or that move other text, by Unicode's own properties: controls,
+/// format characters without a glyph, default ignorable characters, and separators other than the
+/// space.
 static HIDDEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"[[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{White_Space}]--[\p{Prepended_Concatenation_Mark} ]]")
         .unwrap()
 });
 
-/// The longest JSON line that is asked for, by the alert topic.
-const LONGEST_LINE: usize = 64 * 1024;
+/// The longest JSON line that the alert topic requests.
+const MAX_LINE_CHARS: usize = 64 * 1024;
 
-/// The longest message that SNS takes, for all protocols together (SNS API reference, `Publish`).
-const LONGEST_MESSAGE: usize = 262_144;
+/// The longest message that SNS accepts, for all protocols together (SNS API reference, `Publish`).
+const MAX_MESSAGE_CHARS: usize = 262_144;
 
 fuzz_target!(|any: AnyAlert| {
-    let Told { alert, last_uses } = any.told();
+    let AlertWithUses { alert, last_uses } = any.alert_with_uses();
     let [text, ..] = &any.texts;
     check_escapes(text);
     check_texts(&alert, &last_uses);
     check_chat(&alert, &last_uses);
     check_json(&alert, &last_uses);
     check_commands(&alert, &last_uses);
-    check_documents(Standing {
+    check_documents(FindingSnapshot {
         alert,
         last_uses,
         invocation: Invocation::default(),
@@ -61,18 +62,18 @@ fn check_shown(shown: &str) {
 
 fn check_escapes(text: &str) {
     for shown in [
-        for_terminal(text, LONGEST_TEXT),
-        for_plain_text(text, LONGEST_TEXT),
-        free_text_for_plain_text(text, LONGEST_TEXT),
-        for_chat(text, LONGEST_TEXT),
+        for_terminal(text, MAX_TEXT_CHARS),
+        for_plain_text(text, MAX_TEXT_CHARS),
+        free_text_for_plain_text(text, MAX_TEXT_CHARS),
+        for_chat(text, MAX_TEXT_CHARS),
     ] {
         check_shown(&shown);
         // A code span adds two.
-        assert!(shown.chars().count() <= LONGEST_TEXT + 2, "{shown}");
+        assert!(shown.chars().count() <= MAX_TEXT_CHARS + 2, "{shown}");
     }
     for shown in [
-        for_plain_text(text, LONGEST_TEXT),
-        free_text_for_plain_text(text, LONGEST_TEXT),
+        for_plain_text(text, MAX_TEXT_CHARS),
+        free_text_for_plain_text(text, MAX_TEXT_CHARS),
     ] {
         assert!(!shown.contains("://"), "{shown}");
         let shown = shown.to_ascii_lowercase();
@@ -82,7 +83,7 @@ fn check_escapes(text: &str) {
         );
     }
 
-    let chat = for_chat(text, LONGEST_TEXT);
+    let chat = for_chat(text, MAX_TEXT_CHARS);
     if text.is_empty() {
         assert_eq!(chat, "(empty)");
     } else {
@@ -128,7 +129,7 @@ fn check_escapes(text: &str) {
     }
 }
 
-/// A document may be indented and have lines.
+/// A document may be indented and have several lines.
 fn check_hidden_in_document(shown: &str) {
     let lines = shown.replace('\n', " ");
     if let Some(found) = HIDDEN.find(&lines) {
@@ -157,16 +158,19 @@ fn deployed() -> Invocation {
 
 fn check_texts(alert: &Alert, last_uses: &LastUses) {
     let invocation = deployed();
-    for place in [Place::Terminal, Place::PlainText] {
+    for place in [OutputContext::Terminal, OutputContext::PlainText] {
         let text = alert_text(alert, last_uses, place, &invocation).whole();
         for line in text.lines() {
             if let Some(found) = HIDDEN.find(line) {
                 panic!("{} gets through: {line:?}", found.as_str().escape_unicode());
             }
         }
-        // Lines of ours that begin with what an event says are indented.
+        // Our own lines that begin with text from an event are indented.
         assert!(!text.lines().any(|line| line.starts_with(FORGED)), "{text}");
-        assert!(place == Place::Terminal || !text.contains("://"), "{text}");
+        assert!(
+            place == OutputContext::Terminal || !text.contains("://"),
+            "{text}"
+        );
     }
     let subject = subject(alert);
     assert!(subject.len() < 100, "{subject}");
@@ -188,7 +192,7 @@ fn check_chat(alert: &Alert, last_uses: &LastUses) {
     for shown in [title, description].into_iter().chain(steps) {
         assert!(!shown.contains(['<', '>', '&']), "{shown}");
         for line in shown.lines() {
-            // No code span reaches over a line, and outside of them stand our own words only.
+            // No code span crosses a line, and outside code spans there are only our own words.
             assert_eq!(line.matches('`').count() % 2, 0, "{line}");
             let outside: String = line.split('`').step_by(2).collect();
             assert!(
@@ -205,17 +209,17 @@ fn check_chat(alert: &Alert, last_uses: &LastUses) {
 fn check_json(alert: &Alert, last_uses: &LastUses) {
     let wire = json_v1::alert(alert, last_uses);
     let whole = json_v1::to_line(&wire, usize::MAX).unwrap();
-    let line = json_v1::to_line(&wire, LONGEST_LINE).unwrap();
+    let line = json_v1::to_line(&wire, MAX_LINE_CHARS).unwrap();
     assert!(!line.contains('\n'));
-    assert!(line.len() <= LONGEST_LINE, "{} bytes", line.len());
+    assert!(line.len() <= MAX_LINE_CHARS, "{} bytes", line.len());
     let chat = serde_json::to_string(&chat_notification(alert, last_uses)).unwrap();
-    let email = alert_text(alert, last_uses, Place::PlainText, &deployed()).whole();
+    let email = alert_text(alert, last_uses, OutputContext::PlainText, &deployed()).whole();
     let message = json!({"default": &line, "email": email, "https": chat, "sms": subject(alert)});
-    assert!(message.to_string().len() <= LONGEST_MESSAGE);
+    assert!(message.to_string().len() <= MAX_MESSAGE_CHARS);
     let read: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(read["version"], "1");
     assert_eq!(read["sequence"], alert.sequence);
-    if whole.len() <= LONGEST_LINE {
+    if whole.len() <= MAX_LINE_CHARS {
         assert_eq!(read["finding"]["user"], alert.finding.display_name);
         assert_eq!(line, whole);
     } else {
@@ -229,7 +233,7 @@ fn check_json(alert: &Alert, last_uses: &LastUses) {
     );
 }
 
-/// A shell makes of a command exactly the words that were meant.
+/// A shell splits a command into exactly the intended words.
 fn check_commands(alert: &Alert, last_uses: &LastUses) {
     for command in recommended(&alert.finding, alert.verdict(last_uses).as_ref(), &NOWHERE) {
         assert!(!alert.finding.user().is_root());
@@ -266,15 +270,15 @@ fn check_commands(alert: &Alert, last_uses: &LastUses) {
     }
 }
 
-fn check_documents(standing: Standing) {
-    let standings = [standing];
-    let rows = csv::document(&standings).unwrap();
+fn check_documents(snapshot: FindingSnapshot) {
+    let snapshots = [snapshot];
+    let rows = csv::document(&snapshots).unwrap();
     check_hidden_in_document(&rows);
     assert_eq!(rows.lines().count(), 2, "{rows}");
     for document in [
-        asff::document(&standings, "us-east-1").unwrap(),
-        ocsf::document(&standings).unwrap(),
-        sarif::document(&standings).unwrap(),
+        asff::document(&snapshots, "us-east-1").unwrap(),
+        ocsf::document(&snapshots).unwrap(),
+        sarif::document(&snapshots).unwrap(),
     ] {
         check_hidden_in_document(&document);
         serde_json::from_str::<Value>(&document).unwrap();

@@ -1,18 +1,18 @@
-//! A CloudTrail record, read as a change of somebody's keys.
+//! A CloudTrail record, read as a key change.
 
 #![no_main]
 
 use chrono::{DateTime, TimeDelta, Utc};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use secondkey::detect::key_change::{
-    Ignored, KeyChange, ReadContext, Reading, RecordError, read_key_change,
+use secondkey::detect::events::cloudtrail_record::CloudTrailRecord;
+use secondkey::detect::events::key_change::{
+    IgnoredReason, KeyChange, ReadContext, RecordError, RecordReading, read_key_change,
 };
-use secondkey::detect::record::CloudTrailRecord;
 use secondkey_fuzz::{change, mutate, reversed};
 use serde_json::Value;
 
-/// The longest that an error text gets: two texts of the record, each bounded, and words around them.
-const LONGEST_ERROR: usize = 2_500;
+/// The longest error text: two bounded texts of the record, and words around them.
+const MAX_ERROR_CHARS: usize = 2_500;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate::mutate(data, size, max_size, seed, false)
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(mut json) = serde_json::from_slice::<Value>(data) else {
         return;
     };
-    // The samples stand in their envelopes.
+    // The samples are wrapped in their envelopes.
     if let Some(detail) = json.get_mut("detail") {
         json = detail.take();
     }
@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
     let is_stood_in = result != read(&json, Some("another"), sent_at);
     match &strict {
         Err(RecordError::NoAccount(_)) => {}
-        // The stand-in goes before the caller's account.
+        // The stand-in overrides the caller's account.
         _ if is_stood_in => {}
         _ => assert_eq!(
             strict, result,
@@ -48,14 +48,14 @@ fuzz_target!(|data: &[u8]| {
         ),
     }
     match result {
-        Ok(Reading::Change(found)) => check_change(&json, &found),
-        Ok(Reading::Incomplete(incomplete)) => {
+        Ok(RecordReading::Change(found)) => check_change(&json, &found),
+        Ok(RecordReading::Incomplete(incomplete)) => {
             assert!(!incomplete.users.is_empty());
             let why = incomplete.why.to_string();
-            assert!(why.len() <= LONGEST_ERROR, "{why}");
+            assert!(why.len() <= MAX_ERROR_CHARS, "{why}");
         }
-        Ok(Reading::Ignored(_)) => {}
-        Err(error) => assert!(error.to_string().len() <= LONGEST_ERROR, "{error}"),
+        Ok(RecordReading::Ignored(_)) => {}
+        Err(error) => assert!(error.to_string().len() <= MAX_ERROR_CHARS, "{error}"),
     }
 });
 
@@ -63,7 +63,7 @@ fn read(
     json: &Value,
     account_if_missing: Option<&str>,
     sent_at: Option<DateTime<Utc>>,
-) -> Result<Reading, RecordError> {
+) -> Result<RecordReading, RecordError> {
     let context = ReadContext {
         account: None,
         account_if_missing,
@@ -77,9 +77,9 @@ fn check_change(json: &Value, found: &KeyChange) {
     let sent_at = DateTime::from_timestamp(1_720_000_000, 0).unwrap();
     assert!(found.at <= sent_at);
 
-    // When the message was sent bounds the time, and is no part of what tells one change from another.
+    // The send time of the message limits the record's time, and does not distinguish changes.
     let unbounded = match read(json, Some("unknown"), None) {
-        Ok(Reading::Change(unbounded)) => unbounded,
+        Ok(RecordReading::Change(unbounded)) => unbounded,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -88,7 +88,7 @@ fn check_change(json: &Value, found: &KeyChange) {
     );
     let earlier = sent_at - TimeDelta::days(10_000);
     match read(json, Some("unknown"), Some(earlier)) {
-        Ok(Reading::Change(change)) => {
+        Ok(RecordReading::Change(change)) => {
             assert_eq!((&change.id, change.at), (&found.id, found.at.min(earlier)))
         }
         other => panic!("{other:?}"),
@@ -101,14 +101,14 @@ fn check_change(json: &Value, found: &KeyChange) {
     };
     assert_eq!(
         with("aFieldOfALaterVersion", "x"),
-        Ok(Reading::Change(Box::new(found.clone())))
+        Ok(RecordReading::Change(Box::new(found.clone())))
     );
     assert_eq!(
         with("errorCode", "AccessDenied"),
-        Ok(Reading::Ignored(Ignored::FailedCall))
+        Ok(RecordReading::Ignored(IgnoredReason::FailedCall))
     );
     assert_eq!(
         with("eventSource", "s3.amazonaws.com"),
-        Ok(Reading::Ignored(Ignored::OtherService))
+        Ok(RecordReading::Ignored(IgnoredReason::OtherService))
     );
 }

@@ -1,4 +1,4 @@
-//! A log, as `secondkey replay` reads it: split into records, gzipped or not, in pieces of any size.
+//! A log as `secondkey replay` reads it: split into pieces of any size, gzipped or not.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use chrono::DateTime;
 use flate2::{Compression, write::GzEncoder};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use secondkey::detect::key_change::Ignored;
+use secondkey::detect::events::key_change::IgnoredReason;
 use secondkey::local::log_files::unpacked;
 use secondkey::local::log_reading::LogReading;
 use secondkey::local::log_records::for_each_record;
@@ -15,10 +15,17 @@ use secondkey_fuzz::pieces::Pieces;
 use secondkey_fuzz::{change, choice, mutate};
 use serde_json::Value;
 
-/// What a log without records is counted as, beside the records.
-const NO_RECORDS: &str = "log without records";
+/// What is counted in addition to records: documents and logs without any.
+const NO_RECORDS: [&str; 3] = [
+    "log without records",
+    "JSON without a record",
+    "CloudTrail digest",
+];
 
-/// One gzipped reading costs as much as twenty others.
+/// The lists whose items are read one by one.
+const LISTS: [&str; 5] = ["Records", "Events", "events", "logEvents", "Messages"];
+
+/// A gzipped reading costs as much as twenty others.
 const GZIPPED_ONE_IN: u64 = 16;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -35,15 +42,15 @@ fuzz_target!(|data: &[u8]| {
     }
 
     let reading = read(data);
-    check_accounts(&reading, &records);
+    check_accounts(&reading);
     for bytes in records.iter().flatten() {
         check_spelling(bytes);
     }
     check_cut(data, &records, choice);
-    if choice % GZIPPED_ONE_IN == 0 {
+    if choice.is_multiple_of(GZIPPED_ONE_IN) {
         check_gzip(data, &reading, choice);
     }
-    // As a file that somebody named, whatever it is.
+    // Like a file that was named on the command line, whatever it contains.
     if let Ok(log) = unpacked(Box::new(data)) {
         read(log);
     }
@@ -57,7 +64,7 @@ fn pieces(rest: &[u8], size: usize) -> Pieces<'_> {
     }
 }
 
-/// The records of a log and what stands in their place, as text.
+/// The records of a log, and non-records in their places, as text.
 fn split(log: impl Read) -> Vec<Result<Vec<u8>, String>> {
     let mut found = Vec::new();
     for_each_record(log, |record| {
@@ -77,30 +84,34 @@ fn read(log: impl Read) -> LogReading {
     reading
 }
 
-/// The records of a log in which nothing is broken; none for a log of which that is not certain.
+/// The records of an intact log, or `None` if it is not certain that the log is intact.
 fn expected(data: &[u8]) -> Option<Vec<Value>> {
     let text = std::str::from_utf8(data).ok()?;
     let documents = serde_json::Deserializer::from_str(text)
         .into_iter::<Value>()
         .collect::<Result<Vec<_>, _>>()
         .ok()?;
-    let is_around = |document: &Value| document.get("Records").is_some_and(Value::is_array);
-    let around = documents
-        .iter()
-        .filter(|document| is_around(document))
-        .count();
-    // Of two lists in one object serde_json sees the last; and a name may be spelled with escapes.
-    if text.matches("\"Records\"").count() != around || text.contains("\\u") {
+    let around = documents.iter().filter(|document| list(document).is_some());
+    let named = LISTS.map(|list| text.matches(&format!("\"{list}\"")).count());
+    // If one object has two lists, serde_json sees the last one; and a name may be spelled with
+    // escapes.
+    if named.iter().sum::<usize>() != around.count() || text.contains("\\u") {
         return None;
     }
     let mut records = Vec::new();
     for mut document in documents {
-        if is_around(&document) {
-            document = document["Records"].take();
+        if let Some(list) = list(&document) {
+            document = document[list].take();
         }
         flatten(document, &mut records);
     }
     records.iter().all(Value::is_object).then_some(records)
+}
+
+/// The name of the list in `document` whose items are read one by one.
+fn list(document: &Value) -> Option<&'static str> {
+    let is_list = |name: &&str| document.get(name).is_some_and(Value::is_array);
+    LISTS.into_iter().find(is_list)
 }
 
 fn flatten(value: Value, into: &mut Vec<Value>) {
@@ -121,23 +132,34 @@ fn check_found(records: &[Result<Vec<u8>, String>], expected: &[Value]) {
     assert_eq!(found, expected);
 }
 
-/// Every record is a change, a report of a leaked key, ignored with a reason, or reported.
-fn check_accounts(reading: &LogReading, records: &[Result<Vec<u8>, String>]) {
+/// Every record is a change, a report of a leaked key, ignored with a reason, or reported as
+/// unreadable. An intact input without records is not a log.
+fn check_accounts(reading: &LogReading) {
     let ignored: u64 = reading
         .ignored
         .iter()
-        .filter(|(reason, _)| **reason != NO_RECORDS)
+        .filter(|(reason, _)| !NO_RECORDS.contains(reason))
         .map(|(_, count)| count)
         .sum();
-    assert_eq!(reading.records, records.len() as u64);
+    let read = reading.changes.len() as u64 + reading.reports.len() as u64 + ignored;
+    // A log that cannot be read at all is reported once, and is not a record.
+    let logs = reading.malformed_records.iter();
+    let logs = logs.filter(|one| one.record.is_none()).count() as u64;
     assert_eq!(
         reading.records,
-        reading.changes.len() as u64 + reading.reports.len() as u64 + ignored + reading.malformed,
+        read + reading.malformed - logs,
         "{reading:?}"
     );
-    assert_eq!(reading.ignored.contains_key(NO_RECORDS), records.is_empty());
-    let broken = records.iter().filter(|record| record.is_err()).count();
-    assert!(reading.malformed >= broken as u64);
+    let as_what =
+        reading.sources.values().sum::<u64>() + reading.unreadable_logs + reading.not_logs;
+    let without = ["log without records", "CloudTrail digest"];
+    let is_without = without
+        .iter()
+        .any(|reason| reading.ignored.contains_key(reason));
+    assert!(as_what == 1 || as_what == 0 && is_without, "{reading:?}");
+    if reading.not_logs > 0 {
+        assert_eq!((reading.records, reading.malformed), (0, 0));
+    }
     assert_eq!(
         reading.malformed_records.len() as u64,
         reading.malformed.min(1_000)
@@ -146,23 +168,23 @@ fn check_accounts(reading: &LogReading, records: &[Result<Vec<u8>, String>]) {
         assert!(
             malformed
                 .record
-                .is_some_and(|record| (1..=reading.records).contains(&record))
+                .is_none_or(|record| (1..=reading.records).contains(&record))
         );
         assert!(!malformed.reason.is_empty());
     }
-    for (id, found) in &reading.changes {
-        assert_eq!(*id, found.id);
+    for found in reading.changes.in_order().unwrap() {
+        let found = found.unwrap();
         assert!(reading.newest >= Some(found.at));
-        change::check(found);
+        change::check(&found);
     }
 }
 
-/// However a record is spelled, it is read as the same.
+/// However a record is spelled, it has the same meaning.
 fn check_spelling(record: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(record) else {
         return;
     };
-    if value.get("Records").is_some_and(Value::is_array) {
+    if list(&value).is_some() {
         return;
     }
     let (one, other) = (read(record), read(value.to_string().as_bytes()));
@@ -170,13 +192,14 @@ fn check_spelling(record: &[u8]) {
         let LogReading { ignored, .. } = reading;
         (reading.changes.len(), ignored.clone(), reading.malformed)
     };
-    // What cannot be a key change need not be parsed, so it may go unseen what else is wrong with it.
+    // A record that cannot be a key change need not be parsed, so its other errors may go
+    // unnoticed.
     let is_passed_over = |reading: &LogReading| {
-        let reason = Ignored::OtherCall.reason();
+        let reason = IgnoredReason::OtherCall.reason();
         reading.ignored.contains_key(reason)
     };
     let is_key_change = |reading: &LogReading| {
-        let failed = Ignored::FailedCall.reason();
+        let failed = IgnoredReason::FailedCall.reason();
         !reading.changes.is_empty() || reading.ignored.contains_key(failed)
     };
     let is_shortcut = is_passed_over(&one) || is_passed_over(&other);
@@ -188,7 +211,7 @@ fn check_spelling(record: &[u8]) {
     );
 }
 
-/// A log that cannot be read on after some byte gives what stood before it, and says that it is cut.
+/// A log that ends at some byte yields the records before it, and is reported as truncated.
 fn check_cut(data: &[u8], records: &[Result<Vec<u8>, String>], choice: u64) {
     let cut = usize::try_from(choice >> 8).unwrap() % (data.len() + 1);
     let log = Pieces {
@@ -205,7 +228,7 @@ fn check_cut(data: &[u8], records: &[Result<Vec<u8>, String>], choice: u64) {
     assert!(records.starts_with(&before), "{before:?}");
 }
 
-/// Gzipped, in one member or two, a log reads as it does plain; cut, it says so.
+/// A gzipped log, with one or two members, reads like the plain one. A truncated one is reported.
 fn check_gzip(data: &[u8], plain: &LogReading, choice: u64) {
     let middle = usize::try_from(choice >> 16).unwrap() % (data.len() + 1);
     let mut gzipped = Vec::new();
@@ -220,10 +243,13 @@ fn check_gzip(data: &[u8], plain: &LogReading, choice: u64) {
 
     gzipped.truncate(gzipped.len() - 1);
     let cut = read(unpacked(Box::new(gzipped.as_slice())).unwrap());
+    // Input that is not text is not read to its end.
+    let is_read = cut.not_logs == 0 && cut.malformed_records.iter().all(|one| one.record.is_some());
     assert!(
         cut.malformed_records
             .last()
-            .is_some_and(|last| last.reason.starts_with("the gzip file is cut"))
+            .is_some_and(|last| last.reason.starts_with("the gzip file is truncated"))
             || cut.malformed > 1_000
+            || !is_read && plain.records == 0
     );
 }

@@ -17,8 +17,8 @@ pub struct Point {
     pub value: f64,
 }
 
-/// The points of the metric `name` in lines of the embedded format, but for those by dimension:
-/// each set of dimensions is a metric of its own.
+/// The points of the metric `name` in lines of the embedded format, without those that have
+/// dimensions: each set of dimensions is a separate metric.
 pub fn points(lines: &str, name: &str) -> Vec<Point> {
     let lines = lines.lines().map(|line| -> Value {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -60,7 +60,7 @@ impl Alarm {
         assert_eq!(alarm["ComparisonOperator"], "GreaterThanThreshold");
         assert_eq!(alarm["TreatMissingData"], "notBreaching", "{logical}");
         let periods = alarm["EvaluationPeriods"].as_i64().unwrap();
-        // All of them, unless it says how many.
+        // All periods, unless the alarm sets a number.
         let needed = alarm["DatapointsToAlarm"].as_i64().unwrap_or(periods);
         Self {
             metric: alarm["MetricName"].as_str().unwrap().to_owned(),
@@ -77,7 +77,7 @@ impl Alarm {
         }
     }
 
-    /// Whether it is in ALARM when it is evaluated at `now` on `points`, the oldest first.
+    /// Whether the alarm is in ALARM when it is evaluated at `now` on `points`, oldest first.
     pub fn rings(&self, points: &[Point], now: Timestamp) -> bool {
         let breaching = (0..self.periods).filter(|back| {
             let end = now - self.period * *back;
@@ -96,7 +96,8 @@ impl Alarm {
         breaching.count() >= self.needed
     }
 
-    /// The minutes from `start` to `end` at which it is in ALARM; it is evaluated every minute.
+    /// The minutes from `start` to `end` in which the alarm is in ALARM. It is evaluated every
+    /// minute.
     pub fn minutes_in_alarm(
         &self,
         points: &[Point],
@@ -156,14 +157,14 @@ fn an_alarm_needs_m_of_the_last_n_periods() {
         .map(|second| alarm.rings(&points, at(second)))
         .into();
     assert_eq!(rings, [false, false, true, false]);
-    // The windows slide: at 191 the first pair is out of sight.
+    // The windows slide: at 191 the first pair is outside.
     assert!(alarm.rings(&points, at(180)));
     assert!(!alarm.rings(&points, at(191)));
 }
 
-/// A message that fails is not visible for as long as the template says, and then fails again.
+/// A failed message stays invisible for as long as the template says, and then fails again.
 #[test]
-fn an_outage_of_re_checks_rings_and_one_failure_does_not() {
+fn an_outage_of_re_checks_raises_the_alarm_and_one_failure_does_not() {
     let template = Template::read("infra/template.yaml");
     let queue = &template.0["Resources"]["ChangesQueue"]["Properties"];
     let every = queue["VisibilityTimeout"].as_i64().unwrap();
@@ -179,14 +180,14 @@ fn an_outage_of_re_checks_rings_and_one_failure_does_not() {
     let outage = failing_for(7_200);
     let minutes = rings(&outage);
     assert!(minutes[0] <= at(900), "{}", minutes[0]);
-    // It rings all the time while messages fail.
+    // The alarm stays on as long as messages fail.
     let throughout = minutes_between(minutes[0], at(7_200));
     assert!(throughout.eq(minutes.iter().copied().take_while(|at_| *at_ <= at(7_200))));
 }
 
-/// Not only this test's spacing: retries may be up to five minutes late each.
+/// This does not depend on exact timing: each retry may be up to five minutes late.
 #[test]
-fn one_refusal_that_passes_rings_no_alarm_and_late_retries_do() {
+fn repeated_refusals_raise_the_alarm_and_one_does_not() {
     let alarm = Alarm::read("DeliveriesFailedAlarm");
     let rings = |points: &[Point]| alarm.minutes_in_alarm(points, at(0), at(86_400));
     assert!(rings(&at_seconds([0])).is_empty());

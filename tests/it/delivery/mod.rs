@@ -1,5 +1,5 @@
-//! Delivery is watched and nothing is given up: alerts that no sink takes ring an alarm, messages
-//! that fail come again, and messages that cannot be read are set aside.
+//! Delivery is monitored and no alert is given up: undelivered alerts raise an alarm, failed
+//! messages are retried, and unreadable messages are set aside.
 
 mod alarm;
 mod set_aside;

@@ -1,12 +1,12 @@
-//! Messages that cannot be read, and alerts that a sink refuses, in the detector itself, on queues
-//! and a table in moto.
+//! Unreadable messages, and alerts that a sink refuses, in the real detector, with queues and a
+//! table in moto.
 
 use aws_config::SdkConfig;
 use chrono::{TimeDelta, Utc};
-use secondkey::aws::account_users::SweepMode;
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::detector;
 use secondkey::aws::settings::Settings;
+use secondkey::aws::suspects::SweepMode;
 use secondkey::aws::sweeper::{self, Sweeper};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingStore;
@@ -20,7 +20,7 @@ use crate::table::create_table;
 
 const TABLE: &str = "secondkey";
 
-/// What is not an event, and is no JSON either.
+/// Neither an event nor JSON.
 const POISON: &str = "{\"source\": \"aws.iam\", \"detail\"";
 
 struct World {
@@ -32,9 +32,9 @@ struct World {
     _moto: Server,
 }
 
-/// What an invocation came to.
+/// The result of an invocation.
 struct Handled {
-    /// The ids of the messages that come again; an error where the event was bare.
+    /// The IDs of the messages to retry, or an error if the event was bare.
     failed: Result<Vec<String>, String>,
     metrics: String,
 }
@@ -124,7 +124,7 @@ fn whole(value: f64) -> i64 {
     value.round() as i64
 }
 
-/// A batch of `bodies`, whose message ids are their places.
+/// A batch of `bodies`. The message IDs are their indexes.
 fn batch(bodies: &[&str]) -> Value {
     let message = |(place, body): (usize, &&str)| {
         json!({"messageId": place.to_string(), "receiptHandle": "1", "body": body, "messageAttributes": {},
@@ -136,7 +136,7 @@ fn batch(bodies: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn poison_goes_to_the_dead_letters_at_once_with_its_error() {
+async fn an_unreadable_message_goes_to_the_dead_letters_with_its_error() {
     let world = World::new().await;
     let detector = world.detector(&world.dead_url, &world.topic_arn);
     let good = world.second_key("alice").await;
@@ -179,7 +179,7 @@ async fn poison_goes_to_the_dead_letters_at_once_with_its_error() {
 }
 
 #[tokio::test]
-async fn poison_that_cannot_be_set_aside_comes_again() {
+async fn an_unreadable_message_that_cannot_be_set_aside_is_retried() {
     let world = World::new().await;
     let gone = world.dead_url.replace("dead", "gone");
     for (dead_url, topic) in [
@@ -260,11 +260,14 @@ async fn a_refused_alert_is_counted_and_the_sweeper_measures_its_age() {
         handled.metrics
     );
 
-    let [pending] = &detector.table.pending_alerts().await.unwrap()[..] else {
+    let [pending] = &detector.table.pending_deliveries().await.unwrap()[..] else {
         panic!("one alert is pending");
     };
     assert_eq!(pending.sink, "sns");
-    let owed = detector.table.owed(&UserId::new(ACCOUNT, "alice")).await;
-    assert_eq!(pending.owed_since, owed.unwrap()[0].alert.at);
+    let owed = detector
+        .table
+        .pending_alerts(&UserId::new(ACCOUNT, "alice"))
+        .await;
+    assert_eq!(pending.pending_since, owed.unwrap()[0].alert.at);
     assert!(age_in_milliseconds().await > 0);
 }

@@ -1,4 +1,4 @@
-//! Every sink refuses for three days, in virtual time: the pipeline on SQLite, its metrics, the
+//! Every sink refuses for three days of virtual time: the pipeline on SQLite, its metrics, and the
 //! template's alarms.
 
 use std::collections::BTreeMap;
@@ -9,33 +9,35 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
 use secondkey::aws::metrics::Metrics;
 use secondkey::detect::Timestamp;
-use secondkey::detect::alert::{Alert, AlertKind};
-use secondkey::detect::digest::Digest;
-use secondkey::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::retire::LastUses;
-use secondkey::detect::situation::Sweep;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::decision::situation::Sweep;
+use secondkey::detect::findings::alert::{Alert, AlertKind};
+use secondkey::detect::findings::digest::Digest;
+use secondkey::detect::keys::listing::{
+    AccessKey, KeyListing, KeyStatus, PageResult, PartialListing,
+};
+use secondkey::detect::usage::last_use::LastUses;
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::alert_sink::AlertSink;
-use secondkey::pipeline::batch::{Received, recheck_each, recheck_users};
+use secondkey::pipeline::batch::{ReceivedMessage, recheck_each, recheck_users};
 use secondkey::pipeline::error::ServiceError;
 use secondkey::pipeline::key_source::KeySource;
 use secondkey::pipeline::message::{read_message, recheck_body};
-use secondkey::pipeline::recheck::{Occasion, Parts, Rechecked};
+use secondkey::pipeline::recheck::{Dependencies, RecheckOutcome, RecheckRequest};
 use serde_json::{Value, json};
 
 use super::alarm::{Alarm, minutes_between, points};
 use crate::stack::cloudformation::Template;
 use crate::stack::wiring::{ACCOUNT, cloudtrail_record};
 
-/// For how long no sink takes anything.
+/// How long the sinks refuse everything.
 const REFUSED_FOR: TimeDelta = TimeDelta::days(3);
 
 /// The longest delay of an SQS message.
-const LONGEST_DELAY: TimeDelta = TimeDelta::seconds(900);
+const MAX_DELAY_CHARS: TimeDelta = TimeDelta::seconds(900);
 
-/// The names of the sinks, and whether a refusal of each may pass.
+/// The names of the sinks, and whether a refusal of each is temporary.
 const SINKS: [(&str, bool); 2] = [("eventbridge", false), ("sns", true)];
 
 fn begin() -> Timestamp {
@@ -46,7 +48,7 @@ fn alice() -> UserId {
     UserId::new(ACCOUNT, "alice")
 }
 
-/// What the parts of the world see of each other.
+/// The state that the parts of the world share.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<State>>);
 
@@ -54,7 +56,7 @@ struct State {
     now: Timestamp,
     keys: BTreeMap<String, AccessKey>,
     refuses: bool,
-    /// What the sinks took: the sink, the audit sequence number, what it told.
+    /// What the sinks accepted: the sink, the audit sequence number and the kind of alert.
     taken: Vec<(&'static str, u64, AlertKind)>,
 }
 
@@ -74,8 +76,8 @@ impl KeySource for Shared {
         let (now, keys) = self.change(|state| (state.now, state.keys.clone()));
         let name = user.name().to_owned();
         match PartialListing::requested(now).page(Some(name), keys, false) {
-            AfterPage::Complete(listing) => Ok(listing),
-            AfterPage::More(_) => unreachable!("the last page completes a listing"),
+            PageResult::Complete(listing) => Ok(listing),
+            PageResult::More(_) => unreachable!("the last page completes a listing"),
         }
     }
 
@@ -120,11 +122,11 @@ impl AlertSink for Sink {
     }
 }
 
-/// The deployment, but for AWS.
+/// The deployment, without AWS.
 struct World {
     shared: Shared,
-    parts: Parts,
-    /// The bodies in the changes queue, by the time at which they can be taken.
+    parts: Dependencies,
+    /// The bodies in the changes queue, by the time at which they become visible.
     queue: Vec<(Timestamp, String)>,
     next_sweep: Timestamp,
     /// The log: metrics in the embedded format.
@@ -149,7 +151,7 @@ impl World {
             }) as Box<dyn AlertSink>
         });
         Self {
-            parts: Parts {
+            parts: Dependencies {
                 store: Arc::new(store),
                 keys: Arc::new(shared.clone()),
                 sinks: sinks.into(),
@@ -163,7 +165,7 @@ impl World {
         }
     }
 
-    /// Calls `event` about `key`, and queues what CloudTrail tells of it.
+    /// Makes the call `event` about `key`, and queues the event from CloudTrail.
     fn call(&mut self, event: &str, key: &str) {
         let now = self.shared.now();
         let is_active = event == "CreateAccessKey";
@@ -188,7 +190,7 @@ impl World {
         self.queue.push((now, event.to_string()));
     }
 
-    /// Lets time pass until `until`, with every message and every hourly sweep that is due.
+    /// Advances time to `until`, with every message and hourly sweep that is due.
     async fn pass_until(&mut self, until: Timestamp) {
         loop {
             let first = self.queue.iter().map(|(due, _)| *due).min();
@@ -215,7 +217,7 @@ impl World {
         let taken: Vec<(Timestamp, String)> = taken;
         let messages = taken.iter().map(|(_, body)| {
             self.messages += 1;
-            Received {
+            ReceivedMessage {
                 id: self.messages.to_string(),
                 is_retry: false,
                 message: read_message(body, Some(now)).unwrap(),
@@ -227,40 +229,40 @@ impl World {
         }
     }
 
-    /// What the sweeper does with a user whose finding is open or to whose sinks alerts are owed.
+    /// What the sweeper does with a user who has an open finding or pending alerts.
     async fn sweep(&mut self) {
         let now = self.shared.now();
         let record = self.parts.store.record(&alice()).await.unwrap();
-        let owed = self.parts.store.owed(&alice()).await.unwrap();
+        let owed = self.parts.store.pending_alerts(&alice()).await.unwrap();
         if record.open_finding().is_none() && owed.is_empty() {
             return;
         }
-        let occasion = Occasion {
+        let request = RecheckRequest {
             sweep: Some(Sweep::Routine),
             is_retry: true,
-            ..Occasion::default()
+            ..RecheckRequest::default()
         };
-        let occasions = BTreeMap::from([(alice(), occasion)]);
-        for (_, result) in recheck_each(&self.parts, occasions, now).await {
+        let requests = BTreeMap::from([(alice(), request)]);
+        for (_, result) in recheck_each(&self.parts, requests, now).await {
             self.after(&result.unwrap());
         }
     }
 
     /// What both functions do after a re-check.
-    fn after(&mut self, rechecked: &Rechecked) {
+    fn after(&mut self, rechecked: &RecheckOutcome) {
         let now = self.shared.now();
         let mut metrics = Metrics::default();
-        metrics.count_rechecked(rechecked, now);
+        metrics.count_recheck(rechecked, now);
         metrics.write(&mut self.log, now).unwrap();
         for delay in &rechecked.rechecks {
             let whole = delay.num_seconds() + i64::from(delay.subsec_nanos() > 0);
-            let delay = TimeDelta::seconds(whole).clamp(TimeDelta::zero(), LONGEST_DELAY);
+            let delay = TimeDelta::seconds(whole).clamp(TimeDelta::zero(), MAX_DELAY_CHARS);
             self.queue.push((now + delay, recheck_body(&alice())));
         }
     }
 
     async fn owed(&self) -> Vec<(String, u64)> {
-        let owed = self.parts.store.owed(&alice()).await.unwrap();
+        let owed = self.parts.store.pending_alerts(&alice()).await.unwrap();
         let mut owed: Vec<(String, u64)> = owed
             .into_iter()
             .map(|owed| (owed.sink, owed.alert.sequence))
@@ -271,7 +273,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn three_days_without_a_sink_ring_an_alarm_and_lose_no_alert() {
+async fn three_days_without_a_sink_raise_an_alarm_and_lose_no_alert() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&folder.path().join("findings.db")).unwrap();
     let mut world = World::new(store);
@@ -360,7 +362,7 @@ async fn three_days_without_a_sink_ring_an_alarm_and_lose_no_alert() {
     .unwrap();
 }
 
-/// What breaks the alerts must not break the alarm about it.
+/// A failure that stops alerts must not stop the alarm about it.
 #[test]
 fn the_alarms_about_alerts_share_no_topic_and_no_key_with_them() {
     for name in ["DeliveriesFailedAlarm", "OldestPendingAlertAlarm"] {
@@ -373,9 +375,9 @@ fn the_alarms_about_alerts_share_no_topic_and_no_key_with_them() {
     assert_ne!(key("AlertTopic"), Value::Null);
 }
 
-/// No release is left that knows the sink, so no worker tries it; it must be seen all the same.
+/// No release still knows the sink, so no worker tries it. The alarm must notice it anyway.
 #[tokio::test]
-async fn an_alert_to_a_sink_that_is_gone_counts_as_a_failed_delivery() {
+async fn an_alert_to_a_removed_sink_counts_as_a_failed_delivery() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&folder.path().join("findings.db")).unwrap();
     let mut world = World::new(store);

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::stack::relay;
 
-/// What is measured: each function's errors of the last hour, and the age of each queue's oldest message in seconds.
+/// The measurements: each function's errors in the last hour, and the age of each queue's oldest
+/// message in seconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
     pub errors: f64,
@@ -22,7 +23,7 @@ pub struct CloudWatch {
 }
 
 impl CloudWatch {
-    /// Starts one that measures nothing but zeros, on a thread and a runtime of its own.
+    /// Starts a stand-in that measures only zeros, on its own thread and runtime.
     pub fn start() -> Self {
         let listener =
             std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -33,25 +34,25 @@ impl CloudWatch {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
-                .expect("a runtime can be made")
+                .expect("a runtime can be created")
                 .block_on(serve(listener, &shared));
         });
         Self { url, measured }
     }
 
-    /// From now on it measures this.
+    /// Sets the measurements.
     pub fn set(&self, measured: Measured) {
-        *self.measured.lock().expect("nobody panics with the lock") = measured;
+        *self.measured.lock().expect("no panic while locked") = measured;
     }
 }
 
 async fn serve(listener: std::net::TcpListener, measured: &Mutex<Measured>) {
     listener
         .set_nonblocking(true)
-        .expect("a listener can be made non-blocking");
+        .expect("a listener can be set non-blocking");
     let listener = TcpListener::from_std(listener).expect("it is a listener");
     while let Ok((client, _)) = listener.accept().await {
-        // A connection that breaks is the client's to notice.
+        // The client notices a broken connection itself.
         let _ = answer(client, measured).await;
     }
 }
@@ -61,7 +62,7 @@ async fn answer(mut client: TcpStream, measured: &Mutex<Measured>) -> std::io::R
         return Ok(());
     };
     let asked = String::from_utf8_lossy(&request.body).into_owned();
-    let Measured { errors, age } = *measured.lock().expect("nobody panics with the lock");
+    let Measured { errors, age } = *measured.lock().expect("no panic while locked");
     let body = if asked.contains("ApproximateAgeOfOldestMessage") {
         point("Maximum", age)
     } else {

@@ -17,7 +17,7 @@ use crate::stack::wiring::{ACCOUNT, take_all};
 
 const PREFIX: &str = "secondkey-probe-";
 
-/// The throw-away users that are there.
+/// The existing throw-away users.
 async fn throwaways(world: &World) -> Vec<String> {
     let listed = aws_sdk_iam::Client::new(&world.config)
         .list_users()
@@ -28,8 +28,8 @@ async fn throwaways(world: &World) -> Vec<String> {
     names.filter(|name| name.starts_with(PREFIX)).collect()
 }
 
-/// Plays the queues and rules, for ever: what is in the changes queue goes to the detector, and so does every throw-away
-/// user that was ever seen.
+/// Plays the queues and rules forever: passes the messages in the changes queue, and every
+/// throw-away user seen so far, to the detector.
 async fn play(world: &World) {
     let detector = world.detector();
     let sqs = aws_sdk_sqs::Client::new(&world.config);
@@ -72,7 +72,7 @@ async fn a_probe_sees_whether_messages_are_read() {
 }
 
 #[tokio::test]
-async fn a_live_probe_opens_a_finding_closes_it_and_leaves_no_user() {
+async fn a_live_probe_opens_and_closes_a_finding() {
     let world = World::new().await;
     let command = world.doctor(&["--probe-live", "--yes", "--format", "json"]);
     let said = run_beside_detector(&world, command).await;
@@ -87,7 +87,7 @@ async fn a_live_probe_opens_a_finding_closes_it_and_leaves_no_user() {
 }
 
 #[tokio::test]
-async fn a_live_probe_that_nobody_answers_leaves_no_user_either() {
+async fn an_unanswered_live_probe_removes_its_user() {
     let world = World::new().await;
     let said =
         run(world.doctor(&[&["--probe-live", "--yes", "--wait", "1"][..], &JSON].concat())).await;
@@ -98,7 +98,7 @@ async fn a_live_probe_that_nobody_answers_leaves_no_user_either() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_removed_are_named_with_the_commands_that_do() {
+async fn keys_that_cannot_be_removed_are_named_with_commands() {
     let world = World::new().await;
     let proxy = Proxy::start(&world.url);
     proxy.set(Fault {
@@ -139,12 +139,13 @@ async fn keys_that_cannot_be_removed_are_named_with_the_commands_that_do() {
 }
 
 #[tokio::test]
-async fn a_live_probe_is_asked_for_twice() {
+async fn a_live_probe_needs_confirmation() {
     let world = World::new().await;
     let said = run(world.doctor(&["--probe-live"])).await;
     assert_eq!(said.code, 1);
     assert!(
-        said.stderr.contains("not confirmed, so nothing was made"),
+        said.stderr
+            .contains("not confirmed, so nothing was created"),
         "{}",
         said.stderr
     );
@@ -155,7 +156,7 @@ async fn a_live_probe_is_asked_for_twice() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn whoever_interrupts_a_live_probe_has_the_user_removed_first() {
+async fn an_interrupted_live_probe_removes_its_user() {
     let world = World::new().await;
     let mut command = world.doctor(&["--probe-live", "--yes", "--format", "json"]);
     let child = command.stdin(Stdio::null()).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! A deployment in a moto server of its own, whole until a test breaks it.
+//! A deployment in its own moto server, intact until a test breaks it.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
@@ -9,7 +9,7 @@ use chrono::Utc;
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::dynamodb::DynamoDbStore;
 use secondkey::aws::settings::Settings;
-use secondkey::detect::account_record::AccountRecord;
+use secondkey::detect::records::account_record::AccountRecord;
 use serde_json::{Value, json};
 
 use super::cloudwatch::CloudWatch;
@@ -32,7 +32,7 @@ pub struct World {
 }
 
 impl World {
-    /// Deploys the small template, and makes by API what moto leaves out of one.
+    /// Deploys the small template, and creates by API what moto omits from templates.
     pub async fn new() -> Self {
         let server = tokio::task::spawn_blocking(|| server::start_moto(&[]));
         let server = server.await.expect("moto starts");
@@ -54,7 +54,7 @@ impl World {
         &self.resources[logical]
     }
 
-    /// Lets `rule` and nobody else send to `queue`.
+    /// Lets only `rule` send to `queue`.
     pub async fn allow(&self, queue: &str, rule: &str) {
         let (url, rule) = (self.id(queue), self.id(rule));
         let name = url.rsplit('/').next().unwrap();
@@ -74,7 +74,7 @@ impl World {
         set.send().await.expect("a policy can be set");
     }
 
-    /// Turns recovery and expiry of the table on or off.
+    /// Turns point-in-time recovery and expiry of the table on or off.
     pub async fn set_table(&self, is_on: bool) {
         use aws_sdk_dynamodb::types::{PointInTimeRecoverySpecification, TimeToLiveSpecification};
         let dynamodb = aws_sdk_dynamodb::Client::new(&self.config);
@@ -118,7 +118,7 @@ impl World {
         Deployment::new(settings.expect("they are all there"), &self.config)
     }
 
-    /// The command `secondkey doctor` on this deployment.
+    /// The command `secondkey doctor` for this deployment.
     pub fn doctor(&self, arguments: &[&str]) -> Command {
         doctor_at(&self.url, &self.cloudwatch.url, arguments)
     }
@@ -131,7 +131,7 @@ impl World {
             .name("all")
             .s3_bucket_name(bucket)
             .is_multi_region_trail(true);
-        made.send().await.expect("a trail can be made");
+        made.send().await.expect("a trail can be created");
         let started = trails.start_logging().name("all").send().await;
         started.expect("a trail can be started");
         self.allow("ChangesQueue", "ChangesRule").await;
@@ -143,7 +143,10 @@ impl World {
                 .topic_arn(self.id(topic))
                 .protocol("email")
                 .endpoint("security@example.com");
-            subscribed.send().await.expect("somebody can subscribe");
+            subscribed
+                .send()
+                .await
+                .expect("the topic accepts subscriptions");
         }
         let swept = AccountRecord {
             version: 1,
@@ -156,7 +159,7 @@ impl World {
     }
 }
 
-/// The command `secondkey doctor` on what is deployed at `url`.
+/// The command `secondkey doctor` for the deployment at `url`.
 pub fn doctor_at(url: &str, cloudwatch: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
     command
@@ -193,7 +196,7 @@ async fn deploy(config: &SdkConfig) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What a doctor printed.
+/// The output of `doctor`.
 pub struct Said {
     pub code: i32,
     pub stdout: String,

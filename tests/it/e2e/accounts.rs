@@ -1,6 +1,6 @@
-//! Other accounts of the organisation, and what cannot be entered.
+//! Other accounts of the organization, and accounts that cannot be entered.
 
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
 use secondkey::detect::user::UserId;
 
 use super::sweeps::{Swept, digests, own_moto};
@@ -10,7 +10,7 @@ use crate::stack::proxy::{Fault, Proxy};
 
 const MEMBER: &str = "444455556666";
 
-/// What STS answers to who may not enter a role, or asks for one that is not there.
+/// The STS error for a role that is missing or must not be assumed.
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: \
     sts:AssumeRole</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
@@ -20,7 +20,7 @@ async fn member_iam(world: &World, account: &str) -> aws_sdk_iam::Client {
 }
 
 #[tokio::test]
-async fn a_second_key_in_a_member_account_is_found_by_its_event_and_by_the_sweep() {
+async fn a_members_second_key_is_found_by_event_and_by_sweep() {
     let setup = Setup {
         parameters: vec![("ListAccounts", "true")],
         ..Setup::default()
@@ -29,21 +29,21 @@ async fn a_second_key_in_a_member_account_is_found_by_its_event_and_by_the_sweep
     let world = &swept.world;
     let organizations = aws_sdk_organizations::Client::new(&world.config);
     let made = organizations.create_organization().send().await;
-    made.expect("an organisation can be made");
+    made.expect("an organization can be created");
     let made = organizations
         .create_account()
         .account_name("member")
         .email("member@example.com");
-    let made = made.send().await.expect("an account can be made");
+    let made = made.send().await.expect("an account can be created");
     let member = made
         .create_account_status
         .and_then(|status| status.account_id);
-    let member = member.expect("moto makes it at once");
+    let member = member.expect("moto creates it at once");
 
-    // Told of by an event that the member's rule forwards to the bus.
+    // Reported by an event that the member's rule forwards to the bus.
     let iam = member_iam(world, &member).await;
     let made = iam.create_user().user_name("Erin").send().await;
-    made.expect("a user can be made");
+    made.expect("a user can be created");
     let mut keys = vec![];
     for _ in 0..2 {
         let made = iam.create_access_key().user_name("Erin").send().await;
@@ -68,7 +68,7 @@ async fn a_second_key_in_a_member_account_is_found_by_its_event_and_by_the_sweep
     assert_eq!(kinds(&alerts), ["opened"]);
     assert_eq!(alerts[0]["finding"]["account"], member);
 
-    // Every account of the organisation is swept, and the one that has an open finding.
+    // Every account of the organization is swept, and so is the one with an open finding.
     swept.sweep().await;
     let swept_accounts: Vec<String> = world
         .store
@@ -88,7 +88,7 @@ async fn a_second_key_in_a_member_account_is_found_by_its_event_and_by_the_sweep
 }
 
 #[tokio::test]
-async fn a_member_whose_role_is_broken_is_named_and_stops_nobody_until_it_is_mended() {
+async fn a_member_with_a_broken_role_is_named_and_stops_no_other() {
     let moto = own_moto().await;
     let proxy = Proxy::start(&moto.url);
     let denial = Fault {
@@ -114,7 +114,7 @@ async fn a_member_whose_role_is_broken_is_named_and_stops_nobody_until_it_is_men
         .until("the finding is open", async || world.is_open().await)
         .await;
     let finding = world.findings(FindingStatus::Open).await.remove(0);
-    let reason = finding.could_not_list.expect("it says why");
+    let reason = finding.listing_refusal.expect("it says why");
     assert!(reason.contains("cannot be entered"), "{reason}");
     assert_eq!(
         kinds(&world.alerts().await),
@@ -123,7 +123,8 @@ async fn a_member_whose_role_is_broken_is_named_and_stops_nobody_until_it_is_men
     );
 
     swept.pair("Frank").await;
-    // What cannot be listed is asked for again in a quarter of an hour, so the changes queue does not become quiet.
+    // A refused listing is retried in a quarter of an hour, so the changes queue does not become
+    // quiet.
     swept.sweep_alone().await;
     let unreachable = async || {
         let accounts = world.store.accounts().await.unwrap();

@@ -1,11 +1,11 @@
-//! A stack that is removed and deployed again.
+//! A stack that is deleted and deployed again.
 
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
 
 use super::world::{Setup, World, kinds};
 
 #[tokio::test]
-async fn a_table_that_outlived_its_stack_is_adopted_by_the_next_deployment() {
+async fn a_retained_table_is_adopted_by_the_next_deployment() {
     let name = "adopted";
     let former = World::new(name).await;
     let [first, _] = former.open().await;
@@ -21,8 +21,8 @@ async fn a_table_that_outlived_its_stack_is_adopted_by_the_next_deployment() {
         .table
         .expect("it is described");
     assert_eq!(kept.deletion_protection_enabled, Some(true));
-    // moto cannot import a resource into a stack: it gets a table of the same name. What the functions adopt is the one in
-    // DynamoDB Local, with all that is in it.
+    // moto cannot import a resource into a stack, so it gets a table of the same name. The
+    // functions adopt the one in DynamoDB Local, with all its data.
     let unprotected = dynamodb
         .update_table()
         .table_name(name)

@@ -1,9 +1,9 @@
-//! What happens to users and keys.
+//! Changes to users and keys.
 
-use secondkey::detect::audit::AuditKind::{
+use secondkey::detect::findings::finding::{CloseReason, FindingStatus};
+use secondkey::detect::trail::audit::AuditKind::{
     FindingClosed, FindingOpened, KeyCreated, KeyDeleted, KeyUpdated, UserDeleted, UserRenamed,
 };
-use secondkey::detect::finding::{CloseReason, FindingStatus};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::message::recheck_body;
 use serde_json::json;
@@ -22,7 +22,7 @@ async fn a_second_key_created_opens_a_finding_and_alerts() {
     assert!(finding.confirmed);
     assert_eq!(finding.display_name, world.user);
     assert!(finding.active_keys().any(|key| key == first));
-    let opener = finding.opener.as_ref().expect("the event tells who");
+    let opener = finding.opener.as_ref().expect("the event names the user");
     assert_eq!(
         (opener.key.as_str(), opener.created),
         (second.as_str(), true)
@@ -35,7 +35,7 @@ async fn a_second_key_created_opens_a_finding_and_alerts() {
         alerts[0]["finding"]["actor"]["arn"],
         format!("arn:aws:iam::{ACCOUNT}:user/dana")
     );
-    // Dana is not the user, and has no record in this account.
+    // Dana is a different user without a record in this account.
     assert_eq!(alerts[0]["finding"]["severity"], "HIGH");
     assert_eq!(alerts[0]["verdict"]["code"], "contain");
     assert_eq!(alerts[0]["verdict"]["key"], second);
@@ -72,13 +72,13 @@ async fn a_second_key_reactivated_opens_a_finding() {
         !finding
             .opener
             .as_ref()
-            .expect("the event tells who")
+            .expect("the event names the user")
             .created
     );
 }
 
 #[tokio::test]
-async fn a_key_deactivated_closes_the_finding_and_its_deletion_changes_nothing() {
+async fn a_deactivation_closes_the_finding_and_deletion_changes_nothing() {
     let world = World::new("deactivated").await;
     let [first, _] = world.open().await;
     world.until_quiet().await;
@@ -96,7 +96,11 @@ async fn a_key_deactivated_closes_the_finding_and_its_deletion_changes_nothing()
     let closing = finding.closing.as_ref().expect("it is closed");
     assert_eq!(closing.reason, CloseReason::Deactivated);
     assert_eq!(
-        closing.actor.as_ref().expect("the event tells who").label(),
+        closing
+            .actor
+            .as_ref()
+            .expect("the event names the user")
+            .label(),
         format!("arn:aws:iam::{ACCOUNT}:user/dana")
     );
     assert_eq!(
@@ -104,7 +108,7 @@ async fn a_key_deactivated_closes_the_finding_and_its_deletion_changes_nothing()
             .trail(&world.user_id())
             .await
             .into_iter()
-            .filter(|kind| *kind != secondkey::detect::audit::AuditKind::FindingConfirmed)
+            .filter(|kind| *kind != secondkey::detect::trail::audit::AuditKind::FindingConfirmed)
             .collect::<Vec<_>>(),
         [
             KeyCreated,
@@ -173,7 +177,7 @@ async fn the_same_event_twice_is_one_entry_and_one_alert() {
 }
 
 #[tokio::test]
-async fn events_that_come_in_the_wrong_order_lead_to_the_right_state() {
+async fn events_in_the_wrong_order_lead_to_the_right_state() {
     let world = World::new("swapped").await;
     world.create_key().await;
     let second = world.create_key().await;
@@ -185,7 +189,7 @@ async fn events_that_come_in_the_wrong_order_lead_to_the_right_state() {
     world.tell(created).await;
     world.until_quiet().await;
     assert!(!world.is_open().await);
-    // For a moment two keys were active, which is told though nobody had looked by then.
+    // For a moment two keys were active, which is reported although no check saw it.
     assert_eq!(kinds(&world.alerts().await), ["opened", "closed"]);
     assert_eq!(
         world.trail(&world.user_id()).await,
@@ -245,7 +249,7 @@ async fn a_user_deleted_and_created_again_has_a_second_episode() {
         .user_name(&world.user)
         .send()
         .await
-        .expect("the user can be made again");
+        .expect("the user can be recreated");
     world.open().await;
     world.until_quiet().await;
     let open = world.findings(FindingStatus::Open).await;
@@ -255,7 +259,7 @@ async fn a_user_deleted_and_created_again_has_a_second_episode() {
 }
 
 #[tokio::test]
-async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_name() {
+async fn a_renamed_user_keeps_the_finding_under_the_new_name() {
     let world = World::new("renamed").await;
     world.open().await;
     world.until_quiet().await;
@@ -304,11 +308,11 @@ async fn a_user_renamed_with_two_active_keys_keeps_its_finding_under_the_new_nam
 }
 
 #[tokio::test]
-async fn a_listing_that_calls_a_renamed_user_by_the_former_name_misleads_nobody() {
+async fn a_listing_under_a_users_former_name_is_not_misread() {
     let world = World::new("former-name").await;
     let [first, _] = world.open().await;
     world.until_quiet().await;
-    // In lower case, for moto knows a user in one spelling only.
+    // In lower case, because moto knows a user in one spelling only.
     let new_name = format!("{}-new", world.user).to_lowercase();
     world
         .iam
@@ -366,7 +370,7 @@ async fn the_command_line_reads_the_deployed_table() {
     );
 }
 
-/// Events count in whole seconds, and two of one second may contradict each other.
+/// Events have whole seconds, and two in the same second may contradict each other.
 async fn next_second() {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
 }

@@ -1,16 +1,16 @@
-//! Findings that somebody answers for.
+//! Findings that an exemption suppresses.
 
 use chrono::{TimeDelta, Utc};
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::trail::audit::AuditKind;
 use secondkey::pipeline::finding_store::FindingReader;
 
 use super::sweeps::Swept;
 use super::world::{ACCOUNT, Setup, kinds};
 
 #[tokio::test]
-async fn an_exemption_hides_a_finding_and_what_it_hid_is_told_at_its_end() {
+async fn an_exemption_suppresses_a_finding_until_it_expires() {
     let swept = Swept::new("exempt", Setup::default()).await;
     swept.sweep().await;
     let now = Utc::now();

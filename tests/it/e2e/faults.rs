@@ -1,6 +1,6 @@
-//! What happens when a part fails.
+//! Failures of single parts.
 
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
 use serde_json::json;
 
 use super::world::{ACCOUNT, Setup, World, kinds};
@@ -9,7 +9,7 @@ use crate::stack::proxy::{Fault, Proxy};
 use crate::stack::{http, server, stack};
 
 #[tokio::test]
-async fn a_poison_message_does_not_block_the_good_ones_beside_it() {
+async fn an_unreadable_message_does_not_block_the_others() {
     let world = World::new("poison").await;
     let first = world.create_key().await;
     for _ in 0..8 {
@@ -19,7 +19,7 @@ async fn a_poison_message_does_not_block_the_good_ones_beside_it() {
     world.send("{\"source\": \"aws.iam\", \"detail\"").await;
     world.tell(world.created(&second)).await;
     let turn = world.turn().await;
-    // The poison leaves the queue at once too: the function has set it aside.
+    // The unreadable message leaves the queue at once too: the function has set it aside.
     assert_eq!((turn.done.len(), turn.failed.len()), (10, 0));
     assert!(world.is_open().await);
     assert_eq!(kinds(&world.alerts().await), ["opened"]);
@@ -36,9 +36,9 @@ async fn a_poison_message_does_not_block_the_good_ones_beside_it() {
 }
 
 #[tokio::test]
-async fn an_alert_that_sns_does_not_take_is_delivered_later_and_the_other_sink_is_not_repeated() {
+async fn a_refused_alert_is_delivered_later_and_only_to_its_sink() {
     let proxy = Proxy::start(&stack().await.moto_url);
-    // More than the SDK's own three tries.
+    // More than the SDK's own three attempts.
     proxy.set(Fault {
         part: "Action=Publish",
         status: 503,
@@ -66,7 +66,7 @@ async fn an_alert_that_sns_does_not_take_is_delivered_later_and_the_other_sink_i
 }
 
 #[tokio::test]
-async fn a_table_that_is_throttled_delays_the_finding_and_loses_nothing() {
+async fn a_throttled_table_delays_the_finding() {
     let proxy = Proxy::start(&stack().await.dynamodb_url);
     proxy.set(Fault {
         part: "TransactWriteItems",
@@ -100,7 +100,7 @@ async fn a_table_that_is_throttled_delays_the_finding_and_loses_nothing() {
 
 #[tokio::test]
 async fn keys_that_cannot_be_listed_are_news() {
-    // A server of its own, for it enforces policies on everybody.
+    // A separate server, because it enforces policies on everyone.
     let moto = tokio::task::spawn_blocking(|| server::start_moto(&[]))
         .await
         .expect("it starts");
@@ -123,7 +123,7 @@ async fn keys_that_cannot_be_listed_are_news() {
         .await;
     let finding = world.findings(FindingStatus::Open).await.remove(0);
     assert!(!finding.confirmed);
-    let reason = finding.could_not_list.expect("it says why");
+    let reason = finding.listing_refusal.expect("it says why");
     assert!(
         reason.contains("iam:ListAccessKeys") && reason.contains("access denied"),
         "{reason}"
@@ -137,11 +137,11 @@ async fn keys_that_cannot_be_listed_are_news() {
 async fn user_without_rights(iam: &aws_sdk_iam::Client) -> (String, String) {
     let name = "blind";
     let made = iam.create_user().user_name(name).send().await;
-    made.expect("a user can be made");
+    made.expect("a user can be created");
     let made = iam.create_access_key().user_name(name).send().await;
     let key = made
-        .expect("a key can be made")
+        .expect("a key can be created")
         .access_key
-        .expect("it is told");
+        .expect("it is returned");
     (key.access_key_id, key.secret_access_key)
 }

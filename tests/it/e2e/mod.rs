@@ -1,5 +1,6 @@
-//! End to end: real keys in moto, events through a rule and a queue, the release detector in AWS's emulator, findings in
-//! AWS's DynamoDB Local, alerts in a queue behind the topic.
+//! End to end: real keys in moto, events through a rule and a queue, the release build of the
+//! detector in AWS's emulator, findings in AWS's DynamoDB Local, and alerts in a queue behind the
+//! topic.
 
 mod accounts;
 mod adoption;

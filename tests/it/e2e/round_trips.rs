@@ -1,4 +1,5 @@
-//! What one event takes: which requests, and how many of them wait for another. Counted, for seconds are other machines'.
+//! The requests that one event causes, and how many of them wait for another. They are counted,
+//! because times depend on the machine.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,22 +14,23 @@ use crate::stack::proxy::{Exchange, Proxy};
 use crate::stack::pump;
 use crate::stack::stack;
 
-/// How long each request takes at least; far longer than it takes to send those that go side by side.
+/// The minimum duration of each request; far longer than it takes to send requests in parallel.
 const DELAY: Duration = Duration::from_millis(150);
 
-/// Longer than the function's settling time and a second more, for CloudTrail's times have whole ones.
+/// Longer than the function's consistency window plus a second, because CloudTrail's times have
+/// whole seconds.
 const SETTLED: Duration = Duration::from_millis(3_100);
 
-/// Held by the test that counts: what else the machine does at the time is not what an event takes.
+/// Held by the test that counts, so that other work on the machine is not counted.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
-async fn each_path_makes_the_requests_that_it_has_to_and_waits_for_no_more_than_it_must() {
+async fn each_path_makes_only_the_necessary_requests_and_waits() {
     let _alone = ALONE.lock().await;
     let watched = Watched::new("round-trips").await;
     let world = &watched.world;
     let first = world.create_key().await;
-    // Whatever a function asks for once.
+    // Warms up everything that a function requests once.
     watched.tell(&world.created(&first)).await;
     for proxy in &watched.proxies {
         proxy.delay(DELAY);
@@ -54,7 +56,7 @@ async fn each_path_makes_the_requests_that_it_has_to_and_waits_for_no_more_than_
         counts(&open),
         "DeleteItem 2, GetAccessKeyLastUsed 2, GetItem 1, ListAccessKeys 1, Publish 1, PutEvents 1, Query 3, TransactWriteItems 1"
     );
-    // The first transaction is refused for the mark, and the second writes that it was looked at.
+    // The first transaction is refused because of the mark, and the second one records the check.
     assert_eq!(counts(&duplicate), format!("{read}, TransactWriteItems 2"));
     assert_eq!(counts(&close), format!("{told}, TransactWriteItems 1"));
 
@@ -86,10 +88,10 @@ async fn a_thousand_events_on_ten_users_take_three_listings_of_each() {
     for number in 0..USERS {
         let user = format!("many-{number}");
         let made = iam.create_user().user_name(&user).send().await;
-        made.expect("a user can be made");
+        made.expect("a user can be created");
         let made = iam.create_access_key().user_name(&user).send().await;
-        let key = made.expect("a key can be made").access_key;
-        keys.push((user, key.expect("it is told").access_key_id));
+        let key = made.expect("a key can be created").access_key;
+        keys.push((user, key.expect("it is returned").access_key_id));
     }
     let records = |count| {
         let told = keys.iter().cycle().take(count).map(|(user, key)| {
@@ -98,7 +100,7 @@ async fn a_thousand_events_on_ten_users_take_three_listings_of_each() {
         });
         told.collect::<Vec<_>>()
     };
-    // DynamoDB Local takes long for its first transactions, and the function does not wait for ever.
+    // DynamoDB Local's first transactions are slow, and the function does not wait forever.
     watched.tell_all(&records(USERS)).await;
     watched.tell_all(&records(EVENTS / 10)).await;
     let exchanges = watched.tell_all(&records(EVENTS)).await;
@@ -106,7 +108,7 @@ async fn a_thousand_events_on_ten_users_take_three_listings_of_each() {
         let those = exchanges.iter().filter(|done| done.action == action);
         those.count()
     };
-    // A commit takes 45 events, so a hundred of one user are three.
+    // A commit holds 45 events, so a hundred events of one user take three.
     assert!(of("ListAccessKeys") <= 3 * USERS, "{}", counts(&exchanges));
     let line = format!(
         "round trips: {EVENTS} events on {USERS} users: {}",
@@ -116,7 +118,7 @@ async fn a_thousand_events_on_ten_users_take_three_listings_of_each() {
 }
 
 #[test]
-fn the_depth_is_the_longest_chain_of_requests_that_waited_for_each_other() {
+fn the_depth_is_the_longest_chain_of_dependent_requests() {
     let start = Instant::now();
     let exchange = |began: u64, ended: u64| Exchange {
         action: String::new(),
@@ -125,7 +127,7 @@ fn the_depth_is_the_longest_chain_of_requests_that_waited_for_each_other() {
     };
     assert_eq!(depth(&[]), 0);
     assert_eq!(depth(&[exchange(0, 10), exchange(1, 30)]), 1);
-    // One, then two side by side, of which the longer one is waited for.
+    // One request, then two in parallel, of which the longer one counts.
     let both = [exchange(12, 40), exchange(0, 10), exchange(11, 20)];
     assert_eq!(depth(&both), 2);
     assert_eq!(depth(&[both.as_slice(), &[exchange(41, 50)]].concat()), 3);
@@ -153,12 +155,12 @@ impl Watched {
         Self { world, proxies }
     }
 
-    /// What the function asks for when it is told of `record`.
+    /// The requests of the function for `record`.
     async fn tell(&self, record: &Value) -> Vec<Exchange> {
         self.tell_all(std::slice::from_ref(record)).await
     }
 
-    /// What the function asks for when one invocation tells it of `records`.
+    /// The requests of one invocation for `records`.
     async fn tell_all(&self, records: &[Value]) -> Vec<Exchange> {
         for proxy in &self.proxies {
             proxy.take_exchanges();
@@ -179,7 +181,7 @@ impl Watched {
     }
 }
 
-/// The message of the changes queue that tells of `record`.
+/// The message in the changes queue for `record`.
 fn message(record: &Value) -> Value {
     let event = json!({
         "version": "0",
@@ -200,13 +202,13 @@ fn message(record: &Value) -> Value {
     pump::record(&message)
 }
 
-/// The most requests of which each began after the one before it was answered.
+/// The longest chain of requests in which each began after the previous one was answered.
 fn depth(exchanges: &[Exchange]) -> usize {
     let mut in_order: Vec<&Exchange> = exchanges.iter().collect();
     in_order.sort_by_key(|exchange| exchange.ended);
     let mut chain: Vec<&Exchange> = vec![];
     for exchange in in_order {
-        // The one that ends first leaves room for the most after it.
+        // Taking the one that ends first leaves the most room for later ones.
         if chain.last().is_none_or(|last| last.ended <= exchange.began) {
             chain.push(exchange);
         }
@@ -214,7 +216,7 @@ fn depth(exchanges: &[Exchange]) -> usize {
     chain.len()
 }
 
-/// What was asked for up to the answer to `action`, and that itself.
+/// The requests up to and including the answer to `action`.
 fn until(exchanges: &[Exchange], action: &str) -> Vec<Exchange> {
     let found = exchanges.iter().find(|done| done.action == action);
     let last = found.unwrap_or_else(|| panic!("there is no {action}: {exchanges:?}"));
@@ -222,7 +224,7 @@ fn until(exchanges: &[Exchange], action: &str) -> Vec<Exchange> {
     before.chain([last]).cloned().collect()
 }
 
-/// How often each action was asked for.
+/// How often each action was requested.
 fn counts(exchanges: &[Exchange]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for exchange in exchanges {

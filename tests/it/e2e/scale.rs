@@ -1,4 +1,5 @@
-//! What a sweep of many users takes: calls, which are held, and seconds, which are only told. `SWEEP_USERS` says how many.
+//! The cost of sweeping many users: calls, which the test asserts, and seconds, which it only
+//! reports. `SWEEP_USERS` sets the number of users.
 
 use std::io::Write;
 use std::time::Instant;
@@ -10,23 +11,24 @@ use super::world::Setup;
 use crate::stack::proxy::Proxy;
 use crate::stack::stack;
 
-/// How many users there are where nothing else is set.
+/// The default number of users.
 const USERS: usize = 120;
 
-/// Of so many users one has two active keys.
+/// One in so many users has two active keys.
 const ONE_PAIR_IN: usize = 100;
 
-/// The most users that IAM lists on a page.
+/// The largest page of users that IAM returns.
 const PAGE: usize = 1_000;
 
 #[tokio::test]
-async fn a_sweep_makes_the_calls_that_it_has_to_and_no_more() {
+async fn a_sweep_makes_only_the_necessary_calls() {
     let users = std::env::var("SWEEP_USERS").ok().map_or(USERS, |users| {
         users.parse().expect("SWEEP_USERS is a number")
     });
     let pairs = (users - 1) / ONE_PAIR_IN;
     let list = measure("list", users).await;
-    // Each page, each user; root's report; each pair once more. moto has all users on one page, however many.
+    // Each page, each user, root's report, and each pair once more. moto returns all users on one
+    // page.
     let of_users = users + 2 + pairs;
     let expected = of_users + 1..=of_users + users.div_ceil(PAGE);
     assert!(expected.contains(&list.iam), "{} calls", list.iam);
@@ -53,7 +55,7 @@ struct Cost {
     seconds: f64,
 }
 
-/// What one sweep takes that finds nothing new.
+/// The cost of one sweep that finds nothing new.
 async fn measure(mode: &'static str, users: usize) -> Cost {
     let moto = own_moto().await;
     let [iam, sqs] = [(); 2].map(|()| Proxy::start(&moto.url));
@@ -78,10 +80,10 @@ async fn measure(mode: &'static str, users: usize) -> Cost {
     stream::iter(names)
         .for_each_concurrent(8, async |(name, keys)| {
             let user = api.create_user().user_name(&name).send().await;
-            user.expect("a user can be made");
+            user.expect("a user can be created");
             for _ in 0..keys {
                 let key = api.create_access_key().user_name(&name).send().await;
-                key.expect("a key can be made");
+                key.expect("a key can be created");
             }
         })
         .await;

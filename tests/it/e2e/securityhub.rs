@@ -1,4 +1,5 @@
-//! Findings in Security Hub: the forwarder on events as the bus delivers them, moto's Security Hub in two accounts.
+//! Findings in Security Hub: the forwarder with events as the bus delivers them, and moto's
+//! Security Hub in two accounts.
 
 use aws_config::SdkConfig;
 use aws_sdk_securityhub::Client;
@@ -16,11 +17,12 @@ use crate::stack::wiring::ACCOUNT;
 
 const MEMBER: &str = "444455556666";
 
-/// What the SDK, built without optimisation, needs to read the details of a resource: they are 30 KB, and copied for each of
-/// the kinds that there are. Writing them takes no more than a thread has.
+/// The stack that the unoptimized SDK needs to read the details of a resource: they take 30 KB, and
+/// are copied for each kind of resource. Writing them fits into a thread's default stack.
 const STACK_TO_READ: usize = 32 * 1024 * 1024;
 
-/// A Security Hub of its own per test, for moto's can neither be asked for one account's findings nor be emptied.
+/// A separate Security Hub for each test, because moto's can neither be filtered by account nor be
+/// emptied.
 struct Hubs {
     proxy: Proxy,
     config: SdkConfig,
@@ -51,7 +53,7 @@ impl Hubs {
         }
     }
 
-    /// What the Security Hub of `account` holds.
+    /// The findings in the Security Hub of `account`.
     async fn of(&self, account: &str) -> Vec<AwsSecurityFinding> {
         let client = match account {
             ACCOUNT => Client::new(&self.config),
@@ -61,7 +63,7 @@ impl Hubs {
     }
 }
 
-/// What the Security Hub that `client` asks holds.
+/// The findings in the Security Hub of `client`.
 fn findings(client: Client) -> Vec<AwsSecurityFinding> {
     let read = std::thread::Builder::new()
         .stack_size(STACK_TO_READ)
@@ -83,7 +85,7 @@ fn accounts(config: SdkConfig) -> Accounts<Client> {
     Accounts::new(config, ACCOUNT.to_owned(), Some(role), Client::new)
 }
 
-/// An event of the finding of `user` in `account`, as EventBridge delivers it.
+/// An event about the finding of `user` in `account`, as EventBridge delivers it.
 fn event(kind: &str, account: &str, user: &str, sequence: u64) -> Value {
     let (status, second_key) = match kind {
         "Closed" => ("closed", "Inactive"),
@@ -109,7 +111,7 @@ fn state(finding: &AwsSecurityFinding) -> (Option<&str>, Option<&RecordState>) {
 }
 
 #[tokio::test]
-async fn a_members_finding_is_imported_updated_and_archived_in_its_own_security_hub() {
+async fn a_members_finding_goes_to_its_own_security_hub() {
     let hubs = Hubs::new().await;
     let forwarder = hubs.forwarder(Import::Members).await;
     for (kind, sequence) in [("Opened", 1), ("Updated", 2)] {
@@ -131,7 +133,7 @@ async fn a_members_finding_is_imported_updated_and_archived_in_its_own_security_
     let key = key.aws_iam_access_key().unwrap();
     assert_eq!(key.access_key_id(), Some("AKIANEW"));
 
-    // Another's finding in the same Security Hub is not touched.
+    // Another user's finding in the same Security Hub is not changed.
     let other = event("Opened", MEMBER, "bob", 1);
     handle(&forwarder, other).await.unwrap();
     let closed = event("Closed", MEMBER, "alice", 3);
@@ -154,7 +156,7 @@ async fn a_members_finding_is_imported_updated_and_archived_in_its_own_security_
 }
 
 #[tokio::test]
-async fn where_imports_are_central_the_finding_names_the_member() {
+async fn a_centrally_imported_finding_names_the_member() {
     let hubs = Hubs::new().await;
     let forwarder = hubs.forwarder(Import::Central).await;
     let opened = event("Opened", MEMBER, "alice", 1);
@@ -176,14 +178,14 @@ async fn where_imports_are_central_the_finding_names_the_member() {
 }
 
 #[tokio::test]
-async fn a_finding_that_security_hub_does_not_take_is_an_error_until_it_does() {
+async fn a_refused_finding_is_an_error_until_it_is_accepted() {
     let hubs = Hubs::new().await;
     let forwarder = hubs.forwarder(Import::Members).await;
     let refused = r#"{"FailedCount": 1, "SuccessCount": 0, "FailedFindings": [{"Id": "1", "ErrorCode": "InvalidAccess",
         "ErrorMessage": "not enabled"}]}"#;
     let denied = r#"{"Code": "AccessDeniedException", "Message": "no"}"#;
     for (status, body, expected) in [
-        (200, refused, "switch Security Hub on there"),
+        (200, refused, "enable Security Hub there"),
         (403, denied, "access denied"),
     ] {
         hubs.proxy.set(Fault {
@@ -206,7 +208,7 @@ async fn a_finding_that_security_hub_does_not_take_is_an_error_until_it_does() {
 }
 
 #[tokio::test]
-async fn an_account_id_that_is_none_reaches_no_service() {
+async fn an_invalid_account_id_reaches_no_service() {
     let hubs = Hubs::new().await;
     let forwarder = hubs.forwarder(Import::Members).await;
     let event = event("Opened", "444455556666:role/x", "alice", 1);
@@ -214,7 +216,7 @@ async fn an_account_id_that_is_none_reaches_no_service() {
     assert_eq!(hubs.proxy.take_bodies(), [] as [String; 0]);
 }
 
-/// Takes the function from the rule that leads to it, on the bus `bus`; the rule's pattern.
+/// Detaches the function from the rule on the bus `bus`. Returns the rule's pattern.
 async fn take_target(config: &SdkConfig, bus: &str) -> Value {
     let events = aws_sdk_eventbridge::Client::new(config);
     let rules = events
@@ -243,7 +245,7 @@ async fn take_target(config: &SdkConfig, bus: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_deployed_forwarder_imports_and_archives_what_the_deployed_detector_tells() {
+async fn the_deployed_forwarder_imports_the_detectors_findings() {
     let moto = tokio::task::spawn_blocking(|| start_moto(&[]))
         .await
         .unwrap();
@@ -254,7 +256,8 @@ async fn the_deployed_forwarder_imports_and_archives_what_the_deployed_detector_
     };
     let world = World::with("hub", setup).await;
     let forwarder = world.start("SecurityHub").await;
-    // moto would call the rule's target, which it cannot run; the test hands over what the rule lets through.
+    // moto would call the rule's target, which it cannot run, so the test passes on what the rule
+    // matches.
     let pattern = take_target(&world.config, "hub").await;
     let forward = async || {
         for event in world.bus_events().await {

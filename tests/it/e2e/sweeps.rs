@@ -1,8 +1,8 @@
-//! What the sweeper finds, reminds of and cannot look into.
+//! What the sweeper finds, what it sends reminders of, and what it cannot access.
 
 use chrono::{TimeDelta, Utc};
-use secondkey::detect::finding::{FindingStatus, FoundBy};
-use secondkey::detect::severity::Severity;
+use secondkey::detect::decision::severity::Severity;
+use secondkey::detect::findings::finding::{FindingStatus, FoundBy};
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::stack::server::{Server, start_moto};
 use crate::stack::template::expanded;
 use crate::stack::wiring::{MessageCounts, message_counts};
 
-/// A deployment with its sweeper, in an AWS of its own.
+/// A deployment with its sweeper and its own moto server.
 pub struct Swept {
     pub world: World,
     sweeper: Emulator,
@@ -36,24 +36,24 @@ impl Swept {
         Self { world, sweeper }
     }
 
-    /// A user with two active keys of whom no event tells.
+    /// Creates a user with two active keys without any event.
     pub async fn pair(&self, user: &str) {
         let iam = &self.world.iam;
         let made = iam.create_user().user_name(user).send().await;
-        made.expect("a user can be made");
+        made.expect("a user can be created");
         for _ in 0..2 {
             let made = iam.create_access_key().user_name(user).send().await;
-            made.expect("a key can be made");
+            made.expect("a key can be created");
         }
     }
 
-    /// What the schedule sends, and all that follows from it.
+    /// The message of the schedule, and everything that follows from it.
     pub async fn sweep(&self) {
         self.sweep_alone().await;
         self.world.until_quiet().await;
     }
 
-    /// What the schedule sends, and what the sweeper does about it.
+    /// The message of the schedule, and what the sweeper does with it.
     pub async fn sweep_alone(&self) {
         let schedule = &expanded().await["Resources"]["SweepSchedule"]["Properties"];
         let input = schedule["Targets"][0]["Input"].as_str();
@@ -77,7 +77,7 @@ impl Swept {
             .collect()
     }
 
-    /// The values of a metric, one for each line that the sweeper wrote of it.
+    /// The values of a metric, one for each line that the sweeper wrote.
     pub fn metric(&self, name: &str) -> Vec<u64> {
         let lines = self.sweeper.log_lines();
         lines
@@ -100,7 +100,7 @@ pub fn digests(alerts: &[Value]) -> Vec<&Value> {
 }
 
 #[tokio::test]
-async fn the_first_sweep_finds_what_was_there_before_and_tells_it_once() {
+async fn the_first_sweep_reports_existing_pairs_once() {
     let swept = Swept::new("baseline", Setup::default()).await;
     for user in ["Alice", "bob", "carol"] {
         swept.pair(user).await;
@@ -116,7 +116,7 @@ async fn the_first_sweep_finds_what_was_there_before_and_tells_it_once() {
     );
     assert_eq!(alerts[0]["reason"], "baseline");
     assert_eq!(alerts[0]["open"], 3);
-    // Programs get each.
+    // Programs receive each finding.
     let mut events = swept.world.bus_events().await;
     events.sort_by_key(|event| event["detail-type"].to_string());
     let types: Vec<&str> = events
@@ -142,7 +142,7 @@ async fn the_first_sweep_finds_what_was_there_before_and_tells_it_once() {
 }
 
 #[tokio::test]
-async fn a_lost_event_is_healed_by_the_next_sweep_and_counted() {
+async fn a_lost_event_is_found_by_the_next_sweep_and_counted() {
     for mode in ["list", "report"] {
         let name = format!("lost-{mode}");
         let setup = Setup {
@@ -162,7 +162,7 @@ async fn a_lost_event_is_healed_by_the_next_sweep_and_counted() {
         let details = &trail[0].draft.details;
         assert_eq!(details["found_by"], "a sweep; no event had told of it");
 
-        // So is a lost end.
+        // A lost end is found as well.
         let keys: Vec<String> = finding.active_keys().map(ToOwned::to_owned).collect();
         let deleted = swept.world.iam.delete_access_key().user_name("Mallory");
         let deleted = deleted.access_key_id(&keys[0]).send().await;
@@ -174,7 +174,7 @@ async fn a_lost_event_is_healed_by_the_next_sweep_and_counted() {
 }
 
 #[tokio::test]
-async fn a_report_of_four_hours_ago_delays_and_never_misleads() {
+async fn an_old_credential_report_delays_but_never_misleads() {
     let moto = own_moto().await;
     let (moto_url, proxy) = (moto.url.clone(), Proxy::start(&moto.url));
     let setup = Setup {
@@ -193,7 +193,7 @@ async fn a_report_of_four_hours_ago_delays_and_never_misleads() {
     report("Generate").await;
     let frozen: &str = Box::leak(report("Get").await.into_boxed_str());
     assert!(frozen.contains("<Content>"), "{frozen}");
-    // Since then one pair was cleaned up, and another made.
+    // Since then one pair was cleaned up, and another created.
     let keys = swept
         .world
         .iam
@@ -241,17 +241,17 @@ async fn a_report_of_four_hours_ago_delays_and_never_misleads() {
 }
 
 #[tokio::test]
-async fn a_finding_that_outlives_its_window_is_told_again_once() {
+async fn a_finding_past_its_window_is_announced_again_once() {
     let swept = Swept::new("outlived", Setup::default()).await;
     swept.sweep().await;
     let window = TimeDelta::hours(24);
     let opened_at = Utc::now() - window + TimeDelta::seconds(40);
-    // moto makes both keys now; their events say that they are older.
+    // moto creates both keys now; their events say that they are older.
     for at in [opened_at - TimeDelta::hours(1), opened_at] {
         let key = swept.world.create_key().await;
         let mut created = swept.world.created(&key);
         created["eventTime"] = at.format("%Y-%m-%dT%H:%M:%SZ").to_string().into();
-        // Made by the user itself, or the finding would be HIGH from the start.
+        // Created by the user itself, because the finding would otherwise be HIGH from the start.
         created["userIdentity"]["userName"] = swept.world.user.clone().into();
         swept.world.tell(created).await;
     }

@@ -1,15 +1,15 @@
-//! A deployed secondkey in small: its own table, queues, topic, bus and rule on the shared servers, the release binary in
-//! the emulator, and an IAM user of its own to play with.
+//! A small deployment of secondkey: its own table, queues, topic, bus and rule on the shared
+//! servers, the release binary in the emulator, and its own IAM user.
 
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
 use chrono::Utc;
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::audit::{AuditKind, verify_trail};
-use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
+use secondkey::detect::records::user_record::UserRecord;
+use secondkey::detect::trail::audit::{AuditKind, verify_trail};
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::UserRecord;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::{Value, json};
 
@@ -24,25 +24,25 @@ use crate::stack::wiring::{
 use crate::stack::{build, stack};
 use crate::table::create_table;
 
-/// The settling time of the function under test, in seconds.
+/// The consistency window of the function under test, in seconds.
 const SETTLE_SECONDS: &str = "2";
 
-/// How long a case may wait for what it expects.
+/// How long a case waits for an expected result.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often a message is tried before it goes to the dead-letter queue.
 const TRIES: u32 = 3;
 
-/// What differs from the ordinary.
+/// Differences from the default deployment.
 #[derive(Default)]
 pub struct Setup {
-    /// Further environment variables of the functions, by name.
+    /// Additional environment variables of the functions.
     pub environment: Vec<(&'static str, String)>,
-    /// Further parameters of the template.
+    /// Additional parameters of the template.
     pub parameters: Vec<(&'static str, &'static str)>,
-    /// Whether the table is there already.
+    /// Whether the table already exists.
     pub adopts_table: bool,
-    /// An AWS of the deployment's own: a sweep looks at whoever is there.
+    /// A separate moto server for the deployment: a sweep checks every user it finds.
     pub moto: Option<Server>,
 }
 
@@ -55,14 +55,14 @@ pub struct World {
     pub function: Emulator,
     pub user: String,
     pub wiring: Wiring,
-    /// What all services are asked with.
+    /// The configuration for all services.
     pub config: SdkConfig,
     overrides: Vec<(String, String)>,
     _moto: Option<Server>,
 }
 
 impl World {
-    /// A deployment as it is by default, for the case called `name`.
+    /// A default deployment for the case called `name`.
     pub async fn new(name: &str) -> Self {
         Self::with(name, Setup::default()).await
     }
@@ -85,7 +85,7 @@ impl World {
         let user = format!("User-{name}");
         if !setup.adopts_table {
             let made = iam.create_user().user_name(&user).send().await;
-            made.expect("a user can be made");
+            made.expect("a user can be created");
         }
 
         let mut overrides = vec![
@@ -113,12 +113,12 @@ impl World {
         }
     }
 
-    /// Starts another function of the deployment, by its logical id.
+    /// Starts another function of the deployment, by its logical ID.
     pub async fn start(&self, function: &str) -> Emulator {
         start(&self.wiring, function, &self.overrides).await
     }
 
-    /// Makes a key in IAM; tells nobody.
+    /// Creates a key in IAM without an event.
     pub async fn create_key(&self) -> String {
         let made = self
             .iam
@@ -126,13 +126,13 @@ impl World {
             .user_name(&self.user)
             .send()
             .await;
-        made.expect("a key can be made")
+        made.expect("a key can be created")
             .access_key
-            .expect("it is told")
+            .expect("it is returned")
             .access_key_id
     }
 
-    /// Sets a key's status in IAM; tells nobody.
+    /// Sets a key's status in IAM without an event.
     pub async fn update_key(&self, key: &str, status: &str) {
         self.iam
             .update_access_key()
@@ -144,7 +144,7 @@ impl World {
             .expect("a key can be updated");
     }
 
-    /// Deletes a key in IAM; tells nobody.
+    /// Deletes a key in IAM without an event.
     pub async fn delete_key(&self, key: &str) {
         let deleted = self
             .iam
@@ -156,7 +156,7 @@ impl World {
         deleted.expect("a key can be deleted");
     }
 
-    /// Two keys, the second made just now and told of.
+    /// Creates two keys, with an event for the second one.
     pub async fn open(&self) -> [String; 2] {
         let first = self.create_key().await;
         let second = self.create_key().await;
@@ -187,17 +187,17 @@ impl World {
         )
     }
 
-    /// A CloudTrail record of now.
+    /// A CloudTrail record with the current time.
     pub fn record(event: &str, parameters: &Value) -> Value {
         cloudtrail_record(event, parameters, Utc::now())
     }
 
-    /// Puts `record` on the bus, from where the rule leads it into the changes queue.
+    /// Puts `record` on the bus. The rule sends it to the changes queue.
     pub async fn tell(&self, record: Value) {
         self.wiring.put_event(&record).await;
     }
 
-    /// Puts `body` into the changes queue itself.
+    /// Puts `body` directly into the changes queue.
     pub async fn send(&self, body: &str) {
         let sent = self
             .sqs
@@ -209,12 +209,12 @@ impl World {
         sent.expect("a message can be sent");
     }
 
-    /// Lets the function work once.
+    /// Runs the function once.
     pub async fn turn(&self) -> Turn {
         pump_once(&self.sqs, &self.wiring.changes_url, &self.function).await
     }
 
-    /// Lets the function work until `holds`; fails with its log if it takes too long.
+    /// Runs the function until `holds`. Fails with its log if that takes too long.
     pub async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let began = Instant::now();
         while !holds().await {
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// Lets the function work until no re-check is on its way.
+    /// Runs the function until no re-check is queued.
     pub async fn until_quiet(&self) {
         self.until("no re-check is on its way", async || {
             let counts = message_counts(&self.sqs, &self.wiring.changes_url).await;
@@ -248,11 +248,11 @@ impl World {
             .expect("the table can be read")
     }
 
-    /// The sinks to which alerts are owed.
+    /// The sinks with pending alerts.
     pub async fn store_owed(&self) -> Vec<String> {
         let owed = self
             .store
-            .owed(&self.user_id())
+            .pending_alerts(&self.user_id())
             .await
             .expect("the table can be read");
         owed.into_iter().map(|owed| owed.sink).collect()
@@ -273,7 +273,7 @@ impl World {
         !self.is_open().await && !self.findings(FindingStatus::Closed).await.is_empty()
     }
 
-    /// What the audit trail says, after checking that it is whole.
+    /// The kinds of the audit trail's entries. Verifies the trail first.
     pub async fn trail(&self, user: &UserId) -> Vec<AuditKind> {
         let entries = self
             .store
@@ -290,25 +290,25 @@ impl World {
         entries.iter().map(|entry| entry.draft.kind).collect()
     }
 
-    /// Takes the alerts that reached the queue behind the topic, in order of sequence.
+    /// Takes the alerts from the queue behind the topic, sorted by sequence number.
     pub async fn alerts(&self) -> Vec<Value> {
         let mut alerts = self.drain(&self.wiring.alerts_url).await;
         alerts.sort_by_key(|alert| alert["sequence"].as_u64());
         alerts
     }
 
-    /// Takes the alerts that reached the queue behind the event bus.
+    /// Takes the alerts from the queue behind the event bus.
     pub async fn bus_events(&self) -> Vec<Value> {
         self.drain(&self.wiring.bus_events_url).await
     }
 
-    /// Takes what is in the queue at `url`, as JSON where it is any.
+    /// Takes the messages from the queue at `url`, as JSON if they are JSON.
     pub async fn drain(&self, url: &str) -> Vec<Value> {
         take_all(&self.sqs, url).await
     }
 }
 
-/// Starts `function` with the settings that the template gives it, but for `overrides`.
+/// Starts `function` with the settings from the template, changed by `overrides`.
 async fn start(wiring: &Wiring, function: &str, overrides: &[(String, String)]) -> Emulator {
     let deployed = wiring.environment(function);
     let environment: Vec<(&str, &str)> = deployed

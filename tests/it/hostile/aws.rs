@@ -1,7 +1,8 @@
-//! A stand-in for an AWS whose every text is hostile: STS and IAM in Query XML, CloudTrail in JSON 1.1.
+//! A stand-in for an AWS account in which every text is hostile: STS and IAM in Query XML,
+//! CloudTrail in JSON 1.1.
 //!
-//! A character reference carries whatever a text holds: XML 1.0 forbids those of NUL and of other control characters, the
-//! SDK takes them all the same.
+//! Character references carry any text: XML 1.0 forbids those of NUL and of other control
+//! characters, but the SDK accepts them.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
@@ -10,31 +11,31 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{cut, record};
+use super::{cut, record, used};
 use crate::rotate::front::{serve, write};
 
-/// What of the account the command line finds.
+/// The state of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Two active keys, and all is told of them.
+    /// Two active keys with complete information.
     TwoActive,
     /// The same, and nothing can be changed.
     Unchangeable,
-    /// The same, and neither IAM nor CloudTrail tells more of them.
+    /// The same, without further information from IAM or CloudTrail.
     Untold,
-    /// One key, active.
+    /// One active key.
     OneKey,
     /// An active and an inactive key.
     Finished,
-    /// The same, and CloudTrail does not tell since when.
+    /// The same, and CloudTrail does not show since when.
     FinishedUntold,
-    /// Keys may not be listed, nor users.
+    /// Keys and users must not be listed.
     Denied,
-    /// Keys are not listed, for a reason that nobody knows.
+    /// Keys are not listed, for an unknown reason.
     Odd,
-    /// There is no such user.
+    /// The user does not exist.
     Gone,
-    /// The caller is not known.
+    /// The caller's credentials are unknown.
     Stranger,
 }
 
@@ -92,12 +93,13 @@ impl Aws {
     }
 }
 
-/// The account that `text` is in.
+/// The account ID for `text`.
 fn account(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-/// The id of a key: as long as what is kept of one, for the same id has to come from IAM and from CloudTrail.
+/// The ID of a key. It has the length to which stored IDs are limited, because IAM and CloudTrail
+/// must return the same ID.
 fn key_id(number: u32, text: &str) -> String {
     format!("{number:02}{}", account(text))
 }
@@ -169,7 +171,7 @@ fn query(action: &str, body: &str, text: &str, state: State) -> Result<String, S
     })
 }
 
-/// A credential report in which the user `name` has two active keys, and root none.
+/// A credential report in which the user `name` has two active keys, and root has none.
 fn report(name: &str) -> Vec<u8> {
     let mut csv = csv::Writer::from_writer(vec![]);
     let header = [
@@ -186,7 +188,7 @@ fn report(name: &str) -> Vec<u8> {
     csv.into_inner().unwrap()
 }
 
-/// What CloudTrail answers.
+/// CloudTrail's response.
 fn history(body: &str, text: &str, state: State) -> (u16, Value) {
     if matches!(state, State::Untold | State::FinishedUntold) {
         return (
@@ -195,7 +197,14 @@ fn history(body: &str, text: &str, state: State) -> (u16, Value) {
         );
     }
     let asked: Value = serde_json::from_str(body).unwrap();
-    let id = &asked["LookupAttributes"][0]["AttributeValue"];
+    let attribute = &asked["LookupAttributes"][0];
+    if attribute["AttributeKey"] == "AccessKeyId" {
+        let record = used("mid", 1, 20, text).to_string();
+        let resources = json!([{"ResourceName": cut(text), "ResourceType": text}]);
+        let event = json!({"EventName": text, "CloudTrailEvent": record, "Resources": resources});
+        return (200, json!({"Events": [event]}));
+    }
+    let id = &attribute["AttributeValue"];
     let number = if id.as_str().is_some_and(|id| id.starts_with("01")) {
         1
     } else {

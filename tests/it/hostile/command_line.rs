@@ -1,22 +1,22 @@
-//! What the command line prints and says.
+//! The output of the command line.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use secondkey::detect::text::bounded;
+use secondkey::detect::events::text::bounded;
 use serde_json::{Value, json};
 
-use super::{Outputs, cut, record, story};
+use super::{Outputs, cut, record, story, used};
 
-/// The user whose name is as usual; all else about it is hostile.
+/// The user with an ordinary name; everything else about it is hostile.
 const USER: &str = "mid";
 
-/// The most that a stored row may hold, in bytes. JSON makes six of a control character's one, so this is more than an item
-/// of DynamoDB may have; that the table takes it is seen where there is one.
-const LONGEST_ROW: i64 = 1_000_000;
+/// The largest stored row, in bytes. JSON makes six bytes of a control character, so this is more
+/// than an item of DynamoDB may have. The tests with a table show that the table accepts it.
+const MAX_ROW_CHARS: i64 = 1_000_000;
 
-/// What the commands printed on logs that hold one text, by the command.
+/// The output of each command for logs that contain one text.
 pub(super) struct Said(Vec<(&'static str, String, String)>);
 
 impl Said {
@@ -26,7 +26,7 @@ impl Said {
         let at = folder.path();
         let name = write_logs(at, text);
 
-        // An argument holds no NUL and 128 KiB at most.
+        // An argument contains no NUL and at most 128 KiB.
         let argument = bounded(&cut(text)).replace('\0', "_");
         let named = argument.as_str();
         let mut said = vec![];
@@ -50,6 +50,18 @@ impl Said {
             ("report", 0, "report --db db --html -"),
             ("gate", 10, "gate plan.json"),
             ("gate json", 10, "gate plan.json --format json"),
+            ("usage", 0, "usage USER logs --since 2024-01-01"),
+            (
+                "usage json",
+                0,
+                "usage USER logs --since 2024-01-01 --format json",
+            ),
+            ("usage csv", 0, "usage USER logs --format csv"),
+            (
+                "usage touched csv",
+                0,
+                "usage USER logs --since 2024-01-01 --format csv",
+            ),
         ] {
             let words = command
                 .split(' ')
@@ -102,7 +114,7 @@ impl Said {
                 &["findings", "--db", "db", "x"],
             ),
         ] {
-            // The last argument goes on with the text.
+            // The last argument is followed by the text.
             let (last, first) = args.split_last().unwrap();
             let last = format!("{last}{named}");
             run(output, 2, &[first, &[last.as_str()]].concat());
@@ -112,10 +124,11 @@ impl Said {
     }
 }
 
-/// Writes logs with `text` in every field and in their names, some of them malformed; gives back the part of the names.
+/// Writes logs with `text` in every field and in their names, some of them malformed. Returns the
+/// part of the names.
 fn write_logs(at: &Path, text: &str) -> String {
     fs::create_dir(at.join("logs")).unwrap();
-    // What a file may be called.
+    // A valid file name.
     let name: String = text.replace(['/', '\0'], "_").chars().take(50).collect();
     let malformed =
         [("eventTime", json!(cut(text))), ("eventName", json!(""))].map(|(field, value)| {
@@ -130,6 +143,7 @@ fn write_logs(at: &Path, text: &str) -> String {
         .chain(story(USER, text, 10))
         .chain(malformed)
         .chain([odd_status])
+        .chain([(1, 20), (1, 40), (2, 30)].map(|(key, second)| used(USER, key, second, text)))
         .collect();
     fs::write(
         at.join(format!("logs/a{name}.json")),
@@ -144,7 +158,8 @@ fn write_logs(at: &Path, text: &str) -> String {
     name
 }
 
-/// A Terraform plan that leaves a user with two keys, with `text` as the user's name and in the keys' addresses.
+/// A Terraform plan that leaves a user with two keys, with `text` as the user's name and in the
+/// keys' addresses.
 fn plan(text: &str) -> String {
     let keys: Vec<Value> = ["one", "two"]
         .map(|name| {
@@ -160,7 +175,7 @@ fn plan(text: &str) -> String {
     plan.to_string()
 }
 
-/// Checks what the commands say of `text` beside what they say of harmless text.
+/// Compares the output for `text` with the output for harmless text.
 pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
     let said = Said::of(text);
     for ((name, stdout, stderr), (_, harmless_out, harmless_err)) in said.0.iter().zip(&harmless.0)
@@ -172,6 +187,18 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
                 check_table(stdout, harmless_out);
                 outputs.check_lines(&errors, stderr, harmless_err);
             }
+            "usage" => {
+                let around = |text: &str| around_tables(text).join("\n");
+                outputs.check(name, stdout);
+                outputs.check_lines(name, &around(stdout), &around(harmless_out));
+                outputs.check_lines(&errors, stderr, harmless_err);
+            }
+            "usage csv" | "usage touched csv" => {
+                outputs.check(name, stdout);
+                let rows = |text: &str| text.lines().count();
+                assert_eq!(rows(stdout), rows(harmless_out), "{stdout:.5000}");
+                outputs.check_lines(&errors, stderr, harmless_err);
+            }
             "history" | "gate" => outputs.check_lines(name, stdout, harmless_out),
             "history of a name" if !text.contains('\0') => {
                 outputs.check_lines(name, stdout, harmless_out);
@@ -179,7 +206,7 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
             "verify" | "verify of a name" => {
                 outputs.check(name, stdout);
                 for line in stdout.lines() {
-                    let is_expected = line.starts_with("whole   ") && line.ends_with(": 5 entries")
+                    let is_expected = line.starts_with("intact  ") && line.ends_with(": 5 entries")
                         || line.ends_with(" entries, 0 broken or unreadable");
                     assert!(is_expected && line.chars().count() < 400, "{line}");
                 }
@@ -217,11 +244,11 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
     }
 }
 
-/// A table has as many rows as ever, and so has what stands around it.
+/// A table keeps its number of rows, and so does the text around it.
 fn check_table(stdout: &str, harmless: &str) {
     let begins_row = |line: &&str| {
         let line = line.trim_start_matches("│ ");
-        ["open ", "exempt ", "closed "]
+        ["open ", "suppressed ", "closed "]
             .iter()
             .any(|status| line.starts_with(status))
     };
@@ -232,7 +259,8 @@ fn check_table(stdout: &str, harmless: &str) {
     assert_eq!(around.0, around.1, "{stdout}");
 }
 
-/// The lines that belong to no table: neither to one in its frame nor, where that would be too wide, to a block for each row.
+/// The lines outside tables: neither in a framed table nor, if that would be too wide, in a block
+/// for each row.
 pub(super) fn around_tables(text: &str) -> Vec<&str> {
     let lines: Vec<&str> = text.lines().collect();
     let begins_block = |place: usize| {
@@ -246,13 +274,13 @@ pub(super) fn around_tables(text: &str) -> Vec<&str> {
     around.map(|(_, line)| *line).collect()
 }
 
-/// Whether `line` is one of a table in its frame.
+/// Whether `line` belongs to a framed table.
 fn is_framed(line: &str) -> bool {
     let ends = |begin, end| line.starts_with(begin) && line.ends_with(end);
     ends('│', '│') || ends('┌', '┐') || ends('╞', '╡') || ends('└', '┘') || ends('├', '┤')
 }
 
-/// Whether `line` is a cell of a block, or goes on with one.
+/// Whether `line` is a cell of a block, or continues one.
 fn is_of_block(line: &str) -> bool {
     is_named(line) || line.starts_with("        ")
 }
@@ -261,6 +289,9 @@ fn is_of_block(line: &str) -> bool {
 fn is_named(line: &str) -> bool {
     let columns = [
         "account",
+        "old key",
+        "new key",
+        "key",
         "keys",
         "age",
         "last used",
@@ -274,6 +305,16 @@ fn is_named(line: &str) -> bool {
         "until",
         "owner",
         "reason",
+        "calls",
+        "failed",
+        "first used",
+        "calls by key",
+        "services",
+        "regions",
+        "switch",
+        "first",
+        "last",
+        "resources",
     ];
     line.strip_prefix("  ").is_some_and(|cell| {
         let named = |column: &&&str| {
@@ -284,7 +325,7 @@ fn is_named(line: &str) -> bool {
     })
 }
 
-/// The tags of `page`, in their order, without what stands in their attributes.
+/// The tags of `page`, in order, without their attributes.
 fn tags(page: &str) -> Vec<&str> {
     let ends = |character: char| !character.is_ascii_alphanumeric() && character != '/';
     let tags = page.split('<').skip(1);
@@ -305,7 +346,7 @@ fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {
     )
 }
 
-/// Whatever was read, what is stored of it is bounded.
+/// Whatever was read, stored rows are bounded.
 fn check_rows(db: &Path) {
     let connection = rusqlite::Connection::open(db).unwrap();
     for table in ["records", "findings", "audit", "owed"] {
@@ -317,7 +358,7 @@ fn check_rows(db: &Path) {
             )
             .unwrap();
         assert!(
-            longest.unwrap_or_default() < LONGEST_ROW,
+            longest.unwrap_or_default() < MAX_ROW_CHARS,
             "{table}: {longest:?}"
         );
     }

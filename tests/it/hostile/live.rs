@@ -1,4 +1,4 @@
-//! What the commands that ask AWS print and say, where every answer is hostile.
+//! The output of the commands that call AWS, if every answer is hostile.
 
 mod commands;
 
@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use chrono::{TimeDelta, Utc};
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::text::bounded;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::events::text::bounded;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::Value;
@@ -18,20 +18,21 @@ use super::command_line::around_tables;
 use super::{HARMLESS, Outputs, cut, without_hash};
 use crate::hostile_texts::HOSTILE_TEXTS;
 
-/// An account whose exemptions anybody might have written.
+/// An account whose exemptions anyone may have written.
 const ACCOUNT: &str = "111122223333";
 
-/// How many texts are tried at a time: a command waits for answers and for the disk most of its time.
+/// How many texts are tried in parallel. Commands spend most of their time waiting for answers and
+/// for the disk.
 const AT_ONCE: usize = 4;
 
-/// What a command printed and said.
+/// The output of a command.
 struct Said {
     name: &'static str,
     stdout: String,
     stderr: String,
 }
 
-/// Checks what the commands say of every text.
+/// Checks the output of the commands for every text.
 pub(super) fn check_all() -> Outputs {
     let harmless = said(&Aws::start(), HARMLESS);
     let check_some = &|first: usize| {
@@ -56,12 +57,14 @@ pub(super) fn check_all() -> Outputs {
     })
 }
 
-/// Runs every command where all that AWS says is `text`.
+/// Runs every command while every text from AWS is `text`.
 fn said(aws: &Aws, text: &str) -> Vec<Said> {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    // An argument holds no NUL, and IAM answers in the user's own spelling.
-    let named = bounded(&cut(text)).replace('\0', "_");
+    // An argument contains no NUL, an account ID before a slash is not part of the name, and IAM
+    // answers in the user's own spelling.
+    let typeable = |text: &str| text.replace('\0', "_").replace(&format!("{ACCOUNT}/"), "_");
+    let named = typeable(&bounded(&cut(text)));
     let mut said = vec![];
     let mut run = |name, exit, words: &[&str]| {
         let (code, stdout, stderr) = secondkey(at, &aws.url, words);
@@ -73,8 +76,8 @@ fn said(aws: &Aws, text: &str) -> Vec<Said> {
         });
     };
     for (name, state, exit, command) in COMMANDS {
-        // Whoever is named is told of as they are named.
-        let of_user = text.replace('\0', "_");
+        // A named user is reported by the given name.
+        let of_user = typeable(text);
         let is_of_user = command.ends_with("USER");
         aws.set(if is_of_user { &of_user } else { text }, *state);
         let user = |word| if word == "USER" { named.as_str() } else { word };
@@ -88,9 +91,9 @@ fn said(aws: &Aws, text: &str) -> Vec<Said> {
     said
 }
 
-/// Runs what works on exemptions, which anybody may have written.
+/// Runs the commands for exemptions, which anyone may have written.
 fn exempt(at: &Path, text: &str, named: &str, run: &mut impl FnMut(&'static str, i32, &[&str])) {
-    // One that is kept whole.
+    // Short enough to be stored without truncation.
     let id: String = named.chars().take(100).collect();
     let exemption = Exemption {
         id: id.clone(),
@@ -146,7 +149,7 @@ fn exempt(at: &Path, text: &str, named: &str, run: &mut impl FnMut(&'static str,
     );
 }
 
-/// Checks what a command printed and said beside what it does of harmless text.
+/// Compares a command's output with its output for harmless text.
 fn check(outputs: &mut Outputs, said: &Said, harmless: &Said) {
     let (name, stdout) = (said.name, said.stdout.as_str());
     outputs.check(name, stdout);
@@ -168,7 +171,8 @@ fn check(outputs: &mut Outputs, said: &Said, harmless: &Said) {
     outputs.check_lines(&errors, &around(&said.stderr), &around(&harmless.stderr));
 }
 
-/// The lines that stand in no table, with the same number for each: of the same lines one may be some seconds older.
+/// The lines outside tables with all numbers made equal, because the ages in two runs may differ by
+/// seconds.
 fn around(text: &str) -> String {
     let lines: Vec<String> = around_tables(text)
         .into_iter()

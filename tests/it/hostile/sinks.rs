@@ -1,4 +1,5 @@
-//! What SNS and EventBridge are sent of a finding that DynamoDB keeps: by the real sinks and the real store.
+//! What SNS and EventBridge receive about a finding in DynamoDB, with the real sinks and the real
+//! store.
 
 use std::sync::Arc;
 
@@ -6,15 +7,15 @@ use chrono::TimeDelta;
 use secondkey::aws::dynamodb::DynamoDbStore;
 use secondkey::aws::eventbridge::EventBridgeSink;
 use secondkey::aws::sns::SnsSink;
-use secondkey::detect::key_change::KeyChange;
-use secondkey::detect::policy::Policy;
-use secondkey::detect::text::{bounded, sha256_hex};
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::events::key_change::KeyChange;
+use secondkey::detect::events::text::{bounded, sha256_hex};
 use secondkey::local::ledger::Ledger;
-use secondkey::output::asff::{self, Hub};
+use secondkey::output::asff::{self, SecurityHubTarget};
 use secondkey::output::invocation::Invocation;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use secondkey::pipeline::message::{Message, read_message, recheck_body};
-use secondkey::pipeline::recheck::{Occasion, Parts, recheck};
+use secondkey::pipeline::recheck::{Dependencies, RecheckRequest, recheck};
 use serde_json::{Value, json};
 
 use super::{Outputs, record, story};
@@ -23,16 +24,16 @@ use crate::stack::clients::{REGION, config};
 use crate::stack::proxy::Proxy;
 use crate::stack::stack;
 
-/// The longest message that SNS, SQS and EventBridge each take, in bytes.
-const LONGEST_MESSAGE: usize = 256 * 1024;
+/// The largest message that SNS, SQS and EventBridge each accept, in bytes.
+const MAX_MESSAGE_CHARS: usize = 256 * 1024;
 
-/// The longest finding that Security Hub takes, in bytes.
-const LONGEST_FINDING: usize = 240_000;
+/// The largest finding that Security Hub accepts, in bytes.
+const MAX_FINDING_CHARS: usize = 240_000;
 
-/// How many keys a user makes and deletes one after the other, to fill the record.
+/// How many keys a user creates and deletes in turn, to fill the record.
 pub(super) const MANY_KEYS: u32 = 12;
 
-/// A table, and sinks whose requests are kept on their way to the servers.
+/// A table, and sinks whose requests are recorded on their way to the servers.
 pub(super) struct Sinks {
     store: Arc<DynamoDbStore>,
     table: String,
@@ -41,11 +42,11 @@ pub(super) struct Sinks {
     dynamodb_url: String,
 }
 
-/// What was sent of one text.
+/// What was sent for one text.
 pub(super) struct Sent {
-    /// The subjects and messages of SNS, each message by protocol.
+    /// The subjects and messages for SNS, each message by protocol.
     published: Vec<(String, Value)>,
-    /// The entries of EventBridge.
+    /// The entries for EventBridge.
     put: Vec<Value>,
     /// The re-check of the user.
     recheck: String,
@@ -66,12 +67,12 @@ impl Sinks {
         }
     }
 
-    /// Leads a story of a user called `text`, who has `more_keys` afterwards, through the pipeline into the table, and gives
-    /// back what was sent.
+    /// Runs a story of a user called `text`, who has `more_keys` afterwards, through the pipeline
+    /// into the table. Returns what was sent.
     pub(super) async fn sent(&self, text: &str, more_keys: u32) -> Sent {
         let config = config(&self.proxy.url).await;
         let ledger = Arc::new(Ledger::new(std::collections::BTreeMap::new()));
-        let parts = Parts {
+        let parts = Dependencies {
             store: self.store.clone(),
             keys: ledger.clone(),
             sinks: vec![
@@ -86,7 +87,7 @@ impl Sinks {
                 )),
             ],
             policy: Policy {
-                settle: TimeDelta::zero(),
+                consistency_window: TimeDelta::zero(),
                 ..Policy::default()
             },
         };
@@ -105,14 +106,14 @@ impl Sinks {
         for change in changes {
             ledger.apply(&change);
             let at = change.at;
-            let occasion = Occasion {
+            let request = RecheckRequest {
                 changes: vec![change],
-                ..Occasion::default()
+                ..RecheckRequest::default()
             };
-            recheck(&parts, &user, &occasion, at).await.unwrap();
+            recheck(&parts, &user, &request, at).await.unwrap();
         }
         assert_eq!(
-            self.store.owed(&user).await,
+            self.store.pending_alerts(&user).await,
             Ok(vec![]),
             "all was taken: {text:.100}"
         );
@@ -140,14 +141,14 @@ impl Sinks {
             let field = |name: &str| {
                 form_field(&body, name).unwrap_or_else(|| panic!("{name}: {body:.500}"))
             };
-            assert!(field("Message").len() < LONGEST_MESSAGE);
+            assert!(field("Message").len() < MAX_MESSAGE_CHARS);
             let message = serde_json::from_str(&field("Message")).unwrap();
             sent.published.push((field("Subject"), message));
         }
         sent
     }
 
-    /// Looks at the table with the command line, now that every text is in it.
+    /// Checks the table with the command line, after it contains every text.
     pub(super) fn check_command_line(&self, outputs: &mut Outputs) {
         for (name, exit, args) in [
             ("findings of a table", 10, &["findings"][..]),
@@ -174,7 +175,7 @@ impl Sinks {
     }
 }
 
-/// Checks what was sent of a hostile text beside what is sent of a harmless one.
+/// Compares what was sent for a hostile text with what is sent for a harmless one.
 pub(super) fn check(outputs: &mut Outputs, sent: &Sent, harmless: &Sent) {
     assert_eq!(sent.published.len(), harmless.published.len());
     assert_eq!(sent.put.len(), harmless.put.len());
@@ -213,30 +214,30 @@ pub(super) fn check(outputs: &mut Outputs, sent: &Sent, harmless: &Sent) {
     check_sizes(outputs, sent);
 }
 
-/// Checks that the services take what was sent to them.
+/// Checks that the services accept what was sent.
 pub(super) fn check_sizes(outputs: &mut Outputs, sent: &Sent) {
     for (_, message) in &sent.published {
-        assert!(message.to_string().len() < LONGEST_MESSAGE);
+        assert!(message.to_string().len() < MAX_MESSAGE_CHARS);
     }
     for entry in &sent.put {
         let detail = entry["Detail"].as_str().unwrap();
         outputs.check("EventBridge detail", detail);
         outputs.check("EventBridge entry", &entry.to_string());
-        assert!(!detail.contains('\n') && entry.to_string().len() < LONGEST_MESSAGE);
+        assert!(!detail.contains('\n') && entry.to_string().len() < MAX_MESSAGE_CHARS);
         let alert: Value = serde_json::from_str(detail).unwrap();
-        let hub = Hub {
+        let hub = SecurityHubTarget {
             account: "123456789012".to_owned(),
             region: REGION.to_owned(),
         };
         let finding = serde_json::to_string(&asff::finding(&alert, &hub).unwrap()).unwrap();
         outputs.check("Security Hub finding", &finding);
-        assert!(!finding.contains('\n') && finding.len() < LONGEST_FINDING);
+        assert!(!finding.contains('\n') && finding.len() < MAX_FINDING_CHARS);
     }
     outputs.check("SQS re-check", &sent.recheck);
-    assert!(sent.recheck.len() < LONGEST_MESSAGE);
+    assert!(sent.recheck.len() < MAX_MESSAGE_CHARS);
 }
 
-/// The change in `record`, as the detector gets it.
+/// The change in `record`, as the detector receives it.
 fn change(record: &Value) -> KeyChange {
     let event = json!({
         "version": "0", "id": "1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.iam",

@@ -1,5 +1,6 @@
-"""Holds a JSON array of findings against the model of Security Hub's BatchImportFindings that botocore ships: types, required
-and unknown fields as the AWS CLI does, and beside them the enumerations, patterns and limits that only the service checks."""
+"""Validates a JSON array of findings against botocore's model of Security Hub's BatchImportFindings:
+types, required and unknown fields like the AWS CLI, and the enumerations, patterns and limits that
+only the service checks."""
 
 import json
 import re
@@ -36,7 +37,7 @@ def main():
     service = botocore.session.get_session().get_service_model("securityhub")
     shape = service.operation_model("BatchImportFindings").input_shape
     found = []
-    # As many as one call takes.
+    # The most that one call accepts.
     for start in range(0, len(findings), 100):
         call = {"Findings": findings[start : start + 100]}
         report = ParamValidator().validate(call, shape)

@@ -1,5 +1,5 @@
-"""Reads CSV strictly and writes the rows as JSON. Says what is wrong where rows differ in their number of fields, or a cell
-would be a formula in a spreadsheet (OWASP, CSV injection)."""
+"""Reads CSV strictly and writes the rows as JSON. Fails if rows have different numbers of fields, or if
+a cell would be a formula in a spreadsheet (OWASP, CSV injection)."""
 
 import csv
 import io

@@ -1,5 +1,6 @@
-"""Holds a JSON array of events against the published schema of OCSF, in the version, the class and the profiles that each event
-names, and the captions beside their ids. The first argument is the folder of the package that ships the schema."""
+"""Validates a JSON array of events against the published schema of OCSF, in the version, class and
+profiles that each event names, and checks the captions of IDs. The first argument is the directory of
+the package with the schema."""
 
 import json
 import sys
@@ -7,7 +8,7 @@ import sys
 from jsonschema import Draft202012Validator
 
 sys.path.insert(0, sys.argv[1])
-from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema  # noqa: E402
+from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 PUBLISHED = {}
 VALIDATORS = {}
@@ -32,7 +33,7 @@ def validator(version, class_uid, profiles):
 
 
 def captions(attributes, event):
-    """`severity` has to be the caption of `severity_id`, and so on, where OCSF names one the sibling of the other."""
+    """Checks that `severity` is the caption of `severity_id`, and so on for all siblings in OCSF."""
     for name, attribute in attributes.items():
         sibling, number = attribute.get("sibling"), event.get(name)
         known = attribute.get("enum", {}).get(str(number))

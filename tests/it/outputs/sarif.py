@@ -1,5 +1,6 @@
-"""Holds a SARIF log against the published JSON schema, whose path is the first argument, and against what the standard and
-GitHub ask beyond it: rules that are there, no placeholder without an argument, and a place in each result."""
+"""Validates a SARIF log against the published JSON schema, whose path is the first argument, and checks
+further rules of the standard and of GitHub: existing rules, no placeholder without an argument, and a
+location in each result."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-//! Accounts in a new store, one for each world: a store that many share is made less often.
+//! Accounts in a new store, one for each world. Many worlds share a store, which saves creating
+//! stores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +13,7 @@ use secondkey::pipeline::finding_store::FindingReader;
 use super::story::History;
 use super::world::World;
 
-/// A store whose worlds each have an account of their own.
+/// A store in which each world has its own account.
 pub struct Accounts {
     store: Arc<dyn FindingReader>,
     used: AtomicU32,
@@ -41,7 +42,7 @@ impl Accounts {
         }
     }
 
-    /// A new world in an account that nobody has used.
+    /// A new world in an unused account.
     pub fn world(&self, history: &History) -> World {
         let number = self.used.fetch_add(1, Ordering::Relaxed);
         let account = format!("{number:012}");

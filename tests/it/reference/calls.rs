@@ -1,16 +1,16 @@
-//! Calls to IAM: what each of them changes, and the event that tells of it.
+//! Calls to IAM: what each changes, and its event.
 
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
 use secondkey::detect::Timestamp;
-use secondkey::detect::listing::{AccessKey, KeyStatus};
+use secondkey::detect::keys::listing::{AccessKey, KeyStatus};
 use secondkey::detect::user::UserId;
 
 use super::iam::{Users, active_keys};
 use super::story::{By, Step, Told, Which};
 
-/// A call that succeeded.
+/// A successful call.
 pub enum Call {
     CreateKey(UserId, String),
     SetStatus(UserId, String, KeyStatus),
@@ -19,7 +19,7 @@ pub enum Call {
     Rename(UserId, UserId),
 }
 
-/// The calls that `step` stands for, as far as they are possible, and how they are told.
+/// The possible calls for `step`, and how their events arrive.
 pub fn calls<'a>(
     step: &'a Step,
     account: &str,
@@ -107,7 +107,7 @@ pub fn calls<'a>(
 }
 
 impl Call {
-    /// The users after the call, which is made at `at`.
+    /// The users after the call at `at`.
     pub fn changed(&self, mut users: Users, at: Timestamp) -> Users {
         match self {
             Self::CreateKey(user, key) => {
@@ -129,7 +129,7 @@ impl Call {
         users
     }
 
-    /// The key that the call is about.
+    /// The key of the call.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::CreateKey(_, key) | Self::SetStatus(_, key, _) | Self::DeleteKey(_, key) => {
@@ -139,7 +139,7 @@ impl Call {
         }
     }
 
-    /// The key that the call makes active, or says to be active.
+    /// The key that the call activates, or sets to active again.
     pub fn activates(&self) -> Option<&str> {
         match self {
             Self::CreateKey(_, key) | Self::SetStatus(_, key, KeyStatus::Active) => Some(key),
@@ -147,7 +147,7 @@ impl Call {
         }
     }
 
-    /// Whom the call is about.
+    /// The users of the call.
     pub fn users(&self) -> Vec<UserId> {
         match self {
             Self::CreateKey(user, _)
@@ -158,8 +158,8 @@ impl Call {
         }
     }
 
-    /// The event of the call by `by`, in its envelope.
-    pub fn event(&self, event_id: &str, at: Timestamp, by: By) -> String {
+    /// The event of the call by `by`, signed with the long-term key `signer`, in its envelope.
+    pub fn event(&self, event_id: &str, at: Timestamp, by: By, signer: Option<&str>) -> String {
         let (name, asked, answered) = match self {
             Self::CreateKey(user, key) => (
                 "CreateAccessKey",
@@ -186,13 +186,17 @@ impl Call {
         let users = self.users();
         let account = users[0].account();
         let time = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let mut identity = by.identity(&users[0]);
+        if let Some(key) = signer {
+            identity["accessKeyId"] = json!(key);
+        }
         json!({
             "version": "0", "id": event_id, "detail-type": "AWS API Call via CloudTrail", "source": "aws.iam",
             "account": account, "time": time, "region": "us-east-1", "resources": [],
             "detail": {
                 "eventVersion": "1.11", "eventID": event_id, "eventName": name, "eventTime": time,
                 "eventSource": "iam.amazonaws.com", "awsRegion": "us-east-1", "recipientAccountId": account,
-                "userIdentity": by.identity(&users[0]),
+                "userIdentity": identity,
                 "requestParameters": asked, "responseElements": answered,
             },
         })
@@ -201,7 +205,7 @@ impl Call {
 }
 
 impl By {
-    /// The ARN of the caller of a call about `user`.
+    /// The ARN of the caller in a call about `user`.
     pub fn arn(self, user: &UserId) -> String {
         let account = user.account();
         let name = match self {

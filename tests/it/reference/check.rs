@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use secondkey::detect::alert::{AlertKind, Update};
-use secondkey::detect::audit::{AuditEntry, AuditKind, verify_trail};
-use secondkey::detect::finding::FindingStatus;
-use secondkey::detect::policy::Policy;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::findings::alert::{AlertKind, FindingUpdate};
+use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::trail::audit::{AuditEntry, AuditKind, verify_trail};
 use secondkey::detect::user::UserId;
 
 use super::calls::has_two_active;
@@ -15,7 +15,7 @@ use super::iam::active_keys;
 use super::story::SINKS;
 use super::world::World;
 
-/// The events in a trail, or the transitions of findings.
+/// Whether the entry is an event rather than a transition of a finding.
 fn is_event(kind: AuditKind) -> bool {
     match kind {
         AuditKind::KeyCreated
@@ -34,15 +34,15 @@ fn is_event(kind: AuditKind) -> bool {
     }
 }
 
-/// The entries of a trail that every sink has to receive. What an exemption hides is not told, but
-/// for the hiding itself and the end of what was announced before.
+/// The trail entries that every sink must receive. Entries of a suppressed finding are not
+/// announced, except for the suppression itself and the end of what was announced before.
 fn told_entries(trail: &[AuditEntry]) -> Vec<&AuditEntry> {
     let (mut is_hidden, mut is_announced) = (false, false);
     let mut told = vec![];
     for (place, entry) in trail.iter().enumerate() {
         let is_told = match entry.draft.kind {
             AuditKind::FindingOpened => {
-                // A finding that is hidden from the beginning is so in the same commit.
+                // A finding that is suppressed from the beginning is suppressed in the same commit.
                 let next = trail.get(place + 1).map(|next| next.draft.kind);
                 is_hidden = next == Some(AuditKind::FindingSuppressed);
                 is_announced = !is_hidden;
@@ -72,17 +72,18 @@ fn told_entries(trail: &[AuditEntry]) -> Vec<&AuditEntry> {
     told
 }
 
-/// Whether an alert of `kind` may tell of an entry of `entry`'s kind.
+/// Whether an alert of `kind` may announce an entry of `entry`'s kind.
 fn tells_of(kind: &AlertKind, entry: AuditKind) -> bool {
     match kind {
-        // What was hidden from the beginning is announced as a whole when it comes to light.
+        // A finding that was suppressed from the beginning is announced as opened when its
+        // exemption ends.
         AlertKind::Opened => {
             matches!(entry, AuditKind::FindingOpened | AuditKind::ExemptionEnded)
         }
-        AlertKind::Updated(updates) if updates.contains(&Update::Exempted) => {
+        AlertKind::Updated(updates) if updates.contains(&FindingUpdate::Exempted) => {
             entry == AuditKind::FindingSuppressed
         }
-        AlertKind::Updated(updates) if updates.contains(&Update::ExemptionEnded) => {
+        AlertKind::Updated(updates) if updates.contains(&FindingUpdate::ExemptionEnded) => {
             entry == AuditKind::ExemptionEnded
         }
         AlertKind::Updated(_) => entry == AuditKind::FindingUpdated,
@@ -90,7 +91,7 @@ fn tells_of(kind: &AlertKind, entry: AuditKind) -> bool {
     }
 }
 
-/// Fails with the words if it does not hold.
+/// Fails with the message if the condition is false.
 macro_rules! hold {
     ($condition:expr, $($words:tt)+) => {
         if !$condition {
@@ -121,7 +122,7 @@ impl World {
                 [&entries.commits, &entries.unanswered]
                     .map(|counts| counts.get(&user).copied().unwrap_or_default())
             };
-            // A worker that is cut while DynamoDB writes never learns of it.
+            // A worker that is stopped while DynamoDB writes never learns the result.
             hold!(
                 (commits..=commits + unanswered).contains(&record.version),
                 "{user} has version {} after {commits} commits",
@@ -135,7 +136,8 @@ impl World {
         self.check_transitions()
     }
 
-    /// Every event stands in a trail once, and that whose message was given up does stand there.
+    /// Every event is in a trail once, and every event whose message was given up as done is in the
+    /// trail.
     fn check_events(&self, user: &UserId, trail: &[AuditEntry]) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         for entry in trail.iter().filter(|entry| is_event(entry.draft.kind)) {
@@ -158,7 +160,7 @@ impl World {
         Ok(())
     }
 
-    /// No alert that is not in the trail, and none but an opening before an older one of its sink.
+    /// Every alert is in the trail, and only an opening may overtake an older alert of its sink.
     fn check_alerts(&self, trails: &BTreeMap<UserId, Vec<AuditEntry>>) -> Result<(), String> {
         let entries = self.journal.entries();
         let mut received = BTreeSet::new();
@@ -193,11 +195,11 @@ impl World {
         Ok(())
     }
 
-    /// What was confirmed was so; what was closed was not two active keys all the time.
+    /// What was confirmed was true, and what was closed did not have two active keys all the time.
     fn check_transitions(&self) -> Result<(), String> {
         let entries = self.journal.entries();
-        // A change is told in whole seconds.
-        let settle = Policy::default().settle + TimeDelta::seconds(1);
+        // Changes are recorded in whole seconds.
+        let settle = Policy::default().consistency_window + TimeDelta::seconds(1);
         for (at, finding) in &entries.confirmed {
             let keys: Vec<&str> = finding.active_keys().collect();
             hold!(
@@ -222,7 +224,7 @@ impl World {
         Ok(())
     }
 
-    /// What must be so once all is delivered and nothing is left to do.
+    /// What must hold once everything is delivered and nothing is left to do.
     pub async fn check_at_rest(&self) -> Result<(), String> {
         let users = self.iam.users();
         let mut open = vec![];
@@ -261,7 +263,7 @@ impl World {
             }
             let owed = self
                 .store
-                .owed(&user)
+                .pending_alerts(&user)
                 .await
                 .map_err(|error| error.to_string())?;
             let owed: Vec<_> = owed
@@ -300,7 +302,7 @@ impl World {
     }
 }
 
-/// Openings and closings take turns, and each belongs to the next episode.
+/// Openings and closings alternate, and each belongs to the next episode.
 fn check_episodes(user: &UserId, trail: &[AuditEntry]) -> Result<(), String> {
     let (mut episodes, mut is_open) = (0, false);
     for entry in trail {

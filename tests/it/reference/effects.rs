@@ -1,5 +1,5 @@
-//! Every effect of the pipeline, counted, and failed at will: wrappers around a real store, and around the test's IAM and
-//! sinks.
+//! Counts every effect of the pipeline and fails effects on request: wrappers around a real store,
+//! and around the test's IAM and sinks.
 
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
@@ -8,16 +8,16 @@ use async_trait::async_trait;
 use futures::channel::{mpsc, oneshot};
 
 use secondkey::detect::Timestamp;
-use secondkey::detect::alert::{Alert, OwedAlert};
-use secondkey::detect::digest::Digest;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::familiar::Familiar;
-use secondkey::detect::listing::KeyListing;
-use secondkey::detect::retire::LastUses;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::decision::familiar::FamiliarActor;
+use secondkey::detect::findings::alert::{Alert, PendingAlert};
+use secondkey::detect::findings::digest::Digest;
+use secondkey::detect::keys::listing::KeyListing;
+use secondkey::detect::records::user_record::UserRecord;
+use secondkey::detect::usage::last_use::LastUses;
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::UserRecord;
 use secondkey::pipeline::alert_sink::AlertSink;
-use secondkey::pipeline::commit::{Commit, Committed};
+use secondkey::pipeline::commit::{Commit, CommitResult};
 use secondkey::pipeline::error::{ErrorKind, ServiceError};
 use secondkey::pipeline::finding_store::FindingStore;
 use secondkey::pipeline::key_source::KeySource;
@@ -27,28 +27,29 @@ use super::journal::Journal;
 /// How an effect fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// It is refused for good.
+    /// A permanent refusal.
     Error,
-    /// It is refused for now.
+    /// A temporary refusal.
     Throttle,
-    /// It is never carried out and never answers: the invocation is cut, as Lambda does at its timeout.
+    /// The effect is not carried out and never answers. The invocation is stopped, as Lambda does
+    /// at its timeout.
     Timeout,
-    /// It is carried out, and the answer is lost.
+    /// The effect is carried out, and the answer is lost.
     AnswerLost,
-    /// It waits until it is told to go on, while others work.
+    /// The effect waits until it is resumed, while others work.
     Stall,
 }
 
 impl Way {
-    /// The four ways to fail.
+    /// The four kinds of failure.
     pub const FAILURES: [Self; 4] = [Self::Error, Self::Throttle, Self::Timeout, Self::AnswerLost];
 }
 
-/// What stops a worker.
+/// The reason why a worker stops.
 pub enum Halt {
-    /// It has to be cut.
+    /// It has to be stopped.
     Cut,
-    /// It waits for this.
+    /// It waits for this signal.
     Stalled(oneshot::Sender<()>),
 }
 
@@ -64,7 +65,7 @@ struct Planned {
 }
 
 impl Effects {
-    /// Fails the effect that is `after` effects away; 0 is the next one.
+    /// Fails the effect that is `after` effects ahead; 0 is the next one.
     pub fn fail(&self, after: u64, way: Way) {
         let mut planned = self.0.lock().unwrap();
         let place = planned.begun + after;
@@ -76,7 +77,7 @@ impl Effects {
         self.0.lock().unwrap().begun
     }
 
-    /// The effects that failed, in words.
+    /// The effects that failed, as text.
     pub fn failed(&self) -> Vec<String> {
         self.0.lock().unwrap().failed.clone()
     }
@@ -100,20 +101,20 @@ pub struct Hands {
 }
 
 impl Hands {
-    /// Hands, and where they say that they are stopped.
+    /// Creates the effects of one worker, and the channel on which they report that they stopped.
     pub fn new(effects: &Effects) -> (Self, mpsc::UnboundedReceiver<Halt>) {
         let (halt, halted) = mpsc::unbounded();
         let effects = effects.clone();
         (Self { effects, halt }, halted)
     }
 
-    /// Carries out `effect`, if it is not its turn to fail.
+    /// Carries out `effect`, unless it is the one to fail.
     pub async fn carry_out<T>(
         &self,
         name: &str,
         effect: impl Future<Output = Result<T, ServiceError>>,
     ) -> Result<T, ServiceError> {
-        // Lets the re-checks of one batch take turns, also where the storage answers at once.
+        // Lets the re-checks of one batch take turns, even if the storage answers at once.
         tokio::task::yield_now().await;
         match self.effects.begin(name) {
             None => effect.await,
@@ -139,7 +140,7 @@ impl Hands {
     }
 }
 
-/// A store whose effects are counted, and whose commits stand in the journal.
+/// A store that counts its effects and records its commits in the journal.
 pub struct WatchedStore {
     pub inner: Arc<dyn FindingStore>,
     pub hands: Hands,
@@ -153,9 +154,11 @@ impl FindingStore for WatchedStore {
         self.hands.carry_out(&name, self.inner.record(user)).await
     }
 
-    async fn owed(&self, user: &UserId) -> Result<Vec<OwedAlert>, ServiceError> {
+    async fn pending_alerts(&self, user: &UserId) -> Result<Vec<PendingAlert>, ServiceError> {
         let name = format!("reading what is owed for {}", user.name());
-        self.hands.carry_out(&name, self.inner.owed(user)).await
+        self.hands
+            .carry_out(&name, self.inner.pending_alerts(user))
+            .await
     }
 
     async fn exemptions(&self, account: &str) -> Result<Vec<Exemption>, ServiceError> {
@@ -163,25 +166,25 @@ impl FindingStore for WatchedStore {
         self.hands.carry_out("reading the exemptions", read).await
     }
 
-    async fn familiar(&self, account: &str) -> Result<Vec<Familiar>, ServiceError> {
+    async fn familiar(&self, account: &str) -> Result<Arc<[FamiliarActor]>, ServiceError> {
         let read = self.inner.familiar(account);
         self.hands.carry_out("reading who is familiar", read).await
     }
 
-    async fn put_familiar(&self, familiar: &Familiar) -> Result<(), ServiceError> {
+    async fn put_familiar(&self, familiar: &FamiliarActor) -> Result<(), ServiceError> {
         let written = self.inner.put_familiar(familiar);
         self.hands
             .carry_out("keeping who is familiar", written)
             .await
     }
 
-    async fn commit(&self, commit: &Commit) -> Result<Committed, ServiceError> {
+    async fn commit(&self, commit: &Commit) -> Result<CommitResult, ServiceError> {
         let name = format!("a commit of {}", commit.record.user.name());
         let written = async {
             self.journal.began(&commit.record.user);
             let committed = self.inner.commit(commit).await?;
             self.journal.ended(&commit.record.user);
-            if committed == Committed::Written {
+            if committed == CommitResult::Written {
                 self.journal.committed(commit);
             }
             Ok(committed)
@@ -189,19 +192,25 @@ impl FindingStore for WatchedStore {
         self.hands.carry_out(&name, written).await
     }
 
-    async fn postpone(&self, owed: &OwedAlert, until: Timestamp) -> Result<bool, ServiceError> {
+    async fn reschedule(
+        &self,
+        owed: &PendingAlert,
+        until: Timestamp,
+    ) -> Result<bool, ServiceError> {
         let name = format!("postponing an alert to {}", owed.sink);
-        let postponed = self.inner.postpone(owed, until);
+        let postponed = self.inner.reschedule(owed, until);
         self.hands.carry_out(&name, postponed).await
     }
 
-    async fn tick_off(&self, owed: &OwedAlert) -> Result<(), ServiceError> {
+    async fn mark_delivered(&self, owed: &PendingAlert) -> Result<(), ServiceError> {
         let name = format!("ticking off an alert to {}", owed.sink);
-        self.hands.carry_out(&name, self.inner.tick_off(owed)).await
+        self.hands
+            .carry_out(&name, self.inner.mark_delivered(owed))
+            .await
     }
 }
 
-/// A key source whose effects are counted.
+/// A key source that counts its effects.
 pub struct WatchedKeys<K> {
     pub inner: K,
     pub hands: Hands,
@@ -223,7 +232,7 @@ impl<K: KeySource> KeySource for WatchedKeys<K> {
     }
 
     async fn last_used(&self, user: &UserId, keys: &[String]) -> LastUses {
-        // What is never told is not told; the alert goes out without it.
+        // Last uses that never arrive are omitted; the alert is sent without them.
         match self.hands.effects.begin("asking for last uses") {
             None | Some(Way::Stall) => self.inner.last_used(user, keys).await,
             Some(Way::Error | Way::Throttle | Way::AnswerLost) => LastUses::new(),
@@ -232,7 +241,7 @@ impl<K: KeySource> KeySource for WatchedKeys<K> {
     }
 }
 
-/// A sink that is out of order now and then. What it takes stands in the journal.
+/// A sink that fails now and then. It records accepted alerts in the journal.
 pub struct WatchedSink {
     pub name: &'static str,
     pub hands: Hands,

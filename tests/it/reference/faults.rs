@@ -1,5 +1,5 @@
-//! Every effect of every scenario failed in each of four ways, one at a time; what came of it is checked as in any other
-//! history. The queue hands the messages out again, as SQS would.
+//! Fails every effect of every scenario in each of four ways, one at a time, and checks the result
+//! like any other history. The queue delivers the messages again, like SQS.
 
 use futures::stream::{self, StreamExt};
 
@@ -8,14 +8,15 @@ use super::effects::Way;
 use super::scenarios::scenarios;
 use super::story::History;
 
-/// How many scenarios are tried on DynamoDB Local, which is slow.
+/// How many scenarios run on DynamoDB Local, which is slow.
 const ON_DYNAMODB: usize = 4;
 
-/// How many worlds go on side by side: an answer about last uses that never comes is waited for by the clock on the wall.
+/// How many worlds run in parallel. Waiting for an answer about last uses that never arrives takes
+/// real time.
 const SIDE_BY_SIDE: usize = 32;
 
 #[tokio::test]
-async fn whatever_effect_fails_nothing_is_lost_on_sqlite() {
+async fn no_failed_effect_loses_anything_on_sqlite() {
     let mut effects = 0;
     for (scenario, history) in scenarios() {
         effects += fail_each_effect(scenario, &history, &Accounts::on_sqlite()).await;
@@ -24,7 +25,7 @@ async fn whatever_effect_fails_nothing_is_lost_on_sqlite() {
 }
 
 #[tokio::test]
-async fn whatever_effect_fails_nothing_is_lost_on_dynamodb() {
+async fn no_failed_effect_loses_anything_on_dynamodb() {
     let mut effects = 0;
     for (scenario, history) in scenarios().into_iter().take(ON_DYNAMODB) {
         let accounts = Accounts::on_dynamodb().await;
@@ -33,7 +34,7 @@ async fn whatever_effect_fails_nothing_is_lost_on_dynamodb() {
     report("dynamodb", effects);
 }
 
-/// Fails each effect of `history` in each way, and gives back how many effects there are.
+/// Fails each effect of `history` in each way. Returns how many effects there are.
 async fn fail_each_effect(scenario: &str, history: &History, accounts: &Accounts) -> u64 {
     let effects = effects_of(scenario, history, accounts).await;
     let wrong = stream::iter(0..effects)
@@ -51,7 +52,7 @@ async fn fail_each_effect(scenario: &str, history: &History, accounts: &Accounts
     effects
 }
 
-/// Lets `history` happen without a failure, and counts its effects.
+/// Runs `history` without failures and counts its effects.
 async fn effects_of(scenario: &str, history: &History, accounts: &Accounts) -> u64 {
     let mut world = accounts.world(history);
     let lived = world.live_through(history).await;
@@ -59,7 +60,7 @@ async fn effects_of(scenario: &str, history: &History, accounts: &Accounts) -> u
     world.effects.begun()
 }
 
-/// Fails the effect at `place` in each way, and tells what went wrong then.
+/// Fails the effect at `place` in each way, and reports what went wrong.
 async fn fail_effect(
     scenario: &str,
     history: &History,

@@ -1,5 +1,5 @@
-//! The IAM of the test: the truth with its history, and listings that lag behind it by less than the settling time and
-//! go backwards.
+//! The IAM of the test: the truth with its history, and listings that lag behind it by less than
+//! the consistency window and may go backwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -8,42 +8,44 @@ use async_trait::async_trait;
 use chrono::{SubsecRound, TimeDelta};
 
 use secondkey::detect::Timestamp;
-use secondkey::detect::listing::{AccessKey, AfterPage, KeyListing, KeyStatus, PartialListing};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::retire::LastUses;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::keys::listing::{
+    AccessKey, KeyListing, KeyStatus, PageResult, PartialListing,
+};
+use secondkey::detect::usage::last_use::LastUses;
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::error::ServiceError;
 use secondkey::pipeline::key_source::KeySource;
 
-/// The users that there are, each with its keys by id.
+/// The existing users, each with its keys by ID.
 pub type Users = BTreeMap<UserId, BTreeMap<String, AccessKey>>;
 
-/// The time of the test, and all users with all that they were.
+/// The time of the test, and all users with their history.
 #[derive(Clone)]
 pub struct Iam(Arc<Mutex<State>>);
 
 struct State {
     now: Timestamp,
-    /// What there was from which time on, the oldest first.
+    /// The states and the time at which each began, oldest first.
     moments: Vec<(Timestamp, Users)>,
-    /// By how many hundredths of the settling time one listing after the other lags.
+    /// The lag of each successive listing, in hundredths of the consistency window.
     lags: Vec<u8>,
     listings: usize,
     mood: Mood,
 }
 
-/// How IAM answers.
+/// How IAM responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Answers,
     /// Access is denied.
     Refuses,
-    /// The caller is to try again later.
+    /// The caller should try again later.
     Throttles,
 }
 
 impl Iam {
-    /// An IAM that holds `users` at `now`, and has held them for long.
+    /// An IAM that has had `users` for a long time at `now`.
     pub fn new(now: Timestamp, users: Users, lags: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(State {
             now,
@@ -58,7 +60,7 @@ impl Iam {
         self.0.lock().unwrap().now
     }
 
-    /// Lets time pass until `then`.
+    /// Advances time to `then`.
     pub fn pass_until(&self, then: Timestamp) {
         let mut state = self.0.lock().unwrap();
         state.now = state.now.max(then);
@@ -68,18 +70,18 @@ impl Iam {
         self.0.lock().unwrap().mood = mood;
     }
 
-    /// The users as they are.
+    /// The current users.
     pub fn users(&self) -> Users {
         self.0.lock().unwrap().moments.last().unwrap().1.clone()
     }
 
-    /// The users as they were at `at`.
+    /// The users at `at`.
     pub fn users_at(&self, at: Timestamp) -> Users {
         let state = self.0.lock().unwrap();
         state.moments[state.latest_at(at)].1.clone()
     }
 
-    /// The users from now on.
+    /// Sets the users from now on.
     pub fn set_users(&self, users: Users) {
         let mut state = self.0.lock().unwrap();
         let now = state.now;
@@ -110,7 +112,7 @@ impl Iam {
         active.len() >= 2
     }
 
-    /// Since when one user, under whatever name, has had all of `keys` active.
+    /// Since when one user, under any name, has had all of `keys` active.
     pub fn active_together_since(&self, keys: &[&str]) -> Timestamp {
         let state = self.0.lock().unwrap();
         let latest_first = state.moments.iter().rev();
@@ -120,8 +122,8 @@ impl Iam {
             .map_or(state.now, |(since, _)| *since)
     }
 
-    /// Whether all of `keys`, which `user` had active together from `at` on, were so beyond that
-    /// second, and under that name to the end.
+    /// Whether all of `keys`, which `user` had active together from `at`, stayed so beyond that
+    /// second, under the same name to the end.
     pub fn were_seen_together(&self, user: &UserId, keys: &[&str], at: Timestamp) -> bool {
         let state = self.0.lock().unwrap();
         let later = state.moments.iter().filter(|(since, _)| *since >= at);
@@ -135,7 +137,7 @@ impl Iam {
         true
     }
 
-    /// Whether the active keys of `user` were just `keys` at a moment from `from` to `until`.
+    /// Whether the active keys of `user` were exactly `keys` at a moment from `from` to `until`.
     pub fn were_active_together(
         &self,
         user: &UserId,
@@ -158,7 +160,7 @@ fn owner<'a>(users: &'a Users, keys: &[&str]) -> Option<&'a UserId> {
     })
 }
 
-/// The ids of the active keys of `user`, in order.
+/// The IDs of the active keys of `user`, in order.
 pub fn active_keys<'a>(users: &'a Users, user: &UserId) -> Vec<&'a str> {
     let keys = users.get(user).into_iter().flatten();
     keys.filter(|(_, key)| key.status == KeyStatus::Active)
@@ -167,7 +169,7 @@ pub fn active_keys<'a>(users: &'a Users, user: &UserId) -> Vec<&'a str> {
 }
 
 impl State {
-    /// What there was from `from` to `until`.
+    /// The states from `from` to `until`.
     fn between(&self, from: Timestamp, until: Timestamp) -> impl Iterator<Item = &Users> {
         let first = self.latest_at(from);
         let last = self.latest_at(until);
@@ -181,8 +183,8 @@ impl State {
             .unwrap_or(0)
     }
 
-    /// What the next listing shows. A change is told in whole seconds, and it is from there on that the settling time
-    /// counts.
+    /// What the next listing shows. Changes are recorded in whole seconds, and the consistency
+    /// window counts from there.
     fn shown(&mut self) -> &Users {
         let lag = self
             .lags
@@ -190,7 +192,7 @@ impl State {
             .copied()
             .unwrap_or(0);
         self.listings += 1;
-        let settle = Policy::default().settle;
+        let settle = Policy::default().consistency_window;
         let seen_for_certain = self
             .moments
             .iter()
@@ -219,8 +221,8 @@ impl KeySource for Iam {
         };
         let name = user.name().to_owned();
         match PartialListing::requested(now).page(Some(name), keys.clone(), false) {
-            AfterPage::Complete(listing) => Ok(listing),
-            AfterPage::More(_) => unreachable!("the last page completes a listing"),
+            PageResult::Complete(listing) => Ok(listing),
+            PageResult::More(_) => unreachable!("the last page completes a listing"),
         }
     }
 

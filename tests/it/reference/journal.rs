@@ -1,11 +1,12 @@
-//! What really happened to the effects: what was committed, what the sinks took. It outlives the workers.
+//! What really happened: what was committed and what the sinks accepted. The journal outlives the
+//! workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use secondkey::detect::Timestamp;
-use secondkey::detect::alert::Alert;
-use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::findings::alert::Alert;
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::commit::Commit;
 use secondkey::pipeline::error::ServiceError;
@@ -14,26 +15,26 @@ use secondkey::pipeline::error::ServiceError;
 #[derive(Clone, Default)]
 pub struct Journal(Arc<Mutex<Entries>>);
 
-/// What stands in it.
 #[derive(Default)]
 pub struct Entries {
     /// How many commits of each user were written.
     pub commits: BTreeMap<UserId, u64>,
-    /// How many of each user were begun, and their worker was cut before the answer: they may be written.
+    /// How many commits of each user began and were stopped before the answer: they may have been
+    /// written.
     pub unanswered: BTreeMap<UserId, u64>,
-    /// What the sinks took, in that order.
+    /// What the sinks accepted, in order.
     pub received: Vec<(&'static str, Alert)>,
-    /// The sinks that are down, and whether that is for good as far as they know.
+    /// The sinks that are down, and whether they report that as permanent.
     pub down: BTreeMap<&'static str, Down>,
-    /// The events whose messages were given up as done, by id, and whom they are about.
+    /// The events whose messages were given up as done, by ID, and their users.
     pub done: BTreeMap<String, Vec<UserId>>,
-    /// The findings that were opened, as they were then, each with the time of that.
+    /// The opened findings, each with the time of its opening.
     pub opened: Vec<(Timestamp, Finding)>,
-    /// The findings that were confirmed, each with the time of that.
+    /// The confirmed findings, each with the time of its confirmation.
     pub confirmed: Vec<(Timestamp, Finding)>,
-    /// The findings that were closed, each with the time of that.
+    /// The closed findings, each with the time of its closing.
     pub closed: Vec<(Timestamp, Finding)>,
-    /// The sinks that refused an alert for good, after which later alerts may come first.
+    /// The sinks that refused an alert permanently, after which later alerts may come first.
     pub refused_by: BTreeSet<&'static str>,
     open: BTreeMap<UserId, Finding>,
 }
@@ -41,9 +42,9 @@ pub struct Entries {
 /// How a sink is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Down {
-    /// It says that it may be up again.
+    /// It reports a temporary failure.
     ForNow,
-    /// It says that it will not have the alert.
+    /// It reports that it will not accept the alert.
     ForGood,
 }
 
@@ -53,12 +54,12 @@ impl Journal {
         self.0.lock().unwrap()
     }
 
-    /// Notes that a commit of `user` is on its way.
+    /// Notes that a commit of `user` has begun.
     pub fn began(&self, user: &UserId) {
         *self.entries().unanswered.entry(user.clone()).or_default() += 1;
     }
 
-    /// Notes that it was answered.
+    /// Notes that the commit was answered.
     pub fn ended(&self, user: &UserId) {
         if let Some(unanswered) = self.entries().unanswered.get_mut(user) {
             *unanswered -= 1;
@@ -92,7 +93,7 @@ impl Journal {
         }
     }
 
-    /// Takes an alert for the sink `name`, if that is up.
+    /// Accepts an alert for the sink `name` if that is up.
     pub fn received(&self, name: &'static str, alert: &Alert) -> Result<(), ServiceError> {
         let mut entries = self.entries();
         match entries.down.get(name) {

@@ -1,5 +1,5 @@
-//! Random histories through the real pipeline on the real stores, against a small model of what is true: after every step
-//! and at rest.
+//! Random histories through the real pipeline with the real stores, compared with a small model of
+//! the truth: after every step and at rest.
 
 mod accounts;
 mod blame;
@@ -25,11 +25,11 @@ use scenarios::gone_wrong_once;
 use story::any_history;
 use world::Counts;
 
-/// How many histories are tried where `PROPTEST_CASES` does not say.
+/// How many histories are tried if `PROPTEST_CASES` is not set.
 const ON_SQLITE: u32 = 400;
 const ON_DYNAMODB: u32 = 24;
 
-/// How many histories share a store: at rest each of them looks through all its open findings.
+/// How many histories share a store: at rest each of them reads all its open findings.
 const HISTORIES_PER_STORE: u32 = 16;
 
 #[test]
@@ -45,12 +45,12 @@ fn any_history_leads_to_the_right_state_on_dynamodb() {
 }
 
 #[tokio::test]
-async fn what_went_wrong_once_goes_right_on_sqlite() {
+async fn former_failures_pass_on_sqlite() {
     check_gone_wrong_once(&Accounts::on_sqlite()).await;
 }
 
 #[tokio::test]
-async fn what_went_wrong_once_goes_right_on_dynamodb() {
+async fn former_failures_pass_on_dynamodb() {
     check_gone_wrong_once(&Accounts::on_dynamodb().await).await;
 }
 
@@ -63,7 +63,8 @@ async fn check_gone_wrong_once(accounts: &Accounts) {
     assert_eq!(wrong, BTreeMap::new());
 }
 
-/// How many histories to try: `by_default`, or what the environment says, divided by `slowness`.
+/// How many histories to try: `by_default`, or the number in the environment, divided by
+/// `slowness`.
 fn cases(by_default: u32, slowness: u32) -> u32 {
     match std::env::var_os("PROPTEST_CASES") {
         // The configuration has read it.
@@ -72,13 +73,13 @@ fn cases(by_default: u32, slowness: u32) -> u32 {
     }
 }
 
-/// Lets `cases` random histories happen, on the stores that `new_accounts` makes.
+/// Runs `cases` random histories with the stores that `new_accounts` creates.
 fn check_histories(name: &str, cases: u32, new_accounts: impl Fn(&Runtime) -> Accounts) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    // A failure is told with its smallest case; nothing is written into the tree.
+    // A failure is reported with its smallest case; nothing is written into the source tree.
     let config = Config {
         cases,
         failure_persistence: None,
@@ -112,7 +113,7 @@ fn check_histories(name: &str, cases: u32, new_accounts: impl Fn(&Runtime) -> Ac
     ));
 }
 
-/// Prints straight to standard output: what the macros print, the test harness keeps.
+/// Prints directly to standard output, because the test harness captures what the macros print.
 fn print(line: &str) {
     let line = format!("{line}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();

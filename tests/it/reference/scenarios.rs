@@ -1,4 +1,4 @@
-//! Short histories in which every effect is made to fail in turn.
+//! Short histories in which every effect fails in turn.
 
 use super::effects::Way;
 use super::journal::Down;
@@ -110,7 +110,7 @@ pub fn scenarios() -> Vec<(&'static str, History)> {
     ]
 }
 
-/// Histories that once went wrong, by name.
+/// Histories that failed once, by name.
 pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
     vec![
         (
@@ -180,6 +180,22 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
                 Step::Rename(Alice, Carol, told(vec![0])),
                 Step::Reactivate(Carol, Older, told(vec![0])),
             ]),
+        ),
+        (
+            "switched off with its own signature and on again, while IAM throttles",
+            History {
+                lags: vec![6, 0, 11, 2, 0, 16, 11],
+                ..current(vec![
+                    Step::CreateKey(Alice, Told(By::Ci, vec![1])),
+                    Step::Wait(11),
+                    Step::IamThrottles,
+                    Step::Wait(164),
+                    Step::Deactivate(Alice, Older, Told(By::Owner, vec![0, 3])),
+                    Step::Wait(5),
+                    Step::LookAt(Alice),
+                    Step::Reactivate(Alice, Newer, told(vec![4, 3])),
+                ])
+            },
         ),
     ]
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::effects::Way;
 use super::journal::Down;
 
-/// The names under which users come and go. At first only alice and bob exist.
+/// The names of the users. At first only alice and bob exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Name {
     Alice,
@@ -29,10 +29,10 @@ impl Name {
     }
 }
 
-/// Who makes a call.
+/// The caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
-    /// The user that the call is about.
+    /// The user of the call.
     Owner,
     Admin,
     Mallory,
@@ -51,31 +51,30 @@ pub enum Which {
     Newer,
 }
 
-/// Who makes a call, and after how many seconds each copy of its event arrives; none where it is
-/// lost.
+/// The caller, and after how many seconds each copy of the event arrives; no copies if it is lost.
 #[derive(Clone)]
 pub struct Told(pub By, pub Vec<u16>);
 
-/// One thing that happens. One that cannot happen is skipped.
+/// One thing that happens. An impossible step is skipped.
 #[derive(Clone)]
 pub enum Step {
     CreateKey(Name, Told),
     Deactivate(Name, Which, Told),
     Reactivate(Name, Which, Told),
     DeleteKey(Name, Which, Told),
-    /// With all its keys.
+    /// Deletes the user with all its keys.
     DeleteUser(Name, Told),
     CreateUser(Name),
     Rename(Name, Name, Told),
-    /// `UpdateAccessKey` makes a key active that is active already.
+    /// `UpdateAccessKey` sets a key to active that is already active.
     ActivateAgain(Name, Which, Told),
-    /// Two active keys of one user, or of all, made by one actor, or by any, are exempt for so many
-    /// minutes. It replaces the last such step for the same user.
+    /// An exemption for two active keys of one user or of all, made by one actor or by any, for
+    /// some minutes. It replaces the last such step for the same user.
     Exempt(Option<Name>, Option<By>, u16),
     RemoveExemption(Option<Name>),
     /// All users are swept.
     Sweep,
-    /// The user is looked at without an event.
+    /// The user is checked without an event.
     LookAt(Name),
     /// Seconds pass.
     Wait(u32),
@@ -84,13 +83,13 @@ pub enum Step {
     IamRefuses,
     IamThrottles,
     IamAnswers,
-    /// The effect that is so many effects away fails.
+    /// The effect that is so many effects ahead fails.
     Fail(u8, Way),
-    /// The worker that has waited for longest goes on.
+    /// The worker that has waited longest resumes.
     GoOn,
 }
 
-/// A history, and how far each of its listings lags, in hundredths of the settling time.
+/// A history, and how far each of its listings lags, in hundredths of the consistency window.
 #[derive(Clone)]
 pub struct History {
     pub steps: Vec<Step>,
@@ -263,7 +262,7 @@ impl fmt::Debug for History {
         }
         write!(
             to,
-            "  listings lag by hundredths of the settling time: {:?}",
+            "  listings lag by hundredths of the consistency window: {:?}",
             self.lags
         )
     }

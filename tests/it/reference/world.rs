@@ -1,5 +1,6 @@
-//! A small world in virtual time: the IAM of the test, a queue that loses nothing and keeps no order, workers that run the
-//! real pipeline on a real store, and may be cut or stalled half-way.
+//! A small world in virtual time: the IAM of the test, a queue that loses nothing and keeps no
+//! order, and workers that run the real pipeline on a real store and may be stopped or stalled
+//! halfway.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,40 +13,40 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 
 use secondkey::detect::Timestamp;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::listing::{AccessKey, KeyStatus};
-use secondkey::detect::policy::Policy;
-use secondkey::detect::situation::Sweep;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::decision::policy::Policy;
+use secondkey::detect::decision::situation::Sweep;
+use secondkey::detect::keys::listing::{AccessKey, KeyStatus};
 use secondkey::detect::user::UserId;
-use secondkey::pipeline::batch::{Received, recheck_each, recheck_users};
+use secondkey::pipeline::batch::{ReceivedMessage, recheck_each, recheck_users};
 use secondkey::pipeline::error::ServiceError;
 use secondkey::pipeline::finding_store::FindingReader;
 use secondkey::pipeline::message::{read_message, recheck_body};
-use secondkey::pipeline::recheck::{Occasion, Parts, Rechecked};
+use secondkey::pipeline::recheck::{Dependencies, RecheckOutcome, RecheckRequest};
 
 use super::calls::{Call, calls, has_two_active};
 use super::effects::{Effects, Halt, Hands, WatchedKeys, WatchedSink, WatchedStore};
-use super::iam::{Iam, Mood, Users};
+use super::iam::{Iam, Mood, Users, active_keys};
 use super::journal::Journal;
 use super::story::{By, History, Name, SINKS, Step, Told};
 use crate::stack::cloudformation::Template;
 
-/// How many messages an invocation takes at most.
+/// The most messages per invocation.
 const BATCH: usize = 10;
 
-/// After how long a message that was not given up comes again; longer than a function may run.
+/// After how long an unfinished message is delivered again; longer than a function may run.
 const VISIBILITY: TimeDelta = TimeDelta::seconds(30);
 
-/// How long a worker may stall; a function is cut after that.
-const LONGEST_STALL: TimeDelta = TimeDelta::seconds(25);
+/// How long a worker may stall; after that the function is stopped.
+const MAX_STALL_CHARS: TimeDelta = TimeDelta::seconds(25);
 
 /// The longest delay of an SQS message.
-const LONGEST_DELAY: i64 = 900;
+const MAX_DELAY_CHARS: i64 = 900;
 
 /// How many invocations a history may take to come to rest.
 const PATIENCE: u32 = 2_000;
 
-/// How often the queue hands out a message before it gives it up.
+/// How often the queue delivers a message before it gives it up.
 static MAX_RECEIVES: LazyLock<u32> = LazyLock::new(|| {
     let template = Template::read("infra/template.yaml");
     let queue = &template.0["Resources"]["ChangesQueue"]["Properties"];
@@ -53,36 +54,43 @@ static MAX_RECEIVES: LazyLock<u32> = LazyLock::new(|| {
     u32::try_from(max).unwrap()
 });
 
-/// After how long the detector looks at a user whom a sweep could not re-check.
+/// After how long the detector checks a user whom a sweep could not re-check.
 const UNCHECKED_RECHECK: TimeDelta = TimeDelta::seconds(60);
 
-/// A call that was made.
+/// How long IAM accepts a deactivated key; shorter than the consistency window.
+const STILL_USABLE: TimeDelta = TimeDelta::seconds(20);
+
+/// A completed call.
 pub struct Made {
     pub at: Timestamp,
     pub event_id: String,
     pub call: Call,
     /// The ARN of the caller.
     pub by: String,
-    /// Whether the call made a key active that was not.
+    /// Whether the call activated an inactive key.
     pub is_activation: bool,
     /// Whether its event arrives.
     pub is_told: bool,
+    /// The user's key that signed the call, if the user made it.
+    pub signer: Option<String>,
 }
 
-/// An exemption, and when it ended.
+/// An exemption and when it ended.
 pub struct Exempted {
     pub exemption: Exemption,
     pub ended: Option<Timestamp>,
 }
 
-/// What happened in histories.
+/// Counts of what happened in histories.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     pub calls: usize,
-    /// Calls in the second of the call before.
+    /// Calls in the same second as the previous one.
     pub same_second: usize,
     pub renames: usize,
     pub no_ops: usize,
+    /// Calls that were signed by a key of the user itself.
+    pub signed: usize,
     pub exemptions: usize,
     pub sweeps: usize,
     pub throttled: usize,
@@ -90,13 +98,14 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What happened in both.
+    /// The sum of both.
     pub fn and(self, other: Self) -> Self {
         Self {
             calls: self.calls + other.calls,
             same_second: self.same_second + other.same_second,
             renames: self.renames + other.renames,
             no_ops: self.no_ops + other.no_ops,
+            signed: self.signed + other.signed,
             exemptions: self.exemptions + other.exemptions,
             sweeps: self.sweeps + other.sweeps,
             throttled: self.throttled + other.throttled,
@@ -109,12 +118,14 @@ impl fmt::Display for Counts {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             to,
-            "{} calls, {} of them in the second of the one before, {} renames, {} no-ops; {} exemptions, {} sweeps, \
+            "{} calls, {} of them in the second of the one before, {} renames, {} no-ops, \
+             {} signed by the user's own key; {} exemptions, {} sweeps, \
              {} throttled spans, {} waits of over a day",
             self.calls,
             self.same_second,
             self.renames,
             self.no_ops,
+            self.signed,
             self.exemptions,
             self.sweeps,
             self.throttled,
@@ -131,24 +142,24 @@ struct Item {
     sent_at: Timestamp,
     times_received: u32,
     ask: Ask,
-    /// The event in it and whom that is about.
+    /// The event in it, and the users of the event.
     event: Option<(String, Vec<UserId>)>,
 }
 
-/// What a message asks for.
+/// The request of a message.
 #[derive(Clone)]
 enum Ask {
-    /// What the body says, of the detector.
+    /// A body for the detector.
     Detector(String),
-    /// A sweep, of the sweeper.
+    /// A sweep, for the sweeper.
     Sweep,
 }
 
-/// What is in the queue and not in a worker's hands.
+/// The messages in the queue that no worker has received.
 #[derive(Clone, Default)]
 struct Queue(Arc<Mutex<Vec<Item>>>);
 
-/// An invocation under way. It gives back the ids of the messages that failed.
+/// A running invocation. It returns the IDs of the messages that failed.
 struct Worker {
     run: Pin<Box<dyn Future<Output = BTreeSet<String>> + Send>>,
     halted: mpsc::UnboundedReceiver<Halt>,
@@ -168,19 +179,19 @@ pub struct World {
     pub store: Arc<dyn FindingReader>,
     pub effects: Effects,
     pub journal: Journal,
-    /// Whether an event was lost, so that a sweep has to heal what came of it.
+    /// Whether an event was lost, so that a sweep has to find its effects.
     pub has_lost: bool,
-    /// Whether an event came before that of an earlier call, or something failed that an event
-    /// needs: then it is known late what was before what.
+    /// Whether an event arrived before that of an earlier call, or something failed that an event
+    /// needs. Then the order becomes known late.
     pub is_out_of_order: bool,
-    /// The calls, the first one first.
+    /// The calls, in order.
     pub made: Vec<Made>,
-    /// The exemptions, the first one first.
+    /// The exemptions, in order.
     pub exempted: Vec<Exempted>,
     pub counts: Counts,
     /// A message that was received too often.
     given_up: Option<String>,
-    /// When the event arrives that arrives last, of each the first copy.
+    /// When the last event arrives, counting the first copy of each.
     latest_arrival: Timestamp,
     queue: Queue,
     stalled: Vec<Stalled>,
@@ -223,13 +234,13 @@ impl World {
         }
     }
 
-    /// All users that there ever may be.
+    /// All possible users.
     pub fn names(&self) -> Vec<UserId> {
         let user = |name: Name| UserId::new(&self.account, name.text());
         Name::ALL.map(user).to_vec()
     }
 
-    /// Lets `history` happen, comes to rest, and checks what must hold after each step that had an effect.
+    /// Runs `history`, comes to rest, and checks what must hold after each step that had an effect.
     pub async fn live_through(&mut self, history: &History) -> Result<(), String> {
         let mut checked_after = 0;
         for step in &history.steps {
@@ -302,11 +313,12 @@ impl World {
         Ok(())
     }
 
-    /// Makes `call`, and sends its event so that copies arrive when they are to.
+    /// Makes `call`, and sends the copies of its event so that they arrive in time.
     fn call(&mut self, call: Call, Told(by, arrive_after): &Told) {
         let at = self.iam.now();
         let before = self.iam.users();
         let users = call.changed(before.clone(), at);
+        let signer = self.signer(&call, *by, at);
         self.messages += 1;
         let event_id = format!("event-{}", self.messages);
         self.has_lost |= arrive_after.is_empty();
@@ -318,13 +330,14 @@ impl World {
         for after in arrive_after {
             let due = at + TimeDelta::seconds((*after).into());
             let event = Some((event_id.clone(), call.users()));
-            let body = call.event(&event_id, at, *by);
+            let body = call.event(&event_id, at, *by, signer.as_deref());
             self.send(due, due, Ask::Detector(body), event);
         }
         let is_no_op = users == before;
         let counts = &mut self.counts;
         counts.calls += 1;
         counts.no_ops += usize::from(is_no_op);
+        counts.signed += usize::from(signer.is_some());
         counts.renames += usize::from(matches!(call, Call::Rename(..)));
         counts.same_second += usize::from(
             self.made
@@ -337,10 +350,22 @@ impl World {
             by: by.arn(&call.users()[0]),
             is_activation: call.activates().is_some() && !is_no_op,
             is_told: !arrive_after.is_empty(),
+            signer,
             call,
         });
         self.iam.set_users(users);
         self.iam.pass_until(at + TimeDelta::milliseconds(200));
+    }
+
+    /// The key with which `by` signs `call` at `at`. IAM accepts a key for a while after its
+    /// deactivation.
+    fn signer(&self, call: &Call, by: By, at: Timestamp) -> Option<String> {
+        let usable = self.iam.users_at(at - STILL_USABLE);
+        let users = call.users();
+        let key = active_keys(&usable, &users[0])
+            .first()
+            .map(ToString::to_string);
+        key.filter(|_| by == By::Owner)
     }
 
     fn look_at(&mut self, user: &UserId) {
@@ -420,7 +445,7 @@ impl World {
         }
     }
 
-    /// Lets time pass until `until`, and does what falls due in between.
+    /// Advances time to `until`, and does what becomes due in between.
     async fn work_until(&mut self, until: Timestamp) -> Result<(), String> {
         for _ in 0..PATIENCE {
             let Some(due) = self.next_due().filter(|due| *due <= until) else {
@@ -467,7 +492,7 @@ impl World {
                 journal,
             }) as Box<_>
         };
-        let parts = Parts {
+        let parts = Dependencies {
             store: Arc::new(WatchedStore {
                 inner: self.store.clone(),
                 hands: hands.clone(),
@@ -487,17 +512,17 @@ impl World {
             let ids = items.iter().map(|item| item.id.clone()).collect();
             let (store, names) = (self.store.clone(), self.names());
             let run = Box::pin(async move {
-                let occasions = match suspects(store.as_ref(), &iam, &names).await {
+                let requests = match suspects(store.as_ref(), &iam, &names).await {
                     Ok(users) => users.into_iter().map(|user| (user, sweeping())).collect(),
                     Err(_) => return ids,
                 };
                 let mut failed = BTreeSet::new();
-                for (user, result) in recheck_each(&parts, occasions, now).await {
+                for (user, result) in recheck_each(&parts, requests, now).await {
                     let settled = match result {
                         Ok(rechecked) => queue.settle(&hands, &user, &rechecked, &iam).await,
                         Err(failure) => Err(failure),
                     };
-                    // One user who fails is left to the detector.
+                    // One failing user is left to the detector.
                     let left = async {
                         queue.put_recheck(&user, iam.now(), UNCHECKED_RECHECK);
                         Ok(())
@@ -529,7 +554,7 @@ impl World {
         Worker { run, halted, items }
     }
 
-    /// Runs `worker` until it is done, cut or stalled.
+    /// Runs `worker` until it is done, stopped or stalled.
     async fn drive(&mut self, mut worker: Worker) {
         let ended = select(worker.run.as_mut(), worker.halted.next()).await;
         match ended {
@@ -543,7 +568,7 @@ impl World {
                 self.come_again(again);
             }
             Either::Right((Some(Halt::Stalled(go_on)), _)) => {
-                let until = self.iam.now() + LONGEST_STALL;
+                let until = self.iam.now() + MAX_STALL_CHARS;
                 self.stalled.push(Stalled {
                     worker,
                     go_on,
@@ -555,7 +580,8 @@ impl World {
     }
 
     async fn go_on(&mut self, stalled: Stalled) {
-        // Nobody waits any more where an effect beside it failed meanwhile; the worker goes on all the same.
+        // If a parallel effect failed meanwhile, nothing waits for this any more; the worker
+        // continues anyway.
         let _ = stalled.go_on.send(());
         self.drive(stalled.worker).await;
     }
@@ -575,13 +601,15 @@ impl World {
         self.queue.0.lock().unwrap().extend(again);
     }
 
-    /// Mends the sinks and IAM and works until nothing is left to do; after a loss, sweeps once more.
+    /// Repairs the sinks and IAM and works until nothing is left to do. After a loss, sweeps once
+    /// more.
     pub async fn come_to_rest(&mut self) -> Result<(), String> {
         self.journal.entries().down.clear();
         self.iam.set_mood(Mood::Answers);
         self.work_until(Timestamp::MAX_UTC).await?;
         if self.has_lost {
-            let settled = self.iam.now() + Policy::default().settle + TimeDelta::seconds(1);
+            let settled =
+                self.iam.now() + Policy::default().consistency_window + TimeDelta::seconds(1);
             self.iam.pass_until(settled);
             self.sweep_once().await?;
         }
@@ -595,8 +623,8 @@ impl World {
     }
 }
 
-/// Whom a sweep looks at: the users with two active keys, those whose finding is open, and those
-/// for whom something is due.
+/// The users whom a sweep checks: those with two active keys, those with an open finding, and those
+/// with due work.
 async fn suspects(
     store: &dyn FindingReader,
     iam: &Iam,
@@ -606,7 +634,7 @@ async fn suspects(
     let mut suspects = vec![];
     for user in names {
         let record = store.record(user).await?;
-        let owed = store.owed(user).await?;
+        let owed = store.pending_alerts(user).await?;
         let is_due = record.recheck_at.is_some_and(|at| at <= now)
             || owed.iter().any(|owed| owed.due_at <= now);
         if is_due || record.open_finding().is_some() || has_two_active(&users, user) {
@@ -616,11 +644,11 @@ async fn suspects(
     Ok(suspects)
 }
 
-fn sweeping() -> Occasion {
-    Occasion {
+fn sweeping() -> RecheckRequest {
+    RecheckRequest {
         sweep: Some(Sweep::Routine),
         is_retry: true,
-        ..Occasion::default()
+        ..RecheckRequest::default()
     }
 }
 
@@ -629,11 +657,11 @@ fn exemption_id(name: Option<Name>) -> String {
 }
 
 impl Item {
-    fn received(&self) -> Option<Received> {
+    fn received(&self) -> Option<ReceivedMessage> {
         let Ask::Detector(body) = &self.ask else {
             return None;
         };
-        Some(Received {
+        Some(ReceivedMessage {
             id: self.id.clone(),
             is_retry: self.times_received > 1,
             message: read_message(body, Some(self.sent_at)).unwrap(),
@@ -642,7 +670,7 @@ impl Item {
 }
 
 impl Queue {
-    /// Takes what is due, the oldest first. A sweep comes alone, for it has a queue of its own.
+    /// Takes due messages, oldest first. A sweep comes alone, because it has its own queue.
     fn take_due(&self, now: Timestamp) -> Vec<Item> {
         let mut items = self.0.lock().unwrap();
         items.sort_by_key(|item| item.due);
@@ -661,12 +689,12 @@ impl Queue {
         taken
     }
 
-    /// Queues what a re-check of `user` asks for.
+    /// Queues what a re-check of `user` requests.
     async fn settle(
         &self,
         hands: &Hands,
         user: &UserId,
-        rechecked: &Rechecked,
+        rechecked: &RecheckOutcome,
         iam: &Iam,
     ) -> Result<(), ServiceError> {
         let later = rechecked.rechecks.iter().map(|delay| (user, *delay));
@@ -683,10 +711,10 @@ impl Queue {
         settled
     }
 
-    /// Queues a re-check as the detector does: a part of a second more, never less.
+    /// Queues a re-check like the detector, rounded up to whole seconds.
     fn put_recheck(&self, user: &UserId, now: Timestamp, delay: TimeDelta) {
         let seconds = delay.num_seconds() + i64::from(delay.subsec_nanos() > 0);
-        let due = now + TimeDelta::seconds(seconds.clamp(0, LONGEST_DELAY));
+        let due = now + TimeDelta::seconds(seconds.clamp(0, MAX_DELAY_CHARS));
         let mut items = self.0.lock().unwrap();
         let id = format!("re-check of {} at {due}, {}", user.name(), items.len());
         items.push(Item {

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use secondkey::detect::exemption::Exemption;
+use secondkey::detect::decision::exemption::Exemption;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::finding_store::FindingReader;
 
@@ -19,11 +19,11 @@ use crate::hostile_texts::HOSTILE_TEXTS;
 use crate::report::logs::records;
 use crate::stack::{browser, fetch};
 
-/// How long a page may take to load, and to do what one asks of it, in milliseconds. It takes far less on a machine that does
-/// nothing else.
+/// How long a page may take to load and to react, in milliseconds. On an idle machine it takes far
+/// less.
 const WITHIN_MS: u32 = 10_000;
 
-/// The page of so many findings, as a file; made once per test process.
+/// The page of `findings` findings, as a file. Created once per test process.
 async fn page(findings: usize) -> PathBuf {
     static FILES: [OnceLock<PathBuf>; 4] = [const { OnceLock::new() }; 4];
     let place = [0, 1, 50, 5_000]
@@ -44,7 +44,7 @@ fn make(findings: usize) -> PathBuf {
     }
     drop(store);
     let mut records = records(findings, Utc::now());
-    // A log in which nothing happened to any key.
+    // A log without any key change.
     records.push(
         json!({"eventName": "ListUsers", "eventSource": "iam.amazonaws.com",
         "eventTime": "2024-01-01T00:00:00Z", "recipientAccountId": "111122223333"}),
@@ -60,7 +60,8 @@ fn make(findings: usize) -> PathBuf {
     kept(&format!("report-{findings}.html"), &page)
 }
 
-/// One exemption in force that hides some findings, one that is over, one of nobody; none where there are hardly any findings.
+/// One exemption in force that suppresses some findings, one that expired, and one that covers no
+/// user. None if there are few findings.
 fn exemptions(findings: usize) -> Vec<Exemption> {
     if findings < 10 {
         return vec![];
@@ -84,7 +85,7 @@ fn exemptions(findings: usize) -> Vec<Exemption> {
     ]
 }
 
-/// `page` as a file that a browser opens, and that stays to be looked at.
+/// `page` as a file that a browser can open, and that is kept for inspection.
 fn kept(name: &str, page: &str) -> PathBuf {
     let file = fetch::stack_folder().join(name);
     fs::create_dir_all(fetch::stack_folder()).unwrap();
@@ -92,7 +93,7 @@ fn kept(name: &str, page: &str) -> PathBuf {
     file
 }
 
-/// Runs `check` of `page.mjs` on `file`; gives back what it printed.
+/// Runs `check` of `page.mjs` on `file` and returns what it printed.
 async fn check(check: &'static str, file: PathBuf, expected: Value) -> String {
     let run = move || {
         let mut node = browser::node("tests/it/report/page.mjs");
@@ -102,7 +103,8 @@ async fn check(check: &'static str, file: PathBuf, expected: Value) -> String {
         let mut node = node
             .spawn()
             .expect("the tests need Node.js: `node` cannot be run");
-        // It ends when its input does, which is when this process does, however that ends.
+        // The check ends when its input closes, which happens when this process ends, however it
+        // ends.
         let input = node.stdin.take();
         let output = node.wait_with_output().unwrap();
         drop(input);
@@ -115,7 +117,7 @@ async fn check(check: &'static str, file: PathBuf, expected: Value) -> String {
 }
 
 #[tokio::test]
-async fn a_page_of_none_one_fifty_and_five_thousand_findings_is_usable() {
+async fn pages_of_zero_to_five_thousand_findings_are_usable() {
     for findings in [0, 1, 50, 5_000] {
         let file = page(findings).await;
         let bytes = fs::metadata(&file).unwrap().len();
@@ -138,19 +140,19 @@ async fn every_column_sorts_both_ways() {
 }
 
 #[tokio::test]
-async fn all_of_it_is_reached_by_keyboard() {
+async fn everything_is_reachable_by_keyboard() {
     check("keyboard", page(50).await, json!({})).await;
 }
 
 #[tokio::test]
-async fn nothing_serious_stands_in_the_way_of_people_who_see_or_read_otherwise() {
+async fn the_page_has_no_serious_accessibility_problem() {
     for findings in [0, 1, 50] {
         check("accessible", page(findings).await, json!({})).await;
     }
 }
 
 #[tokio::test]
-async fn what_is_printed_is_whole_and_says_what_it_leaves_out() {
+async fn the_printed_page_is_complete_or_says_what_it_omits() {
     for findings in [50, 5_000] {
         check(
             "prints",
@@ -162,12 +164,12 @@ async fn what_is_printed_is_whole_and_says_what_it_leaves_out() {
 }
 
 #[tokio::test]
-async fn without_javascript_every_finding_is_there() {
+async fn every_finding_is_shown_without_javascript() {
     check("without_script", page(50).await, json!({"findings": 50})).await;
 }
 
 #[tokio::test]
-async fn hostile_text_is_shown_as_text_and_nothing_runs() {
+async fn hostile_text_is_shown_and_not_executed() {
     let records: Vec<Value> = HOSTILE_TEXTS
         .iter()
         .flat_map(|hostile| story(&hostile.text, &hostile.text, 0))

@@ -1,4 +1,4 @@
-//! CloudTrail logs that lead to as many findings as one wants, in all their variety.
+//! CloudTrail logs that lead to any number of findings of every kind.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -9,7 +9,8 @@ const SPAN: TimeDelta = TimeDelta::days(180);
 /// The accounts.
 const ACCOUNTS: [&str; 3] = ["111122223333", "222233334444", "333344445555"];
 
-/// The records that lead to `count` findings until `now`: one in six is open, some are root's, some were reactivated.
+/// The records that lead to `count` findings until `now`: one in six is open, some belong to root,
+/// some keys were reactivated.
 pub(super) fn records(count: usize, now: DateTime<Utc>) -> Vec<Value> {
     let users = (count * 4).div_ceil(5);
     (0..count)
@@ -17,13 +18,13 @@ pub(super) fn records(count: usize, now: DateTime<Utc>) -> Vec<Value> {
         .collect()
 }
 
-/// Every record of one finding, and of the key before it.
+/// Every record of one finding and of the key before it.
 fn episode(number: usize, users: usize, count: usize, now: DateTime<Utc>) -> Vec<Value> {
     let index = |number: usize| i32::try_from(number).unwrap();
     let start = now - SPAN + SPAN / index(count) * index(number) + TimeDelta::minutes(1);
     let user = name(number % users);
     let account = ACCOUNTS[number % users % ACCOUNTS.len()];
-    // Whoever has another finding later has closed this one.
+    // A user who has another finding later has closed this one.
     let is_last = number + users >= count;
     let is_open = is_last && (number % 6 == 5 || number + 1 == count);
     let minutes = [7, 42, 95, 600, 1_300, 2_900, 14_400][number % 7];
@@ -96,7 +97,7 @@ fn name(number: usize) -> String {
     }
 }
 
-/// Who made the second key active.
+/// The actor who made the second key active.
 fn maker(number: usize, user: &str, account: &str) -> Value {
     let arn = match number % 5 {
         0 => format!("arn:aws:sts::{account}:assumed-role/Admin/dana"),
@@ -111,7 +112,7 @@ fn maker(number: usize, user: &str, account: &str) -> Value {
         "sessionContext": {"attributes": {"mfaAuthenticated": (number.is_multiple_of(2)).to_string()}}})
 }
 
-/// A call that CloudTrail tells of.
+/// A call that CloudTrail recorded.
 pub(super) fn record(
     event: &str,
     user: &str,

@@ -22,7 +22,7 @@ const launch = (options = {}) => chromium.launchPersistentContext(join(profile, 
   ...options,
 });
 
-// Opens the page, and counts all that it should not do.
+// Opens the page, and counts everything that it should not do.
 const open = async (options) => {
   const context = await launch(options);
   const page = await context.newPage();
@@ -103,7 +103,7 @@ const checks = {
       await page.getByRole('button', { name: 'Clear' }).click();
       await settle();
     }
-    // A key, an actor and a user, in whatever case; and all of several words.
+    // A key, an actor and a user, in any case; and several words, all of which must match.
     await page.fill('#text', expected.key.toLowerCase());
     await settle();
     assert.equal(await shownRows(page), 1);
@@ -177,7 +177,7 @@ const checks = {
     await page.keyboard.press('Enter');
     assert.equal(await details.getAttribute('aria-expanded'), 'true');
     const shown = page.locator(`#${await details.getAttribute('aria-controls')}`);
-    assert.match(await shown.textContent(), /Audit trail: whole, entries 1 to/);
+    assert.match(await shown.textContent(), /Audit trail: intact, entries 1 to/);
     assert.match(await shown.locator('ol > li').last().textContent(), /hash[0-9a-f]{64}$/);
     await page.keyboard.press('Enter');
     assert.equal(await details.getAttribute('aria-expanded'), 'false');
@@ -197,7 +197,7 @@ const checks = {
           await buttons.first().click();
           await page.getByRole('button', { name: 'Severity' }).click();
         }
-        // The page's policy holds for whatever is put into it; a debugger's word does not go by it.
+        // The page's policy applies to everything inserted into it; a debugger's commands bypass it.
         await page.evaluate(axe);
         const { violations, passes } = await page.evaluate(() => axe.run());
         const grave = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
@@ -211,7 +211,7 @@ const checks = {
 
   async prints() {
     const { page, quiet, context } = await open();
-    // A4 and Letter, across, less the margins.
+    // A4 and Letter in width, without the margins.
     for (const width of [1031, 965]) {
       await page.setViewportSize({ width, height: 700 });
       await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
@@ -222,11 +222,11 @@ const checks = {
       assert.equal(await scrollsSideways(page), 0);
       assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)');
       assert.equal(await page.locator('#filter').isVisible(), false);
-      // A header that holds a box of a button's is not repeated on the next page.
+      // A header that contains a button's box is not repeated on the next page.
       const boxes = await page.$$eval('thead button', (all) => all.map((one) => getComputedStyle(one).display));
       assert.ok(boxes.length === 9 && boxes.every((box) => box === 'contents'), `${boxes}`);
       assert.equal(await shownRows(page), expected.findings, 'every finding is printed');
-      assert.equal(await page.locator('#printed').textContent(), `${expected.findings} findings, all of them printed.`);
+      assert.equal(await page.locator('#printed').textContent(), `${expected.findings} findings, all printed.`);
     }
     await page.emulateMedia({ media: 'screen' });
     await page.selectOption('#status', 'open');
@@ -236,10 +236,10 @@ const checks = {
     assert.equal(await shownRows(page), open_);
     const note = await page.locator('#printed').textContent();
     assert.equal(note, `Filtered by status open: ${open_} of ${expected.findings} findings printed.`);
-    // What a real print does beside the style: the details come out with the rows, or it says why not, and go again.
+    // A real print also changes the content: details are shown with the rows, or a note says why not, and then hidden.
     await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
     assert.equal(await page.locator('tr.detail').count(), open_ <= 200 ? open_ : 0);
-    assert.equal(/200 findings at most/.test(await page.locator('#printed').textContent()), open_ > 200);
+    assert.equal(/at most 200 findings/.test(await page.locator('#printed').textContent()), open_ > 200);
     await page.evaluate(() => dispatchEvent(new Event('afterprint')));
     assert.equal(await page.locator('tr.detail').count(), 0);
     const pdf = await page.pdf({ preferCSSPageSize: true });
@@ -287,7 +287,7 @@ const checks = {
     const handlers = await page.evaluate(() => Array.from(document.querySelectorAll('*'))
       .filter((one) => one.getAttributeNames().some((name) => name.startsWith('on') || name === 'style')).length);
     assert.equal(handlers, 0);
-    // Even what got in would not run: the policy refuses it.
+    // Even injected code would not run: the policy refuses it.
     const refused = await page.evaluate(() => new Promise((done) => {
       addEventListener('securitypolicyviolation', (event) => done(event.effectiveDirective));
       const put = document.createElement('img');
@@ -303,7 +303,7 @@ const checks = {
   },
 };
 
-// Whoever started this is gone once its input ends; the browser goes with it.
+// When the input ends, the starter is gone, and the browser ends too.
 process.stdin.on('end', () => process.exit(1)).resume();
 process.on('exit', () => rmSync(profile, { recursive: true, force: true }));
 await checks[check]();

@@ -1,4 +1,4 @@
-// Unpacks the Chromium that @sparticuz/chromium ships: node unpack.mjs FOLDER, the folder where the package lies in `package/`.
+// Unpacks the Chromium of @sparticuz/chromium: node unpack.mjs FOLDER, which contains the package in `package/`.
 import { createReadStream, createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';

@@ -1,4 +1,5 @@
-//! What the functions do, case by case. Each holds if its function may do all that it needs.
+//! The functions' tasks, case by case. A case holds if its function has all the permissions that it
+//! needs.
 
 mod checks;
 mod detector;
@@ -6,67 +7,69 @@ mod events;
 mod lambda;
 mod sweeper;
 
-use secondkey::aws::account_users::SweepMode;
+use secondkey::aws::suspects::SweepMode;
 
 use self::checks::Held;
 use super::policies::{CENTRAL, MEMBER};
 use super::world::World;
 
-/// The user of the cases; root stands under its name in the report.
+/// The user of the cases. The credential report lists root under its own name.
 const USER: &str = "alice";
 const ROOT: &str = "<root_account>";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
-    /// The detector tells of a second key, with what is known of its use, and owes nothing afterwards.
+    /// The detector reports a second key with its known uses, and nothing is pending afterwards.
     Opened,
-    /// It tells when there is one again, and notes that who made the second one is familiar.
+    /// It reports when one key is left, and records that the actor of the second one is familiar.
     Closed,
-    /// What IAM does not show yet is queued to be looked at again.
+    /// A change that IAM does not show yet is queued for another check.
     LookedAtAgain,
-    /// An alert that is overdue and cannot be delivered is put off.
+    /// An overdue alert that cannot be delivered is rescheduled.
     PutOff,
-    /// The keys of root are those of the report.
+    /// Root's keys come from the credential report.
     Root,
-    /// The keys of a member's user are listed there.
+    /// The keys of a member's user are listed in the member account.
     MemberUser,
-    /// The keys of a member's root stand in the report there.
+    /// The keys of a member's root come from the member's credential report.
     MemberRoot,
     /// The user of a key that AWS Health reports is found.
     Reported,
-    /// In a member too.
+    /// The same in a member account.
     MemberReported,
-    /// A probe leaves its trace.
+    /// A probe is recorded.
     Probed,
-    /// A message that cannot be read goes to the dead-letter queue.
+    /// An unreadable message goes to the dead-letter queue.
     SetAside,
-    /// Lambda takes messages from the changes queue with the detector's role.
+    /// Lambda receives messages from the changes queue with the detector's role.
     ChangesTaken,
-    /// And asks how many there are.
+    /// Lambda reads how many messages there are.
     LookedAtChanges,
-    /// The hourly call becomes a message for each account of the organisation, with the users whose findings are open.
+    /// The hourly call becomes a message for each account of the organization, with the users whose
+    /// findings are open.
     AllQueued,
-    /// A sweep that lists each user finds who had two keys before, tells it as a digest, and notes that it was there.
+    /// A sweep that lists each user finds existing pairs, reports them in a digest, and records
+    /// that.
     SweptByListing,
-    /// One by the report does too.
+    /// A sweep by the report does the same.
     SweptByReport,
-    /// A member is swept like the own account.
+    /// A member account is swept like the central account.
     MemberSwept,
-    /// What a sweep cannot be sure of is queued for the detector.
+    /// What a sweep is not sure of is queued for the detector.
     SweptLookedAtAgain,
-    /// A sweep notes that an actor is familiar where the detector could not.
+    /// A sweep records that an actor is familiar if the detector could not.
     SweptFamiliar,
-    /// A sweep puts off an alert that is overdue and cannot be delivered.
+    /// A sweep reschedules an overdue alert that cannot be delivered.
     SweptPutOff,
-    /// Lambda takes messages from the sweep queue with the sweeper's role.
+    /// Lambda receives messages from the sweep queue with the sweeper's role.
     SweepsTaken,
-    /// And asks how many there are.
+    /// Lambda reads how many messages there are.
     LookedAtSweeps,
-    /// A finding of the own account is imported there.
+    /// A finding of the central account is imported there.
     ImportedCentrally,
-    /// One of a member is imported in the member.
+    /// A member's finding is imported in the member account.
     ImportedInMember,
-    /// Lambda leaves in the dead-letter queue what failed.
+    /// Lambda sends failures to the dead-letter queue.
     FailureKept,
 }
 
@@ -99,7 +102,7 @@ impl Case {
         Self::FailureKept,
     ];
 
-    /// Plays it in a world of its own.
+    /// Runs the case in a separate world.
     pub async fn hold(self, world: &World) -> Held {
         match self {
             Self::Opened => detector::opened(world).await.map(drop),

@@ -1,4 +1,4 @@
-//! That each role may do what its function needs, and nothing that it does not.
+//! Checks that each role has the permissions that its function needs, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -9,17 +9,17 @@ use super::needed::{ACTIONS, Needed, PARTITIONS, RESOURCES, UNTRIED};
 use super::policies::{CENTRAL, EXTERNAL_ID, FUNCTIONS, MEMBER, Statement, role_name};
 use super::world::{World, deployed_statements, enforcing_moto};
 
-/// Of a role a statement, and one thing of it: an action, or a partition of the table.
+/// A role, one of its statements, and one element of it: an action, or a partition of the table.
 type Permission = (String, String, String);
 
-/// What came of a case.
+/// The result of a case.
 struct Played {
     held: Result<(), String>,
-    /// Whom moto refused what, a line each.
+    /// The calls that moto denied, one per line.
     denied: Vec<String>,
 }
 
-/// Plays each case in a world of its own, whose roles may do what stands beside it.
+/// Runs each case in its own world, with the given permissions.
 async fn play(plays: Vec<(Vec<Statement>, Case)>) -> Vec<Played> {
     let on_one_server = async |plays: Vec<(usize, (Vec<Statement>, Case))>| {
         let mut played = vec![];
@@ -40,7 +40,7 @@ async fn play(plays: Vec<(Vec<Statement>, Case)>) -> Vec<Played> {
         }
         played
     };
-    // Two servers, for there is one world on each at a time.
+    // Two servers, because only one world at a time can be on each.
     let (even, odd) = plays
         .into_iter()
         .enumerate()
@@ -51,7 +51,7 @@ async fn play(plays: Vec<(Vec<Statement>, Case)>) -> Vec<Played> {
     played.into_iter().map(|(_, played)| played).collect()
 }
 
-/// What the roles may, less whatever `remove` takes away from the statement `sid` of `role`.
+/// The roles' permissions without what `remove` removes from the statement `sid` of `role`.
 fn without(role: &str, sid: &str, remove: impl Fn(&mut Statement)) -> Vec<Statement> {
     let mut allowed = deployed_statements();
     let mut statements = allowed
@@ -85,9 +85,10 @@ fn deployed(what: impl Fn(&Statement) -> BTreeSet<String>) -> BTreeSet<Permissio
     statements.iter().flat_map(of_statement).collect()
 }
 
-/// Fails unless each case holds with all that the roles may, and nothing is refused but what a case has refused.
+/// Fails unless each case succeeds with the roles' permissions, and only expected calls are denied.
 async fn check_sufficient(mut cases: Vec<Case>) {
-    // Some of what the functions do has to be done in time, which permissions do not change: on a busy machine once more.
+    // Some tasks have a time limit, which has nothing to do with permissions, so a busy machine
+    // gets a second attempt.
     for is_last_try in [false, true] {
         let plays = cases.iter().map(|case| (deployed_statements(), *case));
         let played = play(plays.collect()).await;
@@ -104,7 +105,7 @@ async fn check_sufficient(mut cases: Vec<Case>) {
     }
 }
 
-/// Fails unless the case of each permission fails without it, and that permission was asked for.
+/// Fails unless the case of each permission fails without it, and that permission was requested.
 async fn check_necessary(
     needed: &BTreeMap<Permission, Case>,
     remove: impl Fn(&mut Statement, &str),
@@ -131,7 +132,7 @@ async fn check_necessary(
 }
 
 #[tokio::test]
-async fn every_role_suffices_and_no_action_of_it_can_be_left_out() {
+async fn every_role_suffices_and_every_action_is_needed() {
     let needed = named(ACTIONS);
     let tried = deployed(|statement| {
         let is_tried =
@@ -155,7 +156,7 @@ async fn every_role_suffices_and_no_action_of_it_can_be_left_out() {
 }
 
 #[tokio::test]
-async fn no_partition_and_no_index_of_the_table_can_be_left_out_of_a_role() {
+async fn every_partition_and_index_of_a_role_is_needed() {
     let needed = named(PARTITIONS);
     let tried = deployed(|statement| {
         let keys = statement.leading_keys().unwrap_or_default();
@@ -187,7 +188,7 @@ async fn no_partition_and_no_index_of_the_table_can_be_left_out_of_a_role() {
 }
 
 #[tokio::test]
-async fn the_members_role_opens_to_no_other_role_and_not_without_the_external_id() {
+async fn the_members_role_requires_its_callers_and_external_id() {
     let moto = enforcing_moto().await;
     let world = World::new(&moto, &deployed_statements()).await;
     let arn = format!("arn:aws:iam::{MEMBER}:role/secondkey-audit");

@@ -1,14 +1,14 @@
-//! The functions' own code, under the functions' roles.
+//! Runs the functions' own code with the functions' roles.
 
 use aws_config::SdkConfig;
 use chrono::TimeDelta;
-use secondkey::aws::account_users::SweepMode;
 use secondkey::aws::accounts::{Accounts, MemberRole};
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::detector;
 use secondkey::aws::securityhub::settings::Import;
 use secondkey::aws::securityhub::{self, Forwarder};
 use secondkey::aws::settings::Settings;
+use secondkey::aws::suspects::SweepMode;
 use secondkey::aws::sweeper::{self, Sweeper};
 use serde_json::{Value, json};
 
@@ -17,16 +17,16 @@ use super::world::{BUS, TABLE, TOPIC, World};
 
 const MEMBER_ROLE: &str = "arn:aws:iam::{account}:role/secondkey-audit";
 
-/// A topic that the functions may not publish to, for it is not theirs.
+/// A topic that the functions must not publish to.
 pub const OTHER_TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:other";
 
 impl World {
-    /// Hands `body` to the detector.
+    /// Passes `body` to the detector.
     pub async fn detect(&self, body: &Value) -> Result<(), String> {
         self.detect_as(&self.functions[0], TOPIC, body).await
     }
 
-    /// The same, under other credentials or with another topic.
+    /// The same with other credentials or another topic.
     pub async fn detect_as(
         &self,
         config: &SdkConfig,
@@ -38,7 +38,7 @@ impl World {
         nothing_failed(answer)
     }
 
-    /// Hands `body` to the sweeper.
+    /// Passes `body` to the sweeper.
     pub async fn sweep(&self, mode: SweepMode, topic: &str, body: &Value) -> Result<(), String> {
         let config = &self.functions[1];
         let sweeper = Sweeper {
@@ -54,7 +54,7 @@ impl World {
         nothing_failed(sweeper::handle(&sweeper, batch(body), &mut vec![]).await)
     }
 
-    /// Hands `event` to the forwarder.
+    /// Passes `event` to the forwarder.
     pub async fn forward(&self, event: Value) -> Result<(), String> {
         let forwarder = Forwarder {
             accounts: Accounts::new(
@@ -93,7 +93,7 @@ impl World {
     }
 }
 
-/// A batch with one message, as SQS hands it to a function.
+/// A batch with one message, as SQS passes it to a function.
 fn batch(body: &Value) -> Value {
     json!({"Records": [{
         "messageId": "1", "receiptHandle": "1", "body": body.to_string(), "messageAttributes": {},

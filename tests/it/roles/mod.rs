@@ -1,4 +1,5 @@
-//! Least privilege: what the roles of `infra/` may do is what the functions need, and the README says it.
+//! Least privilege: the roles in `infra/` have exactly the permissions that the functions need, and
+//! the README lists them.
 
 mod cases;
 mod grants;

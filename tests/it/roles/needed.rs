@@ -1,4 +1,4 @@
-//! Without what which case fails.
+//! Which case fails without which permission.
 
 use super::cases::Case;
 use super::policies::AUDIT;
@@ -7,10 +7,10 @@ const DETECTOR: &str = "DetectorRole";
 const SWEEPER: &str = "SweeperRole";
 const HUB: &str = "SecurityHubRole";
 
-/// Of a role's statement what is needed, and by which case.
+/// A role, a statement, and the elements that are needed, each with its case.
 pub type Needed = (&'static str, &'static str, &'static [(&'static str, Case)]);
 
-/// What cannot be tried here, and why.
+/// What cannot be tested here, and why.
 pub const UNTRIED: [(&str, &str); 2] = [
     (
         "kms:",
@@ -19,11 +19,11 @@ pub const UNTRIED: [(&str, &str); 2] = [
     ("logs:", "Lambda writes the log, with the function's role"),
 ];
 
-/// Every action of every role, but for those above.
+/// Every action of every role, except those above.
 pub const ACTIONS: &[Needed] = &[
     (
         DETECTOR,
-        "TakeChangesAndQueueRechecks",
+        "ReceiveChangesAndQueueRechecks",
         &[
             ("sqs:ReceiveMessage", Case::ChangesTaken),
             ("sqs:DeleteMessage", Case::ChangesTaken),
@@ -33,12 +33,12 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         DETECTOR,
-        "SetAsideWhatCannotBeRead",
+        "SetUnreadableMessagesAside",
         &[("sqs:SendMessage", Case::SetAside)],
     ),
     (
         DETECTOR,
-        "ReadRecordsExemptionsAndWhatIsOwed",
+        "ReadRecordsExemptionsAndPendingAlerts",
         &[
             ("dynamodb:GetItem", Case::Opened),
             ("dynamodb:Query", Case::Opened),
@@ -46,12 +46,12 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         DETECTOR,
-        "CommitWhatWasDecided",
+        "CommitDecisions",
         &[("dynamodb:PutItem", Case::Opened)],
     ),
     (
         DETECTOR,
-        "PostponeAndTickOffAlertsOwedAndNothingElse",
+        "RescheduleAndDeletePendingAlertsOnly",
         &[
             ("dynamodb:UpdateItem", Case::PutOff),
             ("dynamodb:DeleteItem", Case::Opened),
@@ -67,7 +67,7 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         DETECTOR,
-        "RootsKeysStandInTheReportOnly",
+        "ReadTheReportForRootsKeys",
         &[
             ("iam:GenerateCredentialReport", Case::Root),
             ("iam:GetCredentialReport", Case::Root),
@@ -86,7 +86,7 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         SWEEPER,
-        "TakeSweepsAndQueueOnePerAccount",
+        "ReceiveSweepsAndQueueOnePerAccount",
         &[
             ("sqs:ReceiveMessage", Case::SweepsTaken),
             ("sqs:DeleteMessage", Case::SweepsTaken),
@@ -101,7 +101,7 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         SWEEPER,
-        "ReadRecordsExemptionsWhatIsOwedAndTheAccountsState",
+        "ReadRecordsExemptionsPendingAlertsAndAccounts",
         &[
             ("dynamodb:GetItem", Case::SweptByListing),
             ("dynamodb:Query", Case::SweptByListing),
@@ -109,17 +109,17 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         SWEEPER,
-        "FindOpenFindingsAndWhatIsDue",
+        "FindOpenFindingsAndDueWork",
         &[("dynamodb:Query", Case::AllQueued)],
     ),
     (
         SWEEPER,
-        "CommitWhatWasDecided",
+        "CommitDecisions",
         &[("dynamodb:PutItem", Case::SweptByListing)],
     ),
     (
         SWEEPER,
-        "PostponeAndTickOffAlertsOwedAndNothingElse",
+        "RescheduleAndDeletePendingAlertsOnly",
         &[
             ("dynamodb:UpdateItem", Case::SweptPutOff),
             ("dynamodb:DeleteItem", Case::SweptByListing),
@@ -174,7 +174,7 @@ pub const ACTIONS: &[Needed] = &[
     ),
     (
         HUB,
-        "KeepWhatFailed",
+        "SendFailuresToTheDeadLetters",
         &[("sqs:SendMessage", Case::FailureKept)],
     ),
     (
@@ -205,7 +205,7 @@ pub const ACTIONS: &[Needed] = &[
 pub const PARTITIONS: &[Needed] = &[
     (
         DETECTOR,
-        "ReadRecordsExemptionsAndWhatIsOwed",
+        "ReadRecordsExemptionsAndPendingAlerts",
         &[
             ("USER#*", Case::Opened),
             ("OWED#*", Case::Opened),
@@ -215,7 +215,7 @@ pub const PARTITIONS: &[Needed] = &[
     ),
     (
         DETECTOR,
-        "CommitWhatWasDecided",
+        "CommitDecisions",
         &[
             ("USER#*", Case::Opened),
             ("AUDIT#*", Case::Opened),
@@ -228,7 +228,7 @@ pub const PARTITIONS: &[Needed] = &[
     ),
     (
         SWEEPER,
-        "ReadRecordsExemptionsWhatIsOwedAndTheAccountsState",
+        "ReadRecordsExemptionsPendingAlertsAndAccounts",
         &[
             ("USER#*", Case::SweptByListing),
             ("OWED#*", Case::SweptByListing),
@@ -239,7 +239,7 @@ pub const PARTITIONS: &[Needed] = &[
     ),
     (
         SWEEPER,
-        "CommitWhatWasDecided",
+        "CommitDecisions",
         &[
             ("USER#*", Case::SweptByListing),
             ("AUDIT#*", Case::SweptByListing),
@@ -253,7 +253,7 @@ pub const PARTITIONS: &[Needed] = &[
 /// Every resource in a statement that names more than one.
 pub const RESOURCES: &[Needed] = &[(
     SWEEPER,
-    "FindOpenFindingsAndWhatIsDue",
+    "FindOpenFindingsAndDueWork",
     &[
         (
             "arn:aws:dynamodb:us-east-1:123456789012:table/secondkey/index/findings",

@@ -1,4 +1,4 @@
-//! The roles of the templates, with every option switched on.
+//! The roles of the templates, with every option enabled.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::stack::cloudformation::{Known, Template};
 
 /// The account of `template.yaml`.
 pub const CENTRAL: &str = "123456789012";
-/// Another account of the organisation.
+/// Another account of the organization.
 pub const MEMBER: &str = "444455556666";
 pub const EXTERNAL_ID: &str = "external-id";
 pub const ORGANIZATION: &str = "o-abcdefghij";
@@ -17,7 +17,7 @@ pub const STACK: &str = "secondkey";
 
 /// The roles of the functions, in `template.yaml`.
 pub const FUNCTIONS: [&str; 3] = ["DetectorRole", "SweeperRole", "SecurityHubRole"];
-/// The role that they enter in a member, in `member.yaml`.
+/// The role that they assume in a member account, in `member.yaml`.
 pub const AUDIT: &str = "AuditRole";
 
 /// One statement of a role's policy.
@@ -30,7 +30,7 @@ pub struct Statement {
     pub condition: Value,
 }
 
-/// `template.yaml` with every option, and with `names` for what it makes.
+/// `template.yaml` with every option, and with `names` for its resources.
 pub fn central(names: &Known) -> Value {
     let mut known = Known::from([
         ("AWS::AccountId", CENTRAL),
@@ -68,7 +68,7 @@ pub fn member() -> Value {
     Template::read("infra/member.yaml").resolve(&known)
 }
 
-/// The roles that a template makes.
+/// The roles that a template creates.
 pub fn roles(template: &Value) -> Vec<String> {
     let resources = template["Resources"].as_object().unwrap();
     resources
@@ -78,7 +78,7 @@ pub fn roles(template: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What the role is called in its account.
+/// The role's name in its account.
 pub fn role_name(role: &str) -> String {
     let template = if role == AUDIT {
         member()
@@ -89,7 +89,7 @@ pub fn role_name(role: &str) -> String {
     name.unwrap().to_owned()
 }
 
-/// What a role of a template may.
+/// The permissions of a role in a template.
 pub fn statements(template: &Value, role: &str) -> Vec<Statement> {
     let properties = &template["Resources"][role]["Properties"];
     assert!(properties["ManagedPolicyArns"].is_null(), "{role}");
@@ -123,7 +123,7 @@ fn read(role: &str, statement: &Value) -> Statement {
     }
 }
 
-/// What a policy's element holds, be it one thing or a list.
+/// The content of a policy's element, which may be one value or a list.
 pub fn list(value: &Value) -> Vec<Value> {
     match value {
         Value::Array(items) => items.clone(),
@@ -132,7 +132,7 @@ pub fn list(value: &Value) -> Vec<Value> {
 }
 
 impl Statement {
-    /// The partitions of the table that it is about; nothing where it names none.
+    /// The table partitions that it is limited to, or `None` if it names none.
     pub fn leading_keys(&self) -> Option<BTreeSet<String>> {
         let keys = &self.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
         let keys = keys.as_array()?;
@@ -143,7 +143,7 @@ impl Statement {
         )
     }
 
-    /// It as a statement of a policy.
+    /// The statement as JSON.
     pub fn to_json(&self) -> Value {
         let mut json = json!({"Sid": self.sid, "Effect": "Allow", "Action": self.actions, "Resource": self.resources});
         if !self.condition.is_null() {

@@ -1,4 +1,4 @@
-//! The table of `infra/README.md` that says what each role may.
+//! The table in `infra/README.md` with the permissions of each role.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::policies::{AUDIT, central, member, statements};
 use crate::stack::cloudformation::Known;
 
-/// The role's name in the table, and in the templates.
+/// The role's name in the table and in the templates.
 const ROLES: [(&str, &str); 5] = [
     ("detector", "DetectorRole"),
     ("sweeper", "SweeperRole"),
@@ -15,7 +15,8 @@ const ROLES: [(&str, &str); 5] = [
     ("members' forwarding role", "ForwardRole"),
 ];
 
-/// What begins the row of a role that may the same as another, but for the partitions which that row names.
+/// How a row begins whose role has the same permissions as another, except for the partitions that
+/// the row names.
 const AS_THE_DETECTOR: &str = "as the detector";
 
 /// Each action of a role, and the partitions of the table that it is allowed on.
@@ -48,7 +49,7 @@ fn the_readme_names_every_action_of_every_role_and_no_other() {
     }
 }
 
-/// What the README says.
+/// The content of the README.
 fn told() -> BTreeMap<String, Permissions> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/README.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -98,7 +99,7 @@ fn row_permissions(cells: &[&str]) -> Permissions {
     code(cells[1])
         .into_iter()
         .map(|action| {
-            // The service stands at the first action only.
+            // Only the first action names the service.
             let (of, name) = action.split_once(':').unwrap_or((&service, &action));
             let whole = format!("{of}:{name}");
             service = of.into();
@@ -107,7 +108,7 @@ fn row_permissions(cells: &[&str]) -> Permissions {
         .collect()
 }
 
-/// What stands in backticks.
+/// The text in backticks.
 fn code(text: &str) -> Vec<String> {
     text.split('`')
         .skip(1)

@@ -1,4 +1,4 @@
-//! What the statements of the roles say, and under which conditions.
+//! The statements of the roles and their conditions.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ const OPEN_RESOURCES: [(&str, &str, &str); 3] = [
     (
         "sts:AssumeRole",
         "arn:aws:iam::*:role/secondkey-audit",
-        "the condition names the organisation",
+        "the condition names the organization",
     ),
 ];
 
@@ -61,7 +61,7 @@ fn all_statements() -> Vec<Statement> {
 }
 
 #[test]
-fn no_role_has_an_action_with_a_wildcard_and_only_named_ones_a_resource_with_one() {
+fn wildcards_are_limited_to_the_listed_resources() {
     for statement in all_statements() {
         for action in &statement.actions {
             assert!(!action.contains(['*', '?']), "{statement:?}");
@@ -83,8 +83,8 @@ fn no_role_has_an_action_with_a_wildcard_and_only_named_ones_a_resource_with_one
 }
 
 #[test]
-fn a_table_statement_names_its_partitions_and_is_void_for_requests_without_any() {
-    // Role, actions, partitions: no more and no less.
+fn table_statements_name_partitions_and_require_them() {
+    // Role, actions and partitions, exactly.
     let expected = [
         (
             "DetectorRole",
@@ -136,7 +136,7 @@ fn a_table_statement_names_its_partitions_and_is_void_for_requests_without_any()
 }
 
 #[test]
-fn no_role_changes_an_audit_item_scans_writes_in_batches_or_speaks_partiql() {
+fn no_role_changes_audit_items_or_bypasses_conditions() {
     let known = ["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"]
         .map(|action| format!("dynamodb:{action}"));
     for statement in all_statements() {
@@ -164,7 +164,8 @@ fn no_role_changes_an_audit_item_scans_writes_in_batches_or_speaks_partiql() {
     }
 }
 
-/// The condition under which the roles of `template.yaml` may do `action`, the same in every statement with it.
+/// The condition under which the roles in `template.yaml` have `action`, the same in every
+/// statement with it.
 #[track_caller]
 fn check_condition(action: &str, expected: &Value) {
     let all = all_statements();
@@ -180,7 +181,7 @@ fn check_condition(action: &str, expected: &Value) {
 }
 
 #[test]
-fn what_leaves_the_account_leaves_it_under_a_condition() {
+fn cross_account_actions_have_a_condition() {
     check_condition(
         "events:PutEvents",
         &json!({"StringEquals": {"events:source": "secondkey"}}),
@@ -213,7 +214,7 @@ fn the_tables_key_opens_this_table_only() {
 }
 
 #[test]
-fn what_is_not_switched_on_is_not_allowed() {
+fn disabled_options_grant_nothing() {
     let one_account = Known::from([("AWS::Region", "us-east-1")]);
     let central = Template::read("infra/template.yaml").resolve(&one_account);
     assert_eq!(roles(&central), ["DetectorRole", "SweeperRole"]);

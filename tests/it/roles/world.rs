@@ -1,5 +1,5 @@
-//! A deployment on a moto that enforces policies: the resources, the roles of the templates, somebody who may do everything,
-//! and the functions' own code under the functions' roles.
+//! A deployment on a moto server that enforces policies: the resources, the roles of the templates,
+//! an administrator, and the functions' own code with the functions' roles.
 
 use aws_config::SdkConfig;
 use aws_sdk_iam::Client as Iam;
@@ -17,7 +17,7 @@ use crate::stack::server::{Server, start_moto};
 use crate::stack::wiring::{queue, rule, subscribe, take_all};
 use crate::table::create_table;
 
-/// What the test's own stack calls its resources.
+/// The name prefix of the test's resources.
 const NAME: &str = "world";
 pub const TABLE: &str = "secondkey";
 pub const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:world";
@@ -26,10 +26,11 @@ pub const BUS: &str = "world-bus";
 /// A policy that allows everything.
 const EVERYTHING: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
 
-/// Who may take on a role whose trust is not under test.
+/// A trust policy for roles whose trust is not under test.
 const ANYBODY: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}"#;
 
-/// What every role of the templates may, with the resources of the test in the place of the deployed ones.
+/// The permissions of every role in the templates, with the test's resources in place of the
+/// deployed ones.
 pub fn deployed_statements() -> Vec<Statement> {
     let local = |service: &str, name: &str| format!("arn:aws:{service}:us-east-1:{CENTRAL}:{name}");
     let mut known = Known::from([("AlertTopic", TOPIC)]);
@@ -52,7 +53,7 @@ pub fn deployed_statements() -> Vec<Statement> {
     of_functions.chain(statements(&member, AUDIT)).collect()
 }
 
-/// A moto that takes policies seriously.
+/// A moto server that enforces policies.
 pub async fn enforcing_moto() -> Server {
     tokio::task::spawn_blocking(|| {
         let decides = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/roles/moto");
@@ -63,16 +64,17 @@ pub async fn enforcing_moto() -> Server {
 }
 
 pub struct World {
-    /// May do everything in the central account.
+    /// Administrator in the central account.
     pub admin: SdkConfig,
-    /// May do everything in the member.
+    /// Administrator in the member account.
     pub member_admin: SdkConfig,
     /// The functions' roles, in the order of [`FUNCTIONS`].
     pub functions: [SdkConfig; 3],
     pub wiring: Wiring,
 }
 
-/// The queues, the topic and the bus, made by hand: each of the many cases has its own, and their names are short.
+/// The queues, the topic and the bus, created directly: each of the many cases has its own, with
+/// short names.
 #[expect(
     clippy::struct_field_names,
     reason = "as in the deployment of the other tests"
@@ -114,7 +116,8 @@ impl Wiring {
 }
 
 impl World {
-    /// A new deployment on `moto`, in the place of the one before, whose roles may do what `allowed` says.
+    /// A new deployment on `moto`, which replaces the previous one. Its roles have the permissions
+    /// in `allowed`.
     pub async fn new(moto: &Server, allowed: &[Statement]) -> Self {
         http::post(format!("{}/moto-api/reset", moto.url), String::new()).await;
         enforce(moto, "inf").await;
@@ -148,13 +151,13 @@ impl World {
         }
     }
 
-    /// The table, for somebody who may read all of it.
+    /// The table with full read access.
     pub fn table(&self) -> DynamoDbStore {
         let client = aws_sdk_dynamodb::Client::new(&self.admin);
         DynamoDbStore::new(client, TABLE.to_owned())
     }
 
-    /// A new user of `account` with so many new keys.
+    /// Creates a user of `account` with `keys` keys.
     pub async fn user(&self, account: &str, name: &str, keys: usize) -> Vec<String> {
         let iam = Iam::new(if account == MEMBER {
             &self.member_admin
@@ -170,13 +173,13 @@ impl World {
         made
     }
 
-    /// What the queue at `url` holds; takes it out.
+    /// Takes the messages from the queue at `url`.
     pub async fn take(&self, url: &str) -> Vec<Value> {
         take_all(&aws_sdk_sqs::Client::new(&self.admin), url).await
     }
 }
 
-/// After how many more calls moto begins to enforce policies.
+/// Sets after how many more calls moto begins to enforce policies.
 async fn enforce(moto: &Server, after: &str) {
     http::post(
         format!("{}/moto-api/reset-auth", moto.url),
@@ -185,7 +188,7 @@ async fn enforce(moto: &Server, after: &str) {
     .await;
 }
 
-/// What `role` may, as a policy. IAM takes no statement without an action.
+/// The permissions of `role` as a policy. IAM refuses a statement without an action.
 fn policy(allowed: &[Statement], role: &str) -> String {
     let statements: Vec<Value> = allowed
         .iter()
@@ -210,7 +213,7 @@ async fn role(iam: &Iam, name: &str, trust: &str, policy: &str) {
     put.send().await.unwrap();
 }
 
-/// The role `name` of `account`, as whoever may do everything takes it on.
+/// Assumes the role `name` of `account` as administrator.
 async fn enter(config: &SdkConfig, account: &str, name: &str) -> SdkConfig {
     let sts = aws_sdk_sts::Client::new(config);
     let answer = sts

@@ -2,27 +2,27 @@
 
 use chrono::{SubsecRound, TimeDelta, Utc};
 use secondkey::detect::Timestamp;
-use secondkey::detect::actor::Actor;
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::key_change::{ChangeKind, KeyChange};
-use secondkey::detect::listing::KeyStatus;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::events::actor::Actor;
+use secondkey::detect::events::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::keys::listing::KeyStatus;
+use secondkey::detect::trail::audit::AuditKind;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
-use secondkey::pipeline::note::note;
+use secondkey::pipeline::record_change::record_change;
 
 use super::world::World;
 use crate::stack::wiring::ACCOUNT;
 
 const APPLY: [&str; 1] = ["--apply"];
 
-/// A user whose older key is inactive, and was so long ago that nobody minds; nobody knows since when.
+/// A user whose older key has been inactive for long enough; nothing shows since when.
 async fn finished() -> (World, String, String) {
     let (world, keys) = World::with_keys(2).await;
     world.deactivate(&keys[0]).await;
     (world, keys[0].clone(), format!("{}\n", keys[0]))
 }
 
-/// The trail of the file says that `key` was given the status.
+/// Records in the file's trail that `key` was given the status.
 async fn written_down(world: &World, key: &str, status: KeyStatus, at: Timestamp) {
     let change = KeyChange {
         id: format!("{:032x}", fastrand::u128(..)),
@@ -38,7 +38,9 @@ async fn written_down(world: &World, key: &str, status: KeyStatus, at: Timestamp
         actor: Actor::default(),
         region: None,
     };
-    note(&world.store(), &change, Utc::now()).await.unwrap();
+    record_change(&world.store(), &change, Utc::now())
+        .await
+        .unwrap();
 }
 
 fn days_ago(days: i64) -> Timestamp {
@@ -46,32 +48,33 @@ fn days_ago(days: i64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn where_nothing_tells_since_when_a_key_is_inactive_it_is_kept() {
+async fn a_key_inactive_for_an_unknown_time_is_kept() {
     let (world, old, typed) = finished().await;
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.refused("nothing tells since when key")
+    said.refused("neither the audit trail nor CloudTrail's event history shows since when key")
         .refused("aws iam update-access-key --user-name ");
-    said.prints("Audit trail: not asked, there is no such file");
+    said.prints("Audit trail: not available: the file does not exist");
     world.history.deny();
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.refused("nothing tells since when key");
+    said.refused("neither the audit trail nor CloudTrail's event history shows since when key");
     said.prints("cloudtrail:LookupEvents failed: access denied");
-    // The latest word says something else than IAM does.
+    // The latest entry contradicts IAM.
     written_down(&world, &old, KeyStatus::Inactive, days_ago(9)).await;
     written_down(&world, &old, KeyStatus::Active, days_ago(8)).await;
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.refused("nothing tells since when key");
+    said.refused("neither the audit trail nor CloudTrail's event history shows since when key");
     world.assert_only_read();
     assert_eq!(world.keys().await.len(), 2);
 }
 
 #[tokio::test]
-async fn before_the_soak_time_is_over_a_key_is_kept() {
+async fn a_key_is_kept_until_the_soak_time_ends() {
     let (world, old, typed) = finished().await;
     written_down(&world, &old, KeyStatus::Inactive, days_ago(1)).await;
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.refused("only; come back in 2");
-    // The trail says three days and the event history one: the later one counts.
+    said.refused("has been inactive only since")
+        .refused("run cleanup in 2");
+    // The trail says three days and the event history says one; the later time counts.
     let (world, old, typed) = finished().await;
     written_down(&world, &old, KeyStatus::Inactive, days_ago(3)).await;
     world.history.add(&world.user, &old, "Active", days_ago(2));
@@ -80,7 +83,7 @@ async fn before_the_soak_time_is_over_a_key_is_kept() {
         .add(&world.user, &old, "Inactive", days_ago(1));
     world.history.throttle(2);
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.refused("come back in 2");
+    said.refused("run cleanup in 2");
     let shorter = ["--soak-hours", "12"];
     world.rotate("cleanup", &shorter).await.succeeded();
     world.assert_only_read();
@@ -88,12 +91,12 @@ async fn before_the_soak_time_is_over_a_key_is_kept() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_used_since_or_perhaps_is_kept() {
+async fn a_key_that_was_or_may_have_been_used_is_kept() {
     let (world, old, typed) = finished().await;
     written_down(&world, &old, KeyStatus::Inactive, days_ago(3)).await;
     world.front.last_used(&old, days_ago(2));
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.refused("after it is said to have become inactive")
+    said.refused("should have been inactive since")
         .refused("by s3, in eu-west-1");
     world.front.deny(&["Action=GetAccessKeyLastUsed", &old]);
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
@@ -110,7 +113,7 @@ async fn a_key_is_deleted_once_its_id_was_typed() {
         .add(&world.user, &old, "Inactive", days_ago(3));
     world.front.last_used(&old, days_ago(4));
     let dry = world.rotate("cleanup", &[]).await;
-    dry.succeeded().prints("which cannot be taken back");
+    dry.succeeded().prints("which cannot be undone");
     for wrong in ["", "y\n", "yes\n", &typed[..8]] {
         world
             .rotate_typing("cleanup", &APPLY, wrong)
@@ -122,11 +125,7 @@ async fn a_key_is_deleted_once_its_id_was_typed() {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let said = world.run_typing(&words, &typed).await;
     said.succeeded().prints("Deleted");
-    assert!(
-        said.stderr.contains("cannot be taken back"),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.contains("cannot be undone"), "{}", said.stderr);
     assert!(!world.keys().await.contains_key(&old));
     let trail = world.trail().await;
     assert_eq!(trail.len(), 1);
@@ -138,14 +137,14 @@ async fn a_key_is_deleted_once_its_id_was_typed() {
 }
 
 #[tokio::test]
-async fn an_exemption_that_somebody_wrote_outlives_the_key() {
+async fn an_exemption_that_a_person_created_outlives_the_key() {
     let (world, old, typed) = finished().await;
     world
         .history
         .add(&world.user, &old, "Inactive", days_ago(3));
     let now = Utc::now();
     let written = |id: &str, reason: &str| Exemption {
-        // As the id of one for a user `rotation-bot` begins.
+        // The ID that an exemption for the user `rotation-bot` would have.
         id: id.to_owned(),
         account: ACCOUNT.to_owned(),
         user_pattern: world.user.clone(),
@@ -163,14 +162,15 @@ async fn an_exemption_that_somebody_wrote_outlives_the_key() {
         world.store().put_exemption(&exemption).await.unwrap();
     }
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.succeeded().prints("Removed exemption rotation-bot-2");
+    said.succeeded()
+        .prints("Removed the rotation's exemption rotation-bot-2");
     let left = world.store().exemptions(ACCOUNT).await.unwrap();
     let ids: Vec<&str> = left.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(ids, ["rotation-bot-1"]);
 }
 
 #[tokio::test]
-async fn an_active_key_and_a_trail_that_was_changed_by_hand_are_no_grounds() {
+async fn an_active_key_or_a_tampered_trail_blocks_the_deletion() {
     let (world, old, typed) = finished().await;
     let active: Vec<String> = world
         .keys()
@@ -197,7 +197,7 @@ async fn an_active_key_and_a_trail_that_was_changed_by_hand_are_no_grounds() {
         })
         .unwrap();
     let said = world.rotate_typing("cleanup", &APPLY, &typed).await;
-    said.refused("nothing tells since when key");
+    said.refused("neither the audit trail nor CloudTrail's event history shows since when key");
     said.prints("it is broken: entry 1 was changed");
     world.assert_only_read();
 }

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::exemption::Exemption;
+use secondkey::detect::decision::exemption::Exemption;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::Value;
 
@@ -52,9 +52,17 @@ async fn check(world: &World, store: &dyn FindingReader, options: &[&str]) {
     add(&empty).await.refused("has no reason");
     assert_eq!(store.exemptions(ACCOUNT).await.unwrap(), []);
 
-    let said = add(&[&[world.user.as_str(), "--until", "30d"], &why[..]].concat()).await;
+    let named = format!("444455556666/{}", world.user);
+    let two_accounts = [named.as_str(), "--until", "1d", "--account", ACCOUNT];
+    add(&[&two_accounts[..], &why[..]].concat())
+        .await
+        .refused("are different accounts");
+    assert_eq!(store.exemptions("444455556666").await.unwrap(), []);
+
+    let named = format!("{ACCOUNT}/{}", world.user);
+    let said = add(&[&[named.as_str(), "--until", "30d"], &why[..]].concat()).await;
     let first = id(&said);
-    said.prints("It hides no open finding now.");
+    said.prints("It suppresses no open finding at the moment.");
     let kept = store.exemptions(ACCOUNT).await.unwrap();
     assert_eq!(kept[0].id, first);
     assert!(kept[0].owner.starts_with("arn:aws:sts::"), "{kept:?}");
@@ -62,7 +70,7 @@ async fn check(world: &World, store: &dyn FindingReader, options: &[&str]) {
     let wide = ["*", "--until", "12h", "--actor", "arn:*", "--owner", "me"];
     let said = add(&[&wide[..], &why[..]].concat()).await;
     assert!(
-        said.stderr.contains("every user of account"),
+        said.stderr.contains("every user in account"),
         "{}",
         said.stderr
     );
@@ -110,7 +118,7 @@ async fn check(world: &World, store: &dyn FindingReader, options: &[&str]) {
     remove(&first)
         .await
         .succeeded()
-        .prints("It hid 0 open findings.");
+        .prints("It suppressed 0 open findings.");
     remove(&first).await.refused("there is no exemption");
     assert_eq!(listed(world, options).await.len(), 2);
 }
@@ -132,7 +140,7 @@ async fn exemptions_are_added_listed_and_removed_in_a_table() {
 }
 
 #[tokio::test]
-async fn a_file_asks_aws_for_nothing_that_it_is_told() {
+async fn exempt_on_a_file_makes_no_aws_calls() {
     let world = World::new().await;
     let db = world.db();
     let db = ["--db", db.to_str().unwrap()];
@@ -158,7 +166,7 @@ async fn a_file_asks_aws_for_nothing_that_it_is_told() {
 }
 
 #[tokio::test]
-async fn what_an_exemption_hides_is_said_at_once_and_takes_effect_at_the_next_look() {
+async fn an_exemption_takes_effect_at_the_next_check() {
     let (world, keys) = World::with_keys(1).await;
     world
         .rotate("start", &["--show-once", "--apply"])
@@ -167,7 +175,7 @@ async fn what_an_exemption_hides_is_said_at_once_and_takes_effect_at_the_next_lo
     let store = world.store();
     let opened = store.exemptions(ACCOUNT).await.unwrap().remove(0);
     store.remove_exemption(ACCOUNT, &opened.id).await.unwrap();
-    // A step that is looked at again after the exemption is gone: the finding is told.
+    // A step that is checked again after the exemption was removed: the finding is reported.
     next_second().await;
     world
         .rotate_typing("finish", &["--key", &keys[0], "--apply"], &keys[0])
@@ -192,7 +200,7 @@ async fn what_an_exemption_hides_is_said_at_once_and_takes_effect_at_the_next_lo
     ];
     let said = world.run(&[&add[..], &db].concat()).await;
     said.succeeded()
-        .prints("It hides 1 open finding; it takes effect when the user is looked at again")
+        .prints("It suppresses 1 open finding; this takes effect at the next check of the user")
         .prints(&world.user);
     let other = [
         "exempt",
@@ -204,5 +212,6 @@ async fn what_an_exemption_hides_is_said_at_once_and_takes_effect_at_the_next_lo
         "1d",
     ];
     let said = world.run(&[&other[..], &db].concat()).await;
-    said.succeeded().prints("It hides no open finding now.");
+    said.succeeded()
+        .prints("It suppresses no open finding at the moment.");
 }

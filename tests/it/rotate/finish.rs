@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::trail::audit::AuditKind;
 use secondkey::pipeline::finding_store::FindingReader;
 
 use super::world::{World, next_second};
@@ -15,7 +15,7 @@ use crate::stack::wiring::ACCOUNT;
 const APPLY: [&str; 1] = ["--apply"];
 
 #[tokio::test]
-async fn a_whole_rotation_goes_from_the_second_key_to_its_end_and_back() {
+async fn a_rotation_can_be_finished_and_undone() {
     let (world, keys) = World::with_keys(1).await;
     let old = &keys[0];
     let started = world.rotate("start", &["--show-once", "--apply"]).await;
@@ -34,7 +34,7 @@ async fn a_whole_rotation_goes_from_the_second_key_to_its_end_and_back() {
 
     let dry = world.rotate("finish", &[]).await;
     dry.succeeded()
-        .prints("it was used longer ago than the other")
+        .prints("it was used less recently than the other key")
         .prints("by s3, in eu-west-1")
         .prints(&format!("Would deactivate {old}"));
     world.assert_only_read();
@@ -63,7 +63,10 @@ async fn a_whole_rotation_goes_from_the_second_key_to_its_end_and_back() {
     assert_eq!(world.keys().await[old], "Inactive");
     next_second().await;
     let undone = world.rotate("undo", &APPLY).await;
-    undone.succeeded().prints("Activated").prints("is open");
+    undone
+        .succeeded()
+        .prints("Activated")
+        .prints("is suppressed until");
     assert_eq!(world.keys().await[old], "Active");
     let trail = world.trail().await;
     let told: Vec<(AuditKind, &str)> = trail
@@ -86,15 +89,15 @@ async fn a_whole_rotation_goes_from_the_second_key_to_its_end_and_back() {
 }
 
 #[tokio::test]
-async fn whoever_has_not_switched_is_not_locked_out() {
+async fn an_old_key_still_in_use_is_not_deactivated() {
     let (world, keys) = World::with_keys(2).await;
     let [old, new] = &keys[..] else { panic!() };
     world.front.last_used(old, Utc::now() - TimeDelta::hours(5));
     let said = world.rotate("finish", &APPLY).await;
-    said.refused("no key is to be retired. Nothing to deactivate yet")
+    said.refused("there is no key to retire. Nothing to deactivate yet")
         .refused(&format!("{new} has not been used yet"));
     assert_eq!(world.keys().await[old], "Active");
-    // The old key by name, and its id typed wrongly, not at all, and rightly.
+    // The old key by name, with its ID typed wrongly, not at all, and correctly.
     let chosen = ["--key", old.as_str(), "--apply"];
     for typed in ["", "yes\n", &format!("{new}\n"), &old[..old.len() - 1]] {
         world
@@ -107,13 +110,13 @@ async fn whoever_has_not_switched_is_not_locked_out() {
         .rotate_typing("finish", &chosen, &format!("{old}\n"))
         .await;
     said.succeeded()
-        .prints("WARNING: the new key was never used");
+        .prints("WARNING: the new key has never been used");
     assert_eq!(world.keys().await[old], "Inactive");
     assert_eq!(world.keys().await[new], "Active");
 }
 
 #[tokio::test]
-async fn the_unused_key_of_a_forgotten_rotation_goes_without_being_named() {
+async fn an_unused_key_of_a_forgotten_rotation_needs_no_name() {
     let (world, keys) = World::with_keys(2).await;
     world.front.last_used(&keys[0], Utc::now());
     let now = Utc::now();
@@ -134,7 +137,7 @@ async fn the_unused_key_of_a_forgotten_rotation_goes_without_being_named() {
 }
 
 #[tokio::test]
-async fn what_nothing_tells_apart_is_to_be_chosen_and_typed() {
+async fn indistinguishable_keys_must_be_chosen_and_typed() {
     let (world, keys) = World::with_keys(2).await;
     world.front.deny(&["Action=GetAccessKeyLastUsed"]);
     let said = world.rotate("finish", &APPLY).await;
@@ -152,7 +155,7 @@ async fn what_nothing_tells_apart_is_to_be_chosen_and_typed() {
 }
 
 #[tokio::test]
-async fn a_key_used_a_moment_ago_is_not_deactivated_unless_it_is_named() {
+async fn a_recently_used_key_is_deactivated_only_if_named() {
     let (world, keys) = World::with_keys(2).await;
     world
         .front
@@ -169,7 +172,7 @@ async fn a_key_used_a_moment_ago_is_not_deactivated_unless_it_is_named() {
         .rotate("finish", &chosen)
         .await
         .succeeded()
-        .prints("WARNING: the old key is in use still");
+        .prints("WARNING: the old key is still in use");
 }
 
 #[tokio::test]
@@ -180,12 +183,12 @@ async fn the_only_active_key_stays() {
         world
             .rotate_typing("finish", options, &keys[1])
             .await
-            .refused("the only one is never deactivated");
+            .refused("never deactivates the only one");
     }
     world
         .rotate("finish", &["--key", &keys[0], "--apply"])
         .await
-        .refused("inactive already");
+        .refused("already inactive");
     world.assert_only_read();
     assert_eq!(world.keys().await[&keys[1]], "Active");
     world.deactivate(&keys[1]).await;
@@ -196,10 +199,10 @@ async fn the_only_active_key_stays() {
 }
 
 #[tokio::test]
-async fn what_was_done_and_could_not_be_written_down_is_said_aloud() {
+async fn a_step_that_could_not_be_recorded_is_reported() {
     let (world, keys) = World::with_keys(2).await;
     drop(world.store());
-    // A file that can be read and not written to.
+    // A file that can be read but not written.
     let lock = locked(&world);
     let said = world
         .rotate("finish", &["--key", &keys[0], "--apply"])
@@ -213,7 +216,7 @@ async fn what_was_done_and_could_not_be_written_down_is_said_aloud() {
     assert_eq!(world.trail().await, []);
 }
 
-/// Holds the file for writing, so that nobody else can write to it, though everybody can read.
+/// Locks the file for writing, so that others can only read it.
 fn locked(world: &World) -> secondkey::local::sqlite::SqliteStore {
     let store = world.store();
     store.begin().unwrap();
@@ -223,7 +226,7 @@ fn locked(world: &World) -> secondkey::local::sqlite::SqliteStore {
 #[tokio::test]
 async fn an_interrupted_step_is_finished_first() {
     let (world, keys) = World::with_keys(2).await;
-    // IAM takes its time, and somebody loses patience.
+    // IAM is slow, and the operator interrupts the command.
     world
         .front
         .delay("Action=UpdateAccessKey", Duration::from_secs(2));
@@ -251,10 +254,7 @@ async fn an_interrupted_step_is_finished_first() {
     let output = waited.await.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    assert!(
-        stderr.contains("what was begun is finished first"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("finishing this step first"), "{stderr}");
     assert_eq!(world.keys().await[&keys[1]], "Inactive");
     let trail = world.trail().await;
     assert_eq!(trail.len(), 1);
@@ -262,7 +262,7 @@ async fn an_interrupted_step_is_finished_first() {
 }
 
 #[tokio::test]
-async fn a_key_that_somebody_else_deactivated_in_the_meantime_leaves_the_other_one_alone() {
+async fn a_concurrent_deactivation_leaves_the_other_key_active() {
     let (world, keys) = World::with_keys(2).await;
     let db = world.db();
     let arguments = [
@@ -278,7 +278,7 @@ async fn a_key_that_somebody_else_deactivated_in_the_meantime_leaves_the_other_o
     world.front.last_used(&keys[0], Utc::now());
     let mut process = world.command(&arguments).await.spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    // It waits for the id to be typed, and has seen both keys active.
+    // It waits for the ID to be typed, after it has seen both keys active.
     while world.front.count("GetAccessKeyLastUsed") < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -290,7 +290,7 @@ async fn a_key_that_somebody_else_deactivated_in_the_meantime_leaves_the_other_o
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.contains("fewer than two keys are active by now"),
+        stderr.contains("fewer than two keys are active now"),
         "{stderr}"
     );
     world.assert_only_read();

@@ -1,4 +1,5 @@
-//! A front before moto: it keeps what was asked for, and answers some requests itself, with what moto cannot be made to say.
+//! A proxy in front of moto: it records requests and answers some of them itself, with responses
+//! that moto cannot produce.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,16 +9,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::stack::relay::{self, Request};
 
-/// What some requests are answered with.
+/// The response to some requests.
 #[derive(Debug, Clone)]
 struct Answer {
-    /// What the request contains, all of it.
+    /// What the request must contain.
     parts: Vec<String>,
     status: u16,
     body: String,
 }
 
-/// The front. It lives as long as the test process.
+/// The proxy. It lives as long as the test process.
 pub struct Front {
     pub url: String,
     state: Arc<Mutex<State>>,
@@ -31,7 +32,7 @@ struct State {
 }
 
 impl Front {
-    /// Starts one before the server at `upstream_url`, on a thread and a runtime of its own.
+    /// Starts a proxy for the server at `upstream_url`, on its own thread and runtime.
     pub fn start(upstream_url: &str) -> Self {
         let upstream = upstream_url.trim_start_matches("http://").to_owned();
         let state = Arc::new(Mutex::new(State::default()));
@@ -43,7 +44,7 @@ impl Front {
         Self { url, state }
     }
 
-    /// From now on, requests that contain all of `parts` are answered with this.
+    /// Answers later requests that contain all of `parts` with this response.
     pub fn answer(&self, parts: &[&str], status: u16, body: &str) {
         let parts = parts.iter().map(|part| (*part).to_owned()).collect();
         let body = body.to_owned();
@@ -54,7 +55,7 @@ impl Front {
         });
     }
 
-    /// When IAM says `key` was last used.
+    /// Sets when `key` was last used, according to IAM.
     pub fn last_used(&self, key: &str, at: chrono::DateTime<chrono::Utc>) {
         let body = format!(
             "<GetAccessKeyLastUsedResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\">\
@@ -66,7 +67,7 @@ impl Front {
         self.answer(&["Action=GetAccessKeyLastUsed", key], 200, &body);
     }
 
-    /// IAM says of `user` that it has these active keys, each made at its time.
+    /// Sets the active keys of `user`, each with its creation time, according to IAM.
     pub fn list_keys(&self, user: &str, keys: &[(&str, chrono::DateTime<chrono::Utc>)]) {
         let member = |(key, created): &(&str, chrono::DateTime<chrono::Utc>)| {
             let created = created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
@@ -84,36 +85,37 @@ impl Front {
         self.answer(&["Action=ListAccessKeys", user], 200, &body);
     }
 
-    /// Nobody may do what contains `parts`.
+    /// Denies requests that contain `parts`.
     pub fn deny(&self, parts: &[&str]) {
         let body = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized</Message>\
             </Error><RequestId>1</RequestId></ErrorResponse>";
         self.answer(parts, 403, body);
     }
 
-    /// From now on, requests that contain `part` take this long.
+    /// Delays later requests that contain `part`.
     pub fn delay(&self, part: &str, by: Duration) {
         self.state.lock().unwrap().delay = Some((part.to_owned(), by));
     }
 
-    /// Whether the action was asked for.
+    /// Whether the action was requested.
     pub fn has_asked(&self, action: &str) -> bool {
         self.count(action) > 0
     }
 
-    /// How often the action was asked for.
+    /// How often the action was requested.
     pub fn count(&self, action: &str) -> usize {
         let state = self.state.lock().unwrap();
         state.asked.iter().filter(|asked| *asked == action).count()
     }
 
-    /// What was asked for so far, by the names of the actions.
+    /// The names of the actions requested so far.
     pub fn take_asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
 }
 
-/// Listens on a free port, on a thread and a runtime of its own, and has `answer` answer one request per connection.
+/// Listens on a free port, on its own thread and runtime, and answers one request per connection
+/// with `answer`.
 pub fn serve<A, F>(answer: A) -> String
 where
     A: Fn(Request, TcpStream) -> F + Send + Sync + 'static,
@@ -125,7 +127,7 @@ where
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("a runtime can be made")
+            .expect("a runtime can be created")
             .block_on(async move {
                 listener.set_nonblocking(true).expect("it can be");
                 let listener = TcpListener::from_std(listener).expect("it is a listener");
@@ -133,7 +135,7 @@ where
                 while let Ok((mut client, _)) = listener.accept().await {
                     let answer = answer.clone();
                     tokio::spawn(async move {
-                        // A connection that breaks is the client's to notice.
+                        // The client notices a broken connection itself.
                         if let Ok(Some(request)) = relay::read(&mut client).await {
                             let _ = answer(request, client).await;
                         }
@@ -144,7 +146,7 @@ where
     url
 }
 
-/// Writes an answer and closes.
+/// Writes a response and closes the connection.
 pub async fn write(
     client: &mut TcpStream,
     status: u16,
@@ -188,7 +190,7 @@ async fn pass(
     client.write_all(&answer).await
 }
 
-/// The action that a request asks for: of a form, or in the header of JSON.
+/// The action of a request: from its form, or from the header if it is JSON.
 fn action(request: &str) -> Option<String> {
     let lower = request.to_lowercase();
     let name = match lower.find("x-amz-target:") {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use secondkey::detect::audit::AuditKind;
+use secondkey::detect::trail::audit::AuditKind;
 use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::Value;
 
@@ -11,7 +11,8 @@ use crate::stack::wiring::ACCOUNT;
 
 const BEFORE: &str = "# mine\n[default]\naws_access_key_id = AKIADEFAULT\naws_secret_access_key = d\r\n[b]\nregion = é";
 
-/// Every file below the folder that holds `secret`, apart from `allowed`; and an error if something printed does.
+/// Returns every file below the directory that contains `secret`, apart from `allowed`. Fails if
+/// the output contains it.
 #[track_caller]
 fn assert_nowhere_else(world: &World, secret: &str, allowed: &str, said: &[&Said]) {
     assert!(secret.len() > 20, "{secret}");
@@ -35,14 +36,14 @@ fn assert_nowhere_else(world: &World, secret: &str, allowed: &str, said: &[&Said
     }
 }
 
-/// The value of `name` in the last profile of a file of credentials.
+/// The value of `name` in the last profile of a credentials file.
 fn value(contents: &str, name: &str) -> String {
     let line = contents.lines().rev().find(|line| line.starts_with(name));
     line.unwrap().split(" = ").nth(1).unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn a_profile_is_added_and_the_others_kept_and_nobody_else_may_read_it() {
+async fn a_profile_is_added_to_a_private_file() {
     let (world, keys) = World::with_keys(1).await;
     let path = world.path("aws/credentials");
     std::fs::create_dir(world.path("aws")).unwrap();
@@ -60,7 +61,7 @@ async fn a_profile_is_added_and_the_others_kept_and_nobody_else_may_read_it() {
         "{after}"
     );
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    // Another file took its place: whoever had it open reads the old one to its end.
+    // Another file replaced it, so a process that had it open reads the old file to its end.
     assert_ne!(path.metadata().unwrap().ino(), before);
     assert_eq!(std::io::read_to_string(&open).unwrap(), BEFORE);
     assert_eq!(std::fs::read_dir(world.path("aws")).unwrap().count(), 1);
@@ -71,7 +72,7 @@ async fn a_profile_is_added_and_the_others_kept_and_nobody_else_may_read_it() {
 }
 
 #[tokio::test]
-async fn a_profile_that_is_there_is_replaced_on_demand_only() {
+async fn an_existing_profile_is_replaced_only_on_request() {
     let (world, _) = World::with_keys(1).await;
     let path = world.path("aws/credentials");
     std::fs::create_dir(world.path("aws")).unwrap();
@@ -80,7 +81,7 @@ async fn a_profile_that_is_there_is_replaced_on_demand_only() {
     world
         .rotate("start", &to)
         .await
-        .refused("has a profile `default` already");
+        .refused("already has a profile `default`");
     world.assert_only_read();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), BEFORE);
     world
@@ -97,7 +98,7 @@ async fn a_profile_that_is_there_is_replaced_on_demand_only() {
 }
 
 #[tokio::test]
-async fn without_a_file_of_credentials_one_is_made() {
+async fn a_missing_credentials_file_is_created() {
     let (world, _) = World::with_keys(1).await;
     world
         .rotate("start", &["--to-profile", "new", "--apply"])
@@ -108,7 +109,7 @@ async fn without_a_file_of_credentials_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_secret_is_made_or_gets_a_new_value() {
+async fn a_secret_is_created_or_updated() {
     let (world, keys) = World::with_keys(1).await;
     let name = format!("team/{}", world.user);
     let to = ["--to-secret", &name, "--apply"];
@@ -147,7 +148,7 @@ async fn a_secret_is_made_or_gets_a_new_value() {
 }
 
 #[tokio::test]
-async fn shown_once_it_is_the_only_thing_on_stdout() {
+async fn a_shown_secret_is_the_only_output_on_stdout() {
     let (world, _) = World::with_keys(1).await;
     let said = world.rotate("start", &["--show-once", "--apply"]).await;
     said.succeeded();
@@ -160,7 +161,7 @@ async fn shown_once_it_is_the_only_thing_on_stdout() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_noticed_before_there_is_a_key() {
+async fn an_unwritable_place_fails_before_a_key_is_created() {
     let (world, _) = World::with_keys(1).await;
     std::fs::write(world.path("aws"), "a file where the folder belongs").unwrap();
     let said = world
@@ -181,7 +182,7 @@ async fn a_place_that_cannot_be_written_is_noticed_before_there_is_a_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_handed_over_is_deleted_again() {
+async fn a_key_that_cannot_be_handed_over_is_deleted() {
     let (world, keys) = World::with_keys(1).await;
     world.front.answer(
         &["secretsmanager.CreateSecret"],
@@ -191,7 +192,7 @@ async fn a_key_that_cannot_be_handed_over_is_deleted_again() {
     let said = world
         .rotate("start", &["--to-secret", "x", "--apply"])
         .await;
-    said.refused("could not be handed over (secretsmanager:CreateSecret failed: access denied");
+    said.refused("could not be stored (secretsmanager:CreateSecret failed: access denied");
     said.refused("was deleted again");
     assert_eq!(world.keys().await.into_keys().collect::<Vec<_>>(), keys);
     assert_eq!(world.store().exemptions(ACCOUNT).await.unwrap(), []);
@@ -201,7 +202,7 @@ async fn a_key_that_cannot_be_handed_over_is_deleted_again() {
 }
 
 #[tokio::test]
-async fn where_that_fails_too_it_is_said_what_is_left() {
+async fn a_key_that_cannot_be_deleted_is_reported() {
     let (world, _) = World::with_keys(1).await;
     let denied = r#"{"__type":"AccessDeniedException","Message":"no"}"#;
     world
@@ -211,18 +212,18 @@ async fn where_that_fails_too_it_is_said_what_is_left() {
     let said = world
         .rotate("start", &["--to-secret", "x", "--apply"])
         .await;
-    said.refused("IS LEFT, ACTIVE").refused(&format!(
+    said.refused("IS STILL ACTIVE").refused(&format!(
         "aws iam delete-access-key --user-name {} --access-key-id AKIA",
         world.user
     ));
     assert_eq!(world.keys().await.len(), 2);
-    // Nobody rotates this key, so nothing is hidden.
+    // No rotation of this key is in progress, so nothing is suppressed.
     assert_eq!(world.store().exemptions(ACCOUNT).await.unwrap(), []);
     assert!(said.stderr.contains("[HIGH]"), "{}", said.stderr);
 }
 
 #[tokio::test]
-async fn a_key_that_nobody_reads_is_deleted_again() {
+async fn a_key_that_is_not_read_from_stdout_is_deleted() {
     let (world, keys) = World::with_keys(1).await;
     let db = world.db();
     let arguments = ["rotate", "start", &world.user, "--show-once", "--apply"];

@@ -1,9 +1,9 @@
-//! A user named in another case than IAM's.
+//! A user whose name is typed in another case than IAM's.
 
 use super::world::World;
 
 #[tokio::test]
-async fn every_step_finds_a_recorded_user_in_whatever_case_it_is_typed() {
+async fn every_step_finds_a_recorded_user_in_any_case() {
     let (world, _) = World::with_keys(2).await;
     let db = world.db();
     let db = db.to_str().unwrap();
@@ -29,7 +29,7 @@ async fn every_step_finds_a_recorded_user_in_whatever_case_it_is_typed() {
 }
 
 #[tokio::test]
-async fn a_step_says_which_names_it_tried() {
+async fn a_step_reports_which_names_it_tried() {
     let (world, _) = World::with_keys(2).await;
     let typed = world.user.to_uppercase();
     let db = world.db();

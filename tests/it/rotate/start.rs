@@ -1,8 +1,8 @@
-//! What `start` refuses, and what it does.
+//! What `start` refuses and what it does.
 
 use chrono::{TimeDelta, Utc};
-use secondkey::detect::audit::AuditKind;
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::trail::audit::AuditKind;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 
 use super::world::World;
@@ -17,7 +17,7 @@ async fn a_user_without_room_or_without_a_key_is_refused() {
     world
         .rotate("start", &APPLY)
         .await
-        .refused("has no access key, so there is none to rotate");
+        .refused("has no access key, so there is nothing to rotate");
     let one = world.make_key().await;
     world.deactivate(&one).await;
     world
@@ -27,7 +27,7 @@ async fn a_user_without_room_or_without_a_key_is_refused() {
         .refused(&format!("{one} inactive"));
     let two = world.make_key().await;
     let said = world.rotate("start", &APPLY).await;
-    said.refused("has two keys already")
+    said.refused("already has two keys")
         .refused("rotate cleanup");
     assert!(said.stderr.contains(&one) && said.stderr.contains(&two));
     let nobody = world.run(&[
@@ -49,7 +49,7 @@ async fn a_user_without_room_or_without_a_key_is_refused() {
 }
 
 #[tokio::test]
-async fn where_the_secret_goes_is_to_be_chosen() {
+async fn the_destination_of_the_secret_must_be_chosen() {
     let (world, _) = World::with_keys(1).await;
     assert_eq!(world.rotate("start", &["--apply"]).await.code, 2);
     let both = ["--show-once", "--to-profile", "x"];
@@ -57,15 +57,15 @@ async fn where_the_secret_goes_is_to_be_chosen() {
     world
         .rotate("start", &TO)
         .await
-        .refused("`new one` is no name for a profile");
+        .refused("`new one` is not a valid profile name");
 }
 
 #[tokio::test]
-async fn a_dry_run_changes_nothing_and_shows_the_command_that_does() {
+async fn a_dry_run_changes_nothing_and_shows_the_command() {
     let (world, keys) = World::with_keys(1).await;
     let before = world.keys().await;
     for options in [["--to-profile", "new"], ["--to-secret", "team/new"]] {
-        let options = [&options[..], &["--window-hours", "48"]].concat();
+        let options = [&options[..], &["--rotation-window-hours", "48"]].concat();
         let said = world.rotate("start", &options).await;
         said.succeeded()
             .prints(&keys[0])
@@ -94,7 +94,7 @@ async fn a_dry_run_changes_nothing_and_shows_the_command_that_does() {
 }
 
 #[tokio::test]
-async fn a_started_rotation_is_in_the_trail_and_hidden_for_its_window() {
+async fn a_started_rotation_is_recorded_and_suppressed() {
     let (world, _) = World::with_keys(1).await;
     world.rotate("start", &APPLY).await.succeeded();
     let store = world.store();
@@ -136,13 +136,13 @@ async fn a_started_rotation_is_in_the_trail_and_hidden_for_its_window() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_made_leaves_no_exemption() {
+async fn a_failed_key_creation_leaves_no_exemption() {
     let (world, keys) = World::with_keys(1).await;
     world.front.deny(&["Action=CreateAccessKey"]);
     world
         .rotate("start", &APPLY)
         .await
-        .refused("no key was made: iam:CreateAccessKey failed: access denied");
+        .refused("no key was created: iam:CreateAccessKey failed: access denied");
     assert_eq!(world.store().exemptions(ACCOUNT).await.unwrap(), []);
     assert_eq!(world.keys().await.len(), keys.len());
     assert_eq!(world.trail().await, []);
@@ -150,11 +150,11 @@ async fn a_key_that_is_not_made_leaves_no_exemption() {
 }
 
 #[tokio::test]
-async fn a_key_that_may_have_been_made_is_asked_for_once_and_then_looked_for() {
+async fn an_unanswered_creation_is_not_repeated_but_checked() {
     let (world, _) = World::with_keys(1).await;
     world.front.answer(&["Action=CreateAccessKey"], 503, "busy");
     let said = world.rotate("start", &APPLY).await;
-    said.refused("no key was made");
+    said.refused("no key was created");
     let asked = world.front.take_asked();
     let made = asked
         .iter()

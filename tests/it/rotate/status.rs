@@ -1,7 +1,7 @@
-//! What `status` tells.
+//! The output of `status`.
 
 use chrono::{TimeDelta, Utc};
-use secondkey::detect::exemption::Exemption;
+use secondkey::detect::decision::exemption::Exemption;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ async fn status(world: &World) -> Value {
 }
 
 #[tokio::test]
-async fn each_stage_is_told_with_what_comes_next() {
+async fn each_stage_is_shown_with_the_next_step() {
     let world = World::new().await;
     assert_eq!(status(&world).await["stage"], "no_keys");
     let old = world.make_key().await;
@@ -40,7 +40,7 @@ async fn each_stage_is_told_with_what_comes_next() {
     world.front.last_used(&old, now - TimeDelta::hours(3));
     let told = status(&world).await;
     assert_eq!(told["stage"], "new_in_use");
-    let next = format!("Retire {old}: it was used longer ago than the other");
+    let next = format!("Retire {old}: it was used less recently than the other key");
     assert_eq!(told["next"], next);
     assert_eq!(told["verdict"]["code"], "retire");
     assert_eq!(told["verdict"]["key"], old.as_str());
@@ -54,12 +54,12 @@ async fn each_stage_is_told_with_what_comes_next() {
     let of_old: Vec<&Value> = of_old.filter(|key| key["id"] == old.as_str()).collect();
     assert_eq!(of_old[0]["last_use"], "unknown", "not known is not never");
     let table = world.rotate("status", &[]).await;
-    table.succeeded().prints("not known: it could not be had");
+    table.succeeded().prints("not known");
     table.prints("by s3, in eu-west-1");
 }
 
 #[tokio::test]
-async fn a_forgotten_rotation_is_one_whose_window_is_over() {
+async fn a_rotation_is_forgotten_once_its_window_has_ended() {
     let (world, _) = World::with_keys(2).await;
     assert_eq!(status(&world).await["stage"], "started");
     let now = Utc::now();
@@ -78,12 +78,12 @@ async fn a_forgotten_rotation_is_one_whose_window_is_over() {
 }
 
 #[tokio::test]
-async fn a_finished_rotation_tells_when_the_key_may_be_deleted() {
+async fn a_finished_rotation_shows_when_the_key_may_be_deleted() {
     let (world, keys) = World::with_keys(2).await;
     world.deactivate(&keys[0]).await;
     let told = status(&world).await;
     assert_eq!(told["stage"], "finished");
-    assert_eq!(told["inactive_since"], Value::Null, "nobody knows");
+    assert_eq!(told["inactive_since"], Value::Null, "it is unknown");
     let since = Utc::now() - TimeDelta::hours(47);
     world.history.add(&world.user, &keys[0], "Inactive", since);
     let told = status(&world).await;

@@ -1,19 +1,19 @@
-//! Rotations on a deployed table: the trail is written, and nothing is decided.
+//! Rotations with a deployed table: steps are added to the trail, and nothing is decided.
 
 use chrono::{TimeDelta, Utc};
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::actor::Actor;
-use secondkey::detect::audit::AuditKind::{self, KeyCreated, KeyUpdated};
-use secondkey::detect::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::events::actor::Actor;
+use secondkey::detect::events::key_change::{ChangeKind, KeyChange};
+use secondkey::detect::trail::audit::AuditKind::{self, KeyCreated, KeyUpdated};
 use secondkey::pipeline::finding_store::FindingStore;
-use secondkey::pipeline::note::note;
+use secondkey::pipeline::record_change::record_change;
 
 use super::world::{World, next_second, whole_trail};
 use crate::stack::wiring::ACCOUNT;
 use crate::table::new_table;
 
 #[tokio::test]
-async fn each_step_is_one_entry_and_no_alert_is_owed() {
+async fn each_step_is_one_entry_and_no_alert_is_pending() {
     let (client, table) = new_table().await;
     let store = DynamoDbStore::new(client, table.clone());
     let (world, keys) = World::with_keys(1).await;
@@ -30,14 +30,14 @@ async fn each_step_is_one_entry_and_no_alert_is_owed() {
     let finished = run("finish", &["--apply"]).await;
     finished
         .succeeded()
-        .prints("The detector hears of it by CloudTrail");
+        .prints("The detector receives it from CloudTrail");
     run("undo", &["--apply"]).await.succeeded();
-    // Words of one second contradict each other.
+    // Entries of the same second would contradict each other.
     next_second().await;
     run("finish", &["--apply"]).await.succeeded();
     run("cleanup", &["--apply"])
         .await
-        .refused("only; come back in 47 h");
+        .refused("run cleanup in 47 h");
 
     let kinds: Vec<AuditKind> = whole_trail(&store, &user)
         .await
@@ -45,7 +45,7 @@ async fn each_step_is_one_entry_and_no_alert_is_owed() {
         .map(|entry| entry.draft.kind)
         .collect();
     assert_eq!(kinds, [KeyCreated, KeyUpdated, KeyUpdated, KeyUpdated]);
-    assert_eq!(store.owed(&user).await.unwrap(), []);
+    assert_eq!(store.pending_alerts(&user).await.unwrap(), []);
     let record = store.record(&user).await.unwrap();
     assert_eq!((record.version, record.finding), (4, None));
     assert_eq!(record.last_listing, None, "the detector decides");
@@ -59,7 +59,7 @@ async fn each_step_is_one_entry_and_no_alert_is_owed() {
 }
 
 #[tokio::test]
-async fn a_note_and_commits_of_others_do_not_lose_each_other() {
+async fn a_step_and_concurrent_commits_are_both_kept() {
     let (client, table) = new_table().await;
     let store = DynamoDbStore::new(client, table);
     let world = World::new().await;
@@ -80,10 +80,12 @@ async fn a_note_and_commits_of_others_do_not_lose_each_other() {
     let changes: Vec<KeyChange> = (0..6).map(change).collect();
     let noted = changes
         .iter()
-        .map(|change| note(&store, change, Utc::now()));
+        .map(|change| record_change(&store, change, Utc::now()));
     for result in futures::future::join_all(noted).await {
         result.unwrap();
     }
-    note(&store, &changes[0], Utc::now()).await.unwrap();
+    record_change(&store, &changes[0], Utc::now())
+        .await
+        .unwrap();
     assert_eq!(whole_trail(&store, &user).await.len(), 6, "each once");
 }

@@ -1,11 +1,11 @@
-//! An IAM user in moto, a file of findings, a file of credentials, and the command line.
+//! An IAM user in moto, a file of findings, a credentials file, and the command line.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use secondkey::detect::audit::{AuditEntry, verify_trail};
+use secondkey::detect::trail::audit::{AuditEntry, verify_trail};
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::finding_store::FindingReader;
@@ -17,7 +17,7 @@ use crate::stack::clients::{ACCESS_KEY, REGION, config};
 use crate::stack::stack;
 use crate::stack::wiring::ACCOUNT;
 
-/// What only changes IAM or Secrets Manager.
+/// The actions that change IAM or Secrets Manager.
 const WRITES: [&str; 6] = [
     "CreateAccessKey",
     "UpdateAccessKey",
@@ -36,7 +36,7 @@ pub struct World {
     pub secrets: aws_sdk_secretsmanager::Client,
 }
 
-/// What a command printed.
+/// The output of a command.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -68,7 +68,7 @@ impl World {
     /// Makes the user.
     pub async fn make_user(&self) {
         let made = self.iam.create_user().user_name(&self.user).send().await;
-        made.expect("a user can be made");
+        made.expect("a user can be created");
     }
 
     /// Deletes the user with its keys.
@@ -81,7 +81,7 @@ impl World {
         deleted.expect("a user can be deleted");
     }
 
-    /// A new user with so many active keys; their ids, the oldest first.
+    /// A new user with `count` active keys. Returns their IDs, oldest first.
     pub async fn with_keys(count: usize) -> (Self, Vec<String>) {
         let world = Self::new().await;
         let mut keys = vec![];
@@ -94,7 +94,7 @@ impl World {
     pub async fn make_key(&self) -> String {
         let made = self.iam.create_access_key().user_name(&self.user).send();
         let id = made.await.unwrap().access_key.unwrap().access_key_id;
-        // Of two keys made in one second nobody could tell the older one.
+        // The older of two keys created in one second could not be determined.
         next_second().await;
         id
     }
@@ -135,7 +135,7 @@ impl World {
         UserId::new(ACCOUNT, &self.user)
     }
 
-    /// The trail in the file, which is whole.
+    /// The trail in the file, which must verify.
     pub async fn trail(&self) -> Vec<AuditEntry> {
         whole_trail(&self.store(), &self.user_id()).await
     }
@@ -145,7 +145,7 @@ impl World {
         self.run_typing(arguments, "").await
     }
 
-    /// The same, for a step of a rotation of the user that works on the file.
+    /// Runs a step of a rotation of the user with the file.
     pub async fn rotate(&self, step: &str, options: &[&str]) -> Said {
         self.rotate_typing(step, options, "").await
     }
@@ -162,7 +162,7 @@ impl World {
         let typed = typed.to_owned();
         let output = tokio::task::spawn_blocking(move || {
             let mut process = command.spawn().expect("the command line starts");
-            // It may not read it.
+            // The process may not read its input.
             let _ = process.stdin.take().unwrap().write_all(typed.as_bytes());
             process.wait_with_output().unwrap()
         });
@@ -194,7 +194,7 @@ impl World {
         command
     }
 
-    /// An error if something was changed since the last look.
+    /// Fails if anything was changed since the last call.
     #[track_caller]
     pub fn assert_only_read(&self) {
         let asked = self.front.take_asked();
@@ -236,7 +236,7 @@ impl Said {
         self
     }
 
-    /// The command that a dry run shows, as a shell would read it.
+    /// The command that a dry run shows, split like a shell does.
     #[track_caller]
     pub fn shown_command(&self) -> Vec<String> {
         let line = self
@@ -254,13 +254,13 @@ impl Said {
     }
 }
 
-/// Waits until another second has begun: CloudTrail's times have whole seconds, and so have those that we write down. A
-/// listing of the second of a change could not be told to be older.
+/// Waits until the next second begins. CloudTrail's times and our recorded times have whole
+/// seconds, so a listing in the same second as a change could not be known to be newer.
 pub async fn next_second() {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
 }
 
-/// The trail of `user` in `store`, which is whole.
+/// The trail of `user` in `store`, which must verify.
 pub async fn whole_trail(store: &dyn FindingReader, user: &UserId) -> Vec<AuditEntry> {
     let entries = store.history(user).await.unwrap();
     let head = store.record(user).await.unwrap().audit;

@@ -1,4 +1,5 @@
-//! What a scan could not look at, could not print, or could not enter: it is said, and nothing is taken for well or for told.
+//! A scan that cannot check, print or enter something: it reports that, and never counts it as
+//! clean or as announced.
 
 use std::fs::OpenOptions;
 
@@ -9,7 +10,7 @@ use crate::stack::proxy::Fault;
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized</Message></Error>\
     <RequestId>1</RequestId></ErrorResponse>";
 
-/// What is neither refused nor worth another try.
+/// An error that is neither a refusal nor retryable.
 const WRONG: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>no such thing</Message></Error>\
     <RequestId>1</RequestId></ErrorResponse>";
 
@@ -23,7 +24,7 @@ fn always(part: &'static str, status: u16, body: &'static str) -> Fault {
 }
 
 #[tokio::test]
-async fn a_user_whose_keys_may_not_be_listed_is_not_well() {
+async fn a_user_whose_keys_cannot_be_listed_is_not_clean() {
     let world = World::new().await;
     world
         .users([("alice".to_owned(), 1), ("bob".to_owned(), 2)])
@@ -35,19 +36,19 @@ async fn a_user_whose_keys_may_not_be_listed_is_not_well() {
     assert_eq!(said.code, 1, "{}\n{}", said.stdout, said.stderr);
     for user in ["alice", "bob"] {
         let line =
-            format!("user {user} was not looked at: iam:ListAccessKeys failed: access denied");
+            format!("user {user} could not be checked: iam:ListAccessKeys failed: access denied");
         assert!(said.stderr.contains(&line), "{}", said.stderr);
     }
     world
         .proxy
         .set(always("Action=GenerateCredentialReport", 403, DENIED));
     let (said, document) = world.scan(&[]).await;
-    assert_eq!(said.code, 1, "root was not looked at");
+    assert_eq!(said.code, 1, "root was not checked");
     assert_eq!(changes(&document), ["bob: new"]);
 }
 
 #[tokio::test]
-async fn one_user_that_cannot_be_looked_at_keeps_nobody_else_from_being_looked_at_again() {
+async fn one_failing_user_does_not_stop_checks_of_others() {
     let world = World::new().await;
     let users = [("alice", 1), ("bob", 2), ("carol", 2)];
     world
@@ -68,7 +69,7 @@ async fn one_user_that_cannot_be_looked_at_keeps_nobody_else_from_being_looked_a
 }
 
 #[tokio::test]
-async fn what_could_not_be_printed_is_new_the_next_time() {
+async fn findings_that_were_not_printed_are_new_next_time() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     let mut command = world.command(&["scan"]);
@@ -83,7 +84,7 @@ async fn what_could_not_be_printed_is_new_the_next_time() {
 }
 
 #[tokio::test]
-async fn what_is_known_of_an_account_is_told_also_where_it_cannot_be_looked_into() {
+async fn known_findings_of_an_inaccessible_account_are_shown() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     world.scan(&[]).await;
@@ -92,13 +93,13 @@ async fn what_is_known_of_an_account_is_told_also_where_it_cannot_be_looked_into
         let (said, document) = world.scan(&[]).await;
         assert_eq!(said.code, 1, "{}", said.stderr);
         assert_eq!(changes(&document), ["bob: open"], "{}", said.stderr);
-        let line = format!("account {ACCOUNT} was not looked into: iam:ListUsers failed");
+        let line = format!("account {ACCOUNT} could not be scanned: iam:ListUsers failed");
         assert!(said.stderr.contains(&line), "{}", said.stderr);
     }
 }
 
 #[tokio::test]
-async fn the_next_command_is_one_that_can_be_pasted() {
+async fn the_next_command_can_be_pasted() {
     let world = World::new().await;
     world.users([("-bob".to_owned(), 2)]).await;
     let said = world.run(&["scan", "--db", "its own.db"]).await;

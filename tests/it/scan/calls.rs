@@ -1,4 +1,5 @@
-//! What a scan asks AWS: as little as tells who has two active keys, and of those keys when each was last used.
+//! The calls that a scan makes: as few as show who has two active keys, and when those keys were
+//! last used.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +7,12 @@ use super::world::World;
 
 const USERS: usize = 40;
 
-/// Of so many users one has two active keys.
+/// One in so many users has two active keys.
 const ONE_PAIR_IN: usize = 10;
 
 const PAIRS: usize = USERS / ONE_PAIR_IN;
 
-/// The calls of a scan in this mode, by action; the report was made before.
+/// The calls of a scan in this mode, by action. The report already exists.
 async fn calls(mode: &str) -> BTreeMap<String, usize> {
     let world = World::new().await;
     let keys = |number| 1 + usize::from(number % ONE_PAIR_IN == 0);
@@ -19,7 +20,7 @@ async fn calls(mode: &str) -> BTreeMap<String, usize> {
         .users((0..USERS).map(|number| (format!("user-{number}"), keys(number))))
         .await;
     let report = world.iam.generate_credential_report().send().await;
-    report.expect("a report can be made");
+    report.expect("a report can be created");
     let said = world.run(&["scan", "--mode", mode]).await;
     assert_eq!(said.code, 10, "{}", said.stderr);
     let mut calls = BTreeMap::new();
@@ -40,7 +41,7 @@ fn of_each<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usi
 }
 
 #[tokio::test]
-async fn by_the_report_two_calls_tell_of_all_users_and_only_suspects_are_listed() {
+async fn the_report_takes_two_calls_and_only_suspects_are_listed() {
     let expected = of_each([
         ("GenerateCredentialReport", 1),
         ("GetAccessKeyLastUsed", 2 * PAIRS),
@@ -52,7 +53,7 @@ async fn by_the_report_two_calls_tell_of_all_users_and_only_suspects_are_listed(
 }
 
 #[tokio::test]
-async fn by_listing_each_user_takes_one_call_and_root_the_report() {
+async fn listing_takes_one_call_per_user_and_the_report_for_root() {
     let expected = of_each([
         ("GenerateCredentialReport", 1),
         ("GetAccessKeyLastUsed", 2 * PAIRS),

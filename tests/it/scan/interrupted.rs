@@ -1,5 +1,6 @@
-//! A scan that is stopped half-way, by the keyboard, by a kill or by credentials that end, and gone on with: it ends with what a
-//! scan at one go ends with, and asks nothing twice that was answered. `SCAN_USERS` says how many users there are.
+//! A scan that is interrupted by the keyboard, by a kill or by expired credentials, and resumed: it
+//! has the same result as an uninterrupted scan, and repeats no answered request. `SCAN_USERS` sets
+//! the number of users.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,20 +10,20 @@ use std::time::{Duration, Instant};
 use super::world::{World, kept};
 use crate::doctor::world::Said;
 
-/// How many users there are where nothing else is set.
+/// The default number of users.
 const USERS: usize = 600;
 
-/// Of so many users one has two active keys.
+/// One in so many users has two active keys.
 const ONE_PAIR_IN: usize = 50;
 
-/// How many users are looked at side by side: as many calls may be on the way when a scan is killed.
+/// How many users are checked in parallel, and so how many calls may be lost when a scan is killed.
 const AT_ONCE: usize = 8;
 
-/// How long a scan may take to come half-way, and to end.
+/// How long a scan may take to reach the middle, and to end.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 #[tokio::test]
-async fn a_scan_that_is_stopped_and_gone_on_with_ends_as_one_at_one_go_and_asks_nothing_twice() {
+async fn a_resumed_scan_equals_an_uninterrupted_one() {
     let users = std::env::var("SCAN_USERS").ok().map_or(USERS, |users| {
         users.parse().expect("SCAN_USERS is a number")
     });
@@ -47,14 +48,14 @@ async fn a_scan_that_is_stopped_and_gone_on_with_ends_as_one_at_one_go_and_asks_
         "nothing is asked twice in one go"
     );
 
-    // By the keyboard: those on the way are finished.
+    // By the keyboard: requests in progress are completed.
     let mut child = started(world.command(&scan("interrupted.db")));
     let mut calls = until_half_way(&world, users).await;
     signal("-INT", &child);
     let said = ended(child).await;
     assert_eq!(said.code, 130, "{}", said.stderr);
     assert!(
-        said.stderr.contains("it goes on where it stopped"),
+        said.stderr.contains("to continue where it stopped"),
         "{}",
         said.stderr
     );
@@ -62,7 +63,7 @@ async fn a_scan_that_is_stopped_and_gone_on_with_ends_as_one_at_one_go_and_asks_
     let said = world.run(&scan("interrupted.db")).await;
     assert_eq!(said.code, 10, "{}", said.stderr);
     assert!(
-        said.stderr.contains("of them before this run"),
+        said.stderr.contains("of them in an earlier run"),
         "{}",
         said.stderr
     );
@@ -70,7 +71,7 @@ async fn a_scan_that_is_stopped_and_gone_on_with_ends_as_one_at_one_go_and_asks_
     assert_eq!(calls, whole, "interrupted and gone on with");
     assert_eq!(kept(&world.path("interrupted.db")).await, findings);
 
-    // By the end of the credentials.
+    // By expired credentials.
     child = started(world.command(&scan("expired.db")));
     let mut calls = until_half_way(&world, users).await;
     world.expire_credentials(true);
@@ -78,7 +79,7 @@ async fn a_scan_that_is_stopped_and_gone_on_with_ends_as_one_at_one_go_and_asks_
     assert_eq!(said.code, 1, "{}", said.stderr);
     assert!(said.stderr.contains("sign in again"), "{}", said.stderr);
     assert!(
-        said.stderr.contains("it goes on where it stopped"),
+        said.stderr.contains("to continue where it stopped"),
         "{}",
         said.stderr
     );
@@ -89,7 +90,7 @@ async fn a_scan_that_is_stopped_and_gone_on_with_ends_as_one_at_one_go_and_asks_
     assert_eq!(calls, whole, "expired and gone on with");
     assert_eq!(kept(&world.path("expired.db")).await, findings);
 
-    // By a kill: what was on the way is asked again, and no more.
+    // By a kill: only requests in progress are repeated.
     child = started(world.command(&scan("killed.db")));
     let mut calls = until_half_way(&world, users).await;
     signal("-KILL", &child);
@@ -118,7 +119,7 @@ fn started(mut command: Command) -> Child {
     command.spawn().expect("the command line starts")
 }
 
-/// The calls until half of the users were asked for.
+/// The calls until half of the users were requested.
 async fn until_half_way(world: &World, users: usize) -> BTreeMap<String, usize> {
     let began = Instant::now();
     let mut calls = BTreeMap::new();

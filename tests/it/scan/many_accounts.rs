@@ -1,4 +1,4 @@
-//! Accounts of an organisation, side by side, and one that cannot be entered.
+//! Accounts of an organization in parallel, and one that cannot be entered.
 
 use super::world::{World, changes};
 use crate::stack::clients::iam_of;
@@ -7,43 +7,43 @@ use crate::stack::proxy::Fault;
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: \
     sts:AssumeRole</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
-/// Makes a member account with a user that has two keys; its id.
+/// Creates a member account with a user who has two keys. Returns its ID.
 async fn member(world: &World, name: &str) -> String {
     let organizations = aws_sdk_organizations::Client::new(&world.config);
     let made = organizations
         .create_account()
         .account_name(name)
         .email(format!("{name}@example.com"));
-    let made = made.send().await.expect("an account can be made");
+    let made = made.send().await.expect("an account can be created");
     let account = made
         .create_account_status
         .and_then(|status| status.account_id);
-    let account = account.expect("moto makes it at once");
+    let account = account.expect("moto creates it at once");
     let iam = iam_of(&world.config, &account, "Audit").await;
     let made = iam
         .create_user()
         .user_name(format!("user-of-{name}"))
         .send()
         .await;
-    made.expect("a user can be made");
+    made.expect("a user can be created");
     for _ in 0..2 {
         let made = iam
             .create_access_key()
             .user_name(format!("user-of-{name}"))
             .send()
             .await;
-        made.expect("a key can be made");
+        made.expect("a key can be created");
     }
     account
 }
 
 #[tokio::test]
-async fn all_accounts_of_an_organisation_are_scanned_and_one_that_cannot_be_entered_stops_nobody() {
+async fn an_inaccessible_account_does_not_stop_the_organizations_scan() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     let organizations = aws_sdk_organizations::Client::new(&world.config);
     let made = organizations.create_organization().send().await;
-    made.expect("an organisation can be made");
+    made.expect("an organization can be created");
     let members = [member(&world, "one").await, member(&world, "two").await];
 
     let (said, document) = world.scan(&["--org-role", "Audit"]).await;
@@ -59,14 +59,14 @@ async fn all_accounts_of_an_organisation_are_scanned_and_one_that_cannot_be_ente
         (10, vec!["user-of-one: new".to_owned()])
     );
 
-    // The commands that come next work in the account that credentials are at hand of.
+    // The suggested commands work in the account for which credentials are available.
     let line = format!(
-        "how far the rotation is, with credentials of account {}:\n",
+        "the state of the rotation (with credentials for account {}):\n",
         members[0]
     );
     assert!(said.stderr.contains(&line), "{}", said.stderr);
 
-    // Whoever asks for the role is told from whoever works in the account by the role's name.
+    // The role's name distinguishes the request to assume it from work in the account.
     world.proxy.set(Fault {
         part: "Action=AssumeRole",
         status: 403,
@@ -76,7 +76,7 @@ async fn all_accounts_of_an_organisation_are_scanned_and_one_that_cannot_be_ente
     let (said, document) = world.scan(&["--org-role", "Audit"]).await;
     assert_eq!(
         said.code, 1,
-        "an account that was not looked into is a failure"
+        "an account that could not be scanned is a failure"
     );
     let mut told = changes(&document);
     told.sort();
@@ -85,13 +85,13 @@ async fn all_accounts_of_an_organisation_are_scanned_and_one_that_cannot_be_ente
         ["bob: open", "user-of-one: open", "user-of-two: open"]
     );
     for member in &members {
-        let line = format!("account {member} was not looked into");
+        let line = format!("account {member} could not be scanned");
         assert!(said.stderr.contains(&line), "{}", said.stderr);
     }
 }
 
 #[tokio::test]
-async fn a_role_is_named_right_or_nobody_is_asked() {
+async fn an_invalid_role_name_makes_no_calls() {
     let world = World::new().await;
     for options in [
         &["--role-arn", "Audit"][..],

@@ -1,4 +1,4 @@
-//! `secondkey scan` against IAM: what it says the first time, what it says later, and what becomes of one that is stopped.
+//! `secondkey scan` with IAM: its first output, later outputs, and an interrupted scan.
 
 mod blind;
 mod calls;
@@ -10,7 +10,7 @@ pub mod world;
 use world::{ACCOUNT, World, changes};
 
 #[tokio::test]
-async fn a_second_scan_says_what_is_new_what_is_open_still_and_what_was_closed() {
+async fn a_second_scan_shows_new_open_and_closed_findings() {
     let world = World::new().await;
     let users = [("alice", 1), ("bob", 2), ("carol", 0), ("Dave", 2)];
     world
@@ -45,7 +45,7 @@ async fn a_second_scan_says_what_is_new_what_is_open_still_and_what_was_closed()
     );
 
     world.create_key("alice").await;
-    // Its owner is gone for good; the listing shows no keys, and IAM has to be believed first.
+    // Its user was deleted. The listing shows no keys, but IAM may lag at first.
     let (said, third) = world.scan(&[]).await;
     assert_eq!(said.code, 10);
     assert_eq!(changes(&third)[0], "alice: new");
@@ -56,14 +56,14 @@ async fn a_second_scan_says_what_is_new_what_is_open_still_and_what_was_closed()
         said.stderr
     );
     assert!(
-        said.stderr.contains("1 new, 2 open still, 0 closed since"),
+        said.stderr.contains("1 new, 2 still open, 0 closed since"),
         "{}",
         said.stderr
     );
 }
 
 #[tokio::test]
-async fn a_finding_is_not_closed_on_a_listing_that_changed_just_now_and_is_closed_a_minute_later() {
+async fn a_changed_listing_closes_a_finding_only_after_a_minute() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     world.scan(&[]).await;
@@ -106,7 +106,7 @@ async fn a_finding_is_not_closed_on_a_listing_that_changed_just_now_and_is_close
 }
 
 #[tokio::test]
-async fn that_a_key_activated_again_just_now_may_be_missing_is_said() {
+async fn a_reactivated_key_that_may_be_missing_is_mentioned() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     let key = &world.keys("bob").await[0];
@@ -116,7 +116,7 @@ async fn that_a_key_activated_again_just_now_may_be_missing_is_said() {
     let update = world.iam.update_access_key().user_name("bob");
     let update = update.access_key_id(key).status("Active".into());
     update.send().await.expect("a key can be activated");
-    // For a minute, what we did ourselves is believed more than IAM, which may be behind.
+    // For a minute, our own changes override IAM's listing, which may lag.
     let (said, document) = world.scan(&[]).await;
     assert_eq!(changes(&document), Vec::<String>::new());
     assert_eq!(document["scan"]["accounts"][0]["unsettled"], 1);
@@ -165,14 +165,14 @@ async fn each_mode_finds_the_same() {
 }
 
 #[tokio::test]
-async fn the_exit_code_tells_from_a_severity_on() {
+async fn the_exit_code_depends_on_the_severity() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     for (options, expected) in [
         (&["--fail-on", "medium"][..], 10),
         (&["--fail-on", "high"], 0),
         (&["--fail-on", "none"], 0),
-        // A window of an hour is over for nobody yet.
+        // No finding has passed a window of an hour yet.
         (&["--fail-on", "high", "--rotation-window-hours", "1"], 0),
     ] {
         assert_eq!(world.scan(options).await.0.code, expected, "{options:?}");
@@ -180,7 +180,7 @@ async fn the_exit_code_tells_from_a_severity_on() {
 }
 
 #[tokio::test]
-async fn findings_go_into_a_file_whole_or_not_at_all() {
+async fn the_output_file_is_written_atomically() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     let said = world.run(&["scan", "--output", "out.txt"]).await;
@@ -193,7 +193,10 @@ async fn findings_go_into_a_file_whole_or_not_at_all() {
     std::fs::create_dir(world.path("folder")).unwrap();
     for (output, expected) in [
         ("folder", "`folder` is a folder; name a file in it"),
-        ("missing/out.txt", "there is no folder `missing`; make it"),
+        (
+            "missing/out.txt",
+            "folder `missing` does not exist; create it",
+        ),
     ] {
         world.take_calls();
         let said = world.run(&["scan", "--output", output]).await;
@@ -202,13 +205,13 @@ async fn findings_go_into_a_file_whole_or_not_at_all() {
         assert_eq!(
             world.take_calls().len(),
             0,
-            "it is said before anybody is asked"
+            "it is reported before any call"
         );
     }
 }
 
 #[tokio::test]
-async fn a_profile_that_is_not_there_is_no_reason_to_take_the_keys_in_the_environment() {
+async fn a_missing_profile_does_not_fall_back_to_the_environment() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     world.take_calls();
@@ -220,7 +223,7 @@ async fn a_profile_that_is_not_there_is_no_reason_to_take_the_keys_in_the_enviro
 }
 
 #[tokio::test]
-async fn what_iam_refuses_is_said_with_the_permission_that_is_missing() {
+async fn a_refusal_names_the_missing_permission() {
     let world = World::new().await;
     world.users([("bob".to_owned(), 2)]).await;
     let denied = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not \
@@ -235,7 +238,7 @@ async fn what_iam_refuses_is_said_with_the_permission_that_is_missing() {
     assert_eq!(said.code, 1);
     assert!(
         !said.stdout.contains("No user has two"),
-        "nobody was looked at: {}",
+        "no user was checked: {}",
         said.stdout
     );
     assert!(

@@ -11,7 +11,7 @@ fn rfc3339(at: DateTime<Utc>) -> String {
 }
 
 #[tokio::test]
-async fn an_old_pair_is_high_at_the_first_look_of_every_command() {
+async fn an_old_pair_is_high_at_the_first_check_of_every_command() {
     let server = tokio::task::spawn_blocking(|| start_moto(&[]));
     let server = server.await.expect("moto starts");
     let world = World::on(&server.url).await;
@@ -22,7 +22,7 @@ async fn an_old_pair_is_high_at_the_first_look_of_every_command() {
     world.front.list_keys(&world.user, &listed);
     let window_ends_at = rfc3339(made[1] + TimeDelta::hours(24));
 
-    // A runner that keeps nothing begins with an empty file each time.
+    // A runner that stores nothing begins with an empty file each time.
     let scan = ["scan", "--fail-on", "high", "--format", "json", "--db"];
     let db = world.db();
     let said = world
@@ -39,7 +39,7 @@ async fn an_old_pair_is_high_at_the_first_look_of_every_command() {
     assert_eq!(finding["opened_at"], rfc3339(made[1]));
     assert_eq!(finding["opened_at_is_estimate"], true);
 
-    // On that file, and on one that holds nothing yet.
+    // With that file, and with an empty one.
     for file in ["findings.db", "other.db"] {
         let path = world.path(file);
         let kept = ["--db", path.to_str().unwrap()];
@@ -59,7 +59,7 @@ async fn an_old_pair_is_high_at_the_first_look_of_every_command() {
         assert_eq!(said.code, 10, "{}", said.stderr);
         said.prints("[HIGH] Second active access key: ")
             .prints("Two active keys at the earliest since ")
-            .prints("The rotation window is over since ");
+            .prints("The rotation window ended at ");
 
         let page = world.path("report.html");
         let html = ["report", "--html", page.to_str().unwrap()];
@@ -68,8 +68,8 @@ async fn an_old_pair_is_high_at_the_first_look_of_every_command() {
         for shown in [
             "<span class=\"what\">Oldest open</span><span class=\"figure\">at most 790 days</span>",
             "data-label=\"Age\">at most 790 days</td>",
-            "no event opened one, n&nbsp;=&nbsp;0",
-            "The beginning of 1 of 1 findings is an estimate",
+            "no finding from an event, n&nbsp;=&nbsp;0",
+            "The start of 1 of 1 findings is an estimate",
         ] {
             assert!(page.contains(shown), "{file}: `{shown}`");
         }

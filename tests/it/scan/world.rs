@@ -1,4 +1,4 @@
-//! An account in a moto server of its own, and a folder in which the command line works on it.
+//! An account in its own moto server, and a directory in which the command line works.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use aws_sdk_iam::types::StatusType;
 use futures::stream::{self, StreamExt};
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::stack::server::{Server, start_moto};
 
 pub const ACCOUNT: &str = "123456789012";
 
-/// What AWS answers to credentials that have expired.
+/// AWS's error for expired credentials.
 const EXPIRED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>The security token \
     included in the request is expired</Message></Error><RequestId>1</RequestId></ErrorResponse>";
 
@@ -41,7 +41,7 @@ impl World {
             iam: aws_sdk_iam::Client::new(&config),
             proxy: Proxy::start(&server.url),
             config,
-            folder: tempfile::tempdir().expect("a folder can be made"),
+            folder: tempfile::tempdir().expect("a folder can be created"),
             _server: server,
         }
     }
@@ -50,12 +50,12 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Makes users, each with so many keys.
+    /// Creates users, each with a number of keys.
     pub async fn users(&self, users: impl IntoIterator<Item = (String, usize)>) {
         stream::iter(users)
             .for_each_concurrent(8, async |(name, keys)| {
                 let user = self.iam.create_user().user_name(&name).send().await;
-                user.expect("a user can be made");
+                user.expect("a user can be created");
                 for _ in 0..keys {
                     self.create_key(&name).await;
                 }
@@ -65,8 +65,8 @@ impl World {
 
     pub async fn create_key(&self, user: &str) -> String {
         let made = self.iam.create_access_key().user_name(user).send().await;
-        let made = made.expect("a key can be made").access_key;
-        made.expect("it is told").access_key_id
+        let made = made.expect("a key can be created").access_key;
+        made.expect("it is returned").access_key_id
     }
 
     pub async fn keys(&self, user: &str) -> Vec<String> {
@@ -88,7 +88,7 @@ impl World {
         updated.expect("a key can be deactivated");
     }
 
-    /// The command line with these arguments, in the folder.
+    /// The command line with these arguments, in the directory.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
         command
@@ -111,7 +111,7 @@ impl World {
         run(self.command(arguments)).await
     }
 
-    /// A scan with these options, and its JSON.
+    /// Runs a scan with these options. Returns its output and its JSON.
     pub async fn scan(&self, options: &[&str]) -> (Said, Value) {
         let arguments = [&["scan", "--format", "json"], options].concat();
         let said = self.run(&arguments).await;
@@ -120,7 +120,7 @@ impl World {
         (said, document)
     }
 
-    /// From now on, or until it is taken back, the credentials are of no use.
+    /// Makes the credentials expire, or valid again.
     pub fn expire_credentials(&self, are_expired: bool) {
         self.proxy.set(Fault {
             part: "Action=",
@@ -130,11 +130,11 @@ impl World {
         });
     }
 
-    /// The requests to IAM so far that were answered, and how often each was made.
+    /// The answered requests to IAM so far, with their counts.
     pub fn take_calls(&self) -> BTreeMap<String, usize> {
         let mut calls = BTreeMap::new();
         for body in self.proxy.take_bodies() {
-            // Who we are is asked by each run, and for the report until it is made.
+            // Each run requests the caller identity, and the report until it is ready.
             let is_counted = !["GetCallerIdentity", "GenerateCredentialReport"]
                 .iter()
                 .any(|action| body.contains(&format!("Action={action}&")));
@@ -146,7 +146,7 @@ impl World {
     }
 }
 
-/// What a scan told, as `user: change`.
+/// The changes in a scan's output, as `user: change`.
 pub fn changes(document: &Value) -> Vec<String> {
     let findings = document["findings"].as_array().expect("there is a list");
     let of = |finding: &Value| {

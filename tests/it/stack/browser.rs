@@ -1,4 +1,4 @@
-//! A headless Chromium and what drives it, fetched from npm and kept under the target directory.
+//! A headless Chromium and its driver, fetched from npm and stored under the target directory.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,14 +7,16 @@ use std::process::Command;
 
 use super::fetch::{kept, run, unpack_npm};
 
-/// Chromium and the libraries that a bare machine lacks, as this npm package ships them, for Linux on x86-64.
+/// Chromium and the libraries that a minimal machine lacks, from this npm package, for Linux on
+/// x86-64.
 const CHROMIUM: (&str, &str) = ("@sparticuz/chromium", "153.0.0");
-/// What drives it.
+/// The driver.
 const PLAYWRIGHT: (&str, &str) = ("playwright-core", "1.65.1");
-/// What checks accessibility.
+/// The accessibility checker.
 const AXE: (&str, &str) = ("axe-core", "4.14.1");
 
-/// A Node.js that runs `script` and finds the browser by its environment, and the packages in `MODULES`.
+/// A Node.js command that runs `script`. It finds the browser through its environment, and the
+/// packages in `MODULES`.
 pub fn node(script: &str) -> Command {
     let modules = modules();
     let mut node = Command::new("node");
@@ -40,11 +42,11 @@ fn chromium() -> PathBuf {
         run(into, "node", arguments, "Node.js");
         run(into, "tar", ["-xf", "libraries.tar"], "tar");
         run(into, "tar", ["-xf", "fonts.tar"], "tar");
-        fs::write(into.join("fonts.conf"), fonts(into)).expect("the folder was just made");
+        fs::write(into.join("fonts.conf"), fonts(into)).expect("the directory was just created");
     })
 }
 
-/// A configuration of fonts that knows those of the package and no others, so that every machine shows a page alike.
+/// A font configuration with only the package's fonts, so that every machine renders a page alike.
 fn fonts(folder: &Path) -> String {
     let folder = folder.display();
     format!(
@@ -67,7 +69,7 @@ fn modules() -> PathBuf {
     )
 }
 
-/// The Chromium of a machine for which npm has none.
+/// The installed Chromium of a machine for which npm has none.
 fn on_path() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome"];

@@ -1,13 +1,13 @@
-//! The functions' bootstraps, built by `sam build` as they are deployed.
+//! The functions' bootstraps, built by `sam build` as for a deployment.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The folder that cargo builds into.
+/// The directory that cargo builds into.
 pub fn target_folder() -> PathBuf {
-    // The test's own binary lies in `<target>/<profile>/deps`.
+    // The test's own binary is in `<target>/<profile>/deps`.
     let own = std::env::current_exe().expect("a test knows its own path");
     own.ancestors()
         .nth(3)
@@ -15,8 +15,8 @@ pub fn target_folder() -> PathBuf {
         .to_owned()
 }
 
-/// The bootstrap of the function whose binary is `name`. All functions are built, once per test process; cargo holds no
-/// lock while tests run.
+/// The bootstrap of the function whose binary is `name`. All functions are built once per test
+/// process; cargo holds no lock while tests run.
 pub async fn function(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = tokio::task::spawn_blocking(|| BUILT.get_or_init(build))
@@ -30,21 +30,21 @@ pub async fn function(name: &str) -> PathBuf {
     bootstrap
 }
 
-/// Builds all functions. Answers with a folder that holds each under its binary's name.
+/// Builds all functions. Returns a directory that contains each under its binary's name.
 fn build() -> PathBuf {
     let stack = super::fetch::stack_folder();
     let folder = stack.join("bootstraps");
     fs::create_dir_all(&folder).expect("the target directory can be written to");
     let lock = File::create(stack.join("bootstraps.lock"))
         .expect("the target directory can be written to");
-    // Another test process may be building the same.
+    // Another test process may be building the same functions.
     lock.lock().expect("a lock file can be locked");
     let built = sam_build();
     for entry in fs::read_dir(built).expect("`sam build` leaves a folder") {
         let entry = entry.expect("the folder can be read");
         let bootstrap = entry.path().join("bootstrap");
         if bootstrap.exists() {
-            // The template names a function as its binary, but for capitals.
+            // The template names a function like its binary, except for capitals.
             let name = entry.file_name().to_string_lossy().to_lowercase();
             keep(&bootstrap, &folder.join(name));
         }
@@ -52,7 +52,7 @@ fn build() -> PathBuf {
     folder
 }
 
-/// Has `sam build` build all functions, and answers with its folder.
+/// Builds all functions with `sam build`. Returns its directory.
 fn sam_build() -> PathBuf {
     let output = Command::new("bash")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/bootstraps"))
@@ -67,8 +67,8 @@ fn sam_build() -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
-/// Copies `bootstrap` to `kept` in one step. `sam build` begins by emptying its folder, and another test process may be
-/// about to start a function.
+/// Copies `bootstrap` to `kept` atomically. `sam build` begins by emptying its directory, and
+/// another test process may be about to start a function.
 fn keep(bootstrap: &Path, kept: &Path) {
     let fresh = kept.with_extension("new");
     fs::copy(bootstrap, &fresh).expect("the target directory can be written to");

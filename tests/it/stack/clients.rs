@@ -1,11 +1,11 @@
-//! SDK clients that talk to the stack.
+//! SDK clients for the stack.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 
-/// The region that the tests play in.
+/// The region of the tests.
 pub const REGION: &str = "us-east-1";
-/// The credentials that the servers take.
+/// The credentials that the servers accept.
 pub const ACCESS_KEY: (&str, &str) = ("AKIATEST", "secret");
 
 /// A configuration for the server at `url`.
@@ -19,12 +19,12 @@ pub async fn config(url: &str) -> SdkConfig {
         .await
 }
 
-/// IAM of `account`, entered by the role `role`, which moto opens to anybody.
+/// IAM of `account`, through the role `role`, which moto lets anyone assume.
 pub async fn iam_of(config: &SdkConfig, account: &str, role: &str) -> aws_sdk_iam::Client {
     let sts = aws_sdk_sts::Client::new(config);
     let role = format!("arn:aws:iam::{account}:role/{role}");
     let assumed = sts.assume_role().role_arn(role).role_session_name("test");
-    let assumed = assumed.send().await.expect("moto lets anybody");
+    let assumed = assumed.send().await.expect("moto allows anyone");
     let given = assumed.credentials.expect("it gives some");
     let credentials = Credentials::new(
         given.access_key_id,

@@ -1,4 +1,4 @@
-//! A CloudFormation template, read and resolved as far as the tests need it.
+//! Reads and resolves a CloudFormation template, as far as the tests need it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,15 +6,16 @@ use std::path::Path;
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// What stands for `AWS::NoValue` until it is left out.
+/// Represents `AWS::NoValue` until it is removed.
 const NO_VALUE: &str = "AWS::NoValue";
 
 /// A template with its intrinsic functions in their long form: `{"Ref": "Table"}`, `{"Fn::GetAtt": ["Table", "Arn"]}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template(pub Value);
 
-/// What names stand for: parameters, pseudo parameters, resources (`Table`) and their attributes (`Table.Arn`). A parameter
-/// that is not among them has its default; any other name stands for itself, as `${Table.Arn}`.
+/// The values of names: parameters, pseudo parameters, resources (`Table`) and their attributes
+/// (`Table.Arn`). A missing parameter has its default; any other name represents itself, as
+/// `${Table.Arn}`.
 #[derive(Debug, Clone, Default)]
 pub struct Known(pub BTreeMap<String, Value>);
 
@@ -37,8 +38,8 @@ impl Template {
         Self(long_form(&documents[0]))
     }
 
-    /// The template as it is where `known` holds: functions evaluated, resources and outputs whose condition is false left
-    /// out.
+    /// The resolved template for `known`: functions are evaluated, and resources and outputs with a
+    /// false condition are removed.
     pub fn resolve(&self, known: &Known) -> Value {
         let resolver = Resolver {
             template: &self.0,
@@ -106,7 +107,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// What `value` is when it is evaluated; `AWS::NoValue` is left out of whatever holds it.
+    /// The evaluated `value`. `AWS::NoValue` is removed from its container.
     fn value(&self, value: &Value) -> Value {
         match value {
             Value::Array(items) => items
@@ -131,7 +132,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// The result of a function; nothing if `name` is none.
+    /// The result of a function, or `None` if `name` is not a function.
     fn call(&self, name: &str, argument: &Value) -> Option<Value> {
         let list = || -> Vec<Value> {
             let items = argument.as_array().expect("the function takes a list");
@@ -235,7 +236,7 @@ fn is_true(value: &Value) -> bool {
     value.as_bool().expect("a condition is true or false")
 }
 
-/// A scalar as CloudFormation sees it, to which all of them are text.
+/// A scalar as CloudFormation sees it, where all scalars are strings.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

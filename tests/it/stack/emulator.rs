@@ -10,14 +10,14 @@ use super::clients::{ACCESS_KEY, REGION};
 use super::server::{Watched, free_port, fresh_file};
 use super::{fetch, http};
 
-/// How long an invocation may take, in which nothing is done on purpose to make it slow.
+/// How long an invocation may take if nothing slows it down on purpose.
 const ANSWERS_WITHIN: Duration = Duration::from_mins(2);
 
-/// Becomes the function `$1`, after writing its number into the file `$0`. The emulator makes it the leader of a process
-/// group of its own, which the end of the emulator's group would leave behind.
+/// Becomes the function `$1`, after writing its process ID into the file `$0`. The emulator makes
+/// it the leader of its own process group, which would survive the end of the emulator's group.
 const BOOTSTRAP: &str = r#"echo $$ >"$0"; exec "$1""#;
 
-/// A function that runs in the emulator. Dropping it ends both.
+/// A function that runs in the emulator. Dropping this ends both.
 pub struct Emulator {
     url: String,
     function: PathBuf,
@@ -25,7 +25,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts `bootstrap` with `environment`, beside fake credentials and nothing else.
+    /// Starts `bootstrap` with `environment`, fake credentials and nothing else.
     pub async fn start(bootstrap: &Path, environment: &[(&str, &str)]) -> Self {
         let program = tokio::task::spawn_blocking(fetch::emulator)
             .await
@@ -79,19 +79,21 @@ impl Emulator {
         }
     }
 
-    /// What the function answers to `payload`; an error of the function is an object with `errorMessage`.
+    /// The function's response to `payload`. An error of the function is an object with
+    /// `errorMessage`.
     pub async fn invoke(&self, payload: &Value) -> Value {
         let answer = self.try_invoke(payload, ANSWERS_WITHIN).await;
         answer.unwrap_or_else(|| panic!("the function does not answer:\n{}", self.log()))
     }
 
-    /// What the function answers to `payload`, or what the emulator says in place of a function that died; nothing if there
-    /// is no answer within `patience`.
+    /// The function's response to `payload`, or the emulator's if the function died, or `None` if
+    /// there is no response within `patience`.
     pub async fn try_invoke(&self, payload: &Value, patience: Duration) -> Option<Value> {
         http::try_post_json(self.url.clone(), payload, patience).await
     }
 
-    /// The function's process, if one was started. The emulator starts another one for the invocation after the next.
+    /// The function's process, if one was started. The emulator starts a new one for the invocation
+    /// after the next.
     pub fn function_process(&self) -> Option<u32> {
         std::fs::read_to_string(&self.function)
             .ok()?
@@ -100,17 +102,17 @@ impl Emulator {
             .ok()
     }
 
-    /// The file into which the function and the emulator print.
+    /// The output file of the function and the emulator.
     pub fn log_file(&self) -> &Path {
         &self.process.log
     }
 
-    /// What the function and the emulator printed so far.
+    /// The output of the function and the emulator so far.
     pub fn log(&self) -> String {
         self.process.printed()
     }
 
-    /// The log lines of the function that are JSON: its log and its metrics.
+    /// The function's log lines that are JSON: its log and its metrics.
     pub fn log_lines(&self) -> Vec<Value> {
         self.log()
             .lines()

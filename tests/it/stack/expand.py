@@ -1,4 +1,4 @@
-"""Writes the SAM template given as plain CloudFormation, as JSON: what CloudFormation itself is asked to deploy."""
+"""Writes the given SAM template as plain CloudFormation in JSON, as CloudFormation receives it."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 
 class NoManagedPolicies:
-    """The template names none, so nobody need ask IAM for theirs."""
+    """The template names no managed policies, so IAM need not be asked for them."""
 
     def load(self):
         return {}
@@ -16,7 +16,7 @@ class NoManagedPolicies:
 
 with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file.read())
-# `sam package` would put the code somewhere; here functions run from their bootstraps.
+# `sam package` would upload the code; here functions run from their bootstraps.
 template["Globals"]["Function"].pop("CodeUri")
 for resource in template["Resources"].values():
     if resource["Type"] == "AWS::Serverless::Function":
@@ -26,6 +26,6 @@ for resource in expanded["Resources"].values():
     if resource["Type"] == "AWS::Lambda::Function":
         resource["Properties"]["Code"] = {"ZipFile": "none"}
     if resource["Type"] == "AWS::Lambda::EventSourceMapping":
-        # moto would take messages for functions that it cannot run. The tests hand them over themselves.
+        # moto would receive messages for functions that it cannot run. The tests pass them on themselves.
         resource["Properties"]["Enabled"] = False
 json.dump(expanded, sys.stdout)

@@ -1,23 +1,23 @@
-//! What the stack is made of, fetched from package registries and kept under the target directory.
+//! The parts of the stack, fetched from package registries and stored under the target directory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// AWS's DynamoDB Local, as this npm package ships it.
+/// AWS's DynamoDB Local, from this npm package.
 const DYNAMODB: (&str, &str) = ("amplify-dynamodb-simulator", "2.9.30");
-/// AWS's Lambda runtime interface emulator, as this Python wheel ships it.
+/// AWS's Lambda runtime interface emulator, from this Python wheel.
 const EMULATOR: (&str, &str) = ("aws-sam-cli", "1.170.0");
 /// The server for the other services.
 const MOTO: (&str, &str) = ("moto[server]", "5.2.5");
 
-/// The published schema of OCSF, as this Python package ships it, and what makes a JSON schema of it.
+/// The published schema of OCSF from this Python package, which also converts it to a JSON schema.
 const OCSF_SCHEMA: (&str, &str) = ("ocsf-json-schema", "1.2.0");
-/// The published schema of SARIF, as this npm package ships it.
+/// The published schema of SARIF, from this npm package.
 const SARIF_SCHEMA: (&str, &str) = ("@microsoft/jest-sarif", "1.0.0-beta.0");
 
-/// The folder of DynamoDB Local, with the jar and its libraries.
+/// The directory of DynamoDB Local, with the jar and its libraries.
 pub fn dynamodb() -> PathBuf {
     let (name, version) = DYNAMODB;
     npm_package(&format!("dynamodb-local-{version}"), name, version).join("package/emulator")
@@ -30,7 +30,7 @@ pub fn sarif_schema() -> PathBuf {
         .join("package/lib/schemas/sarif-2.1.0-rtm.5.json")
 }
 
-/// The folder of the Python package with the schema of OCSF.
+/// The directory of the Python package with the OCSF schema.
 pub fn ocsf_schema() -> PathBuf {
     let (name, version) = OCSF_SCHEMA;
     wheel(&format!("ocsf-schema-{version}"), name, version, |_| ())
@@ -63,7 +63,7 @@ pub fn moto() -> PathBuf {
             ["-m", "venv", "venv"],
             "Python 3 with venv",
         );
-        // Everything that moto needs is held to the day its release was tried with.
+        // All of moto's dependencies are pinned to the day on which its release was tested.
         let constraints = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/it/stack/moto-constraints.txt"
@@ -88,7 +88,7 @@ pub fn moto() -> PathBuf {
     venv.join("venv/bin/python")
 }
 
-/// The Python that the tools of `.ci/bootstraps` are installed for; there once functions were built.
+/// The Python with the tools of `.ci/bootstraps`. It exists once functions were built.
 pub fn sam_python() -> PathBuf {
     let folders = fs::read_dir(stack_folder()).expect("the target directory can be read");
     folders
@@ -101,19 +101,19 @@ pub fn sam_python() -> PathBuf {
         .join("venv/bin/python")
 }
 
-/// The folder under the target directory where the stack is kept and writes its logs.
+/// The directory under the target directory that contains the stack and its logs.
 pub fn stack_folder() -> PathBuf {
     super::build::target_folder().join("test-stack")
 }
 
-/// The folder `folder` with what the npm package `name` holds.
+/// The directory `folder` with the content of the npm package `name`.
 fn npm_package(folder: &str, name: &str, version: &str) -> PathBuf {
     kept(folder, |into| {
         unpack_npm(into, name, version);
     })
 }
 
-/// The folder `folder` with what the wheel `name` holds, made ready by `finish`.
+/// The directory `folder` with the content of the wheel `name`, prepared by `finish`.
 fn wheel(folder: &str, name: &str, version: &str, finish: impl FnOnce(&Path)) -> PathBuf {
     kept(folder, |into| {
         let package = format!("{name}=={version}");
@@ -145,7 +145,7 @@ fn wheel(folder: &str, name: &str, version: &str, finish: impl FnOnce(&Path)) ->
     })
 }
 
-/// Puts the npm package `name` into the folder `package` in `into`, without what it depends on.
+/// Unpacks the npm package `name` into the directory `package` in `into`, without its dependencies.
 pub(super) fn unpack_npm(into: &Path, name: &str, version: &str) {
     let package = format!("{name}@{version}");
     run(
@@ -164,15 +164,15 @@ pub(super) fn unpack_npm(into: &Path, name: &str, version: &str) {
     fs::remove_file(archive).expect("the archive was just written");
 }
 
-/// The folder `name` of the stack, filled by `fill` if it is not there. One that was filled half-way is not taken for
-/// whole: a mark is written last.
+/// The directory `name` of the stack, filled by `fill` if it is missing. A marker is written last,
+/// so that a partly filled directory is not used.
 pub(super) fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     let folder = stack_folder().join(name);
     let mark = folder.join(".whole");
     fs::create_dir_all(stack_folder()).expect("the target directory can be written to");
     let lock = File::create(stack_folder().join(format!("{name}.lock")))
         .expect("the target directory can be written to");
-    // Another test process may be fetching the same.
+    // Another test process may be fetching the same package.
     lock.lock().expect("a lock file can be locked");
     if !mark.exists() {
         let _ = fs::remove_dir_all(&folder);
@@ -208,7 +208,7 @@ pub(super) fn run<S: AsRef<OsStr>>(
 
 fn only_file(folder: &Path, ending: &str) -> PathBuf {
     fs::read_dir(folder)
-        .expect("the folder was just made")
+        .expect("the directory was just created")
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|found| found == ending))
         .unwrap_or_else(|| panic!("the registry gave no .{ending} file"))

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::clients::{ACCESS_KEY, REGION};
 
-/// The status of the answer to a GET, if there is one.
+/// The status of the response to a GET, if there is one.
 pub fn get_status(url: &str) -> Option<u16> {
     match ureq::get(url).call() {
         Ok(answer) => Some(answer.status().as_u16()),
@@ -15,7 +15,7 @@ pub fn get_status(url: &str) -> Option<u16> {
     }
 }
 
-/// The JSON of moto's answer to a GET for `service`; nothing if it is an error.
+/// The JSON of moto's response to a GET for `service`, or `None` if it is an error.
 pub async fn try_get_from(service: &str, url: String) -> Option<Value> {
     let authorization = authorization(service);
     tokio::task::spawn_blocking(move || {
@@ -27,7 +27,7 @@ pub async fn try_get_from(service: &str, url: String) -> Option<Value> {
     .expect("a GET ends")
 }
 
-/// The body of moto's answer to a POST of the form `body` to `service`.
+/// The body of moto's response to a POST of the form `body` to `service`.
 pub async fn post_to(service: &str, url: String, body: String) -> String {
     let authorization = authorization(service);
     tokio::task::spawn_blocking(move || {
@@ -42,7 +42,7 @@ pub async fn post_to(service: &str, url: String, body: String) -> String {
     .expect("a POST ends")
 }
 
-/// By this moto tells the services apart.
+/// moto uses this to distinguish services.
 fn authorization(service: &str) -> String {
     let (key, _) = ACCESS_KEY;
     format!(
@@ -50,7 +50,7 @@ fn authorization(service: &str) -> String {
     )
 }
 
-/// The body of the answer to a POST of `body`.
+/// The body of the response to a POST of `body`.
 pub async fn post(url: String, body: String) -> String {
     tokio::task::spawn_blocking(move || {
         ureq::post(&url)
@@ -62,7 +62,8 @@ pub async fn post(url: String, body: String) -> String {
     .expect("a POST ends")
 }
 
-/// The JSON of the answer to a POST of `body`, whatever its status; nothing if there is none within `patience`.
+/// The JSON of the response to a POST of `body`, whatever its status, or `None` if there is none
+/// within `patience`.
 pub async fn try_post_json(url: String, body: &Value, patience: Duration) -> Option<Value> {
     let body = body.to_string();
     tokio::task::spawn_blocking(move || {

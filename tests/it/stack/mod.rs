@@ -1,6 +1,7 @@
-//! The real parts that the end-to-end tests run on, all on loopback and on free ports: AWS's DynamoDB Local, AWS's Lambda
-//! runtime interface emulator, and a moto server for IAM, SNS, SQS and EventBridge. Fetched once into the target
-//! directory, started by the first test that needs them, and ended with the test process, however it ends.
+//! The real parts of the end-to-end tests, all on loopback and on free ports: AWS's DynamoDB Local,
+//! AWS's Lambda runtime interface emulator, and a moto server for IAM, SNS, SQS and EventBridge.
+//! They are fetched once into the target directory, started by the first test that needs them, and
+//! stopped with the test process, however it ends.
 
 #![allow(
     dead_code,
@@ -34,7 +35,7 @@ pub struct Stack {
     _servers: [Server; 2],
 }
 
-/// The shared servers; the first call fetches what is missing and starts them.
+/// The shared servers. The first call fetches what is missing and starts them.
 pub async fn stack() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
     tokio::task::spawn_blocking(|| {

@@ -1,4 +1,5 @@
-//! A proxy before one server that keeps what it is sent and when, and answers some requests itself, with an error.
+//! A proxy for one server that records requests and their times, and answers some of them with an
+//! error.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,27 +9,28 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::relay::{self, Request};
 
-/// Which requests are answered with what, and how often yet.
+/// Which requests receive which response, and how often.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// What the request's head or body contains.
+    /// A part of the request's head or body.
     pub part: &'static str,
     /// The HTTP status.
     pub status: u16,
     /// The body of the answer.
     pub body: &'static str,
-    /// How many more requests are answered so.
+    /// How many more requests receive this response.
     pub times: u32,
 }
 
-/// A request that was answered. Of several tries only the first is noted: a slow machine makes more of them.
+/// An answered request. Only the first attempt is recorded, because a slow machine causes more
+/// retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// What was asked for, such as `GetItem`.
+    /// The action, such as `GetItem`.
     pub action: String,
-    /// When the request was there.
+    /// When the request arrived.
     pub began: Instant,
-    /// When the answer was.
+    /// When the response was ready.
     pub ended: Instant,
 }
 
@@ -49,7 +51,7 @@ struct State {
 }
 
 impl Proxy {
-    /// Starts a proxy before the server at `upstream_url`, on a thread and a runtime of its own.
+    /// Starts a proxy for the server at `upstream_url`, on its own thread and runtime.
     pub fn start(upstream_url: &str) -> Self {
         let upstream = upstream_url.trim_start_matches("http://").to_owned();
         let state = Arc::new(Mutex::new(State::default()));
@@ -61,79 +63,58 @@ impl Proxy {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
-                .expect("a runtime can be made")
+                .expect("a runtime can be created")
                 .block_on(serve(listener, upstream, shared));
         });
         Self { url, state }
     }
 
-    /// Sets the fault, in place of those before.
+    /// Sets the fault and replaces earlier ones.
     pub fn set(&self, fault: Fault) {
         self.set_all(vec![fault]);
     }
 
-    /// Sets the faults, in place of those before. Of two that fit a request the first one answers.
+    /// Sets the faults and replaces earlier ones. If two match a request, the first one applies.
     pub fn set_all(&self, faults: Vec<Fault>) {
-        self.state
-            .lock()
-            .expect("nobody panics with the lock")
-            .faults = faults;
+        self.state.lock().expect("no panic while locked").faults = faults;
     }
 
     /// Takes the bodies of the requests so far.
     pub fn take_bodies(&self) -> Vec<String> {
-        std::mem::take(
-            &mut self
-                .state
-                .lock()
-                .expect("nobody panics with the lock")
-                .bodies,
-        )
+        std::mem::take(&mut self.state.lock().expect("no panic while locked").bodies)
     }
 
-    /// Has each request wait for so long, so that those that are sent side by side overlap.
+    /// Delays each request, so that requests sent in parallel overlap.
     pub fn delay(&self, delay: Duration) {
-        self.state
-            .lock()
-            .expect("nobody panics with the lock")
-            .delay = delay;
+        self.state.lock().expect("no panic while locked").delay = delay;
     }
 
-    /// Takes the requests that were answered so far.
+    /// Takes the requests answered so far.
     pub fn take_exchanges(&self) -> Vec<Exchange> {
-        std::mem::take(
-            &mut self
-                .state
-                .lock()
-                .expect("nobody panics with the lock")
-                .exchanges,
-        )
+        std::mem::take(&mut self.state.lock().expect("no panic while locked").exchanges)
     }
 
     /// How many requests were answered with a fault.
     pub fn refused(&self) -> u32 {
-        self.state
-            .lock()
-            .expect("nobody panics with the lock")
-            .refused
+        self.state.lock().expect("no panic while locked").refused
     }
 }
 
 async fn serve(listener: std::net::TcpListener, upstream: String, state: Arc<Mutex<State>>) {
     listener
         .set_nonblocking(true)
-        .expect("a listener can be made non-blocking");
+        .expect("a listener can be set non-blocking");
     let listener = TcpListener::from_std(listener).expect("it is a listener");
     while let Ok((client, _)) = listener.accept().await {
         let (upstream, state) = (upstream.clone(), state.clone());
         tokio::spawn(async move {
-            // A connection that breaks is the client's to notice.
+            // The client notices a broken connection itself.
             let _ = one_request(client, &upstream, &state).await;
         });
     }
 }
 
-/// Answers one request and closes, so that each request is looked at.
+/// Answers one request and closes the connection, so that each request is inspected.
 async fn one_request(
     mut client: TcpStream,
     upstream: &str,
@@ -148,7 +129,7 @@ async fn one_request(
         return client.write_all(answer.as_bytes()).await;
     }
     let delay = {
-        let mut state = state.lock().expect("nobody panics with the lock");
+        let mut state = state.lock().expect("no panic while locked");
         let body = String::from_utf8_lossy(&request.body).into_owned();
         state.bodies.push(body);
         state.delay
@@ -159,10 +140,11 @@ async fn one_request(
         let exchange = Exchange {
             action: action(&request),
             began,
-            // Before the client has it: what it sends upon that begins later.
+            // Recorded before the client receives the response, so that its next request begins
+            // later.
             ended: Instant::now(),
         };
-        let mut state = state.lock().expect("nobody panics with the lock");
+        let mut state = state.lock().expect("no panic while locked");
         state.exchanges.push(exchange);
     }
     client.write_all(&answer).await
@@ -173,7 +155,7 @@ fn is_first_try(request: &Request) -> bool {
     header(request, "amz-sdk-request").is_none_or(|tries| tries.contains("attempt=1;"))
 }
 
-/// What `request` asks for: the last part of its target, or its form's action.
+/// The action of `request`: the last part of its target, or its form's action.
 fn action(request: &Request) -> String {
     let target = header(request, "x-amz-target")
         .and_then(|target| target.rsplit('.').next().map(str::to_owned));
@@ -195,7 +177,7 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 }
 
 fn fault(state: &Mutex<State>, request: &str) -> Option<String> {
-    let mut state = state.lock().expect("nobody panics with the lock");
+    let mut state = state.lock().expect("no panic while locked");
     let fault = state
         .faults
         .iter_mut()

@@ -1,5 +1,5 @@
-//! Stands in for the Lambda event source mapping: takes messages from a queue, hands them to the function as SQS does,
-//! deletes those that went well and lets the others come again.
+//! A stand-in for the Lambda event source mapping: receives messages from a queue, passes them to
+//! the function like SQS, deletes the successful ones and retries the others.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use super::clients::REGION;
 use super::emulator::Emulator;
 
-/// How soon a message that failed comes again, in seconds.
+/// How soon a failed message is retried, in seconds.
 pub const COMES_AGAIN_AFTER_SECONDS: i32 = 1;
 
-/// What one turn moved.
+/// The messages of one turn.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// The bodies of the messages that went well.
+    /// The bodies of the successful messages.
     pub done: Vec<String>,
-    /// The bodies of those that failed.
+    /// The bodies of the failed ones.
     pub failed: Vec<String>,
 }
 
-/// Takes up to ten messages from the queue and hands them to the function.
+/// Receives up to ten messages from the queue and passes them to the function.
 pub async fn pump_once(client: &Client, queue_url: &str, function: &Emulator) -> Turn {
     let received = client
         .receive_message()
@@ -69,8 +69,8 @@ pub async fn pump_once(client: &Client, queue_url: &str, function: &Emulator) ->
     turn
 }
 
-/// The ids of the messages that failed. A function error, or an answer that names a message without an id, fails the whole
-/// batch.
+/// The IDs of the failed messages. A function error, or a response that names a message without an
+/// ID, fails the whole batch.
 pub fn failed_ids(answer: &Value, messages: &[Message]) -> BTreeSet<String> {
     let named: Option<Vec<&str>> = answer["batchItemFailures"].as_array().map(|failures| {
         failures
@@ -89,7 +89,7 @@ pub fn failed_ids(answer: &Value, messages: &[Message]) -> BTreeSet<String> {
     }
 }
 
-/// `message` as Lambda hands it to a function.
+/// `message` as Lambda passes it to a function.
 pub fn record(message: &Message) -> Value {
     let attributes: serde_json::Map<String, Value> = message
         .attributes

@@ -1,4 +1,4 @@
-//! One HTTP request taken in whole and handed on, for whoever stands between a client and a server.
+//! Reads a whole HTTP request and forwards it, for proxies between a client and a server.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,13 +8,13 @@ use tokio::net::TcpStream;
 /// A request.
 #[derive(Debug)]
 pub struct Request {
-    /// The request line and the headers, with the empty line that ends them.
+    /// The request line and the headers, including the final empty line.
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// The request that `client` sends; nothing if it breaks off.
+/// The request that `client` sends, or `None` if the connection breaks.
 pub async fn read(client: &mut TcpStream) -> std::io::Result<Option<Request>> {
     let mut request = Vec::new();
     let head_ends = loop {
@@ -45,7 +45,7 @@ pub async fn read(client: &mut TcpStream) -> std::io::Result<Option<Request>> {
     Ok(Some(Request { head, body }))
 }
 
-/// The answer of the server at `upstream` to `request`, head and body.
+/// The response of the server at `upstream` to `request`, head and body.
 pub async fn forward(request: &Request, upstream: &str) -> std::io::Result<Vec<u8>> {
     let mut server = TcpStream::connect(upstream).await?;
     let head = request
@@ -64,7 +64,7 @@ pub async fn forward(request: &Request, upstream: &str) -> std::io::Result<Vec<u
     Ok(answer)
 }
 
-/// moto's credential report with a row for root, which AWS's always has and moto's has not.
+/// moto's credential report with an added row for root, which AWS's report always has.
 fn with_root(answer: &str) -> Option<String> {
     let body = answer.split_once("\r\n\r\n")?.1;
     let (before, rest) = body.split_once("<Content>")?;

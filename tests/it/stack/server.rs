@@ -1,4 +1,4 @@
-//! A server that lives as long as the test process and no longer.
+//! A server that lives exactly as long as the test process.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use super::{fetch, http};
 
-/// How long a server may take to answer for the first time.
+/// How long a server may take until its first response.
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
 
-/// How often another port is tried where somebody else took the one that was free.
+/// How many ports are tried if another process takes the free one.
 const PORTS_TRIED: u32 = 5;
 
-/// Runs a command in a process group of its own until standard input ends; then kills the group, and the one whose number
-/// stands in the file `$0`. An interrupt from the keyboard reaches the watcher too, and must not end it before its work is
-/// done.
+/// Runs a command in its own process group until standard input ends. Then kills that group, and
+/// the group whose ID is in the file `$0`. A keyboard interrupt reaches this watcher too, and must
+/// not end it before its work is done.
 const WATCH: &str = r#"trap "" INT TERM HUP; set -m; "$@" </dev/null & cat >/dev/null; kill -9 -- "-$!"
     [ ! -s "$0" ] || kill -9 -- "-$(cat "$0")" 2>/dev/null"#;
 
-/// A running server. Dropping it ends it; so does the end of the test process, by whatever cause.
+/// A running server. It ends when this is dropped or when the test process ends, for any reason.
 pub struct Server {
     /// Where it listens.
     pub url: String,
@@ -29,26 +29,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// What it printed so far.
+    /// The output so far.
     pub fn printed(&self) -> String {
         self.process.printed()
     }
 }
 
-/// A process whose watcher ends it when its own standard input ends, which is when we drop it or die.
+/// A process with a watcher that ends it when the watcher's standard input ends, which happens when
+/// this is dropped or the test process dies.
 pub struct Watched {
     watcher: Child,
-    /// What the process prints.
+    /// The output of the process.
     pub log: PathBuf,
 }
 
 impl Watched {
-    /// Starts `command`, which keeps its folder and its environment.
+    /// Starts `command`, which keeps its directory and environment.
     pub fn start(name: &str, command: &Command) -> Self {
         Self::start_with_group(name, command, Path::new("/dev/null"))
     }
 
-    /// Starts `command`, and ends with it also the process group whose number it writes into the file `group`.
+    /// Starts `command`, and with its end also ends the process group whose ID it writes into the
+    /// file `group`.
     pub fn start_with_group(name: &str, command: &Command, group: &Path) -> Self {
         let log = fresh_file(name, "log");
         let out = File::create(&log).expect("the target directory can be written to");
@@ -76,7 +78,7 @@ impl Watched {
         Self { watcher, log }
     }
 
-    /// What the process printed so far.
+    /// The output of the process so far.
     pub fn printed(&self) -> String {
         std::fs::read(&self.log).map_or_else(
             |error| error.to_string(),
@@ -92,7 +94,7 @@ impl Drop for Watched {
     }
 }
 
-/// A path beside the logs that nobody else uses.
+/// An unused path beside the logs.
 pub fn fresh_file(name: &str, ending: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -101,7 +103,7 @@ pub fn fresh_file(name: &str, ending: &str) -> PathBuf {
     logs.join(format!("{name}-{}-{number}.{ending}", std::process::id()))
 }
 
-/// A port that nobody listens on now.
+/// A port that is currently free.
 pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
@@ -109,7 +111,7 @@ pub fn free_port() -> u16 {
         .port()
 }
 
-/// Starts the server that `command` makes for a port, and waits until it answers.
+/// Starts the server that `command` creates for a port, and waits until it responds.
 pub fn start(name: &str, command: impl Fn(u16) -> Command) -> Server {
     for _ in 0..PORTS_TRIED {
         let port = free_port();
@@ -131,7 +133,7 @@ pub fn start(name: &str, command: impl Fn(u16) -> Command) -> Server {
 fn answers(port: u16, process: &Watched) -> bool {
     let began = Instant::now();
     while began.elapsed() < STARTS_WITHIN {
-        // Any answer will do; a server without a page at `/` answers with an error.
+        // Any response will do; a server without a page at `/` responds with an error.
         if http::get_status(&format!("http://127.0.0.1:{port}/")).is_some() {
             return true;
         }
@@ -165,7 +167,7 @@ fn java(folder: &Path, port: u16) -> Command {
     command
 }
 
-/// Starts a moto server with further environment variables.
+/// Starts a moto server with additional environment variables.
 pub fn start_moto(environment: &[(&str, &str)]) -> Server {
     let python = fetch::moto();
     start("moto", |port| {

@@ -1,4 +1,4 @@
-//! The template as CloudFormation gets it.
+//! The template as CloudFormation receives it.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::{build, fetch};
 
-/// `infra/template.yaml`, with what SAM makes of it.
+/// `infra/template.yaml` as expanded by SAM.
 pub async fn expanded() -> &'static Value {
     static EXPANDED: OnceLock<Value> = OnceLock::new();
-    // The tools that build the functions are there once those are built.
+    // The tools that build the functions exist once those are built.
     build::function("detector").await;
     tokio::task::spawn_blocking(|| EXPANDED.get_or_init(expand))
         .await

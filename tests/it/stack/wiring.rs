@@ -1,5 +1,5 @@
-//! What a deployment is made of beside the functions: the template's own rules, queues, topic and bus, made by moto's
-//! CloudFormation; and queues where the tests see what comes out.
+//! The parts of a deployment other than the functions: the template's rules, queues, topic and bus,
+//! created by moto's CloudFormation; and queues in which the tests see the results.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use super::template::expanded;
 /// moto's account.
 pub const ACCOUNT: &str = "123456789012";
 
-/// The organisation that the tests play in. With one, events can be put on the deployment's own bus, where no other test's
-/// rule sees them.
+/// The organization of the tests. With one, events can be put on the deployment's own bus, where no
+/// other test's rule sees them.
 pub const ORGANIZATION: &str = "o-abcdefghij";
 
-/// The external id of the members' roles.
+/// The external ID of the members' roles.
 pub const EXTERNAL_ID: &str = "external";
 
-/// One deployment's wiring.
+/// The wiring of one deployment.
 pub struct Wiring {
     pub changes_url: String,
     pub sweep_url: String,
@@ -32,14 +32,14 @@ pub struct Wiring {
     pub alerts_url: String,
     /// The queue behind the rule for alerts on the bus.
     pub bus_events_url: String,
-    /// The settings of each function, by its logical id, as the template gives them.
+    /// The settings of each function by its logical ID, as set by the template.
     pub environments: BTreeMap<String, Vec<(String, String)>>,
     bus: String,
     events: aws_sdk_eventbridge::Client,
 }
 
-/// Deploys the template as the stack `name`, with `parameters` beside the ones that every test needs; a message is tried
-/// `tries` times before it is a dead letter.
+/// Deploys the template as the stack `name`, with `parameters` in addition to those that every test
+/// needs. A message is tried `tries` times before it becomes a dead letter.
 pub async fn wire(
     config: &SdkConfig,
     name: &str,
@@ -83,7 +83,7 @@ pub async fn wire(
     }
 }
 
-/// Deploys the template as the stack `name`, and gives back its outputs.
+/// Deploys the template as the stack `name` and returns its outputs.
 pub async fn deploy(
     config: &SdkConfig,
     name: &str,
@@ -106,7 +106,7 @@ pub async fn deploy(
         .await
         .unwrap_or_else(|error| panic!("the template cannot be deployed: {error:?}"));
     let stacks = cloudformation.describe_stacks().stack_name(name).send();
-    let stacks = stacks.await.expect("the stack can be looked at");
+    let stacks = stacks.await.expect("the stack can be described");
     let outputs = stacks.stacks.expect("there is one").remove(0).outputs;
     outputs
         .unwrap_or_default()
@@ -118,15 +118,15 @@ pub async fn deploy(
         .collect()
 }
 
-/// The settings of each function of the stack `name`. Not by the SDK: moto keeps a parameter that is a number as one, also
-/// among the texts of an environment.
+/// The settings of each function in the stack `name`. Not through the SDK: moto keeps numeric
+/// parameters as numbers, even among the strings of an environment.
 async fn environments(config: &SdkConfig, name: &str) -> BTreeMap<String, Vec<(String, String)>> {
     let moto = config.endpoint_url().expect("the tests ask moto");
     let mut environments = BTreeMap::new();
     for function in ["Detector", "Sweeper", "SecurityHub"] {
         let deployed = format!("{name}-{}", function.to_lowercase());
         let url = format!("{moto}/2015-03-31/functions/{deployed}/configuration");
-        // Where it is deployed at all.
+        // If it is deployed at all.
         if let Some(deployed) = http::try_get_from("lambda", url).await
             && let Some(variables) = deployed["Environment"]["Variables"].as_object()
         {
@@ -141,12 +141,12 @@ async fn environments(config: &SdkConfig, name: &str) -> BTreeMap<String, Vec<(S
 }
 
 impl Wiring {
-    /// The settings of `function` as it is deployed.
+    /// The settings of the deployed `function`.
     pub fn environment(&self, function: &str) -> Vec<(String, String)> {
         self.environments[function].clone()
     }
 
-    /// Puts a CloudTrail record on the bus, from where the rule leads it into the changes queue.
+    /// Puts a CloudTrail record on the bus. The rule sends it to the changes queue.
     pub async fn put_event(&self, record: &Value) {
         let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder()
             .event_bus_name(&self.bus)
@@ -160,7 +160,7 @@ impl Wiring {
     }
 }
 
-/// The CloudTrail record of a call that was done at `at`.
+/// The CloudTrail record of a call at `at`.
 pub fn cloudtrail_record(event: &str, parameters: &Value, at: DateTime<Utc>) -> Value {
     json!({
         "eventVersion": "1.11",
@@ -179,7 +179,7 @@ pub fn cloudtrail_record(event: &str, parameters: &Value, at: DateTime<Utc>) -> 
     })
 }
 
-/// How many messages a queue holds.
+/// The number of messages in a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MessageCounts {
     pub visible: usize,
@@ -187,7 +187,7 @@ pub struct MessageCounts {
     pub in_flight: usize,
 }
 
-/// How many messages the queue at `url` holds.
+/// The number of messages in the queue at `url`.
 pub async fn message_counts(sqs: &aws_sdk_sqs::Client, url: &str) -> MessageCounts {
     let wanted = [
         QueueAttributeName::ApproximateNumberOfMessages,
@@ -200,7 +200,7 @@ pub async fn message_counts(sqs: &aws_sdk_sqs::Client, url: &str) -> MessageCoun
         .set_attribute_names(Some(wanted.to_vec()))
         .send()
         .await
-        .expect("the queue can be looked at");
+        .expect("the queue can be described");
     let attributes = got.attributes.unwrap_or_default();
     let [visible, delayed, in_flight] = wanted.map(|name| {
         let count = attributes.get(&name).and_then(|count| count.parse().ok());
@@ -213,7 +213,7 @@ pub async fn message_counts(sqs: &aws_sdk_sqs::Client, url: &str) -> MessageCoun
     }
 }
 
-/// Takes what is in the queue at `url`, as JSON where it is any.
+/// Takes the messages from the queue at `url`, as JSON if they are JSON.
 pub async fn take_all(sqs: &aws_sdk_sqs::Client, url: &str) -> Vec<Value> {
     let mut all = vec![];
     loop {
@@ -245,7 +245,7 @@ pub async fn take_all(sqs: &aws_sdk_sqs::Client, url: &str) -> Vec<Value> {
     }
 }
 
-/// Has the queue get what the topic gets.
+/// Subscribes the queue to the topic.
 pub async fn subscribe(config: &SdkConfig, topic_arn: &str, queue_arn: &str) {
     aws_sdk_sns::Client::new(config)
         .subscribe()
@@ -261,14 +261,14 @@ pub async fn subscribe(config: &SdkConfig, topic_arn: &str, queue_arn: &str) {
 /// A new queue: its URL and its ARN.
 pub async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (String, String) {
     let made = sqs.create_queue().queue_name(name).send().await;
-    let made = made.expect("a queue can be made");
+    let made = made.expect("a queue can be created");
     (
         made.queue_url.expect("a queue has a URL"),
         format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
     )
 }
 
-/// A rule on `bus` that leads what `pattern` describes to the target.
+/// A rule on `bus` that sends events that match `pattern` to the target.
 pub async fn rule(
     events: &aws_sdk_eventbridge::Client,
     bus: &str,
@@ -283,7 +283,7 @@ pub async fn rule(
         .event_pattern(pattern)
         .send()
         .await
-        .expect("a rule can be made");
+        .expect("a rule can be created");
     let target = aws_sdk_eventbridge::types::Target::builder()
         .id("queue")
         .arn(target_arn)

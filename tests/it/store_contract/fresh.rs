@@ -1,4 +1,4 @@
-//! A new, empty store for one test, and what only a hand inside its storage can do.
+//! A new, empty store for one test, with direct access to its storage.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::familiar::Familiar;
+use secondkey::detect::decision::familiar::FamiliarActor;
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::finding_store::FindingReader;
@@ -46,7 +46,7 @@ impl Fresh {
         }
     }
 
-    /// Gives the record of `user`, whose names need no encoding, the schema of a newer release.
+    /// Gives the record of `user`, whose name needs no encoding, the schema of a newer release.
     pub(super) async fn make_record_newer(&self, user: &UserId) {
         self.change_record(
             user,
@@ -58,7 +58,7 @@ impl Fresh {
         .await;
     }
 
-    /// Gives the record of `user` a display name that is none.
+    /// Gives the record of `user` an invalid display name.
     pub(super) async fn spoil_record(&self, user: &UserId) {
         self.change_record(
             user,
@@ -126,7 +126,7 @@ impl Fresh {
     }
 
     /// Gives `familiar`, whose texts need no encoding, the schema of a newer release.
-    pub(super) async fn make_familiar_newer(&self, familiar: &Familiar) {
+    pub(super) async fn make_familiar_newer(&self, familiar: &FamiliarActor) {
         match &self.storage {
             Storage::DynamoDb { client, table } => {
                 let partition = format!("FAMILIAR#{}", familiar.account);
@@ -152,7 +152,7 @@ impl Fresh {
         }
     }
 
-    /// Removes the record of `user`, whose names need no encoding.
+    /// Removes the record of `user`, whose name needs no encoding.
     pub(super) async fn remove_record(&self, user: &UserId) {
         match &self.storage {
             Storage::DynamoDb { client, table } => {
@@ -175,7 +175,7 @@ impl Fresh {
         }
     }
 
-    /// What the index `due` holds, as sort keys in order of time; `SQLite` has no such index.
+    /// The content of the index `due`, as sort keys in order of time. `SQLite` has no such index.
     pub(super) async fn due(&self) -> Vec<String> {
         let Storage::DynamoDb { client, table } = &self.storage else {
             panic!("only the DynamoDB table has an index `due`");

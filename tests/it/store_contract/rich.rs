@@ -1,25 +1,29 @@
-//! Values with every field filled, so that a field that a store forgets is missed.
+//! Values with every field filled, so that a field that a store drops is noticed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
 
 use secondkey::detect::Timestamp;
-use secondkey::detect::actor::Actor;
-use secondkey::detect::alert::{Alert, AlertKind, OwedAlert, Update};
-use secondkey::detect::audit::{AuditDraft, AuditKind};
-use secondkey::detect::evidence::{
-    Before, Evidence, KeyEvidence, Source, UserEvidence, UserState, Word,
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::decision::severity::{Severity, SeverityReason};
+use secondkey::detect::events::actor::Actor;
+use secondkey::detect::events::leak::{Leak, LeakSignal};
+use secondkey::detect::findings::alert::{Alert, AlertKind, FindingUpdate, PendingAlert};
+use secondkey::detect::findings::finding::{
+    AppliedExemption, CloseReason, Closing, Finding, FindingId, FindingKey, FindingStatus, FoundBy,
+    KeyActivation,
 };
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::finding::{
-    CloseReason, Closing, Exempted, Finding, FindingId, FindingKey, FindingStatus, FoundBy, Opener,
+use secondkey::detect::keys::evidence::{
+    EventOrigin, Evidence, KeyEvent, KeyEvidence, PriorStatus, UserEvidence, UserState,
 };
-use secondkey::detect::leak::{Leak, LeakSignal};
-use secondkey::detect::listing::KeyStatus;
-use secondkey::detect::severity::{Severity, SeverityReason};
+use secondkey::detect::keys::listing::KeyStatus;
+use secondkey::detect::records::user_record::{
+    FormerName, LastListing, ListedInactive, UserRecord,
+};
+use secondkey::detect::trail::audit::{AuditDraft, AuditKind};
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::{FormerName, LastListing, ListedInactive, UserRecord};
 use secondkey::pipeline::commit::Commit;
 
 /// A moment `ms` milliseconds after an arbitrary start.
@@ -52,10 +56,10 @@ fn actor(name: &str) -> Actor {
     }
 }
 
-fn source(name: &str) -> Source {
-    Source {
+fn source(name: &str) -> EventOrigin {
+    EventOrigin {
         event_id: Some(format!("event of {name}")),
-        actor: actor(name),
+        actor: Arc::new(actor(name)),
     }
 }
 
@@ -78,9 +82,9 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             SeverityReason::DormantKey,
         ],
         opened_at: at(1_001),
-        is_since_estimated: true,
+        is_opened_at_estimated: true,
         detected_at: at(2_002),
-        opener: Some(Opener {
+        opener: Some(KeyActivation {
             key: "AKIA2".to_owned(),
             created: true,
             at: at(1_001),
@@ -89,7 +93,7 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             relation: None,
             event_id: Some("event-1".to_owned()),
         }),
-        could_not_list: Some("AccessDenied".to_owned()),
+        listing_refusal: Some("AccessDenied".to_owned()),
         keys: vec![
             FindingKey {
                 id: "AKIA1".to_owned(),
@@ -107,7 +111,7 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             episode: 9,
         }),
         found_by: FoundBy::Sweep,
-        joined: vec![Opener {
+        other_activations: vec![KeyActivation {
             key: "AKIA#2%\n".to_owned(),
             created: false,
             at: at(1_500),
@@ -116,10 +120,10 @@ pub(super) fn finding(user: &UserId, episode: u32, status: FindingStatus) -> Fin
             relation: None,
             event_id: None,
         }],
-        has_unknown_maker: true,
+        has_unknown_activator: true,
         leaks: leaks(),
-        told: false,
-        exemption: Some(Exempted {
+        announced: false,
+        exemption: Some(AppliedExemption {
             id: "farm".to_owned(),
             owner: "platform\nteam".to_owned(),
             reason: "migration #2%".to_owned(),
@@ -155,7 +159,7 @@ fn leaks() -> Vec<Leak> {
 }
 
 fn evidence() -> Evidence {
-    let word = |second, status, name| Word {
+    let word = |second, status, name| KeyEvent {
         at: at(second),
         status,
         created: status == KeyStatus::Active,
@@ -166,21 +170,25 @@ fn evidence() -> Evidence {
             (
                 "AKIA1".to_owned(),
                 KeyEvidence {
-                    words: vec![
+                    events: vec![
                         word(4_000, KeyStatus::Active, "mallory"),
                         word(4_500, KeyStatus::Inactive, "alice"),
                     ],
-                    before: Some(Before {
+                    prior: Some(PriorStatus {
                         at: at(-7_007),
                         status: KeyStatus::Inactive,
                     }),
-                    reported: Some(at(4_000)),
+                    announced: Some(at(4_000)),
+                    status_after_conflict: Some(PriorStatus {
+                        at: at(4_500),
+                        status: KeyStatus::Active,
+                    }),
                 },
             ),
             (
                 "AKIA#2%\n".to_owned(),
                 KeyEvidence {
-                    words: vec![word(4_600, KeyStatus::Gone, "carol")],
+                    events: vec![word(4_600, KeyStatus::Gone, "carol")],
                     ..KeyEvidence::default()
                 },
             ),
@@ -189,16 +197,17 @@ fn evidence() -> Evidence {
         user: Some(UserEvidence {
             state: Some(UserState::RenamedTo(bob())),
             at: at(5_000),
-            by: Source {
+            by: EventOrigin {
                 event_id: None,
-                actor: Actor::default(),
+                actor: Arc::default(),
             },
         }),
         leaks: leaks(),
+        uses: BTreeMap::from([("AKIA1".to_owned(), at(4_700)), (String::new(), at(1))]),
     }
 }
 
-/// A commit of `user`'s first record, with every field of everything filled.
+/// A commit of `user`'s first record with every field filled.
 pub(super) fn rich_commit(user: &UserId) -> Commit {
     let mut record = UserRecord {
         user: user.clone(),
@@ -231,7 +240,7 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
             ),
         ]),
         no_such_user_since: Some(at(7_007)),
-        settle_after: Some(at(8_008)),
+        last_unsettled_at: Some(at(8_008)),
         below_two_at: Some(at(9_009)),
         below_two_key: Some("AKIAALONE".to_owned()),
         renamed_from: Some(UserId::root("111122223333")),
@@ -247,7 +256,7 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
     commit.finding_changed = true;
     add_entries(&mut commit, 2);
     commit.recorded = vec!["change-1".to_owned(), "change-2".to_owned()];
-    commit.owed = vec![owed(&commit, "sns"), owed(&commit, "eventbridge")];
+    commit.pending_alerts = vec![owed(&commit, "sns"), owed(&commit, "eventbridge")];
     commit
 }
 
@@ -274,7 +283,7 @@ pub(super) fn commit_on(record: &UserRecord) -> Commit {
         finding_changed: false,
         audit: vec![],
         recorded: vec![],
-        owed: vec![],
+        pending_alerts: vec![],
         at: at(20_000),
     }
 }
@@ -300,21 +309,21 @@ pub(super) fn add_entries(commit: &mut Commit, count: usize) {
     }
 }
 
-/// An alert owed to `sink` about the commit's finding, joined to the end of its trail.
-pub(super) fn owed(commit: &Commit, sink: &str) -> OwedAlert {
-    OwedAlert {
+/// A pending alert to `sink` about the commit's finding, linked to the end of its trail.
+pub(super) fn owed(commit: &Commit, sink: &str) -> PendingAlert {
+    PendingAlert {
         sink: sink.to_owned(),
         due_at: at(30_030),
         alert: Alert {
             kind: AlertKind::Updated(vec![
-                Update::Keys,
-                Update::Opener,
-                Update::Continues,
-                Update::Since,
-                Update::Severity,
-                Update::OutlivedWindow,
-                Update::Exempted,
-                Update::ExemptionEnded,
+                FindingUpdate::Keys,
+                FindingUpdate::Opener,
+                FindingUpdate::Continues,
+                FindingUpdate::OpenedAt,
+                FindingUpdate::Severity,
+                FindingUpdate::OutlivedWindow,
+                FindingUpdate::Exempted,
+                FindingUpdate::ExemptionEnded,
             ]),
             sequence: commit.record.audit.sequence,
             audit_hash: commit.record.audit.hash.clone(),

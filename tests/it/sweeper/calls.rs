@@ -1,12 +1,13 @@
-//! The calls that an account's turn takes, which are held, and its seconds where each call takes as long as on AWS, which
-//! are only told. `SWEEP_USERS` says for how many users, such as `10,100,500`.
+//! Counts the calls of one account's sweep, which the test asserts, and reports its duration if
+//! each call takes as long as on AWS. `SWEEP_USERS` sets the numbers of users, such as
+//! `10,100,500`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
-use secondkey::aws::account_users::SweepMode;
+use secondkey::aws::suspects::SweepMode;
 use serde_json::json;
 
 use super::world::{World, new_account};
@@ -16,7 +17,7 @@ use crate::stack::proxy::Exchange;
 const CALL: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn a_turn_without_findings_takes_a_call_per_user_and_a_dozen_more() {
+async fn a_clean_sweep_takes_one_call_per_user_and_a_dozen_more() {
     let counts = std::env::var("SWEEP_USERS").unwrap_or_else(|_| "10,100".to_owned());
     for users in counts.split(',') {
         let users = users.parse().expect("SWEEP_USERS holds numbers");
@@ -28,7 +29,7 @@ async fn a_turn_without_findings_takes_a_call_per_user_and_a_dozen_more() {
             })
             .await;
         let turn = json!({"account": account});
-        // The first turn is another: it has no record, and IAM makes its report.
+        // The first sweep differs: there is no record yet, and IAM generates its report.
         assert!(world.sweep(&turn).await.failed.is_empty());
         for proxy in [&world.aws, &world.dynamodb] {
             proxy.delay(CALL);

@@ -1,4 +1,4 @@
-//! A sweeper and a detector in this process, in accounts of moto that no other test uses.
+//! A sweeper and a detector in this process, in moto accounts that no other test uses.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use secondkey::aws::account_users::SweepMode;
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::detector;
 use secondkey::aws::dynamodb::DynamoDbStore;
 use secondkey::aws::settings::Settings;
+use secondkey::aws::suspects::SweepMode;
 use secondkey::aws::sweeper::{self, Sweeper};
-use secondkey::detect::finding::FindingStatus;
+use secondkey::detect::findings::finding::FindingStatus;
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::{Value, json};
@@ -36,10 +36,10 @@ pub struct World {
     direct: SdkConfig,
 }
 
-/// What a function answered.
+/// The response of a function.
 #[derive(Debug)]
 pub struct Handled {
-    /// The ids of the messages that failed.
+    /// The IDs of the messages that failed.
     pub failed: Vec<String>,
     out: String,
 }
@@ -93,7 +93,7 @@ impl World {
         });
         let mut deployment = Deployment::new(settings.unwrap(), &config);
         deployment.table = table.clone();
-        deployment.parts.store = Arc::new(table.clone());
+        deployment.dependencies.store = Arc::new(table.clone());
         Self {
             sweeper: Sweeper {
                 deployment,
@@ -117,21 +117,21 @@ impl World {
         self.sweeper.account.clone()
     }
 
-    /// A user of `account` with so many active keys, whose ids are the answer.
+    /// Creates a user of `account` with `keys` active keys, and returns their IDs.
     pub async fn user(&self, account: &str, name: &str, keys: usize) -> Vec<String> {
         let iam = iam_of(&self.direct, account, ROLE).await;
         let made = iam.create_user().user_name(name).send().await;
-        made.expect("a user can be made");
+        made.expect("a user can be created");
         let mut ids = vec![];
         for _ in 0..keys {
             let made = iam.create_access_key().user_name(name).send().await;
-            let key = made.expect("a key can be made").access_key;
-            ids.push(key.expect("it is told").access_key_id);
+            let key = made.expect("a key can be created").access_key;
+            ids.push(key.expect("it is returned").access_key_id);
         }
         ids
     }
 
-    /// Hands the sweeper a message that says `sweep` beside its version.
+    /// Passes the sweeper a message with `sweep` and its version.
     pub async fn sweep(&self, sweep: &Value) -> Handled {
         let mut message = sweep.clone();
         message["version"] = json!(1);
@@ -141,7 +141,7 @@ impl World {
         handled(answer, out)
     }
 
-    /// Hands the sweeper the hourly message. The answer is the turns that it queues.
+    /// Passes the sweeper the hourly message. Returns the account messages that it queues.
     pub async fn fan_out(&self) -> Vec<Value> {
         let fanned_out = self.sweep(&json!({})).await;
         assert!(fanned_out.failed.is_empty(), "{fanned_out:?}");
@@ -153,7 +153,7 @@ impl World {
         turns.collect()
     }
 
-    /// Hands the detector the event that `user` got the key `key` just now.
+    /// Passes the detector an event: `user` just got the key `key`.
     pub async fn detect(&self, account: &str, user: &str, key: &str) -> Handled {
         let mut record =
             cloudtrail_record("CreateAccessKey", &json!({"userName": user}), Utc::now());
@@ -167,7 +167,7 @@ impl World {
         handled(answer, out)
     }
 
-    /// The users whose re-checks were queued since the last look, in order of name.
+    /// The users whose re-checks were queued since the last call, sorted by name.
     pub fn queued_rechecks(&self) -> Vec<UserId> {
         let queued: BTreeSet<UserId> = self
             .aws
@@ -194,7 +194,7 @@ impl World {
             .collect()
     }
 
-    /// Writes into the record of `user` that a re-check was promised for `at`.
+    /// Adds a re-check that is scheduled for `at` to the record of `user`.
     pub async fn promise_recheck(&self, user: &UserId, at: DateTime<Utc>) {
         let (items, table) = &self.items;
         let key = format!("USER#{}#{}", user.account(), user.name());
@@ -212,16 +212,16 @@ impl World {
             .expect("the record is there");
     }
 
-    /// Has the sweeper list the accounts of the organization, which moto makes.
+    /// Lets the sweeper list the accounts of the organization, which moto creates.
     pub async fn lists_accounts(&mut self) {
         let organizations = aws_sdk_organizations::Client::new(&self.direct);
-        // Another test may have made it.
+        // Another test may have created it.
         let _ = organizations.create_organization().send().await;
         self.sweeper.lists_accounts = true;
     }
 }
 
-/// A batch with one message, as SQS hands it to a function.
+/// A batch with one message, as SQS passes it to a function.
 fn batch(body: &Value) -> Value {
     let now = Utc::now().timestamp_millis().to_string();
     json!({"Records": [{

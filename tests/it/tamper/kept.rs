@@ -1,4 +1,4 @@
-//! A store with trails in it, and a hand inside its storage.
+//! A store with trails, and direct access to its storage.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::detect::audit::{AuditEntry, ChainHead};
+use secondkey::detect::records::user_record::UserRecord;
+use secondkey::detect::trail::audit::{AuditEntry, ChainHead};
 use secondkey::detect::user::UserId;
-use secondkey::detect::user_record::UserRecord;
 use secondkey::local::sqlite::SqliteStore;
-use secondkey::pipeline::commit::{Commit, Committed};
+use secondkey::pipeline::commit::{Commit, CommitResult};
 use secondkey::pipeline::finding_store::FindingStore;
 
-/// One store. What is stored is read and written as JSON, past everything that guards it.
+/// One store. Stored data is read and written as JSON, bypassing all protection.
 pub(super) enum Kept {
     Sqlite(TempDir),
     DynamoDb {
@@ -25,8 +25,8 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    /// What `verify` says of an entry that is another user's.
-    pub(super) const FOREIGN: &str = "entry {} is of another user's trail";
+    /// What `verify` reports about an entry of another user.
+    pub(super) const FOREIGN: &str = "entry {} belongs to another user's trail";
 
     #[expect(clippy::unused_async, reason = "made like the other")]
     pub(super) async fn sqlite() -> Self {
@@ -48,7 +48,7 @@ impl Kept {
         Self::DynamoDb { client, table, url }
     }
 
-    /// Writes the trail as the pipeline does.
+    /// Writes the trail like the pipeline does.
     pub(super) async fn commit(
         &self,
         user: &UserId,
@@ -70,12 +70,12 @@ impl Kept {
             finding_changed: false,
             audit: entries,
             recorded: vec![],
-            owed: vec![],
+            pending_alerts: vec![],
         };
-        assert_eq!(store.commit(&commit).await, Ok(Committed::Written));
+        assert_eq!(store.commit(&commit).await, Ok(CommitResult::Written));
     }
 
-    /// The entries of the trail as they are stored.
+    /// The stored entries of the trail.
     pub(super) async fn trail(&self, user: &UserId) -> Vec<Value> {
         match self {
             Self::Sqlite(_) => self
@@ -92,7 +92,7 @@ impl Kept {
         }
     }
 
-    /// Puts `entries` in the place of the trail, each at the place it comes with.
+    /// Replaces the trail with `entries`, each at its given place.
     pub(super) async fn set_trail(&self, user: &UserId, entries: &[(u64, Value)]) {
         match self {
             Self::Sqlite(_) => {
@@ -129,7 +129,7 @@ impl Kept {
         }
     }
 
-    /// The user's record as it is stored.
+    /// The stored record of the user.
     pub(super) async fn record(&self, user: &UserId) -> Value {
         match self {
             Self::Sqlite(_) => {
@@ -147,7 +147,7 @@ impl Kept {
         }
     }
 
-    /// Puts `record` in the place of the user's, or removes that.
+    /// Replaces or removes the user's record.
     pub(super) async fn set_record(&self, user: &UserId, record: Option<Value>) {
         match self {
             Self::Sqlite(_) => {
@@ -177,7 +177,7 @@ impl Kept {
         }
     }
 
-    /// What `secondkey verify` with `args` exits with and prints.
+    /// The exit code and output of `secondkey verify` with `args`.
     pub(super) fn verify(&self, args: &[&str]) -> (i32, String, String) {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_secondkey"));
         command.arg("verify").args(args);
@@ -260,7 +260,7 @@ impl Kept {
     }
 }
 
-/// The partition key of what is kept of `user`, whose names need no encoding.
+/// The partition key of `user`, whose name needs no encoding.
 fn partition(kind: &str, user: &UserId) -> String {
     format!("{kind}#{}#{}", user.account(), user.name())
 }

@@ -1,5 +1,5 @@
-//! The verdict of the commands that ask AWS: `check`, `scan` in three formats, `rotate status` and `rotate finish` say the same of
-//! one user.
+//! The verdict of the commands that call AWS: `check`, `scan` in three formats, `rotate status` and
+//! `rotate finish` agree about one user.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::said::{by_fields, by_text};
 use crate::rotate::world::World;
 use crate::stack::server::{Server, start_moto};
 
-/// A user with an old and a new key, each made so long ago, alone in an account of its own.
+/// A user with an old and a new key of the given ages, alone in an account.
 async fn pair(old: TimeDelta, new: TimeDelta) -> (World, [String; 2], Server) {
     let server = tokio::task::spawn_blocking(|| start_moto(&[]));
     let server = server.await.expect("moto starts");
@@ -20,7 +20,7 @@ async fn pair(old: TimeDelta, new: TimeDelta) -> (World, [String; 2], Server) {
     (world, keys, server)
 }
 
-/// What each command says of the user, and the severity.
+/// Checks what each command says about the user, and the severity.
 async fn check(world: &World, verdict: &str, severity: &str) {
     let db = world.db();
     let run = |arguments: &'static [&'static str], with_user: bool| {
@@ -39,7 +39,7 @@ async fn check(world: &World, verdict: &str, severity: &str) {
     };
     let json =
         |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| panic!("{text}"));
-    // `check` asks CloudTrail who made the keys, and keeps the answer for the others.
+    // `check` asks CloudTrail who created the keys, and stores the answer for the others.
     let looked = json(&run(&["check", "--format", "json"], true).await.stdout);
     let told = run(&["check"], true).await.stdout;
     let scanned = json(&run(&["scan", "--format", "json"], false).await.stdout);
@@ -88,7 +88,7 @@ fn ago(minutes: i64) -> DateTime<Utc> {
 }
 
 #[tokio::test]
-async fn two_keys_in_use_and_past_their_window_are_for_a_person_to_decide() {
+async fn two_used_keys_past_their_window_need_a_human_decision() {
     let (world, [old, new], _server) = pair(TimeDelta::days(300), TimeDelta::days(20)).await;
     world.front.last_used(&old, ago(14));
     world.front.last_used(&new, ago(14));
@@ -96,7 +96,7 @@ async fn two_keys_in_use_and_past_their_window_are_for_a_person_to_decide() {
 }
 
 #[tokio::test]
-async fn a_last_use_that_may_not_be_asked_for_retires_no_key() {
+async fn an_unknown_last_use_retires_no_key() {
     let (world, _, _server) = pair(TimeDelta::days(300), TimeDelta::days(20)).await;
     world.front.deny(&["Action=GetAccessKeyLastUsed"]);
     check(&world, "ask", "HIGH").await;
@@ -110,7 +110,7 @@ async fn the_new_key_of_a_clean_rotation_is_not_retired() {
 }
 
 #[tokio::test]
-async fn a_key_that_a_stranger_made_is_contained_by_every_command() {
+async fn every_command_contains_a_key_that_a_stranger_created() {
     let (world, [old, new], _server) = pair(TimeDelta::days(300), TimeDelta::minutes(30)).await;
     world.front.last_used(&old, ago(1));
     world.history.add_created(&world.user, &new, ago(30));

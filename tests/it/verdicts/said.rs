@@ -1,14 +1,15 @@
-//! What each output says about a finding: the verdict, and the first command that deactivates a key.
+//! What each output says about a finding: the verdict, and the first command that deactivates a
+//! key.
 
 use std::collections::BTreeMap;
 
-use secondkey::detect::finding::FindingKey;
-use secondkey::detect::rotation::{NoRetirement, RotationKey, key_to_deactivate};
+use secondkey::detect::findings::finding::FindingKey;
+use secondkey::detect::rotation::stage::{DeactivationRefused, RotationKey, key_to_deactivate};
 use secondkey::output::alert_text::alert_text;
 use secondkey::output::chat::chat_notification;
-use secondkey::output::escape::Place;
+use secondkey::output::escape::OutputContext;
 use secondkey::output::invocation::NOWHERE;
-use secondkey::output::standing::Standing;
+use secondkey::output::snapshot::FindingSnapshot;
 use secondkey::output::{asff, csv, json_v1, ocsf, sarif};
 use serde_json::Value;
 
@@ -21,21 +22,21 @@ pub struct Said {
     pub first_command: Option<String>,
 }
 
-/// What each output says of `standing`, by the output's name.
-pub fn said(standing: &Standing) -> BTreeMap<&'static str, Said> {
-    let alert = &standing.alert;
-    let text = |place| alert_text(alert, &standing.last_uses, place, &NOWHERE).whole();
-    let chat = chat_notification(alert, &standing.last_uses).text();
-    let of_alert = serde_json::to_value(json_v1::alert(alert, &standing.last_uses)).unwrap();
-    let of_standing = serde_json::to_value(json_v1::standing(standing)).unwrap();
-    let one = std::slice::from_ref(standing);
+/// What each output says about `snapshot`, by the output's name.
+pub fn said(snapshot: &FindingSnapshot) -> BTreeMap<&'static str, Said> {
+    let alert = &snapshot.alert;
+    let text = |place| alert_text(alert, &snapshot.last_uses, place, &NOWHERE).whole();
+    let chat = chat_notification(alert, &snapshot.last_uses).text();
+    let of_alert = serde_json::to_value(json_v1::alert(alert, &snapshot.last_uses)).unwrap();
+    let of_standing = serde_json::to_value(json_v1::snapshot(snapshot)).unwrap();
+    let one = std::slice::from_ref(snapshot);
     let parsed = |document: &str| serde_json::from_str::<Value>(document).unwrap();
     let sarif = parsed(&sarif::document(one).unwrap());
     let asff = parsed(&asff::document(one, "us-east-1").unwrap());
     let ocsf = parsed(&ocsf::document(one).unwrap());
     BTreeMap::from([
-        ("terminal", by_text(&text(Place::Terminal))),
-        ("e-mail", by_text(&text(Place::PlainText))),
+        ("terminal", by_text(&text(OutputContext::Terminal))),
+        ("e-mail", by_text(&text(OutputContext::PlainText))),
         ("chat", by_text(&chat)),
         ("alert JSON", by_json(&of_alert)),
         ("JSON", by_json(&of_standing)),
@@ -59,7 +60,7 @@ pub fn said(standing: &Standing) -> BTreeMap<&'static str, Said> {
             "OCSF fields",
             by_fields(&ocsf[0]["unmapped"], "verdict", "verdict_key"),
         ),
-        ("rotate finish", by_rotation(standing)),
+        ("rotate finish", by_rotation(snapshot)),
     ])
 }
 
@@ -67,7 +68,7 @@ fn words(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// Reads a text as a person does: the first sentence that says what to do, the first command.
+/// Reads a text like a person: the first sentence that recommends something, and the first command.
 pub fn by_text(text: &str) -> Said {
     let text = text.replace('`', "");
     let place = |start: &'static str| text.find(start).map(|place| (place, start));
@@ -145,19 +146,19 @@ fn by_csv(document: &str) -> Said {
     }
 }
 
-/// What `rotate finish` does by itself, and what it says where it does nothing.
-fn by_rotation(standing: &Standing) -> Said {
-    let keys: Vec<RotationKey> = standing
+/// What `rotate finish` does by itself, and what it says if it does nothing.
+fn by_rotation(snapshot: &FindingSnapshot) -> Said {
+    let keys: Vec<RotationKey> = snapshot
         .alert
         .finding
         .keys
         .iter()
         .map(|key: &FindingKey| RotationKey {
             key: key.clone(),
-            last_used: standing.last_uses.get(&key.id).cloned(),
+            last_used: snapshot.last_uses.get(&key.id).cloned(),
         })
         .collect();
-    let verdict = standing.verdict();
+    let verdict = snapshot.verdict();
     match key_to_deactivate(&keys, None, verdict.as_ref()) {
         Ok(retirement) => {
             let key = retirement.key.key.id.clone();
@@ -166,10 +167,14 @@ fn by_rotation(standing: &Standing) -> Said {
                 first_command: Some(key),
             }
         }
-        Err(NoRetirement::Verdict(verdict)) => {
-            let code =
-                serde_json::to_value(json_v1::judged(&standing.alert.finding, Some(&verdict)))
-                    .unwrap();
+        Err(DeactivationRefused::Verdict(verdict)) => {
+            let judged = json_v1::judged(
+                &snapshot.alert.finding,
+                &snapshot.last_uses,
+                Some(&verdict),
+                snapshot.alert.at,
+            );
+            let code = serde_json::to_value(judged).unwrap();
             // It deactivates nothing unless the key is named.
             by_fields(&code["verdict"], "code", "key")
         }

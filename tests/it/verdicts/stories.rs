@@ -1,19 +1,20 @@
-//! Labelled stories of two active keys: what happened, who is friend and who is foe, and which key may go.
+//! Labeled stories of two active keys: what happened, who is friend and who is foe, and which key
+//! may be deactivated.
 
 use chrono::{DateTime, TimeDelta};
 use secondkey::detect::Timestamp;
-use secondkey::detect::exemption::Exemption;
-use secondkey::detect::retire::{LastUsed, LastUses};
+use secondkey::detect::decision::exemption::Exemption;
+use secondkey::detect::usage::last_use::{LastUsed, LastUses};
 use serde_json::{Value, json};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// One story. Times are seconds from the moment at which the second key becomes active.
+/// One story. Times are seconds since the second key became active.
 pub struct Story {
     /// What kind of story it is.
     pub kind: &'static str,
-    /// The user's name when somebody looks.
+    /// The user's name at the time of the check.
     pub user: String,
     /// The account.
     pub account: String,
@@ -23,13 +24,13 @@ pub struct Story {
     pub exemption: Option<Exemption>,
     /// When each key was last used, as far as that is known.
     pub uses: LastUses,
-    /// When somebody looks.
+    /// The time of the check.
     pub looked_at: Timestamp,
-    /// What is true.
+    /// The ground truth.
     pub label: Label,
 }
 
-/// What is true of a story.
+/// The ground truth of a story.
 pub struct Label {
     /// The key that an intruder has.
     pub hostile: Option<String>,
@@ -41,7 +42,7 @@ pub struct Label {
     pub severity: &'static str,
 }
 
-/// Who makes a change.
+/// The actor of a change.
 #[derive(Clone)]
 enum Who {
     User(String),
@@ -49,7 +50,7 @@ enum Who {
     Root,
 }
 
-/// A story while it is told.
+/// A story under construction.
 struct Telling {
     number: usize,
     account: String,
@@ -67,7 +68,7 @@ impl Telling {
     fn new(kind: &str, number: usize) -> Self {
         Self {
             number,
-            // Who is familiar in one story must be a stranger in the next.
+            // An actor who is familiar in one story must be a stranger in the next.
             account: format!("{:012}", 100_000_000_000 + number),
             user: format!("{kind}-{number}"),
             records: vec![],
@@ -165,7 +166,7 @@ impl Telling {
         self.records.push((second, event));
     }
 
-    /// `key` was last used `ago` seconds before `now`; never, if none.
+    /// Records that `key` was last used `ago` seconds before `now`, or never if `None`.
     fn used(&mut self, key: &str, now: i64, ago: Option<i64>) {
         let used = ago.map_or(LastUsed::Never, |ago| LastUsed::At {
             at: at(now - ago),
@@ -179,13 +180,13 @@ impl Telling {
         Who::User(self.user.clone())
     }
 
-    /// The first key, made long ago by the user's administrator.
+    /// The first key, which the user's administrator created long ago.
     fn first_key(&mut self) {
         let age = DAY * (40 + i64::try_from(self.number % 7).unwrap() * 100);
         self.create(-age, &Who::Role("Onboarding"), "OLD");
     }
 
-    /// What `role` did for another user before: a rotation that ended as it should.
+    /// An earlier rotation by `role` for another user, which ended cleanly.
     fn clean_rotation_by(&mut self, role: &'static str) {
         let (other, old, new) = (
             format!("other-{}", self.number),
@@ -207,7 +208,7 @@ impl Telling {
         may_go: &[&str],
         hostile: Option<&str>,
     ) -> Story {
-        // The logs go on until somebody looks.
+        // The logs continue until the check.
         self.record(
             looked_at,
             &Who::Root,
@@ -236,7 +237,7 @@ impl Telling {
 
 const WAIT: &str = "rotation_in_progress";
 
-/// The `number`th story; its kind and its times depend on the number.
+/// Story `number`. Its kind and its times depend on the number.
 #[expect(
     clippy::too_many_lines,
     reason = "the kinds stand in one table, each with what is true of it"

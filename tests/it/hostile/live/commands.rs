@@ -1,8 +1,9 @@
-//! Every command that asks AWS.
+//! Every command that calls AWS.
 
 use crate::hostile::aws::State;
 
-/// Each command that asks AWS: its output's name, what AWS is like, its exit code, its words. `USER` stands for the text.
+/// Each command that calls AWS: its output's name, the state of AWS, its exit code and its
+/// arguments. `USER` is replaced by the text.
 pub(super) const COMMANDS: &[(&str, State, i32, &str)] = &[
     ("scan", State::TwoActive, 10, "scan --db scan"),
     (
@@ -54,7 +55,7 @@ pub(super) const COMMANDS: &[(&str, State, i32, &str)] = &[
         "scan --db untold",
     ),
     ("scan, denied", State::Denied, 1, "scan --db denied"),
-    ("scan, user not looked at", State::Odd, 1, "scan --db odd"),
+    ("scan, user not checked", State::Odd, 1, "scan --db odd"),
     (
         "scan, unknown caller",
         State::Stranger,
@@ -158,5 +159,35 @@ pub(super) const COMMANDS: &[(&str, State, i32, &str)] = &[
         State::FinishedUntold,
         1,
         "rotate cleanup --db none -- USER",
+    ),
+    (
+        "usage",
+        State::TwoActive,
+        0,
+        "usage --live --since 2024-01-01 AKIAHOSTILE000000001",
+    ),
+    (
+        "usage json",
+        State::TwoActive,
+        0,
+        "usage --live --since 2024-01-01 --format json AKIAHOSTILE000000001",
+    ),
+    (
+        "usage csv",
+        State::TwoActive,
+        0,
+        "usage --live --format csv AKIAHOSTILE000000001",
+    ),
+    (
+        "usage, denied",
+        State::Untold,
+        1,
+        "usage --live AKIAHOSTILE000000001",
+    ),
+    (
+        "check, with usage",
+        State::TwoActive,
+        10,
+        "check --db check --usage -- USER",
     ),
 ];

@@ -1,6 +1,6 @@
-//! What the cases look at.
+//! The checks of the cases.
 
-use secondkey::detect::finding::{Finding, FindingStatus};
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::roles::policies::CENTRAL;
 use crate::roles::world::World;
 use crate::stack::wiring::message_counts;
 
-/// What a case found to be otherwise.
+/// The difference that a case found.
 pub type Held = Result<(), String>;
 
 pub async fn open_finding(world: &World, user: &UserId) -> Result<Finding, String> {
@@ -24,12 +24,13 @@ pub fn confirmed(finding: &Finding) -> Held {
 }
 
 pub fn listed(finding: &Finding) -> Held {
-    held(finding.could_not_list.is_none(), || {
+    held(finding.listing_refusal.is_none(), || {
         format!("not listed: {finding:?}")
     })
 }
 
-/// Both sinks got an alert of `kind`, with the last uses of its keys where there are any to retire.
+/// Checks that both sinks received an alert of `kind`, with the last uses of its keys if any key
+/// should be retired.
 pub async fn told(world: &World, kind: &str) -> Held {
     let people = world.take(&world.wiring.alerts_url).await;
     let programs = world.take(&world.wiring.bus_events_url).await;
@@ -51,7 +52,7 @@ pub fn last_used(events: &[Value]) -> Held {
     held(is_known, || format!("last uses unknown: {events:?}"))
 }
 
-/// The actor of the cases' events is familiar.
+/// Checks that the actor of the cases' events is familiar.
 pub async fn familiar(world: &World) -> Held {
     let known = world.table().familiar(CENTRAL).await.unwrap();
     let dana = |identity: &str| identity.ends_with(":user/dana");

@@ -1,10 +1,10 @@
-//! What the detector does.
+//! The cases of the detector.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{TimeDelta, Utc};
-use secondkey::aws::account_users::SweepMode;
+use secondkey::aws::suspects::SweepMode;
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub async fn opened(world: &World) -> Result<Vec<String>, String> {
     let finding = open_finding(world, &UserId::new(CENTRAL, USER)).await?;
     confirmed(&finding)?;
     told(world, "opened").await?;
-    let owed = world.table().owed(finding.user()).await.unwrap();
+    let owed = world.table().pending_alerts(finding.user()).await.unwrap();
     held(owed.is_empty(), || format!("still owed: {owed:?}"))?;
     Ok(keys)
 }
@@ -37,9 +37,10 @@ pub async fn closed(world: &World) -> Held {
     familiar(world).await
 }
 
-/// The first of the user's keys is deleted; the event that tells of it.
+/// Deletes the first of the user's keys. Returns the event.
 pub async fn first_deleted(world: &World, key: &str) -> Value {
-    // An event's time has whole seconds: one of the second of the last listing does not explain what changed since.
+    // Events have whole seconds: an event in the same second as the last listing does not explain
+    // later changes.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let iam = aws_sdk_iam::Client::new(&world.admin);
     let delete = iam.delete_access_key().user_name(USER).access_key_id(key);
@@ -57,14 +58,14 @@ pub async fn looked_at_again(world: &World) -> Held {
     queued_for_later(world).await
 }
 
-/// An alert owed that was due long ago, and a topic that is not ours.
+/// A pending alert that was due long ago, and a topic that does not belong to the deployment.
 pub async fn put_off(world: &World, in_sweep: bool) -> Held {
     let keys = world.user(CENTRAL, USER, 2).await;
     let change = created(CENTRAL, USER, &keys[1]);
     let by_admin = world.detect_as(&world.admin, OTHER_TOPIC, &change).await;
     by_admin.unwrap();
     let user = UserId::new(CENTRAL, USER);
-    let owed = world.table().owed(&user).await.unwrap();
+    let owed = world.table().pending_alerts(&user).await.unwrap();
     assert_eq!(owed.len(), 1, "{owed:?}");
     let long_ago = "2026-01-01T00:00:00.000Z";
     let items = aws_sdk_dynamodb::Client::new(&world.admin);
@@ -81,14 +82,14 @@ pub async fn put_off(world: &World, in_sweep: bool) -> Held {
 
     if in_sweep {
         let sweep = sweep(CENTRAL, &[USER]);
-        // Its digest does not go out either, which is a failure.
+        // Its digest cannot be delivered either, which is a failure.
         let _ = world.sweep(SweepMode::Report, OTHER_TOPIC, &sweep).await;
     } else {
         let recheck = recheck(CENTRAL, USER);
         let function = &world.functions[0];
         world.detect_as(function, OTHER_TOPIC, &recheck).await?;
     }
-    let owed = world.table().owed(&user).await.unwrap();
+    let owed = world.table().pending_alerts(&user).await.unwrap();
     held(
         owed.iter()
             .all(|owed| owed.due_at > Utc::now() - TimeDelta::minutes(5)),

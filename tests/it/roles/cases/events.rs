@@ -1,4 +1,4 @@
-//! What the functions are handed.
+//! The input of the functions.
 
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::USER;
 use crate::roles::policies::CENTRAL;
 use crate::stack::wiring::cloudtrail_record;
 
-/// The event of a key that was made just now.
+/// The event of a key that was just created.
 pub fn created(account: &str, user: &str, key: &str) -> Value {
     let mut record = cloudtrail_record("CreateAccessKey", &json!({"userName": user}), Utc::now());
     record["recipientAccountId"] = json!(account);
@@ -39,7 +39,7 @@ pub fn sweep(account: &str, users: &[&str]) -> Value {
     json!({"secondkey_sweep": {"version": 1, "account": account, "users": users}})
 }
 
-/// One of our own events.
+/// One of secondkey's own events.
 pub fn finding_event(account: &str) -> Value {
     let at = "2026-01-01T00:00:00Z";
     json!({"version": "0", "id": "1", "source": "secondkey", "account": CENTRAL, "region": "us-east-1", "resources": [],

@@ -5,7 +5,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::checks::Held;
 
-/// What Lambda does to take a message.
+/// What Lambda does to receive a message.
 pub async fn taken(function: &SdkConfig, url: &str) -> Held {
     let sqs = aws_sdk_sqs::Client::new(function);
     send(function, url).await?;

@@ -1,7 +1,7 @@
-//! What the sweeper does.
+//! The cases of the sweeper.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use secondkey::aws::account_users::SweepMode;
+use secondkey::aws::suspects::SweepMode;
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingStore;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ pub async fn swept(world: &World, account: &str, mode: SweepMode) -> Held {
         record.baseline_at.is_some() && record.unreachable.is_none(),
         || format!("not noted: {record:?}"),
     )?;
-    held(record.digests_owed.is_empty(), || {
+    held(record.pending_digests.is_empty(), || {
         format!("digests owed: {record:?}")
     })?;
     let digests = world.take(&world.wiring.alerts_url).await;
@@ -58,7 +58,7 @@ pub async fn swept(world: &World, account: &str, mode: SweepMode) -> Held {
     last_used(&world.take(&world.wiring.bus_events_url).await)?;
     let owed = world
         .table()
-        .owed(&UserId::new(account, USER))
+        .pending_alerts(&UserId::new(account, USER))
         .await
         .unwrap();
     held(owed.is_empty(), || format!("still owed: {owed:?}"))
@@ -77,7 +77,7 @@ pub async fn swept_looked_at_again(world: &World) -> Held {
     queued_for_later(world).await
 }
 
-/// A detector closed the finding and could not note who is familiar.
+/// The detector closed the finding and could not record the familiar actor.
 pub async fn swept_familiar(world: &World) -> Held {
     let keys = world.user(CENTRAL, USER, 2).await;
     let made = created(CENTRAL, USER, &keys[1]);

@@ -1,7 +1,7 @@
-"""Lets moto decide as IAM does, as far as the tests of the roles need it. Python loads this by its name, from PYTHONPATH.
+"""Makes moto decide like IAM, as far as the role tests need it. Python loads this by its name from PYTHONPATH.
 
-moto by itself checks the action alone, under the call's own name. It knows who calls and which policies he has; what these
-allow is decided here: action, resource and condition.
+moto itself checks only the action, by the name of the call. It knows the caller and the caller's policies. This
+module decides what they allow: action, resource and condition.
 """
 
 import json
@@ -12,18 +12,19 @@ from fnmatch import fnmatchcase
 from moto.iam.access_control import AssumedRoleAccessKey, IAMPolicy, IAMRequestBase
 from moto.iam.models import iam_backends
 
-# The organisation in which all accounts are.
+# The organization of all accounts.
 ORGANIZATION = "o-abcdefghij"
 
-# By which action IAM allows a batch.
+# The action with which IAM allows a batch.
 BATCHES = {"SendMessageBatch": "SendMessage", "DeleteMessageBatch": "DeleteMessage"}
 
-# By which actions IAM allows a transaction: there is none of its own (DynamoDB developer guide, IAM with transactions).
+# The actions with which IAM allows a transaction, which has no action of its own (DynamoDB developer guide, IAM
+# with transactions).
 IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 
 
 def needed(request):
-    """What the caller has to be allowed: action, resource, and what conditions may ask for."""
+    """The permission that the caller needs: action, resource and condition keys."""
     service, _, call = request._action.partition(":")
     account, region = request.account_id, request._region
     local = f"arn:aws:{service}:{region}:{account}:"
@@ -115,7 +116,7 @@ def allows(statement, action, resource, context):
 
 
 def trusts(request, role_arn):
-    """Whether the role lets the caller in."""
+    """Whether the role trusts the caller."""
     account = role_arn.split(":")[4]
     role = next((role for role in iam_backends[account]["aws"].roles.values() if role.arn == role_arn), None)
     if role is None:
@@ -142,7 +143,7 @@ def check_action_permitted(self, _):
         if action == "sts:AssumeRole":
             permitted = permitted and trusts(self, resource)
         if not permitted:
-            # The tests read it; in one piece, for other threads print too.
+            # For the tests to read; in a single write, because other threads print too.
             sys.stderr.write(f"\ndenied: {self._access_key.arn} {action} {resource} {context}\n")
             sys.stderr.flush()
             self._action = action
@@ -151,6 +152,6 @@ def check_action_permitted(self, _):
 
 IAMRequestBase.check_action_permitted = check_action_permitted
 
-# moto signs the form anew as Python would have written it, with `+` for a space where the SDK writes `%20`, and so finds the
-# signature of a form with a space wrong. Signatures are not what is tried here.
+# moto signs the form again as Python would encode it, with `+` for a space where the SDK writes `%20`, and
+# so rejects the signature of a form with a space. Signatures are not under test here.
 IAMRequestBase.check_signature = lambda self: None

@@ -1,0 +1,96 @@
+//! Which AWS account and region a command calls.
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+
+use crate::aws::connections::Connections;
+
+/// The region of IAM's endpoint. Source: IAM user guide, endpoints.
+const HOME_REGION: &str = "us-east-1";
+
+/// The AWS profile and region, named as in the AWS CLI.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AwsArgs {
+    /// The AWS profile, as in the AWS CLI
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// The AWS region, as in the AWS CLI
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+impl AwsArgs {
+    #[must_use]
+    pub(crate) fn of(profile: Option<String>, region: Option<String>) -> Self {
+        Self { profile, region }
+    }
+
+    /// The profile, if one is named.
+    #[must_use]
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// The region, if one is named.
+    #[must_use]
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    /// The AWS configuration. IAM is global, so the default region is `us-east-1`.
+    pub(crate) async fn config(&self) -> SdkConfig {
+        let config = load_config(self.profile.as_deref(), self.region.as_deref()).await;
+        if config.region().is_some() {
+            return config;
+        }
+        load_config(self.profile.as_deref(), Some(HOME_REGION)).await
+    }
+}
+
+/// The AWS configuration as the AWS CLI finds it. Fails if no region is set.
+pub(crate) async fn aws_config(
+    profile: Option<&str>,
+    region: Option<&str>,
+) -> anyhow::Result<SdkConfig> {
+    let config = load_config(profile, region).await;
+    anyhow::ensure!(
+        config.region().is_some(),
+        "no AWS region is set; use --region, set AWS_REGION, or set `region` in the profile"
+    );
+    Ok(config)
+}
+
+async fn load_config(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(Connections::default());
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    let config = loader.load().await;
+    match profile {
+        Some(profile) => with_credentials_of(profile, config),
+        None => config,
+    }
+}
+
+/// `config` with the credentials of `profile` and no others. `--profile` overrides keys in the
+/// environment, as in the AWS CLI; the SDK alone would prefer the environment and call another account.
+fn with_credentials_of(profile: &str, config: SdkConfig) -> SdkConfig {
+    let provider_config = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_behavior_version(Some(BehaviorVersion::latest()));
+    let credentials = ProfileFileCredentialsProvider::builder()
+        .configure(&provider_config)
+        .profile_name(profile)
+        .build();
+    config
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}

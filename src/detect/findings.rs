@@ -1,0 +1,7 @@
+//! What is stored and sent about two active keys: the [`finding`], its opening, changes and closing
+//! ([`lifecycle`]), an [`alert`] about it, and a [`digest`] of many.
+
+pub mod alert;
+pub mod digest;
+pub mod finding;
+pub(in crate::detect) mod lifecycle;

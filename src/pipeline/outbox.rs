@@ -1,0 +1,4 @@
+//! The outbox: committed alerts, delivered to each sink until it accepts them.
+
+pub(crate) mod deliver;
+pub mod schedule;
