@@ -17,7 +17,17 @@ use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
 
 /// The events' source. AWS refuses sources that begin with `aws.`.
-const SOURCE: &str = "secondkey";
+pub const SOURCE: &str = "secondkey";
+
+/// The detail types of a finding's alerts: opened, updated, closed.
+pub const ALERT_TYPES: [&str; 3] = [
+    "Second Active Access Key Opened",
+    "Second Active Access Key Updated",
+    "Second Active Access Key Closed",
+];
+
+/// The detail type of a digest.
+pub const DIGEST_TYPE: &str = "Second Active Access Key Digest";
 
 /// The longest detail. A whole entry is limited to 262,144 bytes (EventBridge user guide,
 /// `PutEvents`).
@@ -111,7 +121,7 @@ fn digest_entry(
     Ok(PutEventsRequestEntry::builder()
         .event_bus_name(bus_name)
         .source(SOURCE)
-        .detail_type("Second Active Access Key Digest")
+        .detail_type(DIGEST_TYPE)
         .time(DateTime::from_secs(digest.at.timestamp()))
         .detail(detail)
         .build())
@@ -134,9 +144,9 @@ fn resource(finding: &Finding) -> Option<&str> {
 
 fn detail_type(kind: &AlertKind) -> &'static str {
     match kind {
-        AlertKind::Opened => "Second Active Access Key Opened",
-        AlertKind::Updated(_) => "Second Active Access Key Updated",
-        AlertKind::Closed => "Second Active Access Key Closed",
+        AlertKind::Opened => ALERT_TYPES[0],
+        AlertKind::Updated(_) => ALERT_TYPES[1],
+        AlertKind::Closed => ALERT_TYPES[2],
     }
 }
 

@@ -105,6 +105,11 @@ const OTHERS: [Partition; 7] = [
 ];
 
 impl Partition {
+    /// All partitions, the commercial one first.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        [&COMMERCIAL].into_iter().chain(&OTHERS)
+    }
+
     /// The partition of `region`. A region of no other known partition is commercial.
     #[must_use]
     pub fn of(region: &str) -> &'static Self {
@@ -136,7 +141,7 @@ mod tests {
 
     #[test]
     fn each_partition_contains_its_own_regions() {
-        for partition in OTHERS.iter().chain([&COMMERCIAL]) {
+        for partition in Partition::all() {
             assert!(partition.regions.contains(&partition.region_of_iam));
             for region in partition.regions {
                 assert_eq!(Partition::of(region), partition, "{region}");

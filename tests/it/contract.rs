@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use secondkey::aws::eventbridge::{ALERT_TYPES, DIGEST_TYPE, SOURCE};
+use secondkey::output::partition::Partition;
+
 use crate::stack::cloudformation::{Known, Template};
 
 const TEMPLATES: [&str; 3] = [
@@ -13,78 +16,156 @@ const TEMPLATES: [&str; 3] = [
     "infra/channels.yaml",
 ];
 
-/// One deployment: its template, its parameters, and the resources that result.
+/// One deployment: its template, its parameters, and what results.
 struct Deployment {
     name: String,
+    region: String,
     resources: Map<String, Value>,
+    rules: Value,
 }
 
 const CENTRAL: &str = "111122223333";
+const STACK_ID: &str =
+    "arn:aws:cloudformation:us-east-1:111122223333:stack/secondkey/5f0c9a30-3e6b";
+
+const SECRET: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:hook-1a2b3c";
 
 /// Every template as different users deploy it.
 static DEPLOYMENTS: LazyLock<Vec<Deployment>> = LazyLock::new(deployments);
 
 fn deployments() -> Vec<Deployment> {
+    let here = ("AWS::Region", "us-east-1");
+    let central = [("AWS::AccountId", CENTRAL), ("CentralAccountId", CENTRAL)];
+    let member = [
+        here,
+        ("AWS::AccountId", "444455556666"),
+        ("CentralAccountId", CENTRAL),
+        ("MemberExternalId", "0123456789abcdef"),
+        ("SecurityHubImport", "true"),
+        ("PermissionsBoundaryName", "team/boundary"),
+        ("RolePath", "/security/"),
+    ];
     let everything = [
+        here,
         ("AlertEmail", "security@example.com"),
         ("AlarmEmail", "ops@example.com"),
         ("OrganizationId", "o-abcdefghij"),
-        ("MemberExternalId", "0123456789abcdef"),
         ("ListAccounts", "true"),
         ("SecurityHubImport", "members"),
         ("CreateTrail", "true"),
-        ("AWS::AccountId", CENTRAL),
-        ("CentralAccountId", CENTRAL),
+        (
+            "PermissionsBoundaryArn",
+            "arn:aws:iam::111122223333:policy/team/boundary",
+        ),
+        ("RolePath", "/security/"),
+    ];
+    let home = [
+        ("AWS::Region", "eu-central-1"),
+        ("IamEventsRegion", "us-east-1"),
+        ("OrganizationId", "o-abcdefghij"),
+        ("MemberExternalId", "0123456789abcdef"),
+    ];
+    let to_home = ("HomeRegion", "eu-central-1");
+    let forwarder = [
+        here,
+        to_home,
+        ("ForwardsForCentralAccount", "true"),
+        ("OrganizationId", "o-abcdefghij"),
+        ("AlarmEmail", "ops@example.com"),
+    ];
+    let channels = [
+        here,
+        ("EventBusName", "secondkey"),
         ("SlackChannel", "C0123456789"),
+        ("SlackTokenSecretArn", SECRET),
         ("WebhookUrl", "https://example.com/hook"),
+        ("WebhookSecretArn", SECRET),
         ("ChatWorkspaceId", "T0123456789"),
+        ("ChatChannelId", "C0123456789"),
+        (
+            "AlertTopicArn",
+            "arn:aws:sns:us-east-1:111122223333:secondkey-alerts",
+        ),
+        (
+            "AlarmTopicArn",
+            "arn:aws:sns:us-east-1:111122223333:secondkey-alarms",
+        ),
     ];
-    let sets: [(&str, Vec<(&str, &str)>); 4] = [
+    let (template, of_member) = ("infra/template.yaml", "infra/member.yaml");
+    let sets: [(&str, &str, Vec<Vec<(&str, &str)>>); 9] = [
+        (template, "the defaults", vec![central.to_vec(), vec![here]]),
         (
-            "the defaults",
-            vec![("AWS::AccountId", CENTRAL), ("CentralAccountId", CENTRAL)],
-        ),
-        ("everything", everything.to_vec()),
-        (
-            "a member",
-            vec![
-                ("AWS::AccountId", "444455556666"),
-                ("CentralAccountId", CENTRAL),
-                ("MemberExternalId", "0123456789abcdef"),
-                ("SecurityHubImport", "true"),
-            ],
+            template,
+            "everything",
+            vec![central.to_vec(), everything.to_vec()],
         ),
         (
+            template,
             "a home region",
-            [
-                everything.to_vec(),
-                vec![
-                    ("IamEventsRegion", "us-east-1"),
-                    ("HomeRegion", "eu-central-1"),
-                ],
-            ]
-            .concat(),
+            vec![central.to_vec(), home.to_vec()],
+        ),
+        (of_member, "a member", vec![member.to_vec()]),
+        (
+            of_member,
+            "a member, a home region",
+            vec![member.to_vec(), vec![to_home]],
+        ),
+        (
+            of_member,
+            "in the central account",
+            vec![central.to_vec(), vec![here, to_home]],
+        ),
+        (
+            of_member,
+            "the forwarder",
+            vec![central.to_vec(), forwarder.to_vec()],
+        ),
+        (
+            "infra/channels.yaml",
+            "the defaults",
+            vec![central.to_vec(), vec![here]],
+        ),
+        (
+            "infra/channels.yaml",
+            "everything",
+            vec![central.to_vec(), channels.to_vec()],
         ),
     ];
-    let mut all = vec![];
-    for template in TEMPLATES {
-        for (of, parameters) in &sets {
-            let mut known = Known::from([("AWS::Region", "us-east-1"), ("AWS::Partition", "aws")]);
-            for (name, value) in parameters {
+    sets.into_iter()
+        .map(|(template, of, parameters)| {
+            let mut known = Known::from([("AWS::Partition", "aws"), ("AWS::StackId", STACK_ID)]);
+            for (name, value) in parameters.into_iter().flatten() {
                 known.0.insert((*name).to_owned(), json!(value));
             }
-            let resources = Template::read(template).resolve(&known)["Resources"].take();
-            all.push(Deployment {
+            let mut resolved = Template::read(template).resolve(&known);
+            Deployment {
                 name: format!("{template}, {of}"),
-                resources: resources.as_object().unwrap().clone(),
-            });
-        }
-    }
-    all
+                region: known.0["AWS::Region"].as_str().unwrap().to_owned(),
+                resources: resolved["Resources"].as_object().unwrap().clone(),
+                rules: resolved["Rules"].take(),
+            }
+        })
+        .collect()
+}
+
+fn deployment(name: &str) -> &'static Deployment {
+    let found = DEPLOYMENTS.iter().find(|known| known.name == name);
+    found.unwrap_or_else(|| panic!("no deployment is called {name}"))
+}
+
+/// What a template's `Rules` refuse, in their own words.
+fn refused(rules: &Value) -> Vec<&str> {
+    let rules = rules.as_object().into_iter().flat_map(Map::values);
+    rules
+        .filter(|rule| rule["RuleCondition"] != json!(false))
+        .flat_map(|rule| list(&rule["Assertions"]))
+        .filter(|assertion| assertion["Assert"] != json!(true))
+        .map(|assertion| assertion["AssertDescription"].as_str().unwrap())
+        .collect()
 }
 
 /// Checks every resource of `kind` in every deployment, and that there is one.
-fn each(kind: &str, check: impl Fn(&str, &Value, &Deployment)) {
+fn each(kind: &str, mut check: impl FnMut(&str, &Value, &Deployment)) {
     let mut checked = 0;
     for deployment in DEPLOYMENTS.iter() {
         for (name, resource) in &deployment.resources {
@@ -161,10 +242,11 @@ fn rules_and_targets_are_within_their_limits() {
 /// EventBridge user guide, *Using dead-letter queues*: a standard queue in the region of the rule.
 #[test]
 fn dead_letters_of_a_rule_stay_in_its_region() {
-    each("AWS::Events::Rule", |place, rule, _| {
+    each("AWS::Events::Rule", |place, rule, deployment| {
         for target in list(&rule["Targets"]) {
             let dead = target["DeadLetterConfig"]["Arn"].as_str().unwrap();
-            let is_here = dead.starts_with("arn:aws:sqs:us-east-1:") || dead.starts_with("${");
+            let here = format!("arn:aws:sqs:{}:", deployment.region);
+            let is_here = dead.starts_with(&here) || dead.starts_with("${");
             assert!(is_here, "{place}: {dead}");
             assert!(!dead.contains(".fifo"), "{place}: {dead}");
         }
@@ -226,7 +308,7 @@ fn the_environment_fits_with_the_longest_parameters() {
             known.0.insert(name.clone(), json!(longest));
         }
     }
-    // The longest that its pattern accepts.
+    // The longest that their patterns accept.
     known
         .0
         .insert("MemberExternalId".to_owned(), json!("x".repeat(128)));
@@ -314,16 +396,95 @@ fn templates_are_within_their_limits() {
     }
 }
 
-/// SAM CLI, `samcli/commands/deploy/guided_config.py`: the answer to a parameter with `NoEcho` is
-/// not saved. The configuration file is tracked by version control.
+/// SAM CLI, `samcli/commands/deploy/guided_context.py`: a parameter with `NoEcho` is asked for
+/// without its default, again and again until the answer is not empty. Every other answer is saved in
+/// the configuration file, which version control tracks; so no one has to make up an external ID.
 #[test]
-fn the_external_id_is_not_saved_with_the_answers() {
-    for path in ["infra/template.yaml", "infra/member.yaml"] {
-        let template = Template::read(path).0;
-        assert_eq!(
-            template["Parameters"]["MemberExternalId"]["NoEcho"], true,
-            "{path}"
+fn every_question_can_be_answered_with_the_enter_key() {
+    let template = Template::read("infra/template.yaml").0;
+    for (name, parameter) in template["Parameters"].as_object().unwrap() {
+        assert_eq!(parameter["NoEcho"], Value::Null, "{name}");
+        assert!(!parameter["Default"].is_null(), "{name}");
+    }
+    let of = |parameters: &[(&str, &str)]| {
+        let mut known = Known::from([("AWS::StackId", STACK_ID)]);
+        for (name, value) in parameters {
+            known.0.insert((*name).to_owned(), json!(value));
+        }
+        let mut resolved = Template::read("infra/template.yaml").resolve(&known);
+        let outputs = resolved["Outputs"]["MemberExternalId"].take();
+        let variables = &mut resolved["Globals"]["Function"]["Environment"]["Variables"];
+        (
+            variables["MEMBER_EXTERNAL_ID"].take(),
+            outputs["Value"].clone(),
+        )
+    };
+    let in_organization = ("OrganizationId", "o-abcdefghij");
+    let given = ("MemberExternalId", "given");
+    let created = json!("5f0c9a30-3e6b");
+    assert_eq!(of(&[in_organization]), (created.clone(), created));
+    assert_eq!(
+        of(&[in_organization, given]),
+        (json!("given"), json!("given"))
+    );
+    assert_eq!(of(&[]), (json!(""), Value::Null));
+}
+
+/// CloudFormation user guide, *Rules*: a deployment that violates an assertion is refused.
+#[test]
+fn the_rules_accept_what_a_user_deploys() {
+    for deployment in DEPLOYMENTS.iter() {
+        assert!(
+            refused(&deployment.rules).is_empty(),
+            "{}: {:?}",
+            deployment.name,
+            refused(&deployment.rules)
         );
+    }
+}
+
+/// Events cross regions, but not partitions (EventBridge user guide, *Sending and receiving events
+/// between Regions*). The isolated partitions are not supported.
+#[test]
+fn the_rules_know_where_iam_events_arrive_in_every_partition() {
+    let template = Template::read("infra/template.yaml");
+    let answers = &template.0["Parameters"]["IamEventsRegion"]["AllowedValues"];
+    let mut accepted = vec![];
+    for partition in Partition::all() {
+        for region in partition.regions {
+            for from in list(answers) {
+                let from = from.as_str().unwrap();
+                let known = Known::from([("AWS::Region", *region), ("IamEventsRegion", from)]);
+                if refused(&template.resolve(&known)["Rules"]).is_empty() {
+                    let arrive = if from == "here" { region } else { from };
+                    assert_eq!(arrive, partition.region_of_iam, "{region}, {from}");
+                    assert!(from == "here" || from != *region, "{region}, {from}");
+                    accepted.push(*region);
+                }
+            }
+        }
+    }
+    let known = Partition::all().filter(|known| !known.name.starts_with("aws-iso"));
+    let supported: Vec<&str> = known.flat_map(|known| known.regions).copied().collect();
+    assert_eq!(accepted, supported, "each region has one right answer");
+}
+
+/// CloudFormation user guide: a reference to a resource that is not created fails the deployment.
+#[test]
+fn every_reference_names_a_resource_that_is_created() {
+    for deployment in DEPLOYMENTS.iter() {
+        let text = json!(deployment.resources).to_string();
+        // `Fn::Sub` writes literal text such as an IAM policy variable in this form, too.
+        for after in text.split("${").skip(1) {
+            let (name, _) = after.split_once('}').unwrap();
+            let (resource, _) = name.split_once('.').unwrap_or((name, ""));
+            let is_pseudo = resource.starts_with("AWS::") || resource.starts_with("aws:");
+            assert!(
+                is_pseudo || deployment.resources.contains_key(resource),
+                "{}: {name}",
+                deployment.name
+            );
+        }
     }
 }
 
@@ -440,7 +601,7 @@ fn only_rules_of_the_organization_reach_the_members_dead_letters() {
             deployment.name
         );
     }
-    // The central stack in the region of the events, and member.yaml if it stands elsewhere.
+    // The central stack in the region of the events, and the forwarder if it is elsewhere.
     assert_eq!(found, 2);
 }
 
@@ -448,24 +609,162 @@ fn only_rules_of_the_organization_reach_the_members_dead_letters() {
 /// in another region, with a role.
 #[test]
 fn events_reach_a_home_region_through_one_rule() {
-    let home = |template: &str| {
-        let name = format!("{template}, a home region");
-        let found = DEPLOYMENTS
-            .iter()
-            .find(|deployment| deployment.name == name);
-        &found.unwrap().resources
-    };
-    let central = home("infra/template.yaml");
+    let central = &deployment("infra/template.yaml, a home region").resources;
     // IAM's events never arrive on the default bus of the home region.
     assert!(!central.contains_key("ChangesRule"));
     assert!(central.contains_key("MemberChangesRule"));
-    let forwarding = home("infra/member.yaml");
-    let target = &forwarding["ChangesRule"]["Properties"]["Targets"][0];
+    assert!(!central.contains_key("MemberDeadLetters"));
+
+    let forwarder = &deployment("infra/member.yaml, the forwarder").resources;
     let bus = "arn:aws:events:eu-central-1:111122223333:event-bus/secondkey";
-    assert_eq!(target["Arn"], bus);
-    let allowed =
-        &forwarding["ForwardRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0];
-    assert_eq!(allowed["Resource"], bus);
+    let queue = &forwarder["MemberDeadLetters"]["Properties"]["QueueName"];
+    let queue = format!(
+        "arn:aws:sqs:us-east-1:111122223333:{}",
+        queue.as_str().unwrap()
+    );
+    let member = &deployment("infra/member.yaml, a member, a home region").resources;
+    for (of, dead_letters) in [(forwarder, "${MemberDeadLetters.Arn}"), (member, &queue)] {
+        let target = &of["ChangesRule"]["Properties"]["Targets"][0];
+        assert_eq!(target["Arn"], bus);
+        assert_eq!(target["DeadLetterConfig"]["Arn"], dead_letters);
+        let allowed = &of["ForwardRole"]["Properties"]["Policies"][0]["PolicyDocument"];
+        assert_eq!(allowed["Statement"][0]["Resource"], bus);
+    }
+    assert!(member.contains_key("AuditRole"));
     // The central account's functions need no role of their own account.
-    assert!(!forwarding.contains_key("AuditRole"));
+    assert!(!forwarder.contains_key("AuditRole"));
+    // A StackSet that includes the central account.
+    assert!(
+        deployment("infra/member.yaml, in the central account")
+            .resources
+            .is_empty()
+    );
+}
+
+/// IAM user guide, *Permissions boundaries*: the policy belongs to the account of the role, or is one
+/// of AWS's. A StackSet passes the same parameters to all accounts.
+#[test]
+fn a_roles_boundary_is_a_policy_of_its_account() {
+    let (mut central, mut member) = (0, 0);
+    each("AWS::IAM::Role", |place, role, _| {
+        let boundary = role["PermissionsBoundary"].as_str();
+        assert!(role["Path"].is_string(), "{place}");
+        if place.starts_with("infra/template.yaml, everything") {
+            central += 1;
+            assert_eq!(
+                boundary,
+                Some("arn:aws:iam::111122223333:policy/team/boundary")
+            );
+        } else if place.starts_with("infra/member.yaml, a member") {
+            member += 1;
+            assert_eq!(
+                boundary,
+                Some("arn:aws:iam::444455556666:policy/team/boundary")
+            );
+        }
+    });
+    assert_eq!((central, member), (3, 4));
+}
+
+/// IAM user guide, global condition keys: `aws:PrincipalArn` of a role's session is the ARN of the
+/// role, with its path.
+#[test]
+fn the_members_role_trusts_the_functions_roles_with_their_path() {
+    let central = &deployment("infra/template.yaml, everything").resources;
+    let mut roles: Vec<String> = central
+        .values()
+        .filter(|resource| resource["Type"] == "AWS::IAM::Role")
+        .map(|role| {
+            let part = |name: &str| role["Properties"][name].as_str().unwrap();
+            let name = part("RoleName").replace("${AWS::StackName}", "secondkey");
+            format!("arn:aws:iam::111122223333:role{}{name}", part("Path"))
+        })
+        .collect();
+    roles.sort();
+    let member = &deployment("infra/member.yaml, a member").resources;
+    let trust = &member["AuditRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0];
+    let mut trusted: Vec<&str> = list(&trust["Condition"]["ArnEquals"]["aws:PrincipalArn"])
+        .iter()
+        .map(|arn| arn.as_str().unwrap())
+        .collect();
+    trusted.sort_unstable();
+    assert_eq!(trusted, roles);
+}
+
+/// AWS managed policy reference guide: AWS's own policies have the account `aws` and the name of the
+/// partition in their ARN.
+#[test]
+fn the_rules_match_a_quarantine_in_every_partition() {
+    let partitions: Vec<String> = Partition::all()
+        .filter(|known| !known.name.starts_with("aws-iso"))
+        .map(|known| {
+            format!(
+                "arn:{}:iam::aws:policy/AWSCompromisedKeyQuarantine",
+                known.name
+            )
+        })
+        .collect();
+    let mut patterns = 0;
+    each("AWS::Events::Rule", |place, rule, _| {
+        for pattern in list(&rule["EventPattern"]["$or"]) {
+            if let Some(arns) = pattern["detail"]["requestParameters"]["policyArn"].as_array() {
+                patterns += 1;
+                let prefixes: Vec<&str> = arns
+                    .iter()
+                    .map(|arn| arn["prefix"].as_str().unwrap())
+                    .collect();
+                assert_eq!(prefixes, partitions, "{place}");
+            }
+        }
+    });
+    assert!(patterns > 0);
+}
+
+/// An event that a queue of dead letters holds is lost after two weeks, unless someone is told.
+#[test]
+fn every_dead_letter_queue_has_an_alarm_that_reaches_a_topic() {
+    for deployment in DEPLOYMENTS.iter() {
+        let of_kind = |kind: &'static str| {
+            let all = deployment.resources.iter();
+            all.filter(move |(_, resource)| resource["Type"] == kind)
+        };
+        for (queue, _) in
+            of_kind("AWS::SQS::Queue").filter(|(name, _)| name.ends_with("DeadLetters"))
+        {
+            let watched = of_kind("AWS::CloudWatch::Alarm").any(|(_, alarm)| {
+                let alarm = &alarm["Properties"];
+                alarm["Dimensions"][0]["Value"] == json!(format!("${{{queue}.QueueName}}"))
+                    && alarm["Threshold"] == 0
+                    && !list(&alarm["AlarmActions"]).is_empty()
+            });
+            assert!(watched, "{}: {queue}", deployment.name);
+        }
+    }
+}
+
+/// EventBridge user guide, *Event patterns*: a rule whose pattern matches nothing is valid, and silent.
+#[test]
+fn the_channels_take_the_events_that_are_sent() {
+    let alerts = json!({
+        "detail-type": ALERT_TYPES,
+        "detail": {"in_digest": [false, {"exists": false}]},
+    });
+    let slack = json!({
+        "source": [SOURCE],
+        "$or": [alerts, {"detail-type": [DIGEST_TYPE]}],
+    });
+    let channels = &deployment("infra/channels.yaml, everything").resources;
+    assert_eq!(channels["SlackRule"]["Properties"]["EventPattern"], slack);
+    let webhook = &channels["WebhookRule"]["Properties"];
+    assert_eq!(webhook["EventPattern"], json!({"source": [SOURCE]}));
+    let central = &deployment("infra/template.yaml, everything").resources;
+    let security_hub = &central["SecurityHubRule"]["Properties"];
+    assert_eq!(
+        security_hub["EventPattern"],
+        json!({"source": [SOURCE], "detail-type": ALERT_TYPES})
+    );
+    for rule in [&channels["SlackRule"]["Properties"], webhook] {
+        assert_eq!(rule["EventBusName"], "secondkey");
+    }
+    assert_eq!(security_hub["EventBusName"], "${EventBus.Name}");
 }

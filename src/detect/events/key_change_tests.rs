@@ -169,7 +169,7 @@ fn attach(policy_arn: &str) -> Value {
 /// The policies are those of AWS's managed policy reference guide.
 #[test]
 fn a_quarantine_by_aws_is_a_leak_and_no_other_policy_is() {
-    for partition in ["aws", "aws-cn", "aws-us-gov"] {
+    for partition in ["aws", "aws-cn", "aws-us-gov", "aws-eusc"] {
         for version in ["", "V2", "V3", "V4"] {
             check(
                 &attach(&format!(

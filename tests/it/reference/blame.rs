@@ -241,6 +241,7 @@ impl World {
             let is_certain = matches!(made.call, Call::CreateKey(..))
                 || (!self.has_lost
                     && self.calls_beside(made, &[key]).len() == 1
+                    && self.was_surely_inactive(key, made)
                     && !self.was_used_after_its_end(key));
             let may_be_hidden = self.exempted.iter().any(|known| known.may_hide(&made.by));
             if !is_beside || !are_told || !is_certain || may_be_hidden {
@@ -273,6 +274,17 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether the events show that `key` was inactive before `activation`: the call before it was
+    /// the only one about the key in its second, whose order is unknown.
+    fn was_surely_inactive(&self, key: &str, activation: &Made) -> bool {
+        let mut before = self.made.iter().rev().filter(|made| {
+            made.call.key() == Some(key) && made.at.timestamp() < activation.at.timestamp()
+        });
+        before
+            .next()
+            .is_some_and(|last| self.calls_beside(last, &[key]).len() == 1)
     }
 
     /// Whether `key` signed a call after it was deactivated.

@@ -182,6 +182,19 @@ pub fn gone_wrong_once() -> Vec<(&'static str, History)> {
             ]),
         ),
         (
+            "set to active once more and switched off in one second, then reactivated",
+            History {
+                lags: vec![1],
+                ..current(vec![
+                    Step::ActivateAgain(Alice, Older, Told(By::Owner, vec![0])),
+                    Step::CreateKey(Alice, Told(By::Owner, vec![0])),
+                    Step::Deactivate(Alice, Older, Told(By::Owner, vec![0])),
+                    Step::Wait(1),
+                    Step::Reactivate(Alice, Older, told(vec![0])),
+                ])
+            },
+        ),
+        (
             "switched off with its own signature and on again, while IAM throttles",
             History {
                 lags: vec![6, 0, 11, 2, 0, 16, 11],

@@ -169,6 +169,10 @@ impl Resolver<'_> {
                 let place: usize = text(&parts[0]).parse().expect("Select takes a number");
                 parts[1][place].clone()
             }
+            ("Fn::Split", Value::Array(_)) => {
+                let parts = list();
+                json!(text(&parts[1]).split(&text(&parts[0])).collect::<Vec<_>>())
+            }
             ("Fn::Join", Value::Array(_)) => {
                 let parts = list();
                 let items = parts[1].as_array().expect("Join takes a list");
