@@ -8,6 +8,7 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::ResourceStatus;
 
 use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryErrorKind, QueryResult};
+use crate::detect::arn::Arn;
 use crate::output::partition::Partition;
 use crate::output::shell::quoted;
 
@@ -41,14 +42,11 @@ impl StackLocation {
     /// Parses the location from an ARN.
     #[must_use]
     pub(super) fn of_arn(arn: &str) -> Option<Self> {
-        let mut parts = arn.split(':');
-        (parts.next()? == "arn").then_some(())?;
-        let partition = parts.next()?.to_owned();
-        let _service = parts.next()?;
+        let arn = Arn::parse(arn)?;
         Some(Self {
-            partition,
-            region: parts.next()?.to_owned(),
-            account: parts.next()?.to_owned(),
+            partition: arn.partition.to_owned(),
+            region: arn.region.to_owned(),
+            account: arn.account.to_owned(),
         })
     }
 }
