@@ -46,6 +46,9 @@ impl Deployment {
         }
         if let Some(bus_name) = settings.event_bus_name {
             let client = aws_sdk_eventbridge::Client::new(config);
+            // Even if nothing is imported: a refresh may be pending from before.
+            let refreshes = EventBridgeSink::for_refreshes(client.clone(), bus_name.clone());
+            sinks.push(Box::new(refreshes));
             sinks.push(Box::new(EventBridgeSink::new(client, bus_name)));
         }
         let sqs = aws_sdk_sqs::Client::new(config);

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::aws::accounts::{AccountError, Accounts};
+use crate::aws::eventbridge::{REFRESH_SOURCE, SOURCE};
 use crate::aws::sdk_errors::is_throttling;
 use crate::output::asff::wire::AsffFinding;
 use crate::output::asff::{SecurityHubTarget, finding};
@@ -25,8 +26,6 @@ pub mod settings;
 use self::sdk_finding::to_sdk;
 use self::settings::Import;
 
-/// The source of our events.
-const SOURCE: &str = "secondkey";
 /// The detail types of alerts about one finding.
 const ALERTS: [&str; 3] = [
     "Second Active Access Key Opened",
@@ -73,9 +72,9 @@ async fn handle_event(forwarder: &Forwarder, payload: Value) -> anyhow::Result<(
     let event: EventBridgeEvent<Value> =
         serde_json::from_value(payload).context("the payload is not an EventBridge event")?;
     let detail_type = event.detail_type.as_str();
-    if event.source != SOURCE {
+    if ![SOURCE, REFRESH_SOURCE].contains(&event.source.as_str()) {
         bail!(
-            "the event's source is `{}`; the rule of this function must match only the source `{SOURCE}`",
+            "the event's source is `{}`; the rule of this function must match only the sources `{SOURCE}` and `{REFRESH_SOURCE}`",
             event.source
         );
     }

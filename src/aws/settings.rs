@@ -14,6 +14,10 @@ use crate::detect::decision::policy::Policy;
 const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 const DEFAULT_LOG_LEVEL: LevelFilter = LevelFilter::INFO;
 
+/// How often Security Hub gets an open finding again. It drops a finding 90 days after the last
+/// update (Security Hub user guide, creating and updating findings).
+const REFRESH_EVERY: TimeDelta = TimeDelta::days(7);
+
 /// The settings of the detector, which the sweeper shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -37,7 +41,7 @@ pub struct Settings {
     pub member_role: Option<MemberRole>,
     /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by
     /// commas), `UNFAMILIAR_ACTORS` (whether a key that an unfamiliar actor created raises the
-    /// severity).
+    /// severity), `SECURITY_HUB_IMPORT` (if it is not `off`, open findings are refreshed).
     pub policy: Policy,
 }
 
@@ -96,6 +100,13 @@ impl Settings {
             default.unfamiliar_actor_raises_severity,
             &[false, true],
         );
+        let import = one_of(
+            &lookup,
+            &mut problems,
+            "SECURITY_HUB_IMPORT",
+            "off",
+            &["off", "central", "members"],
+        );
         if !problems.is_empty() {
             return Err(SettingsError { problems });
         }
@@ -113,6 +124,7 @@ impl Settings {
                 rotation_window: TimeDelta::hours(rotation_window_hours),
                 trusted_actors,
                 unfamiliar_actor_raises_severity: raises_unfamiliar,
+                refresh_every: (import != "off").then_some(REFRESH_EVERY),
             },
         })
     }

@@ -22,7 +22,7 @@ use crate::detect::keys::view::UnsettledReason;
 use crate::detect::records::user_record::UserRecord;
 use crate::detect::usage::last_use::LastUses;
 use crate::detect::user::UserId;
-use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::alert_sink::{AlertSink, Audience};
 use crate::pipeline::commit::{Commit, CommitResult, MAX_EVENTS};
 use crate::pipeline::error::{ServiceError, broken_trail};
 use crate::pipeline::finding_store::FindingStore;
@@ -492,13 +492,17 @@ pub(crate) async fn last_uses(
         .unwrap_or_default()
 }
 
-/// The sinks that get the alert of `decision`.
+/// The sinks that get the alert or the refresh of `decision`.
 fn sinks_for(dependencies: &Dependencies, decision: &Decision) -> Vec<&'static str> {
     let in_digest = decision.alert.as_ref().is_some_and(|alert| alert.in_digest);
     dependencies
         .sinks
         .iter()
-        .filter(|sink| !in_digest || sink.is_for_programs())
+        .filter(|sink| match sink.audience() {
+            Audience::People => decision.alert.is_some() && !in_digest,
+            Audience::Programs => decision.alert.is_some(),
+            Audience::Forgetful => decision.refresh.is_some(),
+        })
         .map(|sink| sink.name())
         .collect()
 }

@@ -2,6 +2,7 @@
 //! swept, and how a sweep ends.
 
 mod calls;
+mod refresh;
 mod world;
 
 use chrono::{TimeDelta, Utc};

@@ -17,6 +17,7 @@ use crate::detect::findings::digest::Digest;
 use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::records::account_record::{AccountRecord, SweepResult};
 use crate::detect::user::UserId;
+use crate::pipeline::alert_sink::Audience;
 use crate::pipeline::batch::recheck_each;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::recheck::{Dependencies, RecheckOutcome, RecheckRequest};
@@ -128,7 +129,11 @@ async fn record_sweep(
     now: Timestamp,
 ) -> Result<AccountRecord, ServiceError> {
     let Dependencies { sinks, policy, .. } = &sweeper.deployment.dependencies;
-    let sinks: Vec<&str> = sinks.iter().map(|sink| sink.name()).collect();
+    let sinks: Vec<&str> = sinks
+        .iter()
+        .filter(|sink| sink.audience() != Audience::Forgetful)
+        .map(|sink| sink.name())
+        .collect();
     for _ in 0..MAX_ATTEMPTS {
         let before = sweeper.deployment.table.account(account).await?;
         let record = before.after_sweep(swept, policy, sweeper.remind_every, &sinks, now);

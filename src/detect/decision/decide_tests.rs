@@ -29,6 +29,7 @@ mod activations;
 mod exempt;
 mod leaks;
 mod overlap_start;
+mod refresh;
 mod related;
 mod swept;
 mod uses;
