@@ -141,7 +141,7 @@ mod tests {
             exemptions: &[],
             familiar: &[],
             sweep: None,
-            has_left: false,
+            unwatched: None,
             is_history: false,
             foreign_entry: None,
         };

@@ -49,6 +49,13 @@ impl AccountSweep {
         sweeper: &Sweeper,
         metrics: &mut Metrics,
     ) -> Result<(), ServiceError> {
+        if sweeper.deployment.excluded_accounts.contains(&self.account) {
+            info!(
+                account = self.account,
+                "the account was excluded after this message was queued"
+            );
+            return Ok(());
+        }
         let record = sweeper.deployment.table.account(&self.account).await?;
         if self.users.is_empty() && record.is_swept_since(self.sent_at) {
             info!(

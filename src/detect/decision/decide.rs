@@ -268,7 +268,7 @@ impl Assessment<'_> {
                 }
             }
             None => (Outcome::NothingOpen, None, vec![]),
-            Some(open) if self.situation.has_left => {
+            Some(open) if self.situation.unwatched.is_some() => {
                 (Outcome::Closed, Some(lifecycle::closed(open, self)), vec![])
             }
             Some(open) if self.has_two_active() || self.is_blind() || !self.overlaps.is_empty() => {

@@ -168,6 +168,15 @@ impl World {
         handled(answer, out)
     }
 
+    /// Passes the detector a queued re-check of `user`.
+    pub async fn recheck(&self, user: &UserId) -> Handled {
+        let message = json!({"secondkey_recheck": {"version": 1, "account": user.account(), "user": user.name()}});
+        let mut out = vec![];
+        let batch = batch(&message);
+        let answer = detector::handle(&self.sweeper.deployment, batch, &mut out).await;
+        handled(answer, out)
+    }
+
     /// The users whose re-checks were queued since the last call, sorted by name.
     pub fn queued_rechecks(&self) -> Vec<UserId> {
         let queued: BTreeSet<UserId> = self
