@@ -204,10 +204,13 @@ pub(super) fn judge_coverage(
     let covered = covered(records, now);
     let uncovered: Vec<String> = accounts
         .iter()
-        .filter(|account| !covered.contains(account.as_str()))
+        .filter(|account| !covered.contains(account.as_str()) && !stack.excludes(account))
         .cloned()
         .collect();
-    let count = accounts.len();
+    let count = accounts
+        .iter()
+        .filter(|account| !stack.excludes(account))
+        .count();
     let Some(first) = uncovered.first() else {
         return CheckResult::ok(
             ACCOUNTS,

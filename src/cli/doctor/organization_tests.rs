@@ -46,6 +46,19 @@ fn accounts_that_were_not_swept_are_named() {
 }
 
 #[test]
+fn excluded_accounts_need_no_sweep() {
+    let excluding = stack(
+        &[("ListAccounts", "true"), ("ExcludedAccounts", "2,3")],
+        &[],
+    );
+    let accounts = ["1", "2", "3"].map(str::to_owned);
+    let records = [swept("1", 0), unreachable("3")];
+    let check = judge_coverage(&excluding, &accounts, "1", &records, at(60));
+    assert_eq!(check.state, CheckStatus::Ok);
+    assert!(check.found.contains("all 1 "), "{}", check.found);
+}
+
+#[test]
 fn a_sweep_that_does_not_list_the_accounts_is_a_warning() {
     let alone = stack(
         &[("ListAccounts", "false"), ("OrganizationId", ORGANIZATION)],

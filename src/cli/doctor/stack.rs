@@ -85,6 +85,13 @@ impl DeployedStack {
         Some(self.parameter("OrganizationId")).filter(|id| !id.is_empty())
     }
 
+    /// Whether the operator excluded `account`, so that it is not swept.
+    #[must_use]
+    pub(super) fn excludes(&self, account: &str) -> bool {
+        let mut excluded = self.parameter("ExcludedAccounts").split(',');
+        excluded.any(|excluded| excluded == account)
+    }
+
     /// The region from which IAM's events are forwarded to this stack, if they do not arrive here.
     #[must_use]
     pub(super) fn forwarded_from(&self) -> Option<&str> {

@@ -87,6 +87,7 @@ pub(super) fn judge_unreachable(
 ) -> Vec<CheckResult> {
     records
         .iter()
+        .filter(|record| !stack.excludes(&record.account))
         .filter_map(|record| {
             let unreachable = record.unreachable.as_ref()?;
             let check = CheckResult::failed(
@@ -204,6 +205,15 @@ pub(super) mod tests {
         assert!(
             fix.contains("in account 444455556666")
                 && fix.contains("CentralAccountId=111122223333")
+        );
+    }
+
+    #[test]
+    fn an_excluded_account_may_be_unreachable() {
+        let stack = stack(&[("ExcludedAccounts", "444455556666")], &[]);
+        assert_eq!(
+            judge_unreachable(&stack, &[unreachable("444455556666")]),
+            []
         );
     }
 

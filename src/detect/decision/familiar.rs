@@ -296,6 +296,7 @@ mod tests {
             CloseReason::Renamed,
             CloseReason::NeverConfirmed,
             CloseReason::AccountLeft,
+            CloseReason::AccountExcluded,
         ] {
             let mut finding = rotated();
             finding.closing.as_mut().unwrap().reason = reason;

@@ -9,6 +9,6 @@ mod exemptions;
 mod faults;
 mod round_trips;
 mod scale;
-mod securityhub;
+pub mod securityhub;
 mod sweeps;
 mod world;
