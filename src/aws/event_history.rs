@@ -45,7 +45,8 @@ const MAX_PAGES: u32 = 20;
 pub enum EventHistory {
     /// The changes of the key within the last 90 days, newest first.
     Told(Vec<KeyChange>),
-    /// The caller is not allowed to query; contains the reason.
+    /// The history does not tell; contains the reason. Either the caller is not allowed to query, or
+    /// the history has more events of the key than are read, and none of those is a change.
     Refused(String),
 }
 
@@ -91,6 +92,11 @@ pub async fn changes_of_key(
         if next.is_none() {
             break;
         }
+    }
+    if changes.is_empty() && next.is_some() {
+        return Ok(EventHistory::Refused(format!(
+            "{WHAT} returned more than {MAX_PAGES} pages, and the newest have no change of the key"
+        )));
     }
     changes.sort_by_key(|change| Reverse(change.at));
     Ok(EventHistory::Told(changes))

@@ -33,7 +33,7 @@ pub(crate) async fn active_accounts(config: &SdkConfig) -> Result<Vec<String>, S
 
 /// Whether `account` is active. AWS announced that `State` replaces `Status` in September 2026;
 /// this accepts both.
-fn is_active(account: &Account) -> bool {
+pub(crate) fn is_active(account: &Account) -> bool {
     match (&account.state, &account.status) {
         (Some(state), _) => *state == AccountState::Active,
         (None, Some(status)) => *status == AccountStatus::Active,

@@ -3,9 +3,13 @@
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_types::os_shim_internal::{Env, Fs};
 
 use crate::aws::connections::Connections;
+use crate::cli::MAX_CHARS;
+use crate::output::escape::for_terminal;
 
 /// The region of IAM's endpoint. Source: IAM user guide, endpoints.
 const HOME_REGION: &str = "us-east-1";
@@ -40,22 +44,24 @@ impl AwsArgs {
         self.region.as_deref()
     }
 
-    /// The AWS configuration. IAM is global, so the default region is `us-east-1`.
-    pub(crate) async fn config(&self) -> SdkConfig {
-        let config = load_config(self.profile.as_deref(), self.region.as_deref()).await;
+    /// The AWS configuration. IAM is global, so the default region is `us-east-1`. Fails if the
+    /// profile does not exist.
+    pub(crate) async fn config(&self) -> anyhow::Result<SdkConfig> {
+        let config = load_config(self.profile.as_deref(), self.region.as_deref()).await?;
         if config.region().is_some() {
-            return config;
+            return Ok(config);
         }
         load_config(self.profile.as_deref(), Some(HOME_REGION)).await
     }
 }
 
-/// The AWS configuration as the AWS CLI finds it. Fails if no region is set.
+/// The AWS configuration as the AWS CLI finds it. Fails if the profile does not exist or no region is
+/// set.
 pub(crate) async fn aws_config(
     profile: Option<&str>,
     region: Option<&str>,
 ) -> anyhow::Result<SdkConfig> {
-    let config = load_config(profile, region).await;
+    let config = load_config(profile, region).await?;
     anyhow::ensure!(
         config.region().is_some(),
         "no AWS region is set; use --region, set AWS_REGION, or set `region` in the profile"
@@ -63,20 +69,35 @@ pub(crate) async fn aws_config(
     Ok(config)
 }
 
-async fn load_config(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
+async fn load_config(profile: Option<&str>, region: Option<&str>) -> anyhow::Result<SdkConfig> {
     let mut loader =
         aws_config::defaults(BehaviorVersion::latest()).http_client(Connections::default());
     if let Some(profile) = profile {
+        ensure_exists(profile).await?;
         loader = loader.profile_name(profile);
     }
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
     let config = loader.load().await;
-    match profile {
+    Ok(match profile {
         Some(profile) => with_credentials_of(profile, config),
         None => config,
-    }
+    })
+}
+
+/// Fails if the AWS configuration has no `profile`. The SDK reports that only after the first call,
+/// and does not name the profile if there are no others.
+async fn ensure_exists(profile: &str) -> anyhow::Result<()> {
+    let files = EnvConfigFiles::default();
+    let profiles = aws_config::profile::load(&Fs::real(), &Env::real(), &files, None).await?;
+    anyhow::ensure!(
+        profiles.get_profile(profile).is_some(),
+        "profile `{}` is not in the AWS configuration; name another with --profile, or create it with `aws configure \
+         --profile NAME`",
+        for_terminal(profile, MAX_CHARS)
+    );
+    Ok(())
 }
 
 /// `config` with the credentials of `profile` and no others. `--profile` overrides keys in the

@@ -75,7 +75,7 @@ enum CheckFormat {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let config = args.connection.config().await;
+    let config = args.connection.config().await?;
     let store = args.which.open(&config)?;
     let policy = args.policy.policy();
     let check = check_keys(&config, &store, &args.user, &policy).await?;

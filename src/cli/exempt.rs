@@ -97,7 +97,7 @@ impl CommonArgs {
         }
         let mut accounts = store.reader().account_ids().await?;
         if self.which.is_table() {
-            let config = self.connection.config().await;
+            let config = self.connection.config().await?;
             accounts.insert(Caller::ask(&config).await?.account);
         }
         Ok(accounts)

@@ -149,7 +149,7 @@ enum FailOn {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let started_at = Utc::now();
-    let config = with_retries(&args.connection.config().await);
+    let config = with_retries(&args.connection.config().await?);
     let caller = Caller::ask(&config).await?;
     let targets = targets(&config, &caller, &args.others).await?;
     let store = Arc::new(open_file(args.db.clone())?);

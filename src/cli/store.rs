@@ -56,7 +56,10 @@ impl StoreArgs {
     /// credentials nor a region.
     pub(crate) async fn open_by(&self, connection: &AwsArgs) -> anyhow::Result<Store> {
         match &self.table {
-            Some(table) => Ok(Store::Table(table_store(&connection.config().await, table))),
+            Some(table) => Ok(Store::Table(table_store(
+                &connection.config().await?,
+                table,
+            ))),
             None => Ok(Store::File(Arc::new(open_file(self.db.clone())?))),
         }
     }

@@ -1,12 +1,13 @@
 //! The template itself: what it deploys, which regions it refuses, and that its alarms and
 //! dashboard refer to existing metrics.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use aws_config::Region;
 use aws_sdk_cloudformation::types::{Capability, Parameter};
-use secondkey::aws::metrics::NAMES;
+use chrono::Utc;
+use secondkey::aws::metrics::{Metrics, NAMES};
 use serde_json::{Value, json};
 
 use crate::stack::clients::config;
@@ -192,6 +193,78 @@ fn written(path: &str) -> Vec<(String, String, Value)> {
             (name, kind, resource["Properties"].take())
         })
         .collect()
+}
+
+/// The namespace, name and dimensions of each metric that a function writes, from the metrics
+/// themselves: CloudWatch keeps each combination of dimensions as a metric of its own.
+fn written_metrics() -> BTreeSet<(String, String, Vec<String>)> {
+    let counted = |name| BTreeMap::from([(name, 1)]);
+    let metrics = Metrics {
+        events_by_outcome: counted("opened"),
+        ignored_by_reason: counted("failed call"),
+        seconds_to_alert: vec![1.0],
+        alerts_delivered: 1,
+        deliveries_failed: BTreeMap::from([("sns".to_owned(), 1)]),
+        oldest_pending_alert_seconds: Some(1.0),
+        failed_rechecks: 1,
+        conflicts: 1,
+        duplicates: 1,
+        stale_listings: 1,
+        refused_listings: 1,
+        sweeps: 1,
+        found_by_sweep: 1,
+        iam_calls: 1,
+        unchecked_users: 1,
+        overdue_accounts: Some(1),
+        open_findings: Some(1),
+        unreachable_accounts: Some(1),
+    };
+    let mut out = vec![];
+    metrics.write(&mut out, Utc::now()).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            let dimensions = directive["Dimensions"][0].as_array().unwrap();
+            (
+                text(&directive["Namespace"]),
+                text(&directive["Metrics"][0]["Name"]),
+                dimensions.iter().map(text).collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn alarms_and_dashboard_use_metrics_with_the_dimensions_that_are_written() {
+    let written_metrics = written_metrics();
+    let is_written = |name: &str, dimensions: &[&str]| {
+        let dimensions = dimensions.iter().map(|name| (*name).to_owned()).collect();
+        written_metrics.contains(&("secondkey".to_owned(), name.to_owned(), dimensions))
+    };
+    for (alarm, kind, properties) in written("infra/template.yaml") {
+        if kind == "AWS::CloudWatch::Alarm" && properties["Namespace"] == "secondkey" {
+            assert_eq!(properties["Dimensions"], Value::Null, "{alarm}");
+            let name = properties["MetricName"].as_str().unwrap();
+            assert!(is_written(name, &[]), "{alarm}: {name}");
+        }
+        if kind == "AWS::CloudWatch::Dashboard" {
+            let body = properties["DashboardBody"].to_string().replace('\\', "");
+            let searched = body.split("{secondkey,").skip(1).map(|rest| {
+                let dimension = rest.split('}').next().unwrap();
+                let name = rest.split("MetricName=\"").nth(1).unwrap();
+                (dimension, name.split('"').next().unwrap())
+            });
+            let searched: Vec<(&str, &str)> = searched.collect();
+            assert_eq!(searched.len(), 2, "{body}");
+            for (dimension, name) in searched {
+                assert!(is_written(name, &[dimension]), "{name} by {dimension}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! `secondkey doctor` on a deployment in moto: whole, broken link by link, and probed.
+//! `secondkey doctor` on the deployed templates in moto: whole, broken link by link, and probed.
 
 mod cloudwatch;
+mod metrics;
+mod organization;
 mod probes;
 pub mod world;
 
@@ -9,10 +11,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use secondkey::detect::records::account_record::{AccountRecord, Unreachable};
 
 use crate::stack::clients::REGION;
-use crate::stack::proxy::{Fault, Proxy};
+use crate::stack::proxy::Fault;
 use crate::stack::wiring::ACCOUNT;
 use cloudwatch::Measured;
-use world::{World, doctor_at, run};
+use metrics::assert_asked_like_alarms;
+use world::{STACK, World, run};
 
 const JSON: [&str; 2] = ["--format", "json"];
 
@@ -39,6 +42,7 @@ async fn a_healthy_deployment_passes_every_check() {
         summary.ends_with("0 with a warning, 0 failed, 0 not checked"),
         "{summary}"
     );
+    assert_asked_like_alarms(&world, &["Detector", "Sweeper"]);
 }
 
 #[tokio::test]
@@ -145,7 +149,7 @@ async fn each_broken_link_is_named_with_its_fix() {
 async fn break_it(world: &World) {
     let config = &world.config;
     let trails = aws_sdk_cloudtrail::Client::new(config);
-    trails.stop_logging().name("all").send().await.unwrap();
+    trails.stop_logging().name(STACK).send().await.unwrap();
     let events = aws_sdk_eventbridge::Client::new(config);
     let rule = world.id("ChangesRule");
     let put = events
@@ -177,7 +181,7 @@ async fn break_it(world: &World) {
         .queue_url(world.id("ChangesQueue"))
         .message_body("not read");
     waiting.send().await.unwrap();
-    world.set_table(false).await;
+    world.unprotect_table().await;
     let sns = aws_sdk_sns::Client::new(config);
     let listed = sns.list_subscriptions().send().await.unwrap();
     for one in listed.subscriptions() {
@@ -190,22 +194,25 @@ async fn break_it(world: &World) {
     }
     let long_ago = Utc::now() - TimeDelta::hours(5);
     owe_to_a_sink_that_is_gone(world, long_ago).await;
-    let swept = |account: &str, version| AccountRecord {
-        version,
+    let store = world.store();
+    let own = store.account(ACCOUNT).await.unwrap();
+    let swept = AccountRecord {
+        version: own.version + 1,
+        swept_at: Some(long_ago),
+        ..own
+    };
+    assert_eq!(store.put_account(&swept).await, Ok(true));
+    let unreachable = AccountRecord {
+        version: 1,
         baseline_at: Some(long_ago),
         swept_at: Some(long_ago),
-        ..AccountRecord::new(account)
-    };
-    let store = world.store();
-    store.put_account(&swept(ACCOUNT, 2)).await.unwrap();
-    let unreachable = AccountRecord {
         unreachable: Some(Unreachable {
             since: long_ago,
             reason: "no such role \u{1b}[2J".to_owned(),
         }),
-        ..swept("444455556666", 1)
+        ..AccountRecord::new("444455556666")
     };
-    store.put_account(&unreachable).await.unwrap();
+    assert_eq!(store.put_account(&unreachable).await, Ok(true));
 }
 
 /// A pending alert from an earlier release, for a sink that this release does not have.
@@ -227,14 +234,13 @@ async fn owe_to_a_sink_that_is_gone(world: &World, since: DateTime<Utc>) {
 #[tokio::test]
 async fn denied_checks_are_skipped_and_the_others_run() {
     let world = World::new().await;
-    let proxy = Proxy::start(&world.url);
-    proxy.set(Fault {
+    world.proxy.set(Fault {
         part: "GetEventSelectors",
         status: 400,
         body: r#"{"__type": "AccessDeniedException", "message": "not authorized"}"#,
         times: 1_000,
     });
-    let said = run(doctor_at(&proxy.url, &world.cloudwatch.url, &JSON)).await;
+    let said = run(world.doctor(&JSON)).await;
     assert_eq!(said.code, 1, "{}", said.stdout);
     let trail = said.check("trail");
     assert_eq!(trail["state"], "not_checked");
@@ -254,6 +260,7 @@ async fn denied_checks_are_skipped_and_the_others_run() {
     }
 
     // An account that cannot be read must not hide the others.
+    world.proxy.set_all(vec![]);
     let client = aws_sdk_dynamodb::Client::new(&world.config);
     let broken = client
         .put_item()
@@ -285,7 +292,7 @@ async fn a_missing_stack_is_named_with_its_account_and_region() {
             "--probe-live",
             "--yes",
         ])
-        .env("AWS_ENDPOINT_URL", &world.url)
+        .env("AWS_ENDPOINT_URL", &world.proxy.url)
         .env("AWS_ACCESS_KEY_ID", "AKIATEST")
         .env("AWS_SECRET_ACCESS_KEY", "secret");
     let said = run(command).await;

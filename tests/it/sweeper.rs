@@ -243,3 +243,69 @@ async fn an_excluded_account_is_not_watched_and_its_findings_are_closed() {
     world.sweep(&json!({"account": account})).await;
     assert_eq!(world.open_users().await, ["has-two"], "watched again");
 }
+
+#[tokio::test]
+async fn no_page_is_lost_in_a_sweep() {
+    let world = World::new("pages", SweepMode::List).await;
+    let account = new_account();
+    for (name, keys) in [("one", 1), ("two", 2), ("none", 0), ("also-two", 2)] {
+        world.user(&account, name, keys).await;
+    }
+    for proxy in [&world.aws, &world.dynamodb] {
+        proxy.pages_of(1);
+    }
+    let swept = world.sweep(&json!({"account": account})).await;
+    assert!(swept.failed.is_empty(), "{swept:?}");
+    let mut open = world.open_users().await;
+    open.sort();
+    assert_eq!(open, ["also-two", "two"]);
+
+    // The next fan-out names the users with open findings, and those with due re-checks.
+    let due = UserId::new(&account, "none");
+    let an_hour_ago = Utc::now() - TimeDelta::hours(1);
+    let turn = json!({"account": account, "users": ["none"]});
+    assert!(world.sweep(&turn).await.failed.is_empty());
+    world.promise_recheck(&due, an_hour_ago).await;
+    let turns = world.fan_out().await;
+    let turn = turns
+        .iter()
+        .find(|turn| turn["account"] == account.as_str());
+    let mut users: Vec<&str> = turn.unwrap()["users"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|user| user.as_str().unwrap())
+        .collect();
+    users.sort_unstable();
+    assert_eq!(users, ["also-two", "none", "two"]);
+}
+
+/// Up to 500 users are listed one by one; the report shows more of them in two calls.
+#[tokio::test]
+async fn the_501st_user_switches_a_sweep_to_the_report() {
+    let world = World::new("boundary", SweepMode::Auto).await;
+    let account = new_account();
+    for number in 0..500 {
+        world.user(&account, &format!("user-{number}"), 0).await;
+    }
+    let calls = async || {
+        world.aws.take_exchanges();
+        assert!(
+            world
+                .sweep(&json!({"account": account}))
+                .await
+                .failed
+                .is_empty()
+        );
+        let exchanges = world.aws.take_exchanges();
+        let listings = exchanges
+            .iter()
+            .filter(|done| done.action == "ListAccessKeys");
+        listings.count()
+    };
+    assert_eq!(calls().await, 500);
+    world.user(&account, "user-500", 2).await;
+    // Only the user with two keys is re-checked.
+    assert_eq!(calls().await, 1);
+    assert_eq!(world.open_users().await, ["user-500"]);
+}

@@ -2,9 +2,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_organizations::Client;
-use aws_sdk_organizations::types::AccountStatus;
 use serde_json::Value;
 
+use crate::aws::organization::is_active;
 use crate::cli::doctor::check_result::{
     CheckResult, QueryError, QueryErrorKind, QueryResult, evaluate,
 };
@@ -86,7 +86,7 @@ async fn accounts(client: &Client) -> QueryResult<Vec<String>> {
             page.accounts
                 .unwrap_or_default()
                 .into_iter()
-                .filter(|account| account.status == Some(AccountStatus::Active))
+                .filter(is_active)
                 .filter_map(|account| account.id),
         );
     }

@@ -68,7 +68,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (account, owner) = match (named_account(&args)?, &args.owner) {
         (Some(account), Some(owner)) => (account.to_owned(), owner.clone()),
         (account, owner) => {
-            let caller = Caller::ask(&args.common.connection.config().await).await?;
+            let caller = Caller::ask(&args.common.connection.config().await?).await?;
             (
                 account.map_or(caller.account, str::to_owned),
                 owner.clone().unwrap_or(caller.arn),

@@ -46,7 +46,7 @@ pub(super) struct RotationContext<'a> {
 impl<'a> RotationContext<'a> {
     /// Looks up the caller, the user and the user's keys.
     pub(super) async fn begin(common: &'a CommonArgs) -> anyhow::Result<(Self, Vec<RotationKey>)> {
-        let config = common.connection.config().await;
+        let config = common.connection.config().await?;
         // Signals do not end a step that has begun, so no call may wait forever.
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(CALL_TIMEOUT)

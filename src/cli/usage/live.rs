@@ -29,7 +29,7 @@ pub(super) async fn add_event_history(
     usage: &mut Usage,
 ) -> anyhow::Result<SearchScope> {
     let connection = AwsArgs::of(live.profile.clone(), live.region.first().cloned());
-    let config = connection.config().await;
+    let config = connection.config().await?;
     let caller = Caller::ask(&config).await?;
     let keys = match &subject.target {
         SubjectName::Key(key) => vec![key.clone()],

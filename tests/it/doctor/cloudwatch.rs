@@ -1,8 +1,15 @@
-//! A stand-in for CloudWatch's `GetMetricStatistics`: the SDK speaks CBOR with it, which moto does not.
+//! A stand-in for CloudWatch's `GetMetricStatistics`: the SDK speaks CBOR with it, which moto does
+//! not. It notes which metrics it is asked for.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use chrono::Utc;
+use aws_smithy_cbor::data::Type;
+use aws_smithy_cbor::{Decoder, Encoder};
+use aws_smithy_types::DateTime;
+use chrono::{TimeDelta, Utc};
+use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,10 +23,41 @@ pub struct Measured {
     pub age: f64,
 }
 
+/// A metric as the API and the templates name it: its namespace, name, dimensions and statistic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Metric {
+    pub namespace: String,
+    pub name: String,
+    pub dimensions: Vec<(String, String)>,
+    pub statistic: String,
+}
+
+impl Metric {
+    /// The metric with these `properties`, of a query or of an alarm.
+    pub fn of(properties: &Value, statistic: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let dimensions = properties["Dimensions"].as_array().into_iter().flatten();
+        Self {
+            namespace: text(&properties["Namespace"]),
+            name: text(&properties["MetricName"]),
+            dimensions: dimensions
+                .map(|dimension| (text(&dimension["Name"]), text(&dimension["Value"])))
+                .collect(),
+            statistic: text(statistic),
+        }
+    }
+}
+
 /// The stand-in. It lives as long as the test process.
 pub struct CloudWatch {
     pub url: String,
-    measured: Arc<Mutex<Measured>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    measured: Measured,
+    asked: BTreeSet<Metric>,
 }
 
 impl CloudWatch {
@@ -28,8 +66,8 @@ impl CloudWatch {
         let listener =
             std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let measured = Arc::new(Mutex::new(Measured::default()));
-        let shared = measured.clone();
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = state.clone();
         std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -37,36 +75,48 @@ impl CloudWatch {
                 .expect("a runtime can be created")
                 .block_on(serve(listener, &shared));
         });
-        Self { url, measured }
+        Self { url, state }
     }
 
     /// Sets the measurements.
     pub fn set(&self, measured: Measured) {
-        *self.measured.lock().expect("no panic while locked") = measured;
+        self.state.lock().expect("no panic while locked").measured = measured;
+    }
+
+    /// The metrics that were asked for.
+    pub fn asked(&self) -> BTreeSet<Metric> {
+        let state = self.state.lock().expect("no panic while locked");
+        state.asked.clone()
     }
 }
 
-async fn serve(listener: std::net::TcpListener, measured: &Mutex<Measured>) {
+async fn serve(listener: std::net::TcpListener, state: &Mutex<State>) {
     listener
         .set_nonblocking(true)
         .expect("a listener can be set non-blocking");
     let listener = TcpListener::from_std(listener).expect("it is a listener");
     while let Ok((client, _)) = listener.accept().await {
         // The client notices a broken connection itself.
-        let _ = answer(client, measured).await;
+        let _ = answer(client, state).await;
     }
 }
 
-async fn answer(mut client: TcpStream, measured: &Mutex<Measured>) -> std::io::Result<()> {
+async fn answer(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let Some(request) = relay::read(&mut client).await? else {
         return Ok(());
     };
-    let asked = String::from_utf8_lossy(&request.body).into_owned();
-    let Measured { errors, age } = *measured.lock().expect("no panic while locked");
-    let body = if asked.contains("ApproximateAgeOfOldestMessage") {
-        point("Maximum", age)
-    } else {
-        point("Sum", errors)
+    let query = value(&mut Decoder::new(&request.body));
+    let metric = Metric::of(&query, &query["Statistics"][0]);
+    let body = {
+        let mut state = state.lock().expect("no panic while locked");
+        let measured = if metric.name == "ApproximateAgeOfOldestMessage" {
+            state.measured.age
+        } else {
+            state.measured.errors
+        };
+        let body = point(&metric.statistic, measured);
+        state.asked.insert(metric);
+        body
     };
     let head = format!(
         "HTTP/1.1 200 OK\r\nsmithy-protocol: rpc-v2-cbor\r\nContent-Type: application/cbor\r\nContent-Length: {}\r\n\
@@ -76,32 +126,53 @@ async fn answer(mut client: TcpStream, measured: &Mutex<Measured>) -> std::io::R
     client.write_all(&[head.as_bytes(), &body].concat()).await
 }
 
-/// `{"Datapoints": [{"Timestamp": a minute ago, statistic: value}]}` in CBOR.
+/// `{"Datapoints": [{"Timestamp": a minute ago, statistic: value}]}`.
 fn point(statistic: &str, value: f64) -> Vec<u8> {
-    let mut body = vec![0xa1];
-    text(&mut body, "Datapoints");
-    body.extend([0x81, 0xa2]);
-    text(&mut body, "Timestamp");
-    // The tag of a time in seconds since 1970.
-    body.push(0xc1);
-    let seconds = Utc::now().timestamp() - 60;
-    number(
-        &mut body,
-        f64::from(i32::try_from(seconds).expect("it is before 2038")),
-    );
-    text(&mut body, statistic);
-    number(&mut body, value);
-    body
+    let at = DateTime::from(SystemTime::from(Utc::now() - TimeDelta::minutes(1)));
+    let mut body = Encoder::new(vec![]);
+    body.map(1).str("Datapoints").array(1).map(2);
+    body.str("Timestamp").timestamp(&at);
+    body.str(statistic).double(value);
+    body.into_writer()
 }
 
-fn text(body: &mut Vec<u8>, text: &str) {
-    let length = u8::try_from(text.len()).expect("it is short");
-    assert!(length < 24, "a longer text has another head");
-    body.push(0x60 + length);
-    body.extend(text.as_bytes());
+/// The next value, with times as `null`.
+fn value(decoder: &mut Decoder<'_>) -> Value {
+    match decoder.datatype().expect("it is CBOR") {
+        Type::Map | Type::MapIndef => {
+            let count = decoder.map().expect("it is a map");
+            let mut entries = Map::new();
+            while is_next(decoder, count, entries.len()) {
+                let name = decoder.str().expect("a name is a text").into_owned();
+                entries.insert(name, value(decoder));
+            }
+            entries.into()
+        }
+        Type::Array | Type::ArrayIndef => {
+            let count = decoder.list().expect("it is a list");
+            let mut items = vec![];
+            while is_next(decoder, count, items.len()) {
+                items.push(value(decoder));
+            }
+            items.into()
+        }
+        Type::String | Type::StringIndef => json!(decoder.str().expect("it is a text")),
+        _ => {
+            decoder.skip().expect("it is a value");
+            Value::Null
+        }
+    }
 }
 
-fn number(body: &mut Vec<u8>, number: f64) {
-    body.push(0xfb);
-    body.extend(number.to_be_bytes());
+/// Whether a map or list of `count` has another entry after `read`. One of unknown length ends with
+/// a break, which is skipped.
+fn is_next(decoder: &mut Decoder<'_>, count: Option<u64>, read: usize) -> bool {
+    if let Some(count) = count {
+        return (read as u64) < count;
+    }
+    let is_end = decoder.datatype().expect("it is CBOR") == Type::Break;
+    if is_end {
+        decoder.skip().expect("a break can be skipped");
+    }
+    !is_end
 }

@@ -10,9 +10,9 @@ use secondkey::pipeline::message::recheck_body;
 use serde_json::Value;
 
 use super::JSON;
-use super::world::{Said, World, doctor_at, run};
+use super::world::{Organization, Said, World, run};
 use crate::stack::clients::REGION;
-use crate::stack::proxy::{Fault, Proxy};
+use crate::stack::proxy::Fault;
 use crate::stack::wiring::{ACCOUNT, take_all};
 
 const PREFIX: &str = "secondkey-probe-";
@@ -73,14 +73,18 @@ async fn a_probe_sees_whether_messages_are_read() {
 
 #[tokio::test]
 async fn a_live_probe_opens_and_closes_a_finding() {
-    let world = World::new().await;
+    probe_live(&World::new().await).await;
+    probe_live(&Organization::new().await.central).await;
+}
+
+async fn probe_live(world: &World) {
     let command = world.doctor(&["--probe-live", "--yes", "--format", "json"]);
-    let said = run_beside_detector(&world, command).await;
+    let said = run_beside_detector(world, command).await;
     assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
     for step in ["opening", "alert", "clean-up", "closing"] {
         assert_eq!(said.state(&format!("live probe: {step}")), "ok");
     }
-    assert_eq!(throwaways(&world).await, Vec::<String>::new());
+    assert_eq!(throwaways(world).await, Vec::<String>::new());
     let shown = said.stdout + &said.stderr;
     assert!(shown.contains(PREFIX), "{shown}");
     assert!(!shown.to_lowercase().contains("secretaccesskey"), "{shown}");
@@ -100,8 +104,7 @@ async fn an_unanswered_live_probe_removes_its_user() {
 #[tokio::test]
 async fn keys_that_cannot_be_removed_are_named_with_commands() {
     let world = World::new().await;
-    let proxy = Proxy::start(&world.url);
-    proxy.set(Fault {
+    world.proxy.set(Fault {
         part: "Action=DeleteAccessKey",
         status: 403,
         body: "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized</Message></Error>\
@@ -109,7 +112,7 @@ async fn keys_that_cannot_be_removed_are_named_with_commands() {
         times: 1_000,
     });
     let arguments = [&["--probe-live", "--yes", "--wait", "1"][..], &JSON].concat();
-    let said = run(doctor_at(&proxy.url, &world.cloudwatch.url, &arguments)).await;
+    let said = run(world.doctor(&arguments)).await;
     assert_eq!(said.code, 1);
     let check = said.check("live probe: clean-up");
     assert_eq!(check["state"], "failed");

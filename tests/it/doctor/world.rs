@@ -1,57 +1,83 @@
-//! A deployment in its own moto server, intact until a test breaks it.
+//! Deployments of `infra/template.yaml` and `infra/member.yaml` in their own moto server, intact
+//! until a test breaks them.
 
-use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
 use aws_config::SdkConfig;
+use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_sqs::types::QueueAttributeName;
-use chrono::Utc;
 use secondkey::aws::deployment::Deployment;
 use secondkey::aws::dynamodb::DynamoDbStore;
-use secondkey::aws::settings::Settings;
-use secondkey::detect::records::account_record::AccountRecord;
+use secondkey::aws::settings::{Settings, SweepSettings};
+use secondkey::aws::sweeper::{self, Sweeper};
 use serde_json::{Value, json};
 
 use super::cloudwatch::CloudWatch;
-use crate::stack::clients::{ACCESS_KEY, REGION, config};
+use crate::stack::clients::{ACCESS_KEY, REGION, config, config_of};
+use crate::stack::left_out::{Deployed, complete};
+use crate::stack::proxy::Proxy;
 use crate::stack::server::{self, Server};
-use crate::stack::wiring::ACCOUNT;
+use crate::stack::wiring::{ACCOUNT, deploy, take_all};
 
 /// The name of the stack.
 pub const STACK: &str = "secondkey-doctor";
 
-const PATTERN: &str = include_str!("../../../infra/event-pattern.json");
+/// The parameters of both shapes.
+const ALWAYS: [(&str, &str); 4] = [
+    ("TableName", STACK),
+    ("AlertEmail", "security@example.com"),
+    ("CreateTrail", "true"),
+    ("SettleSeconds", "0"),
+];
 
 /// The deployment.
 pub struct World {
     pub config: SdkConfig,
-    pub url: String,
-    pub resources: BTreeMap<String, String>,
+    pub deployed: Deployed,
     pub cloudwatch: CloudWatch,
+    /// Between moto and everything else. It adds root to the credential report, as AWS does.
+    pub proxy: Proxy,
     _server: Server,
 }
 
+/// A deployment for an organization.
+pub struct Organization {
+    pub central: World,
+    /// The organization's ID.
+    pub id: String,
+    /// The member account's ID.
+    pub member: String,
+    /// An administrator in the member account.
+    pub member_config: SdkConfig,
+}
+
 impl World {
-    /// Deploys the small template, and creates by API what moto omits from templates.
+    /// A deployment for one account.
     pub async fn new() -> Self {
-        let server = tokio::task::spawn_blocking(|| server::start_moto(&[]));
-        let server = server.await.expect("moto starts");
-        let config = config(&server.url).await;
-        let resources = deploy(&config).await;
-        let world = Self {
-            url: server.url.clone(),
-            config,
-            resources,
-            cloudwatch: CloudWatch::start(),
-            _server: server,
-        };
-        world.add_what_moto_leaves_out().await;
+        let world = Self::deploy(start().await, &[]).await;
+        world.sweep().await;
+        world.enable_mappings().await;
         world
+    }
+
+    async fn deploy(
+        (server, proxy, config): (Server, Proxy, SdkConfig),
+        parameters: &[(&str, &str)],
+    ) -> Self {
+        let parameters = [&ALWAYS, parameters].concat();
+        deploy(&config, STACK, &parameters).await;
+        Self {
+            deployed: complete(&config, STACK, &parameters).await,
+            config,
+            cloudwatch: CloudWatch::start(),
+            proxy,
+            _server: server,
+        }
     }
 
     /// The physical id of `logical`.
     pub fn id(&self, logical: &str) -> &str {
-        &self.resources[logical]
+        &self.deployed.resources[logical]
     }
 
     /// Lets only `rule` send to `queue`.
@@ -62,24 +88,19 @@ impl World {
             "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
             "Resource": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
             "Condition": {"ArnEquals": {"aws:SourceArn": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}")]}}}]});
-        self.set_policy(queue, &policy.to_string()).await;
-    }
-
-    /// Gives `queue` the policy.
-    pub async fn set_policy(&self, queue: &str, policy: &str) {
         let set = aws_sdk_sqs::Client::new(&self.config)
             .set_queue_attributes()
-            .queue_url(self.id(queue))
-            .attributes(QueueAttributeName::Policy, policy);
+            .queue_url(url)
+            .attributes(QueueAttributeName::Policy, policy.to_string());
         set.send().await.expect("a policy can be set");
     }
 
-    /// Turns point-in-time recovery and expiry of the table on or off.
-    pub async fn set_table(&self, is_on: bool) {
+    /// Turns point-in-time recovery and expiry of the table off.
+    pub async fn unprotect_table(&self) {
         use aws_sdk_dynamodb::types::{PointInTimeRecoverySpecification, TimeToLiveSpecification};
         let dynamodb = aws_sdk_dynamodb::Client::new(&self.config);
         let recovery = PointInTimeRecoverySpecification::builder()
-            .point_in_time_recovery_enabled(is_on)
+            .point_in_time_recovery_enabled(false)
             .build()
             .unwrap();
         let set = dynamodb
@@ -89,7 +110,7 @@ impl World {
         set.send().await.expect("recovery can be set");
         let expiry = TimeToLiveSpecification::builder()
             .attribute_name("expires_at")
-            .enabled(is_on)
+            .enabled(false)
             .build()
             .unwrap();
         let set = dynamodb
@@ -105,95 +126,147 @@ impl World {
         DynamoDbStore::new(client, self.id("Table").to_owned())
     }
 
-    /// The detector, in this process.
+    /// The detector in this process, with the settings of the deployed one.
     pub fn detector(&self) -> Deployment {
-        let settings = Settings::from_lookup(|name| match name {
-            "ACCOUNT_ID" => Some(ACCOUNT.to_owned()),
-            "TABLE_NAME" => Some(self.id("Table").to_owned()),
-            "CHANGES_QUEUE_URL" => Some(self.id("ChangesQueue").to_owned()),
-            "ALERT_TOPIC_ARN" => Some(self.id("AlertTopic").to_owned()),
-            "SETTLE_SECONDS" => Some("0".to_owned()),
-            _ => None,
-        });
+        let settings = Settings::from_lookup(|name| self.setting("Detector", name));
         Deployment::new(settings.expect("they are all there"), &self.config)
+    }
+
+    /// The sweeper in this process, with the settings of the deployed one.
+    fn sweeper(&self) -> Sweeper {
+        let lookup = |name: &str| self.setting("Sweeper", name);
+        let settings = Settings::from_lookup(lookup).expect("they are all there");
+        let sweeps = SweepSettings::from_lookup(lookup).expect("they are all there");
+        Sweeper {
+            account: settings.account.clone(),
+            deployment: Deployment::new(settings, &self.config),
+            mode: sweeps.mode,
+            lists_accounts: sweeps.lists_accounts,
+            remind_every: sweeps.remind_every,
+            sqs: aws_sdk_sqs::Client::new(&self.config),
+            queue_url: sweeps.queue_url,
+            config: self.config.clone(),
+        }
+    }
+
+    fn setting(&self, function: &str, name: &str) -> Option<String> {
+        let mut settings = self.deployed.environments[function].iter();
+        let found = settings.find(|(setting, _)| setting == name);
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// Passes the schedule's message to the sweeper, and then every message that follows from it.
+    pub async fn sweep(&self) {
+        let sweeper = self.sweeper();
+        let schedule = &self.deployed.template["Resources"]["SweepSchedule"]["Properties"];
+        let input = schedule["Targets"][0]["Input"].as_str();
+        let mut messages = vec![serde_json::from_str(input.unwrap()).expect("it is JSON")];
+        let sqs = aws_sdk_sqs::Client::new(&self.config);
+        while !messages.is_empty() {
+            for message in messages {
+                let swept = sweeper::handle(&sweeper, message, &mut std::io::sink()).await;
+                swept.expect("the sweeper works");
+            }
+            messages = take_all(&sqs, self.id("SweepQueue")).await;
+        }
+    }
+
+    /// Enables the event sources, which the tests' template disables: moto would take each sent
+    /// message for a function that it cannot run.
+    async fn enable_mappings(&self) {
+        let client = aws_sdk_lambda::Client::new(&self.config);
+        let listed = client.list_event_source_mappings().send().await;
+        for mapping in listed.unwrap().event_source_mappings.unwrap_or_default() {
+            let update = client.update_event_source_mapping().enabled(true);
+            let update = update.uuid(mapping.uuid.unwrap());
+            update.send().await.expect("a mapping can be enabled");
+        }
     }
 
     /// The command `secondkey doctor` for this deployment.
     pub fn doctor(&self, arguments: &[&str]) -> Command {
-        doctor_at(&self.url, &self.cloudwatch.url, arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
+        command
+            .args(["doctor", "--stack", STACK, "--region", REGION])
+            .args(arguments)
+            .env("AWS_ENDPOINT_URL", &self.proxy.url)
+            .env("AWS_ENDPOINT_URL_CLOUDWATCH", &self.cloudwatch.url)
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY.0)
+            .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY.1)
+            .env_remove("AWS_PROFILE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
     }
+}
 
-    async fn add_what_moto_leaves_out(&self) {
-        let bucket = self.id("TrailBucket");
-        let trails = aws_sdk_cloudtrail::Client::new(&self.config);
-        let made = trails
-            .create_trail()
-            .name("all")
-            .s3_bucket_name(bucket)
-            .is_multi_region_trail(true);
-        made.send().await.expect("a trail can be created");
-        let started = trails.start_logging().name("all").send().await;
-        started.expect("a trail can be started");
-        self.allow("ChangesQueue", "ChangesRule").await;
-        self.allow("SweepQueue", "SweepSchedule").await;
-        self.set_table(true).await;
-        for topic in ["AlertTopic", "AlarmTopic"] {
-            let subscribed = aws_sdk_sns::Client::new(&self.config)
-                .subscribe()
-                .topic_arn(self.id(topic))
-                .protocol("email")
-                .endpoint("security@example.com");
-            subscribed
-                .send()
-                .await
-                .expect("the topic accepts subscriptions");
+impl Organization {
+    /// An organization with a member account and both templates deployed. The central account is
+    /// its management account.
+    pub async fn new() -> Self {
+        let parts = start().await;
+        let config = parts.2.clone();
+        let organizations = aws_sdk_organizations::Client::new(&config);
+        let made = organizations.create_organization().send().await;
+        let made = made.expect("an organization can be created").organization;
+        let id = made.unwrap().id.expect("it has an ID");
+        let member = new_account(&config, "member").await;
+        let parameters = [
+            ("OrganizationId", id.as_str()),
+            ("ListAccounts", "true"),
+            ("SecurityHubImport", "members"),
+        ];
+        let central = World::deploy(parts, &parameters).await;
+        let member_config = config_of(&config, &member, "OrganizationAccountAccessRole").await;
+        let external_id = central.setting("Sweeper", "MEMBER_EXTERNAL_ID");
+        deploy_member(&member_config, &external_id.unwrap()).await;
+        central.sweep().await;
+        central.enable_mappings().await;
+        Self {
+            central,
+            id,
+            member,
+            member_config,
         }
-        let swept = AccountRecord {
-            version: 1,
-            baseline_at: Some(Utc::now()),
-            swept_at: Some(Utc::now()),
-            ..AccountRecord::new(ACCOUNT)
-        };
-        let kept = self.store().put_account(&swept).await;
-        kept.expect("an account can be kept");
     }
 }
 
-/// The command `secondkey doctor` for the deployment at `url`.
-pub fn doctor_at(url: &str, cloudwatch: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
-    command
-        .args(["doctor", "--stack", STACK, "--region", REGION])
-        .args(arguments)
-        .env("AWS_ENDPOINT_URL", url)
-        .env("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch)
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY.0)
-        .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY.1)
-        .env_remove("AWS_PROFILE")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+async fn start() -> (Server, Proxy, SdkConfig) {
+    let server = tokio::task::spawn_blocking(|| server::start_moto(&[]));
+    let server = server.await.expect("moto starts");
+    let proxy = Proxy::start(&server.url);
+    let config = config(&proxy.url).await;
+    (server, proxy, config)
 }
 
-async fn deploy(config: &SdkConfig) -> BTreeMap<String, String> {
-    let pattern: Value = serde_json::from_str(PATTERN).unwrap();
-    let template =
-        include_str!("stack.yaml").replace("\"{{EVENT_PATTERN}}\"", &pattern.to_string());
-    let client = aws_sdk_cloudformation::Client::new(config);
-    let created = client
+/// Creates an account in the organization and returns its ID.
+pub async fn new_account(config: &SdkConfig, name: &str) -> String {
+    let made = aws_sdk_organizations::Client::new(config)
+        .create_account()
+        .account_name(name)
+        .email(format!("{name}@example.com"));
+    let made = made.send().await.expect("an account can be created");
+    let status = made.create_account_status.expect("moto says how it went");
+    status.account_id.expect("moto creates it at once")
+}
+
+/// Deploys `infra/member.yaml` in the account of `config`.
+async fn deploy_member(config: &SdkConfig, external_id: &str) {
+    let parameter = |key: &str, value: &str| {
+        let parameter = Parameter::builder().parameter_key(key);
+        parameter.parameter_value(value).build()
+    };
+    let created = aws_sdk_cloudformation::Client::new(config)
         .create_stack()
-        .stack_name(STACK)
-        .template_body(template);
-    created.send().await.expect("the stack can be deployed");
-    let listed = client.list_stack_resources().stack_name(STACK).send().await;
-    let listed = listed.expect("its resources can be listed");
-    listed
-        .stack_resource_summaries
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|one| Some((one.logical_resource_id?, one.physical_resource_id?)))
-        .collect()
+        .stack_name("secondkey-member")
+        .template_body(include_str!("../../../infra/member.yaml"))
+        .capabilities(Capability::CapabilityNamedIam)
+        .parameters(parameter("CentralAccountId", ACCOUNT))
+        .parameters(parameter("CentralStackName", STACK))
+        .parameters(parameter("MemberExternalId", external_id))
+        .parameters(parameter("SecurityHubImport", "true"));
+    created.send().await.expect("a member can be deployed");
 }
 
 /// The output of `doctor`.

@@ -11,4 +11,5 @@ mod round_trips;
 mod scale;
 pub mod securityhub;
 mod sweeps;
+mod tls;
 mod world;

@@ -3,14 +3,13 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_iam::Client as Iam;
-use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 use secondkey::aws::dynamodb::DynamoDbStore;
 use serde_json::{Value, json};
 
 use super::policies::{
     AUDIT, CENTRAL, FUNCTIONS, MEMBER, Statement, central, member, role_name, statements,
 };
-use crate::stack::clients::config;
+use crate::stack::clients::{config, config_of};
 use crate::stack::cloudformation::Known;
 use crate::stack::http;
 use crate::stack::server::{Server, start_moto};
@@ -129,14 +128,14 @@ impl World {
 
         let iam = Iam::new(&anybody);
         role(&iam, "admin", ANYBODY, EVERYTHING).await;
-        let admin = enter(&anybody, CENTRAL, "admin").await;
+        let admin = config_of(&anybody, CENTRAL, "admin").await;
         let mut functions = vec![];
         for function in FUNCTIONS {
             let name = role_name(function);
             role(&iam, &name, ANYBODY, &policy(allowed, function)).await;
-            functions.push(enter(&anybody, CENTRAL, &name).await);
+            functions.push(config_of(&anybody, CENTRAL, &name).await);
         }
-        let member_admin = enter(&anybody, MEMBER, "admin").await;
+        let member_admin = config_of(&anybody, MEMBER, "admin").await;
         let iam = Iam::new(&member_admin);
         role(&iam, "admin", ANYBODY, EVERYTHING).await;
         let audit = &member()["Resources"][AUDIT]["Properties"];
@@ -211,25 +210,4 @@ async fn role(iam: &Iam, name: &str, trust: &str, policy: &str) {
         .policy_name("only")
         .policy_document(policy);
     put.send().await.unwrap();
-}
-
-/// Assumes the role `name` of `account` as administrator.
-async fn enter(config: &SdkConfig, account: &str, name: &str) -> SdkConfig {
-    let sts = aws_sdk_sts::Client::new(config);
-    let answer = sts
-        .assume_role()
-        .role_arn(format!("arn:aws:iam::{account}:role/{name}"))
-        .role_session_name("test")
-        .send()
-        .await;
-    let given = answer.unwrap().credentials.unwrap();
-    let credentials = Credentials::new(
-        given.access_key_id,
-        given.secret_access_key,
-        Some(given.session_token),
-        None,
-        "test",
-    );
-    let provider = SharedCredentialsProvider::new(credentials);
-    config.to_builder().credentials_provider(provider).build()
 }

@@ -238,6 +238,29 @@ async fn the_history_of_a_key_is_read_to_its_end_the_newest_first() {
         [("AKIA1", Inactive), ("AKIA1", Active), ("AKIA1", Inactive)]
     );
     assert_eq!(changes[0].actor.name.as_deref(), Some("dana"));
+
+    // As many events as are read, and one more. That one could be the change.
+    let read = json!({"accessKeyId": "AKIA3"});
+    for number in 0..20 {
+        let at = at(number);
+        history.add_call(
+            "dana",
+            "GetAccessKeyLastUsed",
+            "AKIA3",
+            &read,
+            &Value::Null,
+            at,
+        );
+    }
+    let whole = changes_of_key(&config, ACCOUNT, "AKIA3").await.unwrap();
+    assert_eq!(whole, event_history::EventHistory::Told(vec![]));
+    history.add("alice", "AKIA3", "Inactive", at(30));
+    let cut = changes_of_key(&config, ACCOUNT, "AKIA3").await.unwrap();
+    let event_history::EventHistory::Refused(why) = cut else {
+        panic!("not all of it was read");
+    };
+    assert!(why.contains("more than 20 pages"), "{why}");
+
     history.deny();
     let refused = changes_of_key(&config, ACCOUNT, "AKIA1").await.unwrap();
     let event_history::EventHistory::Refused(why) = refused else {

@@ -45,6 +45,11 @@ async fn an_inaccessible_account_does_not_stop_the_organizations_scan() {
     let made = organizations.create_organization().send().await;
     made.expect("an organization can be created");
     let members = [member(&world, "one").await, member(&world, "two").await];
+    // A closed account stays listed for 90 days. It may be on any page, and so may an active one.
+    let closed = member(&world, "closed").await;
+    let close = organizations.close_account().account_id(closed);
+    close.send().await.expect("an account can be closed");
+    world.proxy.pages_of(1);
 
     let (said, document) = world.scan(&["--org-role", "Audit"]).await;
     assert_eq!(said.code, 10, "{}", said.stderr);

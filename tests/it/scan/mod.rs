@@ -4,7 +4,11 @@ mod blind;
 mod calls;
 mod interrupted;
 mod many_accounts;
+mod pages;
+#[cfg(unix)]
+mod profiles;
 mod since;
+mod tls;
 pub mod world;
 
 use world::{ACCOUNT, World, changes};
@@ -208,18 +212,6 @@ async fn the_output_file_is_written_atomically() {
             "it is reported before any call"
         );
     }
-}
-
-#[tokio::test]
-async fn a_missing_profile_does_not_fall_back_to_the_environment() {
-    let world = World::new().await;
-    world.users([("bob".to_owned(), 2)]).await;
-    world.take_calls();
-    let said = world.run(&["scan", "--profile", "not-there"]).await;
-    assert_eq!((said.code, said.stdout.as_str()), (1, ""));
-    let expected = "is not in the AWS configuration";
-    assert!(said.stderr.contains(expected), "{}", said.stderr);
-    assert_eq!(world.take_calls().len(), 0, "no other account is asked");
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ pub async fn config(url: &str) -> SdkConfig {
         .await
 }
 
-/// IAM of `account`, through the role `role`, which moto lets anyone assume.
-pub async fn iam_of(config: &SdkConfig, account: &str, role: &str) -> aws_sdk_iam::Client {
+/// `config` in `account`, through the role `role`, which moto lets anyone assume.
+pub async fn config_of(config: &SdkConfig, account: &str, role: &str) -> SdkConfig {
     let sts = aws_sdk_sts::Client::new(config);
     let role = format!("arn:aws:iam::{account}:role/{role}");
     let assumed = sts.assume_role().role_arn(role).role_session_name("test");
@@ -34,6 +34,10 @@ pub async fn iam_of(config: &SdkConfig, account: &str, role: &str) -> aws_sdk_ia
         "test",
     );
     let provider = SharedCredentialsProvider::new(credentials);
-    let config = config.to_builder().credentials_provider(provider).build();
-    aws_sdk_iam::Client::new(&config)
+    config.to_builder().credentials_provider(provider).build()
+}
+
+/// IAM of `account`, through the role `role`.
+pub async fn iam_of(config: &SdkConfig, account: &str, role: &str) -> aws_sdk_iam::Client {
+    aws_sdk_iam::Client::new(&config_of(config, account, role).await)
 }

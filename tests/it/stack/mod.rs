@@ -15,11 +15,14 @@ pub mod cloudformation;
 pub mod emulator;
 pub mod fetch;
 pub mod http;
+pub mod left_out;
+pub mod pages;
 pub mod proxy;
 pub mod pump;
 pub mod relay;
 pub mod server;
 pub mod template;
+pub mod tls;
 pub mod wiring;
 
 use std::sync::OnceLock;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::pages;
 use super::relay::{self, Request};
 
 /// Which requests receive which response, and how often.
@@ -45,8 +46,9 @@ pub struct Proxy {
 struct State {
     faults: Vec<Fault>,
     refused: u32,
-    bodies: Vec<String>,
+    requests: Vec<Request>,
     delay: Duration,
+    page: Option<usize>,
     exchanges: Vec<Exchange>,
 }
 
@@ -79,14 +81,24 @@ impl Proxy {
         self.state.lock().expect("no panic while locked").faults = faults;
     }
 
-    /// Takes the bodies of the requests so far.
+    /// Takes the requests so far.
+    pub fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state.lock().expect("no panic while locked").requests)
+    }
+
+    /// Takes the requests so far, of which the bodies are enough.
     pub fn take_bodies(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.lock().expect("no panic while locked").bodies)
+        self.take_requests().iter().map(Request::text).collect()
     }
 
     /// Delays each request, so that requests sent in parallel overlap.
     pub fn delay(&self, delay: Duration) {
         self.state.lock().expect("no panic while locked").delay = delay;
+    }
+
+    /// Divides the lists in the answers into pages of at most `page` items.
+    pub fn pages_of(&self, page: usize) {
+        self.state.lock().expect("no panic while locked").page = Some(page);
     }
 
     /// Takes the requests answered so far.
@@ -120,25 +132,29 @@ async fn one_request(
     upstream: &str,
     state: &Mutex<State>,
 ) -> std::io::Result<()> {
-    let Some(request) = relay::read(&mut client).await? else {
+    let Some(mut request) = relay::read(&mut client).await? else {
         return Ok(());
     };
     let began = Instant::now();
-    let whole = format!("{}{}", request.head, String::from_utf8_lossy(&request.body));
+    let whole = format!("{}{}", request.head, request.text());
     if let Some(answer) = fault(state, &whole) {
         return client.write_all(answer.as_bytes()).await;
     }
-    let delay = {
+    let (delay, page) = {
         let mut state = state.lock().expect("no panic while locked");
-        let body = String::from_utf8_lossy(&request.body).into_owned();
-        state.bodies.push(body);
-        state.delay
+        state.requests.push(request.clone());
+        (state.delay, state.page)
     };
     tokio::time::sleep(delay).await;
-    let answer = relay::forward(&request, upstream).await?;
+    let action_name = action(&request);
+    let page = page.and_then(|size| pages::of(&mut request, &action_name, size));
+    let mut answer = relay::forward(&request, upstream).await?;
+    if let Some(cut) = page.and_then(|page| page.cut(&answer)) {
+        answer = cut;
+    }
     if is_first_try(&request) {
         let exchange = Exchange {
-            action: action(&request),
+            action: action_name,
             began,
             // Recorded before the client receives the response, so that its next request begins
             // later.
@@ -156,11 +172,11 @@ fn is_first_try(request: &Request) -> bool {
 }
 
 /// The action of `request`: the last part of its target, or its form's action.
-fn action(request: &Request) -> String {
+pub fn action(request: &Request) -> String {
     let target = header(request, "x-amz-target")
         .and_then(|target| target.rsplit('.').next().map(str::to_owned));
     let of_form = || {
-        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let body = request.text();
         let action = body
             .split('&')
             .find_map(|field| field.strip_prefix("Action="));

@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// The request line and the headers, including the final empty line.
     pub head: String,
@@ -14,8 +14,15 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+impl Request {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
 /// The request that `client` sends, or `None` if the connection breaks.
-pub async fn read(client: &mut TcpStream) -> std::io::Result<Option<Request>> {
+pub async fn read(client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<Request>> {
     let mut request = Vec::new();
     let head_ends = loop {
         if let Some(at) = request.windows(4).position(|end| end == b"\r\n\r\n") {
@@ -55,7 +62,7 @@ pub async fn forward(request: &Request, upstream: &str) -> std::io::Result<Vec<u
     server.write_all(&request.body).await?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await?;
-    if String::from_utf8_lossy(&request.body).contains("Action=GetCredentialReport") {
+    if request.text().contains("Action=GetCredentialReport") {
         let whole = String::from_utf8_lossy(&answer);
         return Ok(with_root(&whole)
             .unwrap_or_else(|| whole.into_owned())

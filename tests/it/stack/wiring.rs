@@ -120,7 +120,10 @@ pub async fn deploy(
 
 /// The settings of each function in the stack `name`. Not through the SDK: moto keeps numeric
 /// parameters as numbers, even among the strings of an environment.
-async fn environments(config: &SdkConfig, name: &str) -> BTreeMap<String, Vec<(String, String)>> {
+pub async fn environments(
+    config: &SdkConfig,
+    name: &str,
+) -> BTreeMap<String, Vec<(String, String)>> {
     let moto = config.endpoint_url().expect("the tests ask moto");
     let mut environments = BTreeMap::new();
     for function in ["Detector", "Sweeper", "SecurityHub"] {

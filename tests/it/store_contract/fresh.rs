@@ -1,6 +1,6 @@
 //! A new, empty store for one test, with direct access to its storage.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -12,6 +12,10 @@ use secondkey::detect::decision::familiar::FamiliarActor;
 use secondkey::detect::user::UserId;
 use secondkey::local::sqlite::SqliteStore;
 use secondkey::pipeline::finding_store::FindingReader;
+
+use crate::stack::proxy::Proxy;
+use crate::stack::stack;
+use crate::table::{client, new_table};
 
 /// A new, empty store, opened twice: by this process and as if by another.
 pub(super) struct Fresh {
@@ -26,10 +30,11 @@ enum Storage {
 }
 
 impl Fresh {
+    /// A table that is read in pages of one item, so that each case also shows that no page is lost.
     pub(super) async fn dynamodb() -> Self {
-        let (client, table) = crate::table::new_table().await;
+        let (client, table) = new_table().await;
         Self {
-            store: Arc::new(DynamoDbStore::new(client.clone(), table.clone())),
+            store: Arc::new(DynamoDbStore::new(in_pages().await, table.clone())),
             other: Arc::new(DynamoDbStore::new(client.clone(), table.clone())),
             storage: Storage::DynamoDb { client, table },
         }
@@ -203,6 +208,18 @@ impl Fresh {
         };
         Connection::open(directory.path().join("findings.db")).unwrap()
     }
+}
+
+/// A client of DynamoDB Local that receives pages of one item.
+async fn in_pages() -> Client {
+    static PROXY: OnceLock<Proxy> = OnceLock::new();
+    let url = &stack().await.dynamodb_url;
+    let proxy = PROXY.get_or_init(|| {
+        let proxy = Proxy::start(url);
+        proxy.pages_of(1);
+        proxy
+    });
+    client(&proxy.url)
 }
 
 fn record_key(user: &UserId) -> [(String, AttributeValue); 2] {
