@@ -73,7 +73,7 @@ deploy_member() {
   shift 2
   aws cloudformation deploy --stack-name "$name" --template-file member.yaml --region "$where" \
     --capabilities CAPABILITY_NAMED_IAM \
-    --parameter-overrides CentralAccountId="$central" CentralStackName="$stack" "$@" && return
+    --parameter-overrides CentralAccountId="$central" CentralStackName="$stack" "$@" && return 0
   aws cloudformation describe-stack-events --stack-name "$name" --region "$where" \
     --query "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]" --output text
   return 1
@@ -91,7 +91,7 @@ keys_of() {
 # Whether the region guard refuses the template, by its assertion or by the lookup behind it.
 is_refused_elsewhere() {
   ! deploy_member "$stack-elsewhere" "$elsewhere" HomeRegion="$home" >"$work/refusal" 2>&1 &&
-    grep -E 'never arrive in this region|DeployWhereIamEventsArrive' "$work/refusal" && return
+    grep -E 'never arrive in this region|DeployWhereIamEventsArrive' "$work/refusal" && return 0
   cat "$work/refusal"
   return 1
 }
@@ -117,7 +117,7 @@ is_closed() {
 # Whether the trail of user $1 has an entry of each kind that follows.
 is_recorded() {
   local kind
-  secondkey history "$central/$1" --table "$stack" --region "$home" --format json >"$work/history" || return
+  secondkey history "$central/$1" --table "$stack" --region "$home" --format json >"$work/history" || return 1
   shift
   for kind in "$@"; do
     jq -e --arg kind "$kind" 'any(.entries[]; .kind == $kind)' "$work/history" >/dev/null || { echo "no $kind" && return 1; }
@@ -162,8 +162,8 @@ is_in_security_hub() {
 # Whether EventBridge has stored the member's target as it is in the template.
 has_bus_as_target() {
   local rule
-  rule=$(physical "$stack-member" ChangesRule "$region") || return
-  aws events list-targets-by-rule --rule "$rule" --region "$region" --output json >"$work/targets" || return
+  rule=$(physical "$stack-member" ChangesRule "$region") || return 1
+  aws events list-targets-by-rule --rule "$rule" --region "$region" --output json >"$work/targets" || return 1
   cat "$work/targets"
   jq -e --arg bus "arn:$partition:events:$home:$central:event-bus/$stack" --arg queue "$dead_letters" '.Targets
     | length == 1 and (.[0] | .Arn == $bus and .DeadLetterConfig.Arn == $queue and .RetryPolicy == null)' "$work/targets"
@@ -173,7 +173,7 @@ has_bus_as_target() {
 is_dead_letter() {
   local url messages
   url=$(answer QUEUE aws sqs get-queue-url --queue-name "$stack-member-dead-letters" --region "$region" \
-    --query QueueUrl --output text) || return
+    --query QueueUrl --output text) || return 1
   # The message must soon be visible again, because the alarm counts only those.
   messages=$(aws sqs receive-message --queue-url "$url" --region "$region" --wait-time-seconds 5 \
     --visibility-timeout 1 --query 'Messages[].Body' --output text) && [[ $messages == *"$1"* ]]
@@ -184,16 +184,16 @@ is_dead_letter() {
 # Runs a command that removes something, which may not exist.
 gone() {
   was_gone=no
-  "$@" >"$work/removal" 2>&1 && return
+  "$@" >"$work/removal" 2>&1 && return 0
   was_gone=yes
   grep -qE 'NoSuch|NotFound|NonExistent|does not exist' "$work/removal" || { cat "$work/removal" && return 1; }
 }
 
 remove_user() {
   local key
-  gone aws iam detach-user-policy --user-name "$1" --policy-arn "$quarantine" || return
+  gone aws iam detach-user-policy --user-name "$1" --policy-arn "$quarantine" || return 1
   for key in $(keys_of "$1" 2>/dev/null); do
-    gone aws iam delete-access-key --user-name "$1" --access-key-id "$key" || return
+    gone aws iam delete-access-key --user-name "$1" --access-key-id "$key" || return 1
   done
   gone aws iam delete-user --user-name "$1"
 }
@@ -201,7 +201,7 @@ remove_user() {
 # IAM may not have found a user that was created a moment ago.
 no_user_is_left() {
   local left
-  left=$(aws iam list-users --query "Users[?starts_with(UserName, '$stack')].UserName" --output text) || return
+  left=$(aws iam list-users --query "Users[?starts_with(UserName, '$stack')].UserName" --output text) || return 1
   [ -z "$left" ] || { echo "$left" && return 1; }
 }
 
@@ -217,7 +217,7 @@ remove_rule() {
 
 remove_queue() {
   local url
-  gone answer QUEUE aws sqs get-queue-url --queue-name "$stack-subscriber" --query QueueUrl --output text || return
+  gone answer QUEUE aws sqs get-queue-url --queue-name "$stack-subscriber" --query QueueUrl --output text || return 1
   [ "$was_gone" = no ] || return 0
   url=$(cat "$work/removal")
   gone aws sqs delete-queue --queue-url "$url"
@@ -225,7 +225,7 @@ remove_queue() {
 
 # The stack retains the table, which is protected and cannot be deleted while it is being updated.
 remove_table() {
-  gone aws dynamodb update-table --table-name "$stack" --no-deletion-protection-enabled || return
+  gone aws dynamodb update-table --table-name "$stack" --no-deletion-protection-enabled || return 1
   [ "$was_gone" = no ] || return 0
   aws dynamodb wait table-exists --table-name "$stack" &&
     aws dynamodb delete-table --table-name "$stack" &&
@@ -235,10 +235,10 @@ remove_table() {
 # The trail's bucket, which the stack retains, and the bucket of the functions' code.
 remove_buckets() {
   local bucket buckets
-  buckets=$(answer "$stack-bucket" aws s3api list-buckets --query "Buckets[?starts_with(Name, '$stack-')].Name" --output text) || return
+  buckets=$(answer "$stack-bucket" aws s3api list-buckets --query "Buckets[?starts_with(Name, '$stack-')].Name" --output text) || return 1
   for bucket in $buckets; do
     # CloudTrail may still deliver for some minutes.
-    within 10 gone aws s3 rb "s3://$bucket" --force || return
+    within 10 gone aws s3 rb "s3://$bucket" --force || return 1
   done
 }
 
