@@ -88,6 +88,8 @@ keys_of() {
 
 # Conditions
 
+# On an empty file, `jq -e` succeeds. With `-n` and `input` it fails.
+
 # Whether the region guard refuses the template, by its assertion or by the lookup behind it.
 is_refused_elsewhere() {
   ! deploy_member "$stack-elsewhere" "$elsewhere" HomeRegion="$home" >"$work/refusal" 2>&1 &&
@@ -120,7 +122,7 @@ is_recorded() {
   secondkey history "$central/$1" --table "$stack" --region "$home" --format json >"$work/history" || return 1
   shift
   for kind in "$@"; do
-    jq -e --arg kind "$kind" 'any(.entries[]; .kind == $kind)' "$work/history" >/dev/null || { echo "no $kind" && return 1; }
+    jq -en --arg kind "$kind" 'input | any(.entries[]; .kind == $kind)' "$work/history" || { echo "no $kind" && return 1; }
   done
 }
 
@@ -128,13 +130,15 @@ is_recorded() {
 doctor() { secondkey doctor --stack "$stack" --region "$home" --format json "$@" || [ $? -eq 1 ]; }
 
 is_swept() {
-  doctor >"$work/doctor" && jq -e '.checks[] | select(.what == "sweep of this account") | .state == "ok"' "$work/doctor"
+  doctor >"$work/doctor" &&
+    jq -en 'input | any(.checks[]; .what == "sweep of this account" and .state == "ok")' "$work/doctor"
 }
 
 # Whether doctor finds nothing wrong. Prints what it found. Other accounts of the organization do not matter.
 doctor_passes() {
-  doctor "$@" >"$work/doctor" && jq -e '[.checks[] | select(.state != "ok" and .state != "warning")
-    | select(.what != "organization: accounts")] | if . == [] then true else (., false) end' "$work/doctor"
+  doctor "$@" >"$work/doctor" && jq -en 'input
+    | [.checks[] | select(.state != "ok" and .state != "warning") | select(.what != "organization: accounts")]
+    | if . == [] then true else (., false) end' "$work/doctor"
 }
 
 # Whether the queue that is subscribed to both topics has received the text $1.
@@ -165,7 +169,7 @@ has_bus_as_target() {
   rule=$(physical "$stack-member" ChangesRule "$region") || return 1
   aws events list-targets-by-rule --rule "$rule" --region "$region" --output json >"$work/targets" || return 1
   cat "$work/targets"
-  jq -e --arg bus "arn:$partition:events:$home:$central:event-bus/$stack" --arg queue "$dead_letters" '.Targets
+  jq -en --arg bus "arn:$partition:events:$home:$central:event-bus/$stack" --arg queue "$dead_letters" 'input | .Targets
     | length == 1 and (.[0] | .Arn == $bus and .DeadLetterConfig.Arn == $queue and .RetryPolicy == null)' "$work/targets"
 }
 

@@ -125,12 +125,16 @@ class Handler(socketserver.StreamRequestHandler):
         os.environ.update(AWS_PROFILE=profile, AWS_DEFAULT_REGION=region)
         with open(os.environ["CALLS"], "a", encoding="utf-8") as file:
             file.write(f"{profile} aws {' '.join(arguments)}\n")
-        with open(f"{output}.out", "w", encoding="utf-8") as out, open(f"{output}.err", "w", encoding="utf-8") as err:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                try:
-                    code = aws(arguments)
-                except SystemExit as refused:
-                    code = refused.code
+        with (
+            open(f"{output}.out", "w", encoding="utf-8") as out,
+            open(f"{output}.err", "w", encoding="utf-8") as err,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                code = aws(arguments)
+            except SystemExit as refused:
+                code = refused.code
         self.wfile.write(f"{code}\n".encode())
 
 
