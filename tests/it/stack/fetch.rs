@@ -11,6 +11,8 @@ const DYNAMODB: (&str, &str) = ("amplify-dynamodb-simulator", "2.9.30");
 const EMULATOR: (&str, &str) = ("aws-sam-cli", "1.170.0");
 /// The server for the other services.
 const MOTO: (&str, &str) = ("moto[server]", "5.2.5");
+/// The AWS CLI.
+const AWS_CLI: (&str, &str) = ("awscli", "1.46.3");
 
 /// The published schema of OCSF from this Python package, which also converts it to a JSON schema.
 const OCSF_SCHEMA: (&str, &str) = ("ocsf-json-schema", "1.2.0");
@@ -53,34 +55,48 @@ pub fn emulator() -> PathBuf {
     wheel.join(program)
 }
 
-/// The program of the moto server.
+/// The Python of the moto server.
 pub fn moto() -> PathBuf {
     let (name, version) = MOTO;
-    let venv = kept(&format!("moto-{version}"), |into| {
+    let package = format!("{name}=={version}");
+    venv(&format!("moto-{version}"), &package, "moto-constraints.txt")
+}
+
+/// The Python of the AWS CLI.
+pub fn aws_cli() -> PathBuf {
+    let (name, version) = AWS_CLI;
+    let package = format!("{name}=={version}");
+    venv(
+        &format!("{name}-{version}"),
+        &package,
+        "awscli-constraints.txt",
+    )
+}
+
+/// The Python of the virtual environment `folder` with `package`. All its dependencies are pinned, by
+/// the file `constraints` of this directory, to the day on which its release was tested.
+fn venv(folder: &str, package: &str, constraints: &str) -> PathBuf {
+    let venv = kept(folder, |into| {
         run(
             into,
             "python3",
             ["-m", "venv", "venv"],
             "Python 3 with venv",
         );
-        // All of moto's dependencies are pinned to the day on which its release was tested.
-        let constraints = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/it/stack/moto-constraints.txt"
-        );
-        let package = format!("{name}=={version}");
+        let constraints =
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/stack")).join(constraints);
         run(
             into,
             "venv/bin/python",
             [
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--constraint",
-                constraints,
-                &package,
+                OsStr::new("-m"),
+                OsStr::new("pip"),
+                OsStr::new("install"),
+                OsStr::new("--quiet"),
+                OsStr::new("--disable-pip-version-check"),
+                OsStr::new("--constraint"),
+                constraints.as_os_str(),
+                OsStr::new(package),
             ],
             "Python 3 with pip",
         );
