@@ -50,6 +50,15 @@ fn a_stopped_or_incomplete_trail_fails_with_a_fix() {
         "start-logging --name arn:",
     );
     check(
+        |trail| {
+            trail.home_region = "eu-west-1".to_owned();
+            trail.is_multi_region = true;
+            trail.is_logging = Ok(false);
+        },
+        CheckStatus::Failed,
+        ":trail/all --region eu-west-1",
+    );
+    check(
         |trail| trail.has_global_events = false,
         CheckStatus::Failed,
         "update-trail",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::doctor::check_result::{CheckResult, QueryResult, evaluate};
+use crate::cli::doctor::check_result::{CheckResult, FixPlace, QueryResult, evaluate};
+use crate::cli::doctor::member_stack::deploy_member;
 use crate::cli::doctor::stack::DeployedStack;
 use crate::detect::Timestamp;
 use crate::detect::records::account_record::AccountRecord;
@@ -108,25 +109,10 @@ pub(super) fn judge_unreachable(
             Some(if record.account == stack.location.account {
                 check
             } else {
-                check.fixed_elsewhere()
+                check.fixed_in(FixPlace::OtherAccount)
             })
         })
         .collect()
-}
-
-/// The command that makes `account` a member.
-#[must_use]
-pub(super) fn deploy_member(stack: &DeployedStack, account: &str) -> String {
-    format!(
-        "in account {}: aws cloudformation deploy --stack-name secondkey-member --template-file infra/member.yaml --region {} \
-         --capabilities CAPABILITY_NAMED_IAM --parameter-overrides CentralAccountId={} CentralStackName={} MemberRoleName={} \
-         MemberExternalId=EXTERNAL_ID",
-        quoted(account),
-        quoted(&stack.location.region),
-        quoted(&stack.location.account),
-        quoted(&stack.name),
-        quoted(stack.parameter("MemberRoleName")),
-    )
 }
 
 /// The accounts that were swept recently and are reachable, according to `records`.
