@@ -1,6 +1,8 @@
 //! `secondkey doctor` on a deployment in moto: whole, broken link by link, and probed.
 
 mod cloudwatch;
+mod home_region;
+mod orphans;
 mod probes;
 pub mod world;
 
@@ -27,10 +29,13 @@ async fn a_healthy_deployment_passes_every_check() {
         "ok           ChangesRule: policy of ChangesQueue: allows the rule to send",
         "ok           Detector: event source: enabled, with ReportBatchItemFailures",
         "ok           AlertTopic: subscriptions: 1 confirmed",
+        "ok           AlertTopic: unsubscribing: requires AWS credentials",
         "ok           AlarmTopic: encryption: without a KMS key",
         "ok           AlarmTopic: subscriptions: 1 confirmed",
         "ok           pending alerts: 0, none of them late",
         "ok           Table: indexes: findings and due",
+        "ok           Table: orphans: none with records",
+        "ok           MemberDeadLetters: empty",
     ] {
         assert!(said.stdout.contains(line), "{line}\n{}", said.stdout);
     }
@@ -76,6 +81,7 @@ async fn each_broken_link_is_named_with_its_fix() {
             "failed",
             "aws sqs start-message-move-task --source-arn arn:",
         ),
+        ("MemberDeadLetters", "failed", "aws sqs receive-message"),
         (
             "AlarmTopic: subscriptions",
             "failed",
@@ -156,12 +162,15 @@ async fn break_it(world: &World) {
     events.disable_rule().name(rule).send().await.unwrap();
     let removed = events.remove_targets().rule(rule).ids("changes").send();
     removed.await.unwrap();
-    world.allow("ChangesQueue", "SweepSchedule").await;
-    let dead = aws_sdk_sqs::Client::new(config)
-        .send_message()
-        .queue_url(world.id("ChangesDeadLetters"))
-        .message_body("given up");
-    dead.send().await.unwrap();
+    let other = world.id("SweepSchedule");
+    world.allow("ChangesQueue", other).await;
+    for queue in ["ChangesDeadLetters", "MemberDeadLetters"] {
+        let dead = aws_sdk_sqs::Client::new(config)
+            .send_message()
+            .queue_url(world.id(queue))
+            .message_body("given up");
+        dead.send().await.unwrap();
+    }
     let lambda = aws_sdk_lambda::Client::new(config);
     let update = lambda
         .update_event_source_mapping()

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
+use aws_sdk_cloudformation::types::Parameter;
 use aws_sdk_sqs::types::QueueAttributeName;
 use chrono::Utc;
 use secondkey::aws::deployment::Deployment;
@@ -22,25 +23,45 @@ pub const STACK: &str = "secondkey-doctor";
 
 const PATTERN: &str = include_str!("../../../infra/event-pattern.json");
 
+/// The region of a deployment to which IAM's events are forwarded from `REGION`.
+pub const HOME_REGION: &str = "eu-central-1";
+
 /// The deployment.
 pub struct World {
     pub config: SdkConfig,
     pub url: String,
+    region: &'static str,
     pub resources: BTreeMap<String, String>,
     pub cloudwatch: CloudWatch,
     _server: Server,
 }
 
 impl World {
-    /// Deploys the small template, and creates by API what moto omits from templates.
+    /// Deploys the small template where IAM's events arrive, and creates by API what moto omits from
+    /// templates.
     pub async fn new() -> Self {
+        let world = Self::deployed(REGION, "here").await;
+        world.allow("ChangesQueue", world.id("ChangesRule")).await;
+        world
+    }
+
+    /// The same in a home region. Nothing forwards to it yet.
+    pub async fn in_home_region() -> Self {
+        let world = Self::deployed(HOME_REGION, REGION).await;
+        let rule = format!("{STACK}/{}", world.id("MemberChangesRule"));
+        world.allow("ChangesQueue", &rule).await;
+        world
+    }
+
+    async fn deployed(region: &'static str, events_region: &str) -> Self {
         let server = tokio::task::spawn_blocking(|| server::start_moto(&[]));
         let server = server.await.expect("moto starts");
-        let config = config(&server.url).await;
-        let resources = deploy(&config).await;
+        let config = in_region(&config(&server.url).await, region);
+        let resources = deploy(&config, events_region).await;
         let world = Self {
             url: server.url.clone(),
             config,
+            region,
             resources,
             cloudwatch: CloudWatch::start(),
             _server: server,
@@ -56,12 +77,12 @@ impl World {
 
     /// Lets only `rule` send to `queue`.
     pub async fn allow(&self, queue: &str, rule: &str) {
-        let (url, rule) = (self.id(queue), self.id(rule));
-        let name = url.rsplit('/').next().unwrap();
+        let region = self.region;
+        let name = self.id(queue).rsplit('/').next().unwrap();
         let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
             "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
-            "Resource": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
-            "Condition": {"ArnEquals": {"aws:SourceArn": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}")]}}}]});
+            "Resource": format!("arn:aws:sqs:{region}:{ACCOUNT}:{name}"),
+            "Condition": {"ArnEquals": {"aws:SourceArn": [format!("arn:aws:events:{region}:{ACCOUNT}:rule/{rule}")]}}}]});
         self.set_policy(queue, &policy.to_string()).await;
     }
 
@@ -120,22 +141,18 @@ impl World {
 
     /// The command `secondkey doctor` for this deployment.
     pub fn doctor(&self, arguments: &[&str]) -> Command {
-        doctor_at(&self.url, &self.cloudwatch.url, arguments)
+        doctor_in(self.region, &self.url, &self.cloudwatch.url, arguments)
     }
 
     async fn add_what_moto_leaves_out(&self) {
         let bucket = self.id("TrailBucket");
-        let trails = aws_sdk_cloudtrail::Client::new(&self.config);
-        let made = trails
-            .create_trail()
-            .name("all")
-            .s3_bucket_name(bucket)
-            .is_multi_region_trail(true);
+        // A trail of this one region, which is not the home region, records IAM's events.
+        let trails = aws_sdk_cloudtrail::Client::new(&in_region(&self.config, REGION));
+        let made = trails.create_trail().name("all").s3_bucket_name(bucket);
         made.send().await.expect("a trail can be created");
         let started = trails.start_logging().name("all").send().await;
         started.expect("a trail can be started");
-        self.allow("ChangesQueue", "ChangesRule").await;
-        self.allow("SweepQueue", "SweepSchedule").await;
+        self.allow("SweepQueue", self.id("SweepSchedule")).await;
         self.set_table(true).await;
         for topic in ["AlertTopic", "AlarmTopic"] {
             let subscribed = aws_sdk_sns::Client::new(&self.config)
@@ -159,11 +176,20 @@ impl World {
     }
 }
 
-/// The command `secondkey doctor` for the deployment at `url`.
+/// `config` for another region.
+pub fn in_region(config: &SdkConfig, region: &'static str) -> SdkConfig {
+    config.to_builder().region(Region::new(region)).build()
+}
+
+/// The command `secondkey doctor` for the deployment at `url`, where IAM's events arrive.
 pub fn doctor_at(url: &str, cloudwatch: &str, arguments: &[&str]) -> Command {
+    doctor_in(REGION, url, cloudwatch, arguments)
+}
+
+fn doctor_in(region: &str, url: &str, cloudwatch: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
     command
-        .args(["doctor", "--stack", STACK, "--region", REGION])
+        .args(["doctor", "--stack", STACK, "--region", region])
         .args(arguments)
         .env("AWS_ENDPOINT_URL", url)
         .env("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch)
@@ -176,14 +202,18 @@ pub fn doctor_at(url: &str, cloudwatch: &str, arguments: &[&str]) -> Command {
     command
 }
 
-async fn deploy(config: &SdkConfig) -> BTreeMap<String, String> {
+async fn deploy(config: &SdkConfig, events_region: &str) -> BTreeMap<String, String> {
     let pattern: Value = serde_json::from_str(PATTERN).unwrap();
     let template =
         include_str!("stack.yaml").replace("\"{{EVENT_PATTERN}}\"", &pattern.to_string());
     let client = aws_sdk_cloudformation::Client::new(config);
+    let from = Parameter::builder()
+        .parameter_key("IamEventsRegion")
+        .parameter_value(events_region);
     let created = client
         .create_stack()
         .stack_name(STACK)
+        .parameters(from.build())
         .template_body(template);
     created.send().await.expect("the stack can be deployed");
     let listed = client.list_stack_resources().stack_name(STACK).send().await;
