@@ -186,9 +186,9 @@ pub(super) fn judge_trails(region: &str, trails: &[TrailFacts]) -> CheckResult {
 /// API reference, `StartLogging` and `UpdateTrail`.
 fn at_home(trail: &TrailFacts) -> String {
     format!(
-        "--name {} --region {}",
-        quoted(&trail.arn),
-        quoted(&trail.home_region)
+        "--region {} --name {}",
+        quoted(&trail.home_region),
+        quoted(&trail.arn)
     )
 }
 

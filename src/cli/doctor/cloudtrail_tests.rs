@@ -47,7 +47,7 @@ fn a_stopped_or_incomplete_trail_fails_with_a_fix() {
     check(
         |trail| trail.is_logging = Ok(false),
         CheckStatus::Failed,
-        "start-logging --name arn:",
+        "start-logging --region us-east-1 --name arn:",
     );
     check(
         |trail| {
@@ -56,7 +56,7 @@ fn a_stopped_or_incomplete_trail_fails_with_a_fix() {
             trail.is_logging = Ok(false);
         },
         CheckStatus::Failed,
-        ":trail/all --region eu-west-1",
+        "start-logging --region eu-west-1 --name arn:",
     );
     check(
         |trail| trail.has_global_events = false,

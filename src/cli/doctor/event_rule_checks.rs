@@ -1,6 +1,6 @@
 //! The checks of one rule.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::doctor::check_result::CheckResult;
 use crate::cli::doctor::resource_policy::{Allowance, policy_for};
@@ -182,24 +182,30 @@ fn put_target(
     target: Option<&TargetFacts>,
 ) -> String {
     let id = target.map_or(expected.target_id, |target| &target.id);
-    let mut fields = json!({"Id": id, "Arn": wanted.arn});
     let dead_letters = target
         .and_then(|target| target.dead_letters_arn.as_ref())
         .or(wanted.dead_letters_arn.as_ref());
-    if let Some(arn) = dead_letters {
-        fields["DeadLetterConfig"] = json!({"Arn": arn});
-    }
-    if let Some(input) = expected.input {
-        fields["Input"] = input.into();
-    }
-    let mut hint = "";
-    if wanted.needs_role {
-        let role = target.and_then(|target| target.role_arn.as_deref());
-        fields["RoleArn"] = role.unwrap_or("ROLE_ARN").into();
-        if role.is_none() {
-            hint = "; ROLE_ARN is the ARN of ForwardRole, which infra/member.yaml creates";
-        }
-    }
+    let known_role = target.and_then(|target| target.role_arn.as_deref());
+    let role_arn = wanted.needs_role.then(|| known_role.unwrap_or("ROLE_ARN"));
+    let hint = if wanted.needs_role && known_role.is_none() {
+        "; ROLE_ARN is the ARN of ForwardRole, which infra/member.yaml creates"
+    } else {
+        ""
+    };
+    let fields = [
+        ("Id", Some(id.into())),
+        ("Arn", Some(wanted.arn.as_str().into())),
+        ("RoleArn", role_arn.map(Value::from)),
+        ("Input", expected.input.map(Value::from)),
+        (
+            "DeadLetterConfig",
+            dead_letters.map(|arn| json!({"Arn": arn})),
+        ),
+    ];
+    let fields: Map<String, Value> = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
     format!(
         "aws events put-targets --rule {} --targets {}{hint}",
         named(rule),

@@ -4,7 +4,9 @@ use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::Subscription;
 
-use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryResult, evaluate};
+use crate::cli::doctor::check_result::{
+    CheckResult, QueryError, QueryErrorKind, QueryResult, evaluate,
+};
 use crate::cli::doctor::stack::DeployedStack;
 use crate::output::shell::quoted;
 
@@ -87,12 +89,13 @@ async fn one(client: &Client, stack: &DeployedStack, topic: Topic) -> Vec<CheckR
     let by_email = subscriptions
         .iter()
         .filter(|one| one.has_unsubscribe_link());
-    let by_email: Vec<&SubscriptionFacts> = by_email.take(MAX_ASKED).collect();
+    let by_email: Vec<&SubscriptionFacts> = by_email.collect();
     if !by_email.is_empty() {
         let what = format!("{}: unsubscribing", topic.logical());
-        let open = open_to_anyone(client, &by_email).await;
+        let asked = by_email.get(..MAX_ASKED).unwrap_or(&by_email);
+        let open = open_to_anyone(client, asked).await;
         checks.push(evaluate(&what, open, |open| {
-            judge_unsubscribing(topic, arn, &open)
+            judge_unsubscribing(topic, arn, &open, by_email.len() - asked.len())
         }));
     }
     checks
@@ -109,7 +112,12 @@ async fn open_to_anyone<'a>(
             .set_subscription_arn(one.arn.clone())
             .send()
             .await
-            .map_err(|error| QueryError::of("sns:GetSubscriptionAttributes", &error))?;
+            .map_err(|error| QueryError::of("sns:GetSubscriptionAttributes", &error));
+        let answer = match answer {
+            // It ended after it was listed.
+            Err(error) if error.kind == QueryErrorKind::Gone => return Ok(None),
+            answer => answer?,
+        };
         // Only a confirmation with credentials can require credentials to unsubscribe. Source: SNS
         // API reference, `ConfirmSubscription` and `GetSubscriptionAttributes`.
         let was_authenticated = answer
@@ -245,16 +253,21 @@ pub(super) fn judge_subscriptions(
 }
 
 /// Checks that no one can end a subscription without credentials. `open` are those that anyone can end
-/// with the link in an email, as mail scanners do.
+/// with the link in an email, as mail scanners do; `not_asked` more were not looked at.
 #[must_use]
 pub(super) fn judge_unsubscribing(
     topic: Topic,
     arn: &str,
     open: &[&SubscriptionFacts],
+    not_asked: usize,
 ) -> CheckResult {
     let what = format!("{}: unsubscribing", topic.logical());
     let Some(first) = open.first() else {
-        return CheckResult::ok(what, "requires AWS credentials");
+        let limit = match not_asked {
+            0 => String::new(),
+            more => format!("; {more} more subscriptions were not looked at"),
+        };
+        return CheckResult::ok(what, format!("requires AWS credentials{limit}"));
     };
     let endpoints: Vec<&str> = open.iter().map(|one| one.endpoint.as_str()).collect();
     CheckResult::warning(
@@ -351,8 +364,9 @@ mod tests {
             subscription("a@example.com", true),
             subscription("b@example.com", true),
         );
-        let of = |open: &[&SubscriptionFacts]| judge_unsubscribing(Topic::Alerts, "arn:t", open);
+        let of = |open: &[&SubscriptionFacts]| judge_unsubscribing(Topic::Alerts, "arn:t", open, 3);
         assert_eq!(of(&[]).state, CheckStatus::Ok);
+        assert!(of(&[]).found.contains("; 3 more"), "{}", of(&[]).found);
         let check = of(&[&one, &two]);
         assert_eq!(check.state, CheckStatus::Warning);
         assert!(
