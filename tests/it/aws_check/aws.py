@@ -73,26 +73,53 @@ def publish(ending, text):
             sns.publish(TopicArn=topic["TopicArn"], Message=text)
 
 
+def run(arguments, endpoint):
+    """Runs the CLI. It calls SQS at a fixed host unless an option says otherwise."""
+    return create_clidriver().main([*arguments, "--endpoint-url", endpoint])
+
+
+def is_accepted(arguments):
+    """Whether the CLI accepts a call and sends it. Nothing listens at the port."""
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        run(arguments, "http://127.0.0.1:9")
+    sys.stderr.write(errors.getvalue())
+    return "Could not connect" in errors.getvalue()
+
+
+def in_place_of_moto(arguments):
+    """What AWS prints, and the exit code, for a call that moto does not answer as AWS does."""
+    call, stack = arguments[:2], option(arguments, "--stack-name") or ""
+    logical = option(arguments, "--logical-resource-id") or ""
+    if call == ["cloudformation", "deploy"] and stack.endswith("-elsewhere"):
+        return "ValidationError: IAM events never arrive in this region.", 254
+    if logical.endswith("Alarm"):
+        return f"{stack}-{logical}", 0
+    if call == ["cloudwatch", "describe-alarm-history"]:
+        return "Successfully executed action arn:aws:sns:us-east-1:123456789012:alarms", 0
+    if call == ["events", "put-events"]:
+        sqs = Session(profile="central").create_client("sqs", region_name="us-east-1")
+        for url in sqs.list_queues().get("QueueUrls", []):
+            if url.endswith("-member-dead-letters"):
+                sqs.send_message(QueueUrl=url, MessageBody=option(arguments, "--entries"))
+        return "", 0
+    return None
+
+
 def aws(arguments):
-    profile = os.environ["AWS_PROFILE"]
-    if arguments[:2] == ["cloudformation", "deploy"] and option(arguments, "--stack-name").endswith("-elsewhere"):
-        print("ValidationError: IAM events never arrive in this region.", file=sys.stderr)
-        return 254
-    if (option(arguments, "--logical-resource-id") or "").endswith("Alarm"):
-        print(f"{option(arguments, '--stack-name')}-{option(arguments, '--logical-resource-id')}")
-        return 0
-    if arguments[:2] == ["cloudwatch", "describe-alarm-history"]:
-        print("Successfully executed action arn:aws:sns:us-east-1:123456789012:alarms")
-        return 0
+    answer = in_place_of_moto(arguments)
+    if answer is not None:
+        text, code = answer
+        print(text)
+        return code if is_accepted(arguments) else 2
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        # The CLI calls SQS at a fixed host unless an option says otherwise.
-        code = create_clidriver().main([*arguments, "--endpoint-url", os.environ["AWS_ENDPOINT_URL"]])
+        code = run(arguments, os.environ["AWS_ENDPOINT_URL"])
     sys.stdout.write(printed.getvalue())
     if code != 0:
         return code
     if arguments[0] == "iam" and arguments[1] in EVENTS:
-        record(ACCOUNTS[profile], arguments, printed.getvalue())
+        record(ACCOUNTS[os.environ["AWS_PROFILE"]], arguments, printed.getvalue())
     if arguments[:2] == ["iam", "create-access-key"]:
         publish("-alerts", f"two active keys: {option(arguments, '--user-name')}")
     if arguments[:2] == ["securityhub", "get-findings"]:
@@ -100,11 +127,6 @@ def aws(arguments):
             sys.stdout.write(file.read())
     if arguments[:2] == ["cloudwatch", "set-alarm-state"]:
         publish("-alarms", option(arguments, "--alarm-name"))
-    if arguments[:2] == ["events", "put-events"]:
-        sqs = Session(profile="central").create_client("sqs", region_name="us-east-1")
-        for url in sqs.list_queues().get("QueueUrls", []):
-            if url.endswith("-member-dead-letters"):
-                sqs.send_message(QueueUrl=url, MessageBody=option(arguments, "--entries"))
     return 0
 
 

@@ -38,7 +38,7 @@ impl World {
             let folder = tempfile::tempdir().expect("a folder can be created");
             let python = fetch::aws_cli();
             write_programs(folder.path(), &python);
-            let moto = server::start_moto(&[]);
+            let moto = start_moto();
             let cli = server::start("aws-cli", |port| {
                 let mut command = Command::new(&python);
                 command
@@ -92,6 +92,20 @@ pub fn write_program(folder: &Path, name: &str, content: &str) {
     std::fs::set_permissions(&path, mode).unwrap();
 }
 
+fn start_moto() -> Server {
+    let python = fetch::moto();
+    server::start("moto", |port| {
+        let mut command = Command::new(&python);
+        command
+            .arg(ours("moto_server.py"))
+            .args(["-H", "127.0.0.1", "-p"])
+            .arg(port.to_string())
+            // The quarantine policy is one of AWS's own.
+            .env("MOTO_IAM_LOAD_MANAGED_POLICIES", "true");
+        command
+    })
+}
+
 fn ours(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/aws_check")).join(name)
 }
@@ -111,9 +125,11 @@ fn write_programs(folder: &Path, python: &Path) {
     write_program(&programs, "sleep", "exec /bin/sleep 0.1");
 }
 
-fn environment(folder: &Path, moto: &str) -> [(&'static str, String); 5] {
+fn environment(folder: &Path, moto: &str) -> [(&'static str, String); 6] {
     let file = |name: &str| folder.join(name).display().to_string();
     [
+        // The CLI keeps the credentials of roles there.
+        ("HOME", folder.display().to_string()),
         ("AWS_CONFIG_FILE", file("profiles")),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
         ("AWS_ENDPOINT_URL", moto.to_owned()),
