@@ -56,18 +56,10 @@ fn write_pages(command: &Command, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The page of `command`, with the sections and in the order of man-pages(7).
+/// The page of `command`. Its last sections replace clap's section for the end of the help.
 fn page(command: &Command) -> std::io::Result<Vec<u8>> {
     let mut page = vec![];
-    let man = Man::new(command.clone());
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
-    if command.has_subcommands() {
-        man.render_subcommands_section(&mut page)?;
-    }
+    Man::new(command.clone().after_help(None)).render(&mut page)?;
     sections(command).to_writer(&mut page)?;
     Ok(page)
 }

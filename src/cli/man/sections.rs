@@ -140,26 +140,3 @@ fn meanings(sentence: &str) -> Vec<(String, String)> {
     }
     found
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_exit_code_is_a_row_of_its_own() {
-        let expected = [
-            ("0", "no finding"),
-            ("10", "at least one of 2 findings"),
-            ("1", "failure: a file, or a record, is bad"),
-            ("2", "usage error"),
-        ];
-        let expected = expected.map(|(code, meaning)| (code.to_owned(), meaning.to_owned()));
-        assert_eq!(
-            meanings(
-                " 0 no finding, 10 at least one of 2 findings; 1 failure: a file, or a record, is \
-                 bad, 2 usage error."
-            ),
-            expected
-        );
-    }
-}
