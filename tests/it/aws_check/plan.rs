@@ -280,14 +280,15 @@ async fn sam_accepts_every_command_of_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("samconfig.toml");
     std::fs::write(&settings, "version = 0.1\n").unwrap();
+    // SAM looks the profile up.
+    let profiles = folder.path().join("profiles");
+    std::fs::write(&profiles, "[profile p]\n").unwrap();
     let mut calls = of("sam", &plan(&ALL.concat()));
     for words in &mut calls {
         for at in 0..words.len() {
             match words[at].as_str() {
                 "--config-file" => words[at + 1] = settings.display().to_string(),
                 "--template-file" => "template.yaml".clone_into(&mut words[at + 1]),
-                // SAM looks a profile up.
-                "--profile" => "default".clone_into(&mut words[at + 1]),
                 _ => {}
             }
         }
@@ -300,6 +301,8 @@ async fn sam_accepts_every_command_of_the_plan() {
         ))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/infra"))
         .env("SAM_CLI_TELEMETRY", "0")
+        .env("AWS_CONFIG_FILE", &profiles)
+        .env_remove("AWS_PROFILE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
