@@ -1,5 +1,6 @@
 //! The parts that the functions that re-check users share, built from their settings.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
@@ -25,6 +26,8 @@ pub struct Deployment {
     pub table: DynamoDbStore,
     /// The accounts whose users can be listed.
     pub accounts: Arc<Accounts<aws_sdk_iam::Client>>,
+    /// The accounts that are not watched.
+    pub excluded_accounts: BTreeSet<String>,
     /// The queue for re-checks.
     pub rechecks: RecheckQueue,
     /// The accounts that are registered for the sweeper.
@@ -46,6 +49,9 @@ impl Deployment {
         }
         if let Some(bus_name) = settings.event_bus_name {
             let client = aws_sdk_eventbridge::Client::new(config);
+            // Even if nothing is imported: a refresh may be pending from before.
+            let refreshes = EventBridgeSink::for_refreshes(client.clone(), bus_name.clone());
+            sinks.push(Box::new(refreshes));
             sinks.push(Box::new(EventBridgeSink::new(client, bus_name)));
         }
         let sqs = aws_sdk_sqs::Client::new(config);
@@ -65,6 +71,7 @@ impl Deployment {
             },
             table,
             accounts,
+            excluded_accounts: settings.excluded_accounts,
             dead_letters: settings
                 .dead_letter_queue_url
                 .map(|queue_url| DeadLetterQueue::new(sqs.clone(), queue_url)),

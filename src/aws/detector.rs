@@ -21,6 +21,10 @@ use crate::pipeline::message::Message;
 use crate::pipeline::payload::{Payload, PayloadMessage, read_payload};
 use crate::pipeline::recheck::RecheckOutcome;
 
+/// Why a message about an excluded account is ignored, as metrics show it. This includes queued
+/// re-checks: they would open what the sweeper closes. The hourly sweep delivers pending alerts.
+const EXCLUDED: &str = "excluded account";
+
 /// Handles one invocation: an SQS batch, or one bare EventBridge event. For a batch the response
 /// names the failed messages; for a bare event a failure is an error, so that Lambda retries.
 /// Metrics go to `out`.
@@ -64,6 +68,15 @@ async fn process(
                     .ignored_by_reason
                     .entry(reason.reason())
                     .or_default() += 1;
+            }
+            Ok(message) if is_excluded(detector, &message) => {
+                info!(
+                    message_id,
+                    account = message.account(),
+                    reason = EXCLUDED,
+                    "message ignored"
+                );
+                *metrics.ignored_by_reason.entry(EXCLUDED).or_default() += 1;
             }
             Ok(Message::Probe(id)) => {
                 info!(message_id, probe = id, "probe seen");
@@ -140,6 +153,11 @@ async fn process(
         .register(&detector.table, others, now)
         .await;
     failed
+}
+
+fn is_excluded(detector: &Deployment, message: &Message) -> bool {
+    let account = message.account();
+    account.is_some_and(|account| detector.excluded_accounts.contains(account))
 }
 
 /// Queues later re-checks of the users of an incomplete record. The record is not evidence, so a

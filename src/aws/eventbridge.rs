@@ -13,11 +13,14 @@ use crate::detect::findings::finding::Finding;
 use crate::detect::usage::last_use::LastUses;
 use crate::output::chat::{chat_notification, digest_notification};
 use crate::output::json_v1;
-use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::alert_sink::{AlertSink, Audience};
 use crate::pipeline::error::ServiceError;
 
-/// The events' source. AWS refuses sources that begin with `aws.`.
+/// The source of alerts. AWS refuses sources that begin with `aws.`.
 pub const SOURCE: &str = "secondkey";
+
+/// The source of refreshes. A rule for alerts must not match them.
+pub const REFRESH_SOURCE: &str = "secondkey.refresh";
 
 /// The detail types of a finding's alerts: opened, updated, closed.
 pub const ALERT_TYPES: [&str; 3] = [
@@ -33,33 +36,72 @@ pub const DIGEST_TYPE: &str = "Second Active Access Key Digest";
 /// `PutEvents`).
 const MAX_DETAIL_BYTES: usize = 200 * 1024;
 
-/// Sends alerts to one bus.
+/// What a sink sends to its bus.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Alerts,
+    Refreshes,
+}
+
+impl Stream {
+    fn source(self) -> &'static str {
+        match self {
+            Self::Alerts => SOURCE,
+            Self::Refreshes => REFRESH_SOURCE,
+        }
+    }
+}
+
+/// Sends alerts or refreshes to one bus.
 #[derive(Debug, Clone)]
 pub struct EventBridgeSink {
     client: Client,
     bus_name: String,
+    stream: Stream,
 }
 
 impl EventBridgeSink {
     /// Sends alerts to the bus `bus_name`, which may be an ARN.
     #[must_use]
     pub fn new(client: Client, bus_name: String) -> Self {
-        Self { client, bus_name }
+        Self {
+            client,
+            bus_name,
+            stream: Stream::Alerts,
+        }
+    }
+
+    /// Sends refreshes to the bus `bus_name`, for the Security Hub forwarder.
+    #[must_use]
+    pub fn for_refreshes(client: Client, bus_name: String) -> Self {
+        Self {
+            client,
+            bus_name,
+            stream: Stream::Refreshes,
+        }
     }
 }
 
 #[async_trait]
 impl AlertSink for EventBridgeSink {
     fn name(&self) -> &'static str {
-        "eventbridge"
+        match self.stream {
+            Stream::Alerts => "eventbridge",
+            Stream::Refreshes => "securityhub",
+        }
     }
 
-    fn is_for_programs(&self) -> bool {
-        true
+    fn audience(&self) -> Audience {
+        match self.stream {
+            Stream::Alerts => Audience::Programs,
+            Stream::Refreshes => Audience::Forgetful,
+        }
     }
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
-        self.put(entry(alert, last_uses, &self.bus_name)).await
+        let source = self.stream.source();
+        self.put(entry(alert, last_uses, source, &self.bus_name))
+            .await
     }
 
     async fn send_digest(&self, digest: &Digest) -> Result<(), ServiceError> {
@@ -93,6 +135,7 @@ impl EventBridgeSink {
 fn entry(
     alert: &Alert,
     last_uses: &LastUses,
+    source: &str,
     bus_name: &str,
 ) -> Result<PutEventsRequestEntry, serde_json::Error> {
     let detail = Detail {
@@ -102,7 +145,7 @@ fn entry(
     let detail = json_v1::to_line(&detail, MAX_DETAIL_BYTES)?;
     Ok(PutEventsRequestEntry::builder()
         .event_bus_name(bus_name)
-        .source(SOURCE)
+        .source(source)
         .detail_type(detail_type(&alert.kind))
         .time(DateTime::from_secs(alert.at.timestamp()))
         .set_resources(resource(&alert.finding).map(|arn| vec![arn.to_owned()]))
@@ -179,7 +222,7 @@ mod tests {
     #[test]
     fn every_alert_is_an_event_with_its_json() {
         for alert in every_alert() {
-            let entry = entry(&alert, &last_uses(), "findings").unwrap();
+            let entry = entry(&alert, &last_uses(), SOURCE, "findings").unwrap();
             assert_eq!(entry.source(), Some("secondkey"));
             let kind = entry.detail_type().unwrap().rsplit(' ').next().unwrap();
             let detail: Value = serde_json::from_str(entry.detail().unwrap()).unwrap();
@@ -190,11 +233,11 @@ mod tests {
     #[test]
     fn an_event_names_the_user_where_the_user_is_the_actor() {
         let mut alert = opened();
-        let by_another = entry(&alert, &last_uses(), "findings").unwrap();
+        let by_another = entry(&alert, &last_uses(), SOURCE, "findings").unwrap();
         assert_eq!(by_another.resources(), [] as [String; 0]);
         let opener = alert.finding.opener.as_mut().unwrap();
         opener.actor = crate::detect::testing::actor("Alice");
-        let by_the_user = entry(&alert, &last_uses(), "findings").unwrap();
+        let by_the_user = entry(&alert, &last_uses(), SOURCE, "findings").unwrap();
         assert_eq!(
             by_the_user.resources(),
             ["arn:aws:iam::111122223333:user/Alice"]
@@ -219,7 +262,7 @@ mod tests {
     fn hostile_and_long_text_fits_an_event() {
         for text in HOSTILE.iter() {
             let alert = filled_with(text, opened());
-            let entry = entry(&alert, &last_uses_with(text), "findings").unwrap();
+            let entry = entry(&alert, &last_uses_with(text), SOURCE, "findings").unwrap();
             let detail = entry.detail().unwrap();
             let resources: usize = entry.resources().iter().map(String::len).sum();
             assert!(detail.len() + resources < 250_000);

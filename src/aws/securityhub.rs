@@ -13,6 +13,7 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::aws::accounts::{AccountError, Accounts};
+use crate::aws::eventbridge::{ALERT_TYPES, DIGEST_TYPE, REFRESH_SOURCE, SOURCE};
 use crate::aws::sdk_errors::is_throttling;
 use crate::output::asff::wire::AsffFinding;
 use crate::output::asff::{SecurityHubTarget, finding};
@@ -24,17 +25,6 @@ pub mod settings;
 
 use self::sdk_finding::to_sdk;
 use self::settings::Import;
-
-/// The source of our events.
-const SOURCE: &str = "secondkey";
-/// The detail types of alerts about one finding.
-const ALERTS: [&str; 3] = [
-    "Second Active Access Key Opened",
-    "Second Active Access Key Updated",
-    "Second Active Access Key Closed",
-];
-/// The detail type of a digest of many findings, each of which has its own alerts.
-const DIGEST: &str = "Second Active Access Key Digest";
 
 /// The error code if Security Hub, or the import into it, is not enabled.
 const NOT_ENABLED: &str = "InvalidAccess";
@@ -73,20 +63,20 @@ async fn handle_event(forwarder: &Forwarder, payload: Value) -> anyhow::Result<(
     let event: EventBridgeEvent<Value> =
         serde_json::from_value(payload).context("the payload is not an EventBridge event")?;
     let detail_type = event.detail_type.as_str();
-    if event.source != SOURCE {
+    if ![SOURCE, REFRESH_SOURCE].contains(&event.source.as_str()) {
         bail!(
-            "the event's source is `{}`; the rule of this function must match only the source `{SOURCE}`",
+            "the event's source is `{}`; the rule of this function must match only the sources `{SOURCE}` and `{REFRESH_SOURCE}`",
             event.source
         );
     }
-    if detail_type == DIGEST {
+    if detail_type == DIGEST_TYPE {
         info!(
             detail_type,
             "event ignored: Security Hub imports single findings only"
         );
         return Ok(());
     }
-    if !ALERTS.contains(&detail_type) {
+    if !ALERT_TYPES.contains(&detail_type) {
         bail!(
             "the event's detail type is `{detail_type}`, which this release does not know; deploy the release that sent it"
         );

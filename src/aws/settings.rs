@@ -1,18 +1,23 @@
 //! The settings of a function, read from its environment.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
 use chrono::TimeDelta;
 use tracing::level_filters::LevelFilter;
 
-use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, MemberRole};
+use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, MemberRole, is_account_id};
 use crate::aws::suspects::SweepMode;
 use crate::detect::decision::policy::Policy;
 
 /// The values of `LOG_LEVEL`. A lower level would log request bodies.
 const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 const DEFAULT_LOG_LEVEL: LevelFilter = LevelFilter::INFO;
+
+/// How often Security Hub gets an open finding again. It drops a finding 90 days after the last
+/// update (Security Hub user guide, creating and updating findings).
+const REFRESH_EVERY: TimeDelta = TimeDelta::days(7);
 
 /// The settings of the detector, which the sweeper shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +40,12 @@ pub struct Settings {
     /// `MEMBER_ROLE_ARN`, `MEMBER_EXTERNAL_ID`: the role in other accounts. Empty or absent for
     /// none.
     pub member_role: Option<MemberRole>,
+    /// `EXCLUDED_ACCOUNTS`: the IDs of the member accounts that are not watched, separated by
+    /// commas.
+    pub excluded_accounts: BTreeSet<String>,
     /// `SETTLE_SECONDS`, `ROTATION_WINDOW_HOURS`, `TRUSTED_ACTORS` (patterns of ARNs, separated by
     /// commas), `UNFAMILIAR_ACTORS` (whether a key that an unfamiliar actor created raises the
-    /// severity).
+    /// severity), `SECURITY_HUB_IMPORT` (if it is not `off`, open findings are refreshed).
     pub policy: Policy,
 }
 
@@ -82,19 +90,24 @@ impl Settings {
         );
         let log_level = log_level(&lookup, &mut problems);
         let member_role = member_role(&lookup, &mut problems);
-        let trusted_actors = lookup("TRUSTED_ACTORS").map_or_else(Vec::new, |patterns| {
-            patterns
-                .split(',')
-                .map(|pattern| pattern.trim().to_owned())
-                .filter(|pattern| !pattern.is_empty())
-                .collect()
-        });
+        let excluded_accounts = listed(&lookup, "EXCLUDED_ACCOUNTS").into_iter().collect();
+        if let Some(problem) = problem_of_excluded(&excluded_accounts, &account) {
+            problems.push(problem);
+        }
+        let trusted_actors = listed(&lookup, "TRUSTED_ACTORS");
         let raises_unfamiliar = one_of(
             &lookup,
             &mut problems,
             "UNFAMILIAR_ACTORS",
             default.unfamiliar_actor_raises_severity,
             &[false, true],
+        );
+        let import = one_of(
+            &lookup,
+            &mut problems,
+            "SECURITY_HUB_IMPORT",
+            "off",
+            &["off", "central", "members"],
         );
         if !problems.is_empty() {
             return Err(SettingsError { problems });
@@ -108,14 +121,38 @@ impl Settings {
             alert_topic_arn,
             event_bus_name,
             member_role,
+            excluded_accounts,
             policy: Policy {
                 consistency_window: TimeDelta::seconds(settle_seconds),
                 rotation_window: TimeDelta::hours(rotation_window_hours),
                 trusted_actors,
                 unfamiliar_actor_raises_severity: raises_unfamiliar,
+                refresh_every: (import != "off").then_some(REFRESH_EVERY),
             },
         })
     }
+}
+
+/// The values of a variable, separated by commas.
+fn listed(lookup: &impl Fn(&str) -> Option<String>, name: &str) -> Vec<String> {
+    let values = lookup(name).unwrap_or_default();
+    let values = values.split(',').map(|value| value.trim().to_owned());
+    values.filter(|value| !value.is_empty()).collect()
+}
+
+/// Why `excluded` cannot be excluded, if so. A mistyped ID would leave its account watched, and
+/// without its own account the deployment could not be probed.
+fn problem_of_excluded(excluded: &BTreeSet<String>, own_account: &str) -> Option<String> {
+    if let Some(invalid) = excluded.iter().find(|account| !is_account_id(account)) {
+        return Some(format!(
+            "environment variable `EXCLUDED_ACCOUNTS` contains `{invalid}`; an account ID has 12 digits"
+        ));
+    }
+    excluded.contains(own_account).then(|| {
+        format!(
+            "environment variable `EXCLUDED_ACCOUNTS` contains `{own_account}`, the account of this function; remove it"
+        )
+    })
 }
 
 /// Additional settings of the sweeper.
@@ -321,7 +358,36 @@ mod tests {
         assert_eq!(settings.policy.trusted_actors.len(), 2);
         assert!(settings.policy.unfamiliar_actor_raises_severity);
         assert_eq!(settings.event_bus_name, None);
+        assert_eq!(settings.policy.refresh_every, None);
+        assert!(settings.excluded_accounts.is_empty());
         assert_eq!(settings.log_level, LevelFilter::INFO);
+    }
+
+    #[test]
+    fn only_accounts_of_others_can_be_excluded() {
+        for (list, problem) in [
+            ("222233334444, 333344445555", None),
+            ("222233334444,3333", Some("contains `3333`; an account ID")),
+            (
+                "111122223333",
+                Some("contains `111122223333`, the account of this function"),
+            ),
+        ] {
+            let settings = settings(&[
+                ("ACCOUNT_ID", "111122223333"),
+                ("TABLE_NAME", "t"),
+                ("CHANGES_QUEUE_URL", "q"),
+                ("ALERT_TOPIC_ARN", "a"),
+                ("EXCLUDED_ACCOUNTS", list),
+            ]);
+            match problem {
+                None => assert_eq!(settings.unwrap().excluded_accounts.len(), 2),
+                Some(problem) => {
+                    let error = settings.unwrap_err().to_string();
+                    assert!(error.contains(problem), "{error}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -329,6 +395,7 @@ mod tests {
         let error = settings(&[
             ("SETTLE_SECONDS", "soon"),
             ("ROTATION_WINDOW_HOURS", "0"),
+            ("SECURITY_HUB_IMPORT", "on"),
             ("LOG_LEVEL", "WARNING"),
         ])
         .unwrap_err()
@@ -341,6 +408,7 @@ mod tests {
             "`SETTLE_SECONDS` is `soon`; it must be a whole number from 0 to 890",
             "`ROTATION_WINDOW_HOURS` is `0`",
             "`LOG_LEVEL` is `WARNING`; it must be one of error, warn, info, debug",
+            "`SECURITY_HUB_IMPORT` is `on`; it must be one of off, central, members",
         ];
         assert_eq!(error.lines().count(), expected.len(), "{error}");
         for (line, part) in error.lines().zip(expected) {

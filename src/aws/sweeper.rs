@@ -24,6 +24,7 @@ use crate::aws::sdk_errors::service_error;
 use crate::aws::suspects::SweepMode;
 use crate::aws::sweeper::account_sweep::AccountSweep;
 use crate::detect::Timestamp;
+use crate::detect::decision::situation::Unwatched;
 use crate::detect::findings::finding::FindingStatus;
 use crate::detect::records::account_record::AccountRecord;
 use crate::detect::user::UserId;
@@ -119,13 +120,17 @@ async fn fan_out(
         let of_account = users.entry(user.account().to_owned()).or_default();
         of_account.insert(user.clone());
     }
+    let is_excluded = |account: &str| sweeper.deployment.excluded_accounts.contains(account);
+    let excluded: BTreeMap<_, _> = users
+        .extract_if(.., |account, _| is_excluded(account))
+        .collect();
     let known = table.accounts().await;
+    let mut left = BTreeMap::new();
     if let Some(mut members) = members(sweeper, metrics).await {
         members.insert(sweeper.account.clone());
-        let left: BTreeMap<_, _> = users
+        left = users
             .extract_if(.., |account, _| !members.contains(account))
             .collect();
-        close_findings_of_left_accounts(sweeper, left, &due, now, metrics).await?;
         for account in members {
             users.entry(account).or_default();
         }
@@ -134,6 +139,7 @@ async fn fan_out(
             users.entry(known.account).or_default();
         }
     }
+    users.retain(|account, _| !is_excluded(account));
     users.entry(sweeper.account.clone()).or_default();
     match known {
         Ok(known) => note_overdue(&known, &users, now, metrics),
@@ -150,7 +156,12 @@ async fn fan_out(
         .await?;
     let messages = bodies.len();
     info!(accounts, messages, "a sweep of every account is queued");
-    Ok(())
+
+    // After the sweeps, because each alert to people has a pause.
+    for (account, users) in excluded {
+        close_findings(sweeper, &account, users, Unwatched::Excluded, now, metrics).await?;
+    }
+    close_findings_of_left_accounts(sweeper, left, &due, now, metrics).await
 }
 
 /// Closes the findings of accounts that `left` the organization or were closed, once that is
@@ -186,24 +197,47 @@ async fn close_findings_of_left_accounts(
                 .await?;
             continue;
         }
-        let request = RecheckRequest {
-            has_left: true,
-            is_retry: true,
-            ..RecheckRequest::default()
+        close_findings(sweeper, &account, users, Unwatched::Left, now, metrics).await?;
+    }
+    Ok(())
+}
+
+/// Closes the findings of `users` of `account`, which is not watched any more, and delivers their
+/// pending alerts.
+async fn close_findings(
+    sweeper: &Sweeper,
+    account: &str,
+    users: BTreeSet<UserId>,
+    unwatched: Unwatched,
+    now: Timestamp,
+    metrics: &mut Metrics,
+) -> Result<(), ServiceError> {
+    let request = RecheckRequest {
+        unwatched: Some(unwatched),
+        is_retry: true,
+        ..RecheckRequest::default()
+    };
+    let requests = users.into_iter().map(|user| (user, request.clone()));
+    let dependencies = &sweeper.deployment.dependencies;
+    for (user, result) in recheck_each(dependencies, requests.collect(), now).await {
+        let rechecked = match result {
+            Ok(rechecked) => rechecked,
+            Err(failure) => {
+                // The next fan-out tries again. The other findings must not wait for that.
+                error!(account, user = user.name(), %failure, "a finding of an unwatched account could not be closed");
+                metrics.unchecked_users += 1;
+                continue;
+            }
         };
-        let requests = users.into_iter().map(|user| (user, request.clone()));
-        let dependencies = &sweeper.deployment.dependencies;
-        for (user, result) in recheck_each(dependencies, requests.collect(), now).await {
-            let rechecked = result?;
-            metrics.count_recheck(&rechecked, now);
-            let rechecks = &sweeper.deployment.rechecks;
-            rechecks.queue_all(&user, &rechecked).await?;
-            info!(
-                account,
-                user = user.name(),
-                "an account left the organization; its finding is closed"
-            );
-        }
+        metrics.count_recheck(&rechecked, now);
+        let rechecks = &sweeper.deployment.rechecks;
+        rechecks.queue_all(&user, &rechecked).await?;
+        info!(
+            account,
+            user = user.name(),
+            reason = unwatched.close_reason().words(),
+            "an account is not watched any more; its finding is closed"
+        );
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use secondkey::aws::accounts::Accounts;
@@ -32,11 +33,17 @@ async fn start() -> Result<(), Error> {
     logging::init(settings.log_level);
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(5))
-        .operation_timeout(Duration::from_secs(20))
+        .operation_timeout(Duration::from_secs(50))
         .build();
+    // Security Hub takes ten imports a second (partner guide, guidelines for `BatchImportFindings`),
+    // and a sweep may send many findings at once. The function waits within its own timeout.
+    let retries = RetryConfig::standard()
+        .with_max_attempts(10)
+        .with_max_backoff(Duration::from_secs(10));
     let config = Connections::default()
         .config()
         .timeout_config(timeouts)
+        .retry_config(retries)
         .load()
         .await;
     let forwarder = Forwarder {

@@ -3,6 +3,7 @@
 use aws_config::SdkConfig;
 
 use crate::aws::sdk_errors::service_error;
+use crate::detect::arn::Arn;
 use crate::detect::events::actor::Actor;
 use crate::pipeline::error::ServiceError;
 
@@ -35,13 +36,13 @@ impl Caller {
     /// The account's partition: `aws`, `aws-cn` or `aws-us-gov`.
     #[must_use]
     pub(crate) fn partition(&self) -> &str {
-        self.arn.split(':').nth(1).unwrap_or("aws")
+        Arn::parse(&self.arn).map_or("aws", |arn| arn.partition)
     }
 
     /// The caller as the actor of a recorded change.
     #[must_use]
     pub(crate) fn actor(&self) -> Actor {
-        let resource = self.arn.split_once(":user/").map(|(_, path)| path);
+        let resource = Arn::parse(&self.arn).and_then(|arn| arn.resource.strip_prefix("user/"));
         Actor {
             kind: resource.map(|_| "IAMUser".to_owned()),
             // A user's ARN contains its path.

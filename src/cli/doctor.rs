@@ -5,10 +5,13 @@ mod cloudtrail;
 mod dynamodb_table;
 mod event_rule_checks;
 mod event_rules;
+mod forwarding;
 mod functions;
 mod live_probe;
+mod member_stack;
 mod metrics;
 mod organization;
+mod orphan_tables;
 mod pending;
 mod print;
 mod probe;
@@ -191,17 +194,18 @@ async fn run_checks(
     checks.extend([stack::judge_stack(&stack), trail]);
     let records = account_records(config, &stack).await;
     let store = store(config, &stack);
-    let (rules, queues, functions, table, topics, pending, organization) = futures::join!(
+    let (rules, queues, functions, table, orphans, topics, pending, organization) = futures::join!(
         event_rules::check(config, &stack),
         queues::check(config, &stack, now),
         functions::check(config, &stack, now),
         dynamodb_table::check(config, &stack),
+        orphan_tables::check(config, &stack),
         topic::check(config, &stack),
         pending::check(&stack, &store, now),
         organization::check(config, &stack, &records, now),
     );
     let sweeps = sweeps::check(&stack, &records, now);
-    checks.extend([rules, queues, functions, table, topics].concat());
+    checks.extend([rules, queues, functions, table, vec![orphans], topics].concat());
     checks.push(pending);
     checks.extend([sweeps, organization].concat());
     (checks, Some(stack))

@@ -7,7 +7,10 @@ use anyhow::Context;
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
+use self::sections::sections;
 use crate::cli::{Cli, Exit};
+
+mod sections;
 
 /// Print the manual page, or write the pages of all commands to a folder
 #[derive(Debug, clap::Args)]
@@ -53,8 +56,18 @@ fn write_pages(command: &Command, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The page of `command`, with the sections and in the order of man-pages(7).
 fn page(command: &Command) -> std::io::Result<Vec<u8>> {
     let mut page = vec![];
-    Man::new(command.clone()).render(&mut page)?;
+    let man = Man::new(command.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    sections(command).to_writer(&mut page)?;
     Ok(page)
 }

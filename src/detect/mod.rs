@@ -6,6 +6,7 @@
 //!
 //! Beside that, [`rotation`] guides a manual rotation, and [`usage`] is who uses which key.
 
+pub(crate) mod arn;
 pub mod decision;
 pub mod events;
 pub mod findings;

@@ -22,7 +22,7 @@ use crate::local::kept_changes::AnnouncedAlerts;
 use crate::local::replay_writer::{PendingWrites, WriterThread};
 use crate::local::sqlite::SqliteStore;
 use crate::local::sqlite::commit::{Mark, Rows};
-use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::alert_sink::{AlertSink, Audience};
 use crate::pipeline::commit::{Commit, CommitResult};
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingStore;
@@ -73,8 +73,8 @@ impl AlertSink for DeduplicatingSink {
         self.sink.name()
     }
 
-    fn is_for_programs(&self) -> bool {
-        self.sink.is_for_programs()
+    fn audience(&self) -> Audience {
+        self.sink.audience()
     }
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {

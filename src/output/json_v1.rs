@@ -366,6 +366,7 @@ pub(super) fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::Renamed => "renamed",
         CloseReason::NeverConfirmed => "never_confirmed",
         CloseReason::AccountLeft => "account_left",
+        CloseReason::AccountExcluded => "account_excluded",
     }
 }
 

@@ -28,6 +28,7 @@ use crate::pipeline::recheck::{Dependencies, RecheckOutcome};
 mod familiar;
 #[path = "leak_reports_tests.rs"]
 mod owners;
+mod refresh;
 
 const ACCOUNT: &str = "111122223333";
 

@@ -52,10 +52,11 @@ pub enum CommitResult {
 }
 
 impl Commit {
-    /// What `decision` writes at `at`, with its alert pending for each of `sinks`.
+    /// What `decision` writes at `at`, with its alert or refresh pending for each of `sinks`.
     #[must_use]
     pub fn of(decision: &Decision, sinks: &[&str], at: Timestamp) -> Self {
-        let pending = decision.alert.iter().flat_map(|alert| {
+        let sent = decision.alert.iter().chain(&decision.refresh);
+        let pending = sent.flat_map(|alert| {
             sinks.iter().map(|sink| PendingAlert {
                 sink: (*sink).to_owned(),
                 due_at: at + Policy::DELIVERY_GRACE,
@@ -140,7 +141,7 @@ mod tests {
             exemptions: &[],
             familiar: &[],
             sweep: None,
-            has_left: false,
+            unwatched: None,
             is_history: false,
             foreign_entry: None,
         };

@@ -37,6 +37,20 @@ pub enum Message {
     Ignored(IgnoredReason),
 }
 
+impl Message {
+    /// The account that the message is about, if it is about one.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        match self {
+            Self::Change(change) => Some(change.user.account()),
+            Self::Incomplete(incomplete) => incomplete.users.first().map(UserId::account),
+            Self::Leaked(report) => Some(&report.account),
+            Self::Recheck(user) => Some(user.account()),
+            Self::Probe(_) | Self::Ignored(_) => None,
+        }
+    }
+}
+
 /// Why a message cannot be read.
 #[derive(Debug, Error)]
 pub enum MessageError {

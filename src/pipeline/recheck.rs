@@ -13,7 +13,7 @@ use crate::detect::Timestamp;
 use crate::detect::decision::decide::{Decision, decide};
 use crate::detect::decision::familiar::{FamiliarActor, newly_familiar};
 use crate::detect::decision::policy::Policy;
-use crate::detect::decision::situation::{FormerUser, Outcome, Situation, Sweep};
+use crate::detect::decision::situation::{FormerUser, Outcome, Situation, Sweep, Unwatched};
 use crate::detect::events::key_change::{ChangeKind, KeyChange};
 use crate::detect::findings::alert::{Alert, AlertKind, PendingAlert};
 use crate::detect::findings::finding::Finding;
@@ -22,7 +22,7 @@ use crate::detect::keys::view::UnsettledReason;
 use crate::detect::records::user_record::UserRecord;
 use crate::detect::usage::last_use::LastUses;
 use crate::detect::user::UserId;
-use crate::pipeline::alert_sink::AlertSink;
+use crate::pipeline::alert_sink::{AlertSink, Audience};
 use crate::pipeline::commit::{Commit, CommitResult, MAX_EVENTS};
 use crate::pipeline::error::{ServiceError, broken_trail};
 use crate::pipeline::finding_store::FindingStore;
@@ -109,8 +109,8 @@ pub struct RecheckRequest {
     pub former_names: Vec<(UserId, Vec<KeyChange>)>,
     /// Whether `changes` come from CloudTrail's history instead of being new.
     pub is_history: bool,
-    /// Whether the user's account has left the organization or was closed.
-    pub has_left: bool,
+    /// Why the user's account is not watched any more, if so.
+    pub unwatched: Option<Unwatched>,
 }
 
 /// Re-checks `user` for `request`. `now` is the time at which the re-check began.
@@ -168,7 +168,7 @@ impl RecheckRequest {
             has_failed_before: self.has_failed_before,
             former_names: self.former_names.clone(),
             is_history: self.is_history,
-            has_left: self.has_left,
+            unwatched: self.unwatched,
         }
     }
 }
@@ -223,7 +223,7 @@ async fn recheck_and_commit(
                 exemptions: &exemptions,
                 familiar: &familiar,
                 sweep: request.sweep,
-                has_left: request.has_left,
+                unwatched: request.unwatched,
                 is_history: request.is_history,
                 foreign_entry,
             };
@@ -350,9 +350,8 @@ async fn listing(
     request: &RecheckRequest,
     now: Timestamp,
 ) -> Result<KeyListing, ServiceError> {
-    if request.has_left {
-        let reason = "the account left the organization or was closed";
-        return Ok(KeyListing::refused(now, reason));
+    if let Some(unwatched) = request.unwatched {
+        return Ok(KeyListing::refused(now, unwatched.close_reason().words()));
     }
     let listed = dependencies
         .keys
@@ -492,13 +491,17 @@ pub(crate) async fn last_uses(
         .unwrap_or_default()
 }
 
-/// The sinks that get the alert of `decision`.
+/// The sinks that get the alert or the refresh of `decision`.
 fn sinks_for(dependencies: &Dependencies, decision: &Decision) -> Vec<&'static str> {
     let in_digest = decision.alert.as_ref().is_some_and(|alert| alert.in_digest);
     dependencies
         .sinks
         .iter()
-        .filter(|sink| !in_digest || sink.is_for_programs())
+        .filter(|sink| match sink.audience() {
+            Audience::People => decision.alert.is_some() && !in_digest,
+            Audience::Programs => decision.alert.is_some(),
+            Audience::Forgetful => decision.refresh.is_some(),
+        })
         .map(|sink| sink.name())
         .collect()
 }

@@ -41,6 +41,8 @@ pub(crate) struct UserRecordV1 {
     former_name: Option<FormerNameV1>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recheck_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refreshed_at: Option<Time>,
     audit_sequence: u64,
     audit_hash: String,
 }
@@ -93,6 +95,7 @@ impl From<&UserRecord> for UserRecordV1 {
                 until: Time(former.until),
             }),
             recheck_at: record.recheck_at.map(Time),
+            refreshed_at: record.refreshed_at.map(Time),
             audit_sequence: record.audit.sequence,
             audit_hash: record.audit.hash.clone(),
         }
@@ -120,6 +123,7 @@ impl From<UserRecordV1> for UserRecord {
                 until: former.until.0,
             }),
             recheck_at: stored.recheck_at.map(|at| at.0),
+            refreshed_at: stored.refreshed_at.map(|at| at.0),
             audit: ChainHead {
                 sequence: stored.audit_sequence,
                 hash: stored.audit_hash,

@@ -98,6 +98,7 @@ words!(CloseReason, "reason for closing", {
     Renamed => "renamed",
     NeverConfirmed => "never_confirmed",
     AccountLeft => "account_left",
+    AccountExcluded => "account_excluded",
 });
 
 words!(FindingUpdate, "kind of update", {

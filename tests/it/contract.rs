@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use secondkey::aws::eventbridge::{ALERT_TYPES, DIGEST_TYPE, SOURCE};
+use secondkey::aws::eventbridge::{ALERT_TYPES, DIGEST_TYPE, REFRESH_SOURCE, SOURCE};
 use secondkey::output::partition::Partition;
 
 use crate::stack::cloudformation::{Known, Template};
@@ -761,7 +761,7 @@ fn the_channels_take_the_events_that_are_sent() {
     let security_hub = &central["SecurityHubRule"]["Properties"];
     assert_eq!(
         security_hub["EventPattern"],
-        json!({"source": [SOURCE], "detail-type": ALERT_TYPES})
+        json!({"source": [SOURCE, REFRESH_SOURCE], "detail-type": ALERT_TYPES})
     );
     for rule in [&channels["SlackRule"]["Properties"], webhook] {
         assert_eq!(rule["EventBusName"], "secondkey");

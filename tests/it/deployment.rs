@@ -428,8 +428,12 @@ async fn the_templates_pass_cfn_lint() {
     assert!(sam_python().exists());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/infra");
     let templates = ["template.yaml", "member.yaml", "channels.yaml"];
+    let release = tempfile::tempdir().expect("a folder can be created");
+    let packaged = release.path().join("packaged.yaml");
+    std::fs::write(&packaged, crate::packaging::packaged()).expect("it can be written");
     let output = Command::new(cfn_lint)
         .args(templates.map(|name| format!("{folder}/{name}")))
+        .arg(packaged)
         .output()
         .expect("it runs");
     assert!(

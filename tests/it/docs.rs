@@ -6,7 +6,7 @@ mod commands;
 mod links;
 mod markdown;
 mod rooms;
-mod shell;
+pub(crate) mod shell;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,10 @@
 //! `secondkey doctor` on the deployed templates in moto: whole, broken link by link, and probed.
 
 mod cloudwatch;
+mod home_region;
 mod metrics;
 mod organization;
+mod orphans;
 mod probes;
 pub mod world;
 
@@ -30,10 +32,12 @@ async fn a_healthy_deployment_passes_every_check() {
         "ok           ChangesRule: policy of ChangesQueue: allows the rule to send",
         "ok           Detector: event source: enabled, with ReportBatchItemFailures",
         "ok           AlertTopic: subscriptions: 1 confirmed",
+        "ok           AlertTopic: unsubscribing: requires AWS credentials",
         "ok           AlarmTopic: encryption: without a KMS key",
         "ok           AlarmTopic: subscriptions: 1 confirmed",
         "ok           pending alerts: 0, none of them late",
         "ok           Table: indexes: findings and due",
+        "ok           Table: orphans: none with records",
     ] {
         assert!(said.stdout.contains(line), "{line}\n{}", said.stdout);
     }

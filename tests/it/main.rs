@@ -33,6 +33,7 @@ mod log_formats_made;
 mod manners;
 mod mixed;
 mod outputs;
+mod packaging;
 mod pasted;
 mod reference;
 mod releases;

@@ -67,7 +67,20 @@ fn every_command_has_a_manual_page_and_help_with_examples_and_exit_codes() {
             [&["secondkey".to_owned()], &words[..]].concat().join("-")
         );
         let page = std::fs::read_to_string(folder.path().join(page)).unwrap();
-        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+        for section in ["SYNOPSIS", "EXIT STATUS\n.TP\n\\fB0\\fR", "EXAMPLES\n.nf"] {
+            assert!(
+                page.contains(&format!(".SH {section}")),
+                "{section}: {page}"
+            );
+        }
+        for (option, section) in [("--db ", "FILES"), ("--profile ", "ENVIRONMENT")] {
+            let is_there = page.contains(&format!(".SH {section}"));
+            assert!(
+                is_there || !said.stdout.contains(option),
+                "{section}: {page}"
+            );
+        }
+        assert!(!page.contains(".SH EXTRA"), "{page}");
     }
 }
 

@@ -144,7 +144,7 @@ async fn an_unreported_beginning_of_schema_2_is_corrected_once() {
             former_users: &[],
             exemptions: &[],
             sweep: None,
-            has_left: false,
+            unwatched: None,
             is_history: false,
             foreign_entry: None,
         };

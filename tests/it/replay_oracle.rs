@@ -294,6 +294,7 @@ fn episode(finding: &Finding) -> Episode {
                 CloseReason::UserDeleted => "user deleted",
                 CloseReason::NeverConfirmed => "never confirmed",
                 CloseReason::AccountLeft => "account left",
+                CloseReason::AccountExcluded => "account excluded",
             };
             (closing.at.timestamp(), why)
         }),

@@ -2,6 +2,7 @@
 //! swept, and how a sweep ends.
 
 mod calls;
+mod refresh;
 mod world;
 
 use chrono::{TimeDelta, Utc};
@@ -184,6 +185,63 @@ async fn findings_of_an_account_that_left_are_closed_when_certain() {
         assert_eq!(last.details["reason"], "account left the organization");
         assert_eq!(world.table.pending_alerts(&user).await, Ok(vec![]));
     }
+}
+
+#[tokio::test]
+async fn an_excluded_account_is_not_watched_and_its_findings_are_closed() {
+    let mut world = World::new("excluded", SweepMode::List).await;
+    let account = new_account();
+    let keys = world.user(&account, "has-two", 2).await;
+    world.detect(&account, "has-two", &keys[1]).await;
+    let swept = AccountRecord {
+        swept_at: Some(Utc::now() - TimeDelta::hours(9)),
+        ..world.table.account(&account).await.unwrap()
+    };
+    let swept = AccountRecord {
+        version: swept.version + 1,
+        ..swept
+    };
+    assert_eq!(world.table.put_account(&swept).await, Ok(true));
+    let overdue = world.sweep(&json!({})).await.metric("OverdueAccounts");
+    assert_eq!(overdue, Some(1), "before it is excluded");
+
+    let excluded = &mut world.sweeper.deployment.excluded_accounts;
+    excluded.insert(account.clone());
+    for lists_accounts in [false, true] {
+        if lists_accounts {
+            world.lists_accounts().await;
+        }
+        let fanned_out = world.sweep(&json!({})).await;
+        assert_eq!(fanned_out.metric("OverdueAccounts"), Some(0));
+    }
+    let turns = world.fan_out().await;
+    let queued_since = turns
+        .iter()
+        .filter(|turn| turn["account"] == account.as_str());
+    assert_eq!(queued_since.count(), 1, "only before it was excluded");
+
+    let user = UserId::new(&account, "has-two");
+    let record = world.table.record(&user).await.unwrap();
+    let closing = record.finding.clone().unwrap().closing.unwrap();
+    assert_eq!(closing.reason, CloseReason::AccountExcluded);
+    let trail = world.table.history(&user).await.unwrap();
+    assert_eq!(
+        trail.last().unwrap().draft.details["reason"],
+        "account excluded"
+    );
+
+    // Neither an event, nor a queued re-check, nor a queued turn opens it again.
+    let ignored = world.detect(&account, "has-two", &keys[1]).await;
+    assert_eq!(ignored.metric("Ignored"), Some(1));
+    let ignored = world.recheck(&user).await;
+    assert_eq!(ignored.metric("Ignored"), Some(1));
+    let turn = world.sweep(&json!({"account": account})).await;
+    assert_eq!((turn.failed.len(), turn.metric("Sweeps")), (0, None));
+    assert_eq!(world.table.record(&user).await, Ok(record));
+
+    world.sweeper.deployment.excluded_accounts.clear();
+    world.sweep(&json!({"account": account})).await;
+    assert_eq!(world.open_users().await, ["has-two"], "watched again");
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ impl Protocol {
             exemptions: input.exemptions,
             familiar: &[],
             sweep: None,
-            has_left: false,
+            unwatched: None,
             is_history: self == Self::BriefIgnored,
             foreign_entry: None,
         };

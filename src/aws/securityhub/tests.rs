@@ -34,7 +34,7 @@ async fn failure(payload: Value) -> String {
 
 #[tokio::test]
 async fn a_digest_is_knowingly_ignored() {
-    let digest = event("secondkey", DIGEST, &json!({}));
+    let digest = event("secondkey", DIGEST_TYPE, &json!({}));
     let answer = handle(&forwarder(Import::Members), digest).await.unwrap();
     assert_eq!(answer, Value::Null);
 }
@@ -44,7 +44,7 @@ async fn what_cannot_be_forwarded_is_an_error() {
     for (payload, expected) in [
         (json!({"Records": []}), "not an EventBridge event"),
         (
-            event("aws.iam", ALERTS[0], &json!({})),
+            event("aws.iam", ALERT_TYPES[0], &json!({})),
             "the event's source is `aws.iam`",
         ),
         (
@@ -52,11 +52,11 @@ async fn what_cannot_be_forwarded_is_an_error() {
             "`Something New`, which this release does not know",
         ),
         (
-            event("secondkey", ALERTS[0], &json!({"version": "2"})),
+            event("secondkey", ALERT_TYPES[0], &json!({"version": "2"})),
             "version `2`, which this release does not know",
         ),
         (
-            event("secondkey", ALERTS[0], &json!({"version": "1"})),
+            event("secondkey", ALERT_TYPES[0], &json!({"version": "1"})),
             "not an alert in version 1",
         ),
     ] {
@@ -69,7 +69,7 @@ async fn what_cannot_be_forwarded_is_an_error() {
 async fn a_member_that_cannot_be_entered_is_an_error() {
     let alert = json!({"version": "1", "sequence": 1, "at": "2024-01-01T00:00:00Z", "finding": {"id": "4/a/1",
         "account": "444455556666", "user": "a", "status": "open", "severity": "HIGH", "opened_at": "2024-01-01T00:00:00Z"}});
-    let failure = failure(event("secondkey", ALERTS[0], &alert)).await;
+    let failure = failure(event("secondkey", ALERT_TYPES[0], &alert)).await;
     assert!(
         failure.contains("`444455556666` cannot be entered"),
         "{failure}"
@@ -82,8 +82,8 @@ async fn hostile_text_in_a_failure_is_escaped_and_truncated() {
     for text in HOSTILE.iter() {
         let alert = json!({"version": text, "finding": {"account": text}});
         for payload in [
-            event("secondkey", ALERTS[0], &alert),
-            event(text, ALERTS[0], &alert),
+            event("secondkey", ALERT_TYPES[0], &alert),
+            event(text, ALERT_TYPES[0], &alert),
             event("secondkey", text, &alert),
         ] {
             let failure = failure(payload).await;

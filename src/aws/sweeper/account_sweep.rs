@@ -17,6 +17,7 @@ use crate::detect::findings::digest::Digest;
 use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::records::account_record::{AccountRecord, SweepResult};
 use crate::detect::user::UserId;
+use crate::pipeline::alert_sink::Audience;
 use crate::pipeline::batch::recheck_each;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::recheck::{Dependencies, RecheckOutcome, RecheckRequest};
@@ -48,6 +49,13 @@ impl AccountSweep {
         sweeper: &Sweeper,
         metrics: &mut Metrics,
     ) -> Result<(), ServiceError> {
+        if sweeper.deployment.excluded_accounts.contains(&self.account) {
+            info!(
+                account = self.account,
+                "the account was excluded after this message was queued"
+            );
+            return Ok(());
+        }
         let record = sweeper.deployment.table.account(&self.account).await?;
         if self.users.is_empty() && record.is_swept_since(self.sent_at) {
             info!(
@@ -128,7 +136,11 @@ async fn record_sweep(
     now: Timestamp,
 ) -> Result<AccountRecord, ServiceError> {
     let Dependencies { sinks, policy, .. } = &sweeper.deployment.dependencies;
-    let sinks: Vec<&str> = sinks.iter().map(|sink| sink.name()).collect();
+    let sinks: Vec<&str> = sinks
+        .iter()
+        .filter(|sink| sink.audience() != Audience::Forgetful)
+        .map(|sink| sink.name())
+        .collect();
     for _ in 0..MAX_ATTEMPTS {
         let before = sweeper.deployment.table.account(account).await?;
         let record = before.after_sweep(swept, policy, sweeper.remind_every, &sinks, now);

@@ -180,7 +180,7 @@ async fn preview(
         exemptions: &exemptions,
         familiar: &familiar,
         sweep: None,
-        has_left: false,
+        unwatched: None,
         is_history: true,
         foreign_entry: None,
     };

@@ -44,6 +44,17 @@ impl CheckStatus {
     }
 }
 
+/// Where a fix is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FixPlace {
+    /// In the account and region of this run.
+    Here,
+    /// In this account, in another region, which the commands of the fix name.
+    OtherRegion,
+    /// In another account, with other credentials.
+    OtherAccount,
+}
+
 /// The result of one check. It may contain text from AWS, so it is escaped when it is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CheckResult {
@@ -55,8 +66,8 @@ pub(super) struct CheckResult {
     pub(super) found: String,
     /// How to fix it, if something is wrong.
     pub(super) fix: Option<String>,
-    /// Whether the fix is needed in another account, with other credentials.
-    pub(super) is_fixed_elsewhere: bool,
+    /// Where the fix is needed.
+    pub(super) fixed_in: FixPlace,
     /// The accounts that it is about, if any.
     pub(super) accounts: Vec<String>,
 }
@@ -109,25 +120,32 @@ impl CheckResult {
             state,
             found: found.into(),
             fix,
-            is_fixed_elsewhere: false,
+            fixed_in: FixPlace::Here,
             accounts: vec![],
         }
     }
 
-    /// Marks the check as one that is fixed in another account.
+    /// Marks the check as one that is fixed in `place`.
     #[must_use]
-    pub(super) fn fixed_elsewhere(mut self) -> Self {
-        self.is_fixed_elsewhere = true;
+    pub(super) fn fixed_in(mut self, place: FixPlace) -> Self {
+        self.fixed_in = place;
         self
     }
 
-    /// Adds the profile and region of `invocation` to the commands of the fix.
+    /// Adds the profile and region of `invocation` to the commands of the fix, as far as they are
+    /// right where the fix is needed.
     #[must_use]
     pub(super) fn shown_by(mut self, invocation: &Invocation) -> Self {
-        // The profile belongs to this account.
-        if !self.is_fixed_elsewhere {
-            self.fix = self.fix.map(|fix| invocation.on_same_aws(&fix));
-        }
+        let invocation = match self.fixed_in {
+            FixPlace::Here => invocation.clone(),
+            FixPlace::OtherRegion => Invocation {
+                region: None,
+                ..invocation.clone()
+            },
+            // The profile belongs to this account.
+            FixPlace::OtherAccount => return self,
+        };
+        self.fix = self.fix.map(|fix| invocation.on_same_aws(&fix));
         self
     }
 
@@ -237,6 +255,26 @@ mod tests {
             kind: why,
             permission: "sqs:GetQueueAttributes",
             text: "sqs:GetQueueAttributes failed: whatever".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_fix_gets_the_options_that_are_right_where_it_is_needed() {
+        let invocation = Invocation {
+            profile: Some("security".to_owned()),
+            region: Some("eu-central-1".to_owned()),
+            ..Invocation::default()
+        };
+        for (place, expected) in [
+            (
+                FixPlace::Here,
+                "aws x y --profile security --region eu-central-1",
+            ),
+            (FixPlace::OtherRegion, "aws x y --profile security"),
+            (FixPlace::OtherAccount, "aws x y"),
+        ] {
+            let check = CheckResult::failed("x", "y", "aws x y").fixed_in(place);
+            assert_eq!(check.shown_by(&invocation).fix.unwrap(), expected);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Checks that a trail delivers IAM's events to EventBridge.
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudtrail::Client;
 use aws_sdk_cloudtrail::types::{AdvancedEventSelector, EventSelector, ReadWriteType, Trail};
 
-use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryResult, evaluate};
+use crate::cli::doctor::check_result::{CheckResult, FixPlace, QueryError, QueryResult, evaluate};
 use crate::cli::doctor::selectors::{Coverage, FieldFacts, advanced};
+use crate::output::partition::Partition;
 use crate::output::shell::quoted;
 
 const WHAT: &str = "trail";
@@ -36,10 +37,16 @@ pub(super) enum Selectors {
     Advanced(Vec<Vec<FieldFacts>>),
 }
 
-/// Checks the trails.
+/// Checks the trails of the region in which IAM's events are recorded. That may not be `region`, the
+/// one of the stack.
 pub(super) async fn check(config: &SdkConfig, region: &str) -> CheckResult {
-    evaluate(WHAT, trails(config).await, |trails| {
-        judge_trails(region, &trails)
+    let events_region = Partition::of(region).region_of_iam;
+    let there = config
+        .to_builder()
+        .region(Region::new(events_region))
+        .build();
+    evaluate(WHAT, trails(&there).await, |trails| {
+        judge_trails(events_region, &trails)
     })
 }
 
@@ -159,7 +166,7 @@ pub(super) fn judge_trails(region: &str, trails: &[TrailFacts]) -> CheckResult {
         "there is no trail, so no event arrives".to_owned()
     } else {
         format!(
-            "no trail delivers IAM's events to this region: {}",
+            "no trail delivers IAM's events in {region}: {}",
             not.join("; ")
         )
     };
@@ -171,6 +178,18 @@ pub(super) fn judge_trails(region: &str, trails: &[TrailFacts]) -> CheckResult {
                 .to_owned()
         }),
     )
+    // Its home region.
+    .fixed_in(FixPlace::OtherRegion)
+}
+
+/// The options that name `trail`. A trail can be changed only in its home region. Source: CloudTrail
+/// API reference, `StartLogging` and `UpdateTrail`.
+fn at_home(trail: &TrailFacts) -> String {
+    format!(
+        "--region {} --name {}",
+        quoted(&trail.home_region),
+        quoted(&trail.arn)
+    )
 }
 
 fn coverage_of(trail: &TrailFacts, region: &str) -> TrailCoverage {
@@ -181,8 +200,8 @@ fn coverage_of(trail: &TrailFacts, region: &str) -> TrailCoverage {
         return TrailCoverage::Not(
             "excludes global services".to_owned(),
             Some(format!(
-                "aws cloudtrail update-trail --name {} --include-global-service-events",
-                quoted(&trail.arn)
+                "aws cloudtrail update-trail {} --include-global-service-events",
+                at_home(trail)
             )),
         );
     }
@@ -191,10 +210,7 @@ fn coverage_of(trail: &TrailFacts, region: &str) -> TrailCoverage {
         Ok(false) => {
             return TrailCoverage::Not(
                 "is not logging".to_owned(),
-                Some(format!(
-                    "aws cloudtrail start-logging --name {}",
-                    quoted(&trail.arn)
-                )),
+                Some(format!("aws cloudtrail start-logging {}", at_home(trail))),
             );
         }
         Err(error) => return TrailCoverage::Unknown(error.clone()),

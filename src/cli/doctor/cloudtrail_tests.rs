@@ -47,7 +47,16 @@ fn a_stopped_or_incomplete_trail_fails_with_a_fix() {
     check(
         |trail| trail.is_logging = Ok(false),
         CheckStatus::Failed,
-        "start-logging --name arn:",
+        "start-logging --region us-east-1 --name arn:",
+    );
+    check(
+        |trail| {
+            trail.home_region = "eu-west-1".to_owned();
+            trail.is_multi_region = true;
+            trail.is_logging = Ok(false);
+        },
+        CheckStatus::Failed,
+        "start-logging --region eu-west-1 --name arn:",
     );
     check(
         |trail| trail.has_global_events = false,

@@ -14,6 +14,9 @@ use crate::output::shell::quoted;
 /// The time-to-live attribute of the items.
 const EXPIRES_AT: &str = "expires_at";
 
+/// The keys.
+const KEYS: [&str; 2] = ["PK", "SK"];
+
 /// The indexes with their keys.
 const INDEXES: [(&str, [&str; 2]); 2] = [
     ("findings", ["finding_status", "opened_at"]),
@@ -93,6 +96,22 @@ fn is_keyed_by(schema: Option<&[KeySchemaElement]>, names: [&str; 2]) -> bool {
         })
 }
 
+/// Whether `table` has the keys and indexes of secondkey's tables.
+#[must_use]
+pub(super) fn is_ours(table: &TableDescription) -> bool {
+    let indexes = table
+        .global_secondary_indexes
+        .as_deref()
+        .unwrap_or_default();
+    is_keyed_by(table.key_schema.as_deref(), KEYS)
+        && INDEXES.iter().all(|(name, keys)| {
+            indexes.iter().any(|index| {
+                index.index_name.as_deref() == Some(name)
+                    && is_keyed_by(index.key_schema.as_deref(), *keys)
+            })
+        })
+}
+
 /// Checks that the table is active and has our keys.
 #[must_use]
 pub(super) fn judge_keys(name: &str, table: &TableDescription) -> CheckResult {
@@ -101,7 +120,7 @@ pub(super) fn judge_keys(name: &str, table: &TableDescription) -> CheckResult {
         .as_ref()
         .map_or("unknown", TableStatus::as_str);
     let found = format!("{name} is {}", status.to_lowercase());
-    if !is_keyed_by(table.key_schema.as_deref(), ["PK", "SK"]) {
+    if !is_keyed_by(table.key_schema.as_deref(), KEYS) {
         return CheckResult::failed(
             "Table",
             format!("{found}, but its keys are not PK and SK"),

@@ -79,6 +79,29 @@ fn both_indexes_must_exist_and_be_complete() {
 }
 
 #[test]
+fn another_table_is_recognized_by_its_keys_and_indexes() {
+    let of = |names, indexes: &[&str]| {
+        let all = [
+            ("findings", ["finding_status", "opened_at"]),
+            ("due", ["due", "due_at"]),
+        ];
+        let indexes = all
+            .into_iter()
+            .filter(|(name, _)| indexes.contains(name))
+            .map(|(name, keys)| index(name, keys, IndexStatus::Active));
+        let table = TableDescription::builder()
+            .set_key_schema(Some(keys(names)))
+            .set_global_secondary_indexes(Some(indexes.collect()));
+        is_ours(&table.build())
+    };
+    assert!(of(["PK", "SK"], &["findings", "due"]));
+    // Many programs use these keys.
+    assert!(!of(["PK", "SK"], &[]));
+    assert!(!of(["PK", "SK"], &["due"]));
+    assert!(!of(["id", "at"], &["findings", "due"]));
+}
+
+#[test]
 fn the_table_must_be_encrypted_with_the_requested_key() {
     const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1";
     let of = |by: Option<&str>, wanted| {

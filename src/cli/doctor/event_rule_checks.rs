@@ -1,6 +1,6 @@
 //! The checks of one rule.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::cli::doctor::check_result::CheckResult;
 use crate::cli::doctor::resource_policy::{Allowance, policy_for};
@@ -8,15 +8,17 @@ use crate::output::shell::quoted;
 
 /// How a rule should be configured.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Expected {
-    /// Its logical id.
-    pub(super) rule: &'static str,
+pub(super) struct Expected<'a> {
+    /// Its logical id, or another name of it.
+    pub(super) rule: &'a str,
     /// The logical id of its bus; `None` for the default bus.
     pub(super) bus: Option<&'static str>,
     /// Its event pattern; `None` for a schedule.
     pub(super) pattern: Option<&'static str>,
-    /// The logical id of its target.
-    pub(super) target: &'static str,
+    /// The logical id of its target, or another name of it.
+    pub(super) target: &'a str,
+    /// The id of that target within the rule.
+    pub(super) target_id: &'static str,
     /// The input that it sends instead of the event.
     pub(super) input: Option<&'static str>,
 }
@@ -30,6 +32,8 @@ pub(super) struct RuleFacts {
     pub(super) arn: String,
     /// The name of its bus; `None` for the default bus.
     pub(super) bus: Option<String>,
+    /// Its region, if that is not the one of the stack.
+    pub(super) region: Option<String>,
     /// `ENABLED` or another word.
     pub(super) state: String,
     /// Its event pattern.
@@ -41,21 +45,43 @@ pub(super) struct RuleFacts {
 /// The facts about one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TargetFacts {
+    /// Its id within the rule.
+    pub(super) id: String,
     /// Its ARN.
     pub(super) arn: String,
+    /// The ARN of the role with which EventBridge sends to it.
+    pub(super) role_arn: Option<String>,
     /// The input that is sent instead of the event.
     pub(super) input: Option<String>,
     /// Whether an input path or transformer replaces the event.
     pub(super) is_transformed: bool,
-    /// Whether it has a dead-letter queue.
-    pub(super) has_dead_letters: bool,
+    /// The ARN of its dead-letter queue.
+    pub(super) dead_letters_arn: Option<String>,
 }
 
-fn on_bus(rule: &RuleFacts) -> String {
-    rule.bus
-        .as_ref()
-        .map(|bus| format!(" --event-bus-name {}", quoted(bus)))
-        .unwrap_or_default()
+/// Where a rule should send its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TargetArns {
+    /// The ARN of the target.
+    pub(super) arn: String,
+    /// The ARN of the queue for events that cannot be delivered.
+    pub(super) dead_letters_arn: Option<String>,
+    /// Whether EventBridge needs a role to send to the target.
+    pub(super) needs_role: bool,
+}
+
+/// The options that name `rule`.
+fn named(rule: &RuleFacts) -> String {
+    let option = |name: &str, value: &Option<String>| {
+        let value = value.as_deref().map(quoted);
+        value.map_or(String::new(), |value| format!(" {name} {value}"))
+    };
+    format!(
+        "{}{}{}",
+        quoted(&rule.name),
+        option("--event-bus-name", &rule.bus),
+        option("--region", &rule.region)
+    )
 }
 
 /// Checks that `rule` is enabled.
@@ -65,11 +91,7 @@ pub(super) fn judge_state(expected: &Expected, rule: &RuleFacts) -> CheckResult 
     if rule.state.starts_with("ENABLED") {
         return CheckResult::ok(expected.rule, found);
     }
-    let fix = format!(
-        "aws events enable-rule --name {}{}",
-        quoted(&rule.name),
-        on_bus(rule)
-    );
+    let fix = format!("aws events enable-rule --name {}", named(rule));
     CheckResult::failed(expected.rule, found, fix)
 }
 
@@ -103,36 +125,25 @@ pub(super) fn judge_what_it_lets_through(expected: &Expected, rule: &RuleFacts) 
             rule.pattern.as_deref().unwrap_or("the rule has no pattern")
         ),
         format!(
-            "aws events put-rule --name {}{} --state ENABLED --event-pattern file://infra/event-pattern.json",
-            quoted(&rule.name),
-            on_bus(rule)
+            "aws events put-rule --name {} --state ENABLED --event-pattern file://infra/event-pattern.json",
+            named(rule)
         ),
     )
 }
 
-/// Checks that the queue is a target of `rule` and receives the right input.
+/// Checks that `rule` has the target, with the right input, a role if EventBridge needs one, and a
+/// dead-letter queue.
 #[must_use]
 pub(super) fn judge_targets(
     expected: &Expected,
     rule: &RuleFacts,
-    queue_arn: &str,
+    wanted: &TargetArns,
     targets: &[TargetFacts],
 ) -> CheckResult {
     let what = format!("{}: target", expected.rule);
-    let input = expected
-        .input
-        .map(|input| format!(", \"Input\": {}", Value::from(input)));
-    let target = format!(
-        r#"[{{"Id": "secondkey", "Arn": "{queue_arn}"{}}}]"#,
-        input.unwrap_or_default()
-    );
-    let fix = format!(
-        "aws events put-targets --rule {}{} --targets {}",
-        quoted(&rule.name),
-        on_bus(rule),
-        quoted(&target)
-    );
-    let Some(target) = targets.iter().find(|target| target.arn == queue_arn) else {
+    let target = targets.iter().find(|target| target.arn == wanted.arn);
+    let fix = put_target(expected, rule, wanted, target);
+    let Some(target) = target else {
         let found = format!("{} is not a target of the rule", expected.target);
         return CheckResult::failed(what, found, fix);
     };
@@ -142,17 +153,64 @@ pub(super) fn judge_targets(
         let found = format!("{} receives the wrong input", expected.target);
         return CheckResult::failed(what, found, fix);
     }
-    if !target.has_dead_letters {
+    if wanted.needs_role && target.role_arn.is_none() {
+        let found = format!(
+            "{}, without the role that EventBridge needs to send there",
+            expected.target
+        );
+        return CheckResult::failed(what, found, fix);
+    }
+    if target.dead_letters_arn.is_none() {
         return CheckResult::warning(
             what,
             format!(
                 "{}, without a dead-letter queue: undeliverable events are lost",
                 expected.target
             ),
-            "add the dead-letter queue RuleDeadLetters to the target again, with aws events put-targets",
+            fix,
         );
     }
     CheckResult::ok(what, expected.target)
+}
+
+/// The command that sets the target as the template has it. `target` is what the rule has instead: a
+/// target with the same id is replaced, one with another id would be added.
+fn put_target(
+    expected: &Expected,
+    rule: &RuleFacts,
+    wanted: &TargetArns,
+    target: Option<&TargetFacts>,
+) -> String {
+    let id = target.map_or(expected.target_id, |target| &target.id);
+    let dead_letters = target
+        .and_then(|target| target.dead_letters_arn.as_ref())
+        .or(wanted.dead_letters_arn.as_ref());
+    let known_role = target.and_then(|target| target.role_arn.as_deref());
+    let role_arn = wanted.needs_role.then(|| known_role.unwrap_or("ROLE_ARN"));
+    let hint = if wanted.needs_role && known_role.is_none() {
+        "; ROLE_ARN is the ARN of ForwardRole, which infra/member.yaml creates"
+    } else {
+        ""
+    };
+    let fields = [
+        ("Id", Some(id.into())),
+        ("Arn", Some(wanted.arn.as_str().into())),
+        ("RoleArn", role_arn.map(Value::from)),
+        ("Input", expected.input.map(Value::from)),
+        (
+            "DeadLetterConfig",
+            dead_letters.map(|arn| json!({"Arn": arn})),
+        ),
+    ];
+    let fields: Map<String, Value> = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
+    format!(
+        "aws events put-targets --rule {} --targets {}{hint}",
+        named(rule),
+        quoted(&json!([fields]).to_string())
+    )
 }
 
 /// Checks that the rule may send to its queue. `senders` are all rules that should be able to.
@@ -164,7 +222,7 @@ pub(super) fn judge_policy(
     queue_arn: &str,
     senders: &[String],
 ) -> CheckResult {
-    let attributes = serde_json::json!({"Policy": policy_for(queue_arn, senders)}).to_string();
+    let attributes = json!({"Policy": policy_for(queue_arn, senders)}).to_string();
     let fix = format!(
         "aws sqs set-queue-attributes --queue-url {} --attributes {}",
         quoted(queue_url),

@@ -10,6 +10,7 @@ fn rule() -> RuleFacts {
         name: "secondkey-ChangesRule-1".to_owned(),
         arn: "arn:aws:events:us-east-1:111122223333:rule/secondkey-ChangesRule-1".to_owned(),
         bus: None,
+        region: None,
         state: "ENABLED".to_owned(),
         pattern: Some(EVENT_PATTERN.to_owned()),
         schedule: None,
@@ -18,11 +19,29 @@ fn rule() -> RuleFacts {
 
 fn target() -> TargetFacts {
     TargetFacts {
+        id: "changes".to_owned(),
         arn: QUEUE.to_owned(),
+        role_arn: None,
         input: None,
         is_transformed: false,
-        has_dead_letters: true,
+        dead_letters_arn: Some("arn:dead".to_owned()),
     }
+}
+
+fn wanted() -> TargetArns {
+    TargetArns {
+        arn: QUEUE.to_owned(),
+        dead_letters_arn: Some("arn:dead".to_owned()),
+        needs_role: false,
+    }
+}
+
+/// The targets in the command of `check`.
+#[track_caller]
+fn targets_to_put(check: CheckResult) -> Value {
+    let fix = check.fix.unwrap();
+    let targets = fix.split("--targets ").nth(1).unwrap();
+    serde_json::from_str(targets.split('\'').nth(1).unwrap()).unwrap()
 }
 
 #[test]
@@ -83,7 +102,7 @@ fn the_target_must_be_the_queue_with_the_right_input() {
     let of = |expected: &Expected, change: fn(&mut TargetFacts)| {
         let mut target = target();
         change(&mut target);
-        judge_targets(expected, &rule(), QUEUE, &[target]).state
+        judge_targets(expected, &rule(), &wanted(), &[target]).state
     };
     assert_eq!(of(&CHANGES, |_| ()), CheckStatus::Ok);
     assert_eq!(
@@ -99,7 +118,7 @@ fn the_target_must_be_the_queue_with_the_right_input() {
         CheckStatus::Failed
     );
     assert_eq!(
-        of(&CHANGES, |target| target.has_dead_letters = false),
+        of(&CHANGES, |target| target.dead_letters_arn = None),
         CheckStatus::Warning
     );
     assert_eq!(of(&SWEEPS, |_| ()), CheckStatus::Failed);
@@ -108,8 +127,27 @@ fn the_target_must_be_the_queue_with_the_right_input() {
     };
     assert_eq!(of(&SWEEPS, spaced), CheckStatus::Ok);
     assert_eq!(
-        judge_targets(&CHANGES, &rule(), QUEUE, &[]).state,
+        judge_targets(&CHANGES, &rule(), &wanted(), &[]).state,
         CheckStatus::Failed
+    );
+}
+
+#[test]
+fn the_command_replaces_a_wrong_target_and_keeps_its_parts() {
+    let mut theirs = target();
+    theirs.id = "theirs".to_owned();
+    theirs.is_transformed = true;
+    let check = judge_targets(&CHANGES, &rule(), &wanted(), &[theirs]);
+    let dead = json!({"Arn": "arn:dead"});
+    assert_eq!(
+        targets_to_put(check),
+        json!([{"Id": "theirs", "Arn": QUEUE, "DeadLetterConfig": dead}])
+    );
+    let check = judge_targets(&SWEEPS, &rule(), &wanted(), &[]);
+    assert_eq!(
+        targets_to_put(check),
+        json!([{"Id": "sweep", "Arn": QUEUE, "DeadLetterConfig": dead,
+            "Input": r#"{"secondkey_sweep":{"version":1}}"#}])
     );
 }
 

@@ -1,18 +1,17 @@
 //! Checks the rules: enabled, with our pattern or schedule, and with their queue as target.
 
-use aws_config::{Region, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::Target;
 
 use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryResult, evaluate};
 use crate::cli::doctor::event_rule_checks::{
-    Expected, RuleFacts, TargetFacts, judge_policy, judge_state, judge_targets,
+    Expected, RuleFacts, TargetArns, TargetFacts, judge_policy, judge_state, judge_targets,
     judge_what_it_lets_through,
 };
-use crate::cli::doctor::queues;
 use crate::cli::doctor::resource_policy::allowance;
-use crate::cli::doctor::stack::{DeployedStack, StackLocation};
-use crate::output::shell::quoted;
+use crate::cli::doctor::stack::DeployedStack;
+use crate::cli::doctor::{forwarding, queues};
 
 /// The event pattern in the template.
 pub(super) const EVENT_PATTERN: &str = include_str!("../../../infra/event-pattern.json");
@@ -25,6 +24,7 @@ pub(super) const CHANGES: Expected = Expected {
     bus: None,
     pattern: Some(EVENT_PATTERN),
     target: "ChangesQueue",
+    target_id: "changes",
     input: None,
 };
 
@@ -39,6 +39,7 @@ pub(super) const SWEEPS: Expected = Expected {
     bus: None,
     pattern: None,
     target: "SweepQueue",
+    target_id: "sweep",
     input: Some(SWEEP_INPUT),
 };
 
@@ -59,57 +60,16 @@ pub(super) async fn check(config: &SdkConfig, stack: &DeployedStack) -> Vec<Chec
         .map(|expected| one(config, &client, stack, expected));
     let mut checks = futures::future::join_all(checked).await.concat();
     if let Some(from) = from {
-        checks.push(forwarding(config, stack, from).await);
+        checks.extend(forwarding::check(config, stack, from).await);
     }
     checks
-}
-
-/// Checks that a rule in the region `from` forwards IAM's events to this stack's bus.
-async fn forwarding(config: &SdkConfig, stack: &DeployedStack, from: &str) -> CheckResult {
-    let what = format!("forwarding from {from}");
-    let bus = match stack.physical("EventBus") {
-        Ok(bus) => bus,
-        Err(missing) => return missing,
-    };
-    let StackLocation {
-        partition,
-        region,
-        account,
-    } = &stack.location;
-    let there = config
-        .to_builder()
-        .region(Region::new(from.to_owned()))
-        .build();
-    let rules = Client::new(&there)
-        .list_rule_names_by_target()
-        .target_arn(format!(
-            "arn:{partition}:events:{region}:{account}:event-bus/{bus}"
-        ))
-        .send()
-        .await
-        .map(|answer| answer.rule_names.unwrap_or_default())
-        .map_err(|error| QueryError::of("events:ListRuleNamesByTarget", &error));
-    evaluate(&what, rules, |rules| {
-        if rules.is_empty() {
-            return CheckResult::failed(
-                what.clone(),
-                "no rule of this account forwards to the bus",
-                format!(
-                    "deploy infra/member.yaml in {from} with CentralAccountId={account}, \
-                     CentralStackName={} and HomeRegion={region}",
-                    quoted(&stack.name)
-                ),
-            );
-        }
-        CheckResult::ok(what.clone(), rules.join(", "))
-    })
 }
 
 async fn one(
     config: &SdkConfig,
     client: &Client,
     stack: &DeployedStack,
-    expected: &Expected,
+    expected: &Expected<'_>,
 ) -> Vec<CheckResult> {
     let found = stack.physical(expected.rule).and_then(|rule| {
         let bus = expected.bus.map(|bus| stack.physical(bus)).transpose()?;
@@ -134,7 +94,12 @@ async fn one(
     ];
     let what = format!("{}: target", expected.rule);
     checks.push(evaluate(&what, targets, |targets| {
-        judge_targets(expected, &rule, &queue_arn, &targets)
+        let wanted = TargetArns {
+            arn: queue_arn.clone(),
+            dead_letters_arn: stack.queue_arn("RuleDeadLetters"),
+            needs_role: false,
+        };
+        judge_targets(expected, &rule, &wanted, &targets)
     }));
     let what = format!("{}: policy of {}", expected.rule, expected.target);
     checks.push(evaluate(&what, policy, |policy| {
@@ -155,7 +120,12 @@ async fn one(
     checks
 }
 
-async fn describe(client: &Client, name: &str, bus: Option<&str>) -> QueryResult<RuleFacts> {
+/// The rule `name` on `bus`, or on the default bus.
+pub(super) async fn describe(
+    client: &Client,
+    name: &str,
+    bus: Option<&str>,
+) -> QueryResult<RuleFacts> {
     let rule = client
         .describe_rule()
         .name(name)
@@ -167,6 +137,7 @@ async fn describe(client: &Client, name: &str, bus: Option<&str>) -> QueryResult
         name: name.to_owned(),
         arn: rule.arn.unwrap_or_default(),
         bus: bus.map(str::to_owned),
+        region: None,
         state: rule
             .state
             .map(|state| state.as_str().to_owned())
@@ -176,7 +147,12 @@ async fn describe(client: &Client, name: &str, bus: Option<&str>) -> QueryResult
     })
 }
 
-async fn targets(client: &Client, name: &str, bus: Option<&str>) -> QueryResult<Vec<TargetFacts>> {
+/// The targets of the rule `name` on `bus`, or on the default bus.
+pub(super) async fn targets(
+    client: &Client,
+    name: &str,
+    bus: Option<&str>,
+) -> QueryResult<Vec<TargetFacts>> {
     // A rule has at most five targets, so one page is enough.
     let listed = client
         .list_targets_by_rule()
@@ -186,12 +162,12 @@ async fn targets(client: &Client, name: &str, bus: Option<&str>) -> QueryResult<
         .await
         .map_err(|error| QueryError::of("events:ListTargetsByRule", &error))?;
     let facts = |target: Target| TargetFacts {
+        id: target.id,
         arn: target.arn,
+        role_arn: target.role_arn,
         input: target.input,
         is_transformed: target.input_path.is_some() || target.input_transformer.is_some(),
-        has_dead_letters: target
-            .dead_letter_config
-            .is_some_and(|config| config.arn.is_some()),
+        dead_letters_arn: target.dead_letter_config.and_then(|config| config.arn),
     };
     Ok(listed
         .targets

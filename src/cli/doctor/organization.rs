@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use crate::aws::organization::is_active;
 use crate::cli::doctor::check_result::{
-    CheckResult, QueryError, QueryErrorKind, QueryResult, evaluate,
+    CheckResult, FixPlace, QueryError, QueryErrorKind, QueryResult, evaluate,
 };
+use crate::cli::doctor::member_stack::deploy_member;
 use crate::cli::doctor::stack::DeployedStack;
-use crate::cli::doctor::sweeps::{covered, deploy_member};
+use crate::cli::doctor::sweeps::covered;
 use crate::detect::Timestamp;
 use crate::detect::records::account_record::AccountRecord;
 
@@ -142,7 +143,7 @@ pub(super) fn judge_listing(stack: &DeployedStack, refused: Option<&QueryError>)
                     .to_owned(),
             ),
         )
-        .fixed_elsewhere(),
+        .fixed_in(FixPlace::OtherAccount),
         Some(error) => error.check(what),
     }
 }
@@ -204,17 +205,21 @@ pub(super) fn judge_coverage(
     let covered = covered(records, now);
     let uncovered: Vec<String> = accounts
         .iter()
-        .filter(|account| !covered.contains(account.as_str()))
+        .filter(|account| !covered.contains(account.as_str()) && !stack.excludes(account))
         .cloned()
         .collect();
-    let count = accounts.len();
-    let Some(first) = uncovered.first() else {
+    let count = accounts
+        .iter()
+        .filter(|account| !stack.excludes(account))
+        .count();
+    if uncovered.is_empty() {
         return CheckResult::ok(
             ACCOUNTS,
             format!("all {count} were swept in the last 2 hours"),
         );
-    };
-    let is_management = uncovered.iter().any(|account| account == management);
+    }
+    let own = &stack.location.account;
+    let is_management = management != own && uncovered.iter().any(|account| account == management);
     let mut found = format!(
         "{} of {count} are not covered: they were not swept in the last 2 hours",
         uncovered.len()
@@ -224,18 +229,23 @@ pub(super) fn judge_coverage(
             "; one of them is the management account, which service-managed StackSets skip",
         );
     }
-    let fix = if stack.parameter("ListAccounts") == "true" {
-        let example = if is_management { management } else { first };
-        format!(
+    let member = uncovered.iter().find(|account| *account != own);
+    let example = member.map(|first| if is_management { management } else { first });
+    let fix = match example {
+        // The central account is no member.
+        None => "see *sweep of this account*".to_owned(),
+        Some(example) if stack.parameter("ListAccounts") == "true" => format!(
             "start a sweep if the accounts are new; otherwise extend the StackSet to them (infra/README.md, *An organization*), or {}",
             deploy_member(stack, example)
-        )
-    } else {
-        "deploy with ListAccounts=true; otherwise the sweep does not know these accounts".to_owned()
+        ),
+        Some(_) => {
+            "deploy with ListAccounts=true; otherwise the sweep does not know these accounts"
+                .to_owned()
+        }
     };
     CheckResult::failed(ACCOUNTS, found, fix)
         .about(uncovered)
-        .fixed_elsewhere()
+        .fixed_in(FixPlace::OtherAccount)
 }
 
 #[cfg(test)]

@@ -46,6 +46,33 @@ fn accounts_that_were_not_swept_are_named() {
 }
 
 #[test]
+fn excluded_accounts_need_no_sweep() {
+    let excluding = stack(
+        &[("ListAccounts", "true"), ("ExcludedAccounts", "2,3")],
+        &[],
+    );
+    let accounts = ["1", "2", "3"].map(str::to_owned);
+    let records = [swept("1", 0), unreachable("3")];
+    let check = judge_coverage(&excluding, &accounts, "1", &records, at(60));
+    assert_eq!(check.state, CheckStatus::Ok);
+    assert!(check.found.contains("all 1 "), "{}", check.found);
+}
+
+#[test]
+fn the_central_account_is_never_made_a_member() {
+    let own = "111122223333".to_owned();
+    let of = |accounts: &[String]| {
+        let check = judge_coverage(&lists(), accounts, &own, &[], at(60));
+        assert_eq!(check.state, CheckStatus::Failed);
+        check.fix.unwrap()
+    };
+    let both = of(&[own.clone(), "4".to_owned()]);
+    assert!(both.contains("in account 4:"), "{both}");
+    let alone = of(std::slice::from_ref(&own));
+    assert!(alone.contains("sweep of this account"), "{alone}");
+}
+
+#[test]
 fn a_sweep_that_does_not_list_the_accounts_is_a_warning() {
     let alone = stack(
         &[("ListAccounts", "false"), ("OrganizationId", ORGANIZATION)],

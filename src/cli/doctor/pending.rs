@@ -85,7 +85,7 @@ fn fix(sink: &str) -> &'static str {
         "sns" => {
             "check that AlertTopic and its key exist and that the detector's role may use both"
         }
-        "eventbridge" => {
+        "eventbridge" | "securityhub" => {
             "check that the event bus exists and that the detector's role may put events on it"
         }
         _ => "deploy the release or the configuration that has this sink",

@@ -25,14 +25,52 @@ const READ: [(&str, &str, TimeDelta); 2] = [
     ("SweepQueue", "Sweeper", TimeDelta::hours(1)),
 ];
 
-/// The dead-letter queues, and the queue into which SQS can move their messages back. The destination
-/// must be named, because messages that the detector itself sent have no source queue.
-const DEAD_LETTERS: [(&str, Option<&str>); 4] = [
-    ("RuleDeadLetters", None),
-    ("ChangesDeadLetters", Some("ChangesQueue")),
-    ("SweepDeadLetters", Some("SweepQueue")),
-    ("SecurityHubDeadLetters", None),
+/// What the messages are that a rule of an account could not forward.
+pub(super) const NOT_FORWARDED: &str = "events that the rule of an account could not forward here";
+
+/// The dead-letter queues, what their messages are, and the queue into which SQS can move them back.
+/// The destination must be named, because messages that the detector itself sent have no source queue.
+const DEAD_LETTERS: [(&str, &str, Option<&str>); 5] = [
+    (
+        "RuleDeadLetters",
+        "events that a rule could not deliver",
+        None,
+    ),
+    ("MemberDeadLetters", NOT_FORWARDED, None),
+    (
+        "ChangesDeadLetters",
+        "messages that could not be processed",
+        Some("ChangesQueue"),
+    ),
+    (
+        "SweepDeadLetters",
+        "messages that could not be processed",
+        Some("SweepQueue"),
+    ),
+    (
+        "SecurityHubDeadLetters",
+        "findings that did not reach Security Hub",
+        None,
+    ),
 ];
+
+/// The dead-letter queues that a stack has only with certain parameters.
+const OPTIONAL: [&str; 2] = ["MemberDeadLetters", "SecurityHubDeadLetters"];
+
+/// A dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeadLetterQueue<'a> {
+    /// The subject of its check.
+    pub(super) what: &'a str,
+    /// What its messages are.
+    pub(super) holds: &'a str,
+    /// Its URL.
+    pub(super) url: &'a str,
+    /// Its region, if that is not the one of the stack.
+    pub(super) region: Option<&'a str>,
+    /// The ARNs of this queue and of the queue that its messages belong to, if SQS can move them back.
+    pub(super) way_back: Option<(String, String)>,
+}
 
 /// The number of messages in a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,9 +95,8 @@ pub(super) async fn check(
     let mut checks = futures::future::join_all(read).await;
     let dead = DEAD_LETTERS
         .iter()
-        // Security Hub is optional.
-        .filter(|(queue, _)| *queue != "SecurityHubDeadLetters" || stack.has(queue))
-        .map(|&(queue, origin)| dead_letters(config, stack, queue, origin));
+        .filter(|(queue, ..)| !OPTIONAL.contains(queue) || stack.has(queue))
+        .map(|&(queue, holds, origin)| of_stack(config, stack, queue, holds, origin));
     checks.extend(futures::future::join_all(dead).await);
     checks
 }
@@ -97,10 +134,11 @@ async fn one(
     })
 }
 
-async fn dead_letters(
+async fn of_stack(
     config: &SdkConfig,
     stack: &DeployedStack,
     queue: &str,
+    holds: &str,
     origin: Option<&str>,
 ) -> CheckResult {
     let url = match stack.physical(queue) {
@@ -108,10 +146,32 @@ async fn dead_letters(
         Err(missing) => return missing,
     };
     let origin = origin.and_then(|origin| stack.queue_arn(origin));
-    let way_back = stack.queue_arn(queue).zip(origin);
-    evaluate(queue, depth(config, url).await, |depth| {
-        judge_dead_letters(queue, depth, url, way_back.as_ref())
+    let queue = DeadLetterQueue {
+        what: queue,
+        holds,
+        url,
+        region: None,
+        way_back: stack.queue_arn(queue).zip(origin),
+    };
+    dead_letters(config, &queue).await
+}
+
+/// Checks that `queue` is empty.
+pub(super) async fn dead_letters(config: &SdkConfig, queue: &DeadLetterQueue<'_>) -> CheckResult {
+    evaluate(queue.what, depth(config, queue.url).await, |depth| {
+        judge_dead_letters(queue, depth)
     })
+}
+
+/// The URL of the queue `name`.
+pub(super) async fn url(config: &SdkConfig, name: &str) -> QueryResult<String> {
+    let answer = Client::new(config)
+        .get_queue_url()
+        .queue_name(name)
+        .send()
+        .await
+        .map_err(|error| QueryError::of("sqs:GetQueueUrl", &error))?;
+    Ok(answer.queue_url.unwrap_or_default())
 }
 
 /// The policy of the queue at `url`, if it has one.
@@ -181,20 +241,14 @@ pub(super) fn judge_queue(
     CheckResult::ok(queue, found)
 }
 
-/// Checks that a dead-letter queue is empty. `way_back` has the ARNs of the queue and of the queue that
-/// its messages belong to, if SQS can move them back.
+/// Checks that a dead-letter queue is empty.
 #[must_use]
-pub(super) fn judge_dead_letters(
-    queue: &str,
-    depth: Depth,
-    url: &str,
-    way_back: Option<&(String, String)>,
-) -> CheckResult {
+pub(super) fn judge_dead_letters(queue: &DeadLetterQueue, depth: Depth) -> CheckResult {
     let count = depth.waiting + depth.taken + depth.delayed;
     if count == 0 {
-        return CheckResult::ok(queue, "empty");
+        return CheckResult::ok(queue.what, "empty");
     }
-    let back = match way_back {
+    let back = match &queue.way_back {
         Some((from, to)) => format!(
             "fix the cause, which is in the function's log, then: aws sqs start-message-move-task --source-arn {} \
              --destination-arn {}",
@@ -202,16 +256,16 @@ pub(super) fn judge_dead_letters(
             quoted(to)
         ),
         None => format!(
-            "aws sqs receive-message --queue-url {} --message-attribute-names All --visibility-timeout 5; then see \
+            "aws sqs receive-message --queue-url {}{} --message-attribute-names All --visibility-timeout 5; then see \
              infra/README.md, *A dead-letter queue holds something*",
-            quoted(url)
+            quoted(queue.url),
+            queue.region.map_or(String::new(), |region| format!(
+                " --region {}",
+                quoted(region)
+            ))
         ),
     };
-    CheckResult::failed(
-        queue,
-        format!("{count} messages could not be processed"),
-        back,
-    )
+    CheckResult::failed(queue.what, format!("{count} {}", queue.holds), back)
 }
 
 #[cfg(test)]
@@ -243,24 +297,46 @@ mod tests {
         assert_eq!(of(delayed, Some(900)), CheckStatus::Ok);
     }
 
+    fn dead_letters(region: Option<&'static str>) -> DeadLetterQueue<'static> {
+        DeadLetterQueue {
+            what: "ChangesDeadLetters",
+            holds: "messages that could not be processed",
+            url: "https://sqs.us-east-1.amazonaws.com/1/dead",
+            region,
+            way_back: None,
+        }
+    }
+
     #[test]
     fn a_dead_letter_fails_with_the_command_that_moves_it_back() {
-        let url = "https://sqs.us-east-1.amazonaws.com/1/dead";
-        let of = |depth, way| judge_dead_letters("ChangesDeadLetters", depth, url, way);
-        assert_eq!(of(waiting(0), None).state, CheckStatus::Ok);
+        let mut queue = dead_letters(None);
+        assert_eq!(
+            judge_dead_letters(&queue, waiting(0)).state,
+            CheckStatus::Ok
+        );
         let taken = Depth {
             taken: 1,
             ..Depth::default()
         };
-        assert_eq!(of(taken, None).state, CheckStatus::Failed);
+        let check = judge_dead_letters(&queue, taken);
+        assert_eq!(check.state, CheckStatus::Failed);
+        assert_eq!(check.found, "1 messages that could not be processed");
+        assert!(check.fix.unwrap().contains(queue.url));
         let arn = |name: &str| format!("arn:aws:sqs:us-east-1:1:{name}");
-        let way_back = (arn("dead"), arn("changes"));
-        let fix = of(waiting(1), Some(&way_back)).fix.unwrap();
+        queue.way_back = Some((arn("dead"), arn("changes")));
+        let fix = judge_dead_letters(&queue, waiting(1)).fix.unwrap();
         let command = format!(
             "move-task --source-arn {} --destination-arn {}",
-            way_back.0, way_back.1
+            arn("dead"),
+            arn("changes")
         );
         assert!(fix.contains(&command), "{fix}");
-        assert!(of(waiting(1), None).fix.unwrap().contains(url));
+    }
+
+    #[test]
+    fn the_command_names_the_region_of_a_queue_elsewhere() {
+        let queue = dead_letters(Some("us-east-1"));
+        let fix = judge_dead_letters(&queue, waiting(1)).fix.unwrap();
+        assert!(fix.contains("/1/dead --region us-east-1 "), "{fix}");
     }
 }

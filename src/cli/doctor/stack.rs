@@ -8,6 +8,7 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::ResourceStatus;
 
 use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryErrorKind, QueryResult};
+use crate::detect::arn::Arn;
 use crate::output::partition::Partition;
 use crate::output::shell::quoted;
 
@@ -22,6 +23,8 @@ pub(super) struct DeployedStack {
     pub(super) location: StackLocation,
     /// Its parameters.
     pub(super) parameters: BTreeMap<String, String>,
+    /// Its outputs.
+    pub(super) outputs: BTreeMap<String, String>,
     /// Physical ids by logical ids.
     pub(super) resources: BTreeMap<String, String>,
 }
@@ -29,7 +32,7 @@ pub(super) struct DeployedStack {
 /// Where a stack is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StackLocation {
-    /// `aws`, `aws-cn` or `aws-us-gov`.
+    /// The name of the partition, such as `aws` or `aws-eusc`.
     pub(super) partition: String,
     /// The region.
     pub(super) region: String,
@@ -41,14 +44,11 @@ impl StackLocation {
     /// Parses the location from an ARN.
     #[must_use]
     pub(super) fn of_arn(arn: &str) -> Option<Self> {
-        let mut parts = arn.split(':');
-        (parts.next()? == "arn").then_some(())?;
-        let partition = parts.next()?.to_owned();
-        let _service = parts.next()?;
+        let arn = Arn::parse(arn)?;
         Some(Self {
-            partition,
-            region: parts.next()?.to_owned(),
-            account: parts.next()?.to_owned(),
+            partition: arn.partition.to_owned(),
+            region: arn.region.to_owned(),
+            account: arn.account.to_owned(),
         })
     }
 }
@@ -87,6 +87,13 @@ impl DeployedStack {
         Some(self.parameter("OrganizationId")).filter(|id| !id.is_empty())
     }
 
+    /// Whether the operator excluded `account`, so that it is not swept.
+    #[must_use]
+    pub(super) fn excludes(&self, account: &str) -> bool {
+        let mut excluded = self.parameter("ExcludedAccounts").split(',');
+        excluded.any(|excluded| excluded == account)
+    }
+
     /// The region from which IAM's events are forwarded to this stack, if they do not arrive here.
     #[must_use]
     pub(super) fn forwarded_from(&self) -> Option<&str> {
@@ -113,15 +120,7 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> QueryResult<Option<D
     let described = client.describe_stacks().stack_name(name).send().await;
     let stack = match described {
         Ok(answer) => answer.stacks.unwrap_or_default().into_iter().next(),
-        // CloudFormation has no error code for a missing stack.
-        Err(error)
-            if error.code() == Some("ValidationError")
-                && error
-                    .message()
-                    .is_some_and(|text| text.contains("does not exist")) =>
-        {
-            None
-        }
+        Err(error) if is_missing(&error) => None,
         Err(error) => return Err(QueryError::of("cloudformation:DescribeStacks", &error)),
     };
     let Some(stack) = stack else {
@@ -138,14 +137,15 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> QueryResult<Option<D
     // Use the ARN: if the stack is replaced meanwhile, the two must not be mixed.
     let id = stack.stack_id.as_deref().unwrap_or(name);
     let mut resources = resources(&client, id).await?;
-    // The name of the bus is also an output, in case the resource has no physical id.
-    let bus = stack
+    let outputs: BTreeMap<String, String> = stack
         .outputs
         .unwrap_or_default()
         .into_iter()
-        .find(|output| output.output_key.as_deref() == Some("EventBusName"))
-        .and_then(|output| output.output_value);
-    if let Some(bus) = bus {
+        .filter_map(|one| Some((one.output_key?, one.output_value?)))
+        .collect();
+    // The name of the bus is also an output, in case the resource has no physical id.
+    if let Some(bus) = outputs.get("EventBusName") {
+        let bus = bus.clone();
         resources.entry("EventBus".to_owned()).or_insert(bus);
     }
     Ok(Some(DeployedStack {
@@ -161,8 +161,16 @@ pub(super) async fn read(config: &SdkConfig, name: &str) -> QueryResult<Option<D
             .into_iter()
             .filter_map(|one| Some((one.parameter_key?, one.parameter_value.unwrap_or_default())))
             .collect(),
+        outputs,
         resources,
     }))
+}
+
+/// Whether `error` says that there is no such stack. CloudFormation has no error code of its own for that.
+#[must_use]
+pub(super) fn is_missing(error: &impl ProvideErrorMetadata) -> bool {
+    let says_so = |text: &str| text.contains("does not exist");
+    error.code() == Some("ValidationError") && error.message().is_some_and(says_so)
 }
 
 /// Lists all resources, page by page. `DescribeStackResources` returns only the first hundred.
@@ -213,25 +221,43 @@ pub(super) fn judge_stack(stack: &DeployedStack) -> CheckResult {
     }
 }
 
-/// Checks that IAM's events arrive in `region`, or that `stack` expects them to be forwarded.
+/// Checks that IAM's events arrive in `region`, or that `stack` expects them from where they arrive.
 #[must_use]
 pub(super) fn judge_region(region: &str, stack: Option<&DeployedStack>) -> CheckResult {
-    let right = Partition::of(region).region_of_iam;
-    if region == right {
-        return CheckResult::ok("region", format!("{region}, where IAM's events arrive"));
-    }
-    if stack.and_then(DeployedStack::forwarded_from) == Some(right) {
-        let found = format!("{region}, the home region; IAM's events are forwarded from {right}");
-        return CheckResult::ok("region", found);
-    }
-    CheckResult::failed(
-        "region",
-        format!("{region}; IAM's events never arrive here"),
-        format!(
-            "check the stack in the right region with --region {right}; if it is not there, deploy it there, or \
-             set IamEventsRegion={right} and deploy infra/member.yaml there"
+    let partition = Partition::of(region);
+    let right = partition.region_of_iam;
+    let arrives_here = region == right;
+    let (found, fix) = match stack.and_then(DeployedStack::forwarded_from) {
+        None if arrives_here => {
+            return CheckResult::ok("region", format!("{region}, where IAM's events arrive"));
+        }
+        Some(from) if from == right && !arrives_here => {
+            let found =
+                format!("{region}, the home region; IAM's events are forwarded from {from}");
+            return CheckResult::ok("region", found);
+        }
+        None => (
+            format!("{region}; IAM's events never arrive here"),
+            format!(
+                "check the stack in the right region with --region {right}; if it is not there, deploy it there, or \
+                 set IamEventsRegion={right} and deploy infra/member.yaml there"
+            ),
         ),
-    )
+        Some(from) if arrives_here => (
+            format!("{region}, where IAM's events arrive, but the stack expects them from {from}"),
+            "deploy with IamEventsRegion=here".to_owned(),
+        ),
+        Some(from) => (
+            format!(
+                "{region}; the stack expects IAM's events from {from} in the partition {}, but those of its own \
+                 partition, {}, arrive in {right}",
+                Partition::of(from).name,
+                partition.name
+            ),
+            format!("deploy with IamEventsRegion={right}, and deploy infra/member.yaml in {right}"),
+        ),
+    };
+    CheckResult::failed("region", found, fix)
 }
 
 #[cfg(test)]
@@ -255,8 +281,20 @@ pub(super) mod tests {
             )
             .unwrap(),
             parameters: owned(parameters),
+            outputs: BTreeMap::new(),
             resources: owned(resources),
         }
+    }
+
+    /// A stack in eu-central-1 to which IAM's events are forwarded from us-east-1.
+    pub(crate) fn home_stack(
+        parameters: &[(&str, &str)],
+        resources: &[(&str, &str)],
+    ) -> DeployedStack {
+        let from = ("IamEventsRegion", "us-east-1");
+        let mut stack = stack(&[parameters, &[from]].concat(), resources);
+        "eu-central-1".clone_into(&mut stack.location.region);
+        stack
     }
 
     #[test]
@@ -268,6 +306,8 @@ pub(super) mod tests {
             ("cn-northwest-1", false),
             ("us-gov-west-1", true),
             ("us-gov-east-1", false),
+            ("eusc-de-east-1", true),
+            ("eusc-de-west-1", false),
         ] {
             let state = if right {
                 CheckStatus::Ok
@@ -282,14 +322,54 @@ pub(super) mod tests {
 
     #[test]
     fn a_home_region_needs_the_right_region_of_the_events() {
-        for (from, state) in [
-            ("us-east-1", CheckStatus::Ok),
-            ("cn-north-1", CheckStatus::Failed),
-            ("here", CheckStatus::Failed),
+        for (region, from, state, fix) in [
+            ("eu-central-1", "us-east-1", CheckStatus::Ok, ""),
+            ("us-gov-east-1", "us-gov-west-1", CheckStatus::Ok, ""),
+            ("eusc-de-west-1", "eusc-de-east-1", CheckStatus::Ok, ""),
+            (
+                "eu-central-1",
+                "here",
+                CheckStatus::Failed,
+                "set IamEventsRegion=us-east-1",
+            ),
+            // In the region of another partition, or of none.
+            (
+                "eu-central-1",
+                "eusc-de-east-1",
+                CheckStatus::Failed,
+                "IamEventsRegion=us-east-1",
+            ),
+            (
+                "eusc-de-west-1",
+                "us-east-1",
+                CheckStatus::Failed,
+                "IamEventsRegion=eusc-de-east-1",
+            ),
+            (
+                "eu-central-1",
+                "eu-west-1",
+                CheckStatus::Failed,
+                "IamEventsRegion=us-east-1",
+            ),
+            // Events arrive here, but the stack has no rule for them.
+            (
+                "us-east-1",
+                "cn-north-1",
+                CheckStatus::Failed,
+                "IamEventsRegion=here",
+            ),
+            (
+                "us-east-1",
+                "us-east-1",
+                CheckStatus::Failed,
+                "IamEventsRegion=here",
+            ),
         ] {
             let stack = stack(&[("IamEventsRegion", from)], &[]);
-            let judged = judge_region("eu-central-1", Some(&stack));
-            assert_eq!(judged.state, state, "{from}");
+            let judged = judge_region(region, Some(&stack));
+            assert_eq!(judged.state, state, "{region}, {from}");
+            let shown = judged.fix.unwrap_or_default();
+            assert!(shown.contains(fix), "{region}, {from}: {shown}");
         }
     }
 

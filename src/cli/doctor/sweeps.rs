@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::doctor::check_result::{CheckResult, QueryResult, evaluate};
+use crate::cli::doctor::check_result::{CheckResult, FixPlace, QueryResult, evaluate};
+use crate::cli::doctor::member_stack::deploy_member;
 use crate::cli::doctor::stack::DeployedStack;
 use crate::detect::Timestamp;
 use crate::detect::records::account_record::AccountRecord;
@@ -87,6 +88,7 @@ pub(super) fn judge_unreachable(
 ) -> Vec<CheckResult> {
     records
         .iter()
+        .filter(|record| !stack.excludes(&record.account))
         .filter_map(|record| {
             let unreachable = record.unreachable.as_ref()?;
             let check = CheckResult::failed(
@@ -107,25 +109,10 @@ pub(super) fn judge_unreachable(
             Some(if record.account == stack.location.account {
                 check
             } else {
-                check.fixed_elsewhere()
+                check.fixed_in(FixPlace::OtherAccount)
             })
         })
         .collect()
-}
-
-/// The command that makes `account` a member.
-#[must_use]
-pub(super) fn deploy_member(stack: &DeployedStack, account: &str) -> String {
-    format!(
-        "in account {}: aws cloudformation deploy --stack-name secondkey-member --template-file infra/member.yaml --region {} \
-         --capabilities CAPABILITY_NAMED_IAM --parameter-overrides CentralAccountId={} CentralStackName={} MemberRoleName={} \
-         MemberExternalId=EXTERNAL_ID",
-        quoted(account),
-        quoted(&stack.location.region),
-        quoted(&stack.location.account),
-        quoted(&stack.name),
-        quoted(stack.parameter("MemberRoleName")),
-    )
 }
 
 /// The accounts that were swept recently and are reachable, according to `records`.
@@ -204,6 +191,15 @@ pub(super) mod tests {
         assert!(
             fix.contains("in account 444455556666")
                 && fix.contains("CentralAccountId=111122223333")
+        );
+    }
+
+    #[test]
+    fn an_excluded_account_may_be_unreachable() {
+        let stack = stack(&[("ExcludedAccounts", "444455556666")], &[]);
+        assert_eq!(
+            judge_unreachable(&stack, &[unreachable("444455556666")]),
+            []
         );
     }
 

@@ -4,13 +4,18 @@ use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::Subscription;
 
-use crate::cli::doctor::check_result::{CheckResult, QueryError, QueryResult, evaluate};
+use crate::cli::doctor::check_result::{
+    CheckResult, QueryError, QueryErrorKind, QueryResult, evaluate,
+};
 use crate::cli::doctor::stack::DeployedStack;
 use crate::output::shell::quoted;
 
 /// The value in place of the ARN until the subscription is confirmed. Source: SNS API reference,
 /// `ListSubscriptionsByTopic`.
 const PENDING: &str = "PendingConfirmation";
+
+/// How many subscriptions of a topic are asked how they were confirmed, each with one call.
+const MAX_ASKED: usize = 20;
 
 /// The facts about one subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +24,15 @@ pub(super) struct SubscriptionFacts {
     pub(super) protocol: String,
     /// The endpoint.
     pub(super) endpoint: String,
-    /// Whether it is confirmed.
-    pub(super) is_confirmed: bool,
+    /// Its ARN, once it is confirmed.
+    pub(super) arn: Option<String>,
+}
+
+impl SubscriptionFacts {
+    /// Whether it is confirmed and delivers by email, so that each message has an unsubscribe link.
+    fn has_unsubscribe_link(&self) -> bool {
+        self.arn.is_some() && ["email", "email-json"].contains(&self.protocol.as_str())
+    }
 }
 
 /// A topic.
@@ -69,10 +81,53 @@ async fn one(client: &Client, stack: &DeployedStack, topic: Topic) -> Vec<CheckR
     let what = format!("{}: encryption", topic.logical());
     let key = evaluate(&what, key, |key| judge_key(topic, arn, key.as_deref()));
     let what = format!("{}: subscriptions", topic.logical());
-    let subscriptions = evaluate(&what, subscriptions, |subscriptions| {
-        judge_subscriptions(topic, arn, &subscriptions)
+    let subscriptions = match subscriptions {
+        Ok(subscriptions) => subscriptions,
+        Err(error) => return vec![key, error.check(what)],
+    };
+    let mut checks = vec![key, judge_subscriptions(topic, arn, &subscriptions)];
+    let by_email = subscriptions
+        .iter()
+        .filter(|one| one.has_unsubscribe_link());
+    let by_email: Vec<&SubscriptionFacts> = by_email.collect();
+    if !by_email.is_empty() {
+        let what = format!("{}: unsubscribing", topic.logical());
+        let asked = by_email.get(..MAX_ASKED).unwrap_or(&by_email);
+        let open = open_to_anyone(client, asked).await;
+        checks.push(evaluate(&what, open, |open| {
+            judge_unsubscribing(topic, arn, &open, by_email.len() - asked.len())
+        }));
+    }
+    checks
+}
+
+/// Those of `subscriptions` that anyone with the link in an email can end.
+async fn open_to_anyone<'a>(
+    client: &Client,
+    subscriptions: &[&'a SubscriptionFacts],
+) -> QueryResult<Vec<&'a SubscriptionFacts>> {
+    let asked = subscriptions.iter().map(async |one| {
+        let answer = client
+            .get_subscription_attributes()
+            .set_subscription_arn(one.arn.clone())
+            .send()
+            .await
+            .map_err(|error| QueryError::of("sns:GetSubscriptionAttributes", &error));
+        let answer = match answer {
+            // It ended after it was listed.
+            Err(error) if error.kind == QueryErrorKind::Gone => return Ok(None),
+            answer => answer?,
+        };
+        // Only a confirmation with credentials can require credentials to unsubscribe. Source: SNS
+        // API reference, `ConfirmSubscription` and `GetSubscriptionAttributes`.
+        let was_authenticated = answer
+            .attributes()
+            .and_then(|attributes| attributes.get("ConfirmationWasAuthenticated"));
+        let is_open = was_authenticated.is_some_and(|word| word.eq_ignore_ascii_case("false"));
+        Ok(is_open.then_some(*one))
     });
-    vec![key, subscriptions]
+    let asked = futures::future::try_join_all(asked).await?;
+    Ok(asked.into_iter().flatten().collect())
 }
 
 async fn key(client: &Client, arn: &str) -> QueryResult<Option<String>> {
@@ -106,7 +161,7 @@ async fn subscriptions(client: &Client, arn: &str) -> QueryResult<Vec<Subscripti
         (is_confirmed || arn == PENDING).then(|| SubscriptionFacts {
             protocol: one.protocol.unwrap_or_default(),
             endpoint: one.endpoint.unwrap_or_default(),
-            is_confirmed,
+            arn: is_confirmed.then_some(arn),
         })
     };
     Ok(listed.into_iter().filter_map(facts).collect())
@@ -158,13 +213,16 @@ pub(super) fn judge_subscriptions(
     let what = format!("{}: subscriptions", topic.logical());
     let carries = topic.carries();
     let (confirmed, pending): (Vec<_>, Vec<_>) =
-        subscriptions.iter().partition(|one| one.is_confirmed);
+        subscriptions.iter().partition(|one| one.arn.is_some());
     let names: Vec<String> = pending
         .iter()
         .map(|one| format!("{} ({})", one.endpoint, one.protocol))
         .collect();
     let pending = names.join(", ");
-    let confirm = "confirm it with the link in the email from AWS; the link is valid for 3 days, after that subscribe again";
+    let confirm = format!(
+        "{}; the token is valid for two days, after that subscribe again",
+        confirm(arn)
+    );
     let count = confirmed.len();
     if count > 0 && names.is_empty() {
         return CheckResult::ok(what, format!("{count} confirmed"));
@@ -181,8 +239,9 @@ pub(super) fn judge_subscriptions(
             what,
             format!("no one receives the {carries}"),
             format!(
-                "aws sns subscribe --topic-arn {} --protocol email --notification-endpoint YOU@EXAMPLE.COM",
-                quoted(arn)
+                "{}; then {}",
+                subscribe(arn, "email", "YOU@EXAMPLE.COM"),
+                confirm
             ),
         );
     }
@@ -190,6 +249,58 @@ pub(super) fn judge_subscriptions(
         what,
         format!("no one receives the {carries}; not confirmed: {pending}"),
         confirm,
+    )
+}
+
+/// Checks that no one can end a subscription without credentials. `open` are those that anyone can end
+/// with the link in an email, as mail scanners do; `not_asked` more were not looked at.
+#[must_use]
+pub(super) fn judge_unsubscribing(
+    topic: Topic,
+    arn: &str,
+    open: &[&SubscriptionFacts],
+    not_asked: usize,
+) -> CheckResult {
+    let what = format!("{}: unsubscribing", topic.logical());
+    let Some(first) = open.first() else {
+        let limit = match not_asked {
+            0 => String::new(),
+            more => format!("; {more} more subscriptions were not looked at"),
+        };
+        return CheckResult::ok(what, format!("requires AWS credentials{limit}"));
+    };
+    let endpoints: Vec<&str> = open.iter().map(|one| one.endpoint.as_str()).collect();
+    CheckResult::warning(
+        what,
+        format!(
+            "anyone with the link in an email, such as a mail scanner, can end the subscription of {}",
+            endpoints.join(", ")
+        ),
+        format!(
+            "aws sns unsubscribe --subscription-arn {}; {}; then {}; until then, the address gets no {}",
+            quoted(first.arn.as_deref().unwrap_or_default()),
+            subscribe(arn, &first.protocol, &first.endpoint),
+            confirm(arn),
+            topic.carries()
+        ),
+    )
+}
+
+fn subscribe(topic_arn: &str, protocol: &str, endpoint: &str) -> String {
+    format!(
+        "aws sns subscribe --topic-arn {} --protocol {} --notification-endpoint {}",
+        quoted(topic_arn),
+        quoted(protocol),
+        quoted(endpoint)
+    )
+}
+
+/// How to confirm a subscription such that only someone with credentials can end it.
+fn confirm(topic_arn: &str) -> String {
+    format!(
+        "confirm with the token from the link in the email from AWS, without following the link: aws sns \
+         confirm-subscription --topic-arn {} --authenticate-on-unsubscribe true --token TOKEN",
+        quoted(topic_arn)
     )
 }
 
@@ -202,7 +313,7 @@ mod tests {
         SubscriptionFacts {
             protocol: "email".to_owned(),
             endpoint: endpoint.to_owned(),
-            is_confirmed,
+            arn: is_confirmed.then(|| format!("arn:s:{endpoint}")),
         }
     }
 
@@ -232,6 +343,54 @@ mod tests {
                 .unwrap()
                 .starts_with("aws sns subscribe --topic-arn arn:t")
         );
+    }
+
+    #[test]
+    fn a_pending_subscription_is_confirmed_with_credentials() {
+        let fix = judge_subscriptions(
+            Topic::Alerts,
+            "arn:t",
+            &[subscription("a@example.com", false)],
+        )
+        .fix
+        .unwrap();
+        let command = "aws sns confirm-subscription --topic-arn arn:t --authenticate-on-unsubscribe true --token";
+        assert!(fix.contains(command), "{fix}");
+    }
+
+    #[test]
+    fn a_subscription_that_anyone_can_end_is_a_warning() {
+        let (one, two) = (
+            subscription("a@example.com", true),
+            subscription("b@example.com", true),
+        );
+        let of = |open: &[&SubscriptionFacts]| judge_unsubscribing(Topic::Alerts, "arn:t", open, 3);
+        assert_eq!(of(&[]).state, CheckStatus::Ok);
+        assert!(of(&[]).found.contains("; 3 more"), "{}", of(&[]).found);
+        let check = of(&[&one, &two]);
+        assert_eq!(check.state, CheckStatus::Warning);
+        assert!(
+            check.found.contains("a@example.com, b@example.com"),
+            "{}",
+            check.found
+        );
+        let fix = check.fix.unwrap();
+        for command in [
+            "unsubscribe --subscription-arn arn:s:a@example.com;",
+            "subscribe --topic-arn arn:t --protocol email --notification-endpoint a@example.com;",
+            "confirm-subscription --topic-arn arn:t --authenticate-on-unsubscribe true",
+        ] {
+            assert!(fix.contains(command), "{command}: {fix}");
+        }
+    }
+
+    #[test]
+    fn only_confirmed_email_has_an_unsubscribe_link() {
+        let mut one = subscription("a@example.com", true);
+        assert!(one.has_unsubscribe_link());
+        "https".clone_into(&mut one.protocol);
+        assert!(!one.has_unsubscribe_link());
+        assert!(!subscription("a@example.com", false).has_unsubscribe_link());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, Accounts, MemberRole};
 use crate::aws::organization::active_accounts;
 use crate::cli::caller::Caller;
 use crate::cli::user_name::is_account_id;
+use crate::detect::arn::Arn;
 
 /// An account to scan.
 #[derive(Debug, Clone)]
@@ -101,14 +102,15 @@ pub(super) async fn targets(
 
 fn role_arn(text: &str) -> Result<RoleArn, String> {
     let mistake = "use an ARN like arn:aws:iam::ACCOUNT:role/NAME, with 12 digits for the account";
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    match parts.as_slice() {
-        ["arn", _, "iam", "", account, resource]
-            if is_account_id(account) && resource.starts_with("role/") =>
+    match Arn::parse(text) {
+        Some(arn)
+            if (arn.service, arn.region) == ("iam", "")
+                && is_account_id(arn.account)
+                && arn.resource.starts_with("role/") =>
         {
             Ok(RoleArn {
                 arn: text.to_owned(),
-                account: (*account).to_owned(),
+                account: arn.account.to_owned(),
             })
         }
         _ => Err(mistake.to_owned()),

@@ -17,7 +17,7 @@ use crate::detect::events::key_change::ChangeKind;
 use crate::detect::events::leak;
 use crate::detect::findings::alert::{Alert, FindingUpdate};
 use crate::detect::findings::finding::{CloseReason, Finding, FindingStatus, KeyActivation};
-use crate::detect::findings::lifecycle;
+use crate::detect::findings::{lifecycle, refresh};
 use crate::detect::keys::evidence::{Evidence, KeyEvent, UserState};
 use crate::detect::keys::listing::{AccessKey, KeyStatus, ListingAnswer};
 use crate::detect::keys::overlap_start::OverlapStart;
@@ -44,6 +44,8 @@ pub struct Decision {
     pub recorded: Vec<String>,
     /// The alert for every sink.
     pub alert: Option<Alert>,
+    /// The finding as it is, for sinks that forget findings. Never beside an alert.
+    pub refresh: Option<Alert>,
     /// The delays after which to check the user again.
     pub rechecks: Vec<TimeDelta>,
     /// A user to check now, because the finding or the keys now belong to that name.
@@ -126,6 +128,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
     if finding_changed {
         next.finding = finding;
     }
+    let refresh = refresh::due(&mut next, alert.as_ref(), policy, now);
     Decision {
         outcome,
         record: next,
@@ -133,6 +136,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Dec
         audit,
         recorded,
         alert,
+        refresh,
         rechecks,
         follow_up,
         unsettled: view.unsettled,
@@ -264,7 +268,7 @@ impl Assessment<'_> {
                 }
             }
             None => (Outcome::NothingOpen, None, vec![]),
-            Some(open) if self.situation.has_left => {
+            Some(open) if self.situation.unwatched.is_some() => {
                 (Outcome::Closed, Some(lifecycle::closed(open, self)), vec![])
             }
             Some(open) if self.has_two_active() || self.is_blind() || !self.overlaps.is_empty() => {

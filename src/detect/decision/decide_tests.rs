@@ -12,7 +12,7 @@ use crate::detect::decision::exemption::Exemption;
 use crate::detect::decision::familiar::FamiliarActor;
 use crate::detect::decision::policy::Policy;
 use crate::detect::decision::severity::{Severity, SeverityReason};
-use crate::detect::decision::situation::{FormerUser, Outcome, Situation, Sweep};
+use crate::detect::decision::situation::{FormerUser, Outcome, Situation, Sweep, Unwatched};
 use crate::detect::events::key_change::KeyChange;
 use crate::detect::findings::alert::{AlertKind, FindingUpdate};
 use crate::detect::findings::finding::{CloseReason, Closing, Finding, FindingStatus};
@@ -29,6 +29,7 @@ mod activations;
 mod exempt;
 mod leaks;
 mod overlap_start;
+mod refresh;
 mod related;
 mod swept;
 mod uses;
@@ -143,7 +144,7 @@ impl Story {
             exemptions: &self.exemptions,
             familiar: &self.familiar,
             sweep: self.sweep,
-            has_left: false,
+            unwatched: None,
             is_history: false,
             foreign_entry: None,
         };
@@ -1245,7 +1246,7 @@ fn retry_queues_the_recheck_of_a_worker_that_died() {
         exemptions: &[],
         familiar: &[],
         sweep: None,
-        has_left: false,
+        unwatched: None,
         is_history: false,
         foreign_entry: None,
     };

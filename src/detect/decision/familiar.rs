@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
+use crate::detect::arn::Arn;
 use crate::detect::decision::relation::{Relation, is_own};
 use crate::detect::decision::severity::SeverityReason;
 use crate::detect::events::actor::Actor;
@@ -73,11 +74,12 @@ pub(crate) fn identity(actor: &Actor) -> Option<String> {
 
 /// `arn` without the session name, if it is a session of a role that several actors can assume.
 fn shared_role(arn: &str) -> Option<String> {
-    let (session_of, resource) = arn.split_once(":assumed-role/")?;
-    let (role, _) = resource.split_once('/')?;
-    let is_sts = session_of.split(':').nth(2) == Some("sts");
-    (is_sts && !role.starts_with(PERSONAL_ROLE))
-        .then(|| format!("{session_of}:assumed-role/{role}"))
+    let Arn {
+        service, resource, ..
+    } = Arn::parse(arn)?;
+    let (role, session) = resource.strip_prefix("assumed-role/")?.split_once('/')?;
+    let is_shared = service == "sts" && !role.starts_with(PERSONAL_ROLE);
+    is_shared.then(|| arn[..arn.len() - session.len() - 1].to_owned())
 }
 
 /// Whether `actor` is one of `familiar` in the account of `user` at `at`.
@@ -294,6 +296,7 @@ mod tests {
             CloseReason::Renamed,
             CloseReason::NeverConfirmed,
             CloseReason::AccountLeft,
+            CloseReason::AccountExcluded,
         ] {
             let mut finding = rotated();
             finding.closing.as_mut().unwrap().reason = reason;

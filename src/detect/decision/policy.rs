@@ -15,6 +15,9 @@ pub struct Policy {
     pub trusted_actors: Vec<String>,
     /// Whether an unfamiliar actor who creates a key for a user raises the severity.
     pub unfamiliar_actor_raises_severity: bool,
+    /// How often an open finding is sent again to sinks that forget findings. `None` if there are
+    /// no such sinks.
+    pub refresh_every: Option<TimeDelta>,
 }
 
 impl Policy {
@@ -63,6 +66,7 @@ impl Default for Policy {
             rotation_window: TimeDelta::hours(24),
             trusted_actors: Vec::new(),
             unfamiliar_actor_raises_severity: true,
+            refresh_every: None,
         }
     }
 }

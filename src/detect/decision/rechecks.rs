@@ -23,7 +23,7 @@ impl Assessment<'_> {
             changes,
             ..
         } = *self.situation;
-        if self.situation.has_left {
+        if self.situation.unwatched.is_some() {
             return vec![];
         }
         let has_events = !changes.is_empty();

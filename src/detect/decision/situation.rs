@@ -7,7 +7,7 @@ use crate::detect::decision::exemption::Exemption;
 use crate::detect::decision::familiar::FamiliarActor;
 use crate::detect::decision::policy::Policy;
 use crate::detect::events::key_change::KeyChange;
-use crate::detect::findings::finding::Finding;
+use crate::detect::findings::finding::{CloseReason, Finding};
 use crate::detect::keys::evidence::Evidence;
 use crate::detect::keys::listing::{KeyListing, KeyStatus};
 use crate::detect::keys::overlap::Overlap;
@@ -37,8 +37,8 @@ pub struct Situation<'a> {
     pub familiar: &'a [FamiliarActor],
     /// The sweep that led to this check, if it was not an event.
     pub sweep: Option<Sweep>,
-    /// Whether the account has left the organization or was closed.
-    pub has_left: bool,
+    /// Why the account is not watched any more, if so. Its finding is closed without a listing.
+    pub unwatched: Option<Unwatched>,
     /// Whether `changes` come from CloudTrail's history instead of being new. Overlaps that ended
     /// in the past are not announced.
     pub is_history: bool,
@@ -56,6 +56,26 @@ pub struct FormerUser {
     pub finding: Option<Finding>,
     /// The evidence on the keys, which the renaming kept.
     pub evidence: Evidence,
+}
+
+/// Why an account is not watched any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwatched {
+    /// It left the organization or was closed.
+    Left,
+    /// The operator excluded it.
+    Excluded,
+}
+
+impl Unwatched {
+    /// The reason for which its findings are closed.
+    #[must_use]
+    pub fn close_reason(self) -> CloseReason {
+        match self {
+            Self::Left => CloseReason::AccountLeft,
+            Self::Excluded => CloseReason::AccountExcluded,
+        }
+    }
 }
 
 /// The kind of sweep that checks a user.
@@ -132,7 +152,7 @@ impl Assessment<'_> {
     // INVARIANT (blindness is news): if the keys cannot be listed, every activation is news.
     // INVARIANT (every activation is announced): even a brief one.
     pub(in crate::detect) fn should_open(&self) -> bool {
-        if self.situation.has_left {
+        if self.situation.unwatched.is_some() {
             return false;
         }
         // A key that was active in the last listing is not news.

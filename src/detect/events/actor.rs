@@ -1,5 +1,6 @@
 //! Who made a change.
 
+use crate::detect::arn::Arn;
 use crate::detect::events::cloudtrail_record::CloudTrailRecord;
 use crate::detect::events::text::bounded;
 use crate::detect::user::UserId;
@@ -83,7 +84,7 @@ impl Actor {
     pub fn long_term_key(&self) -> Option<(UserId, &str)> {
         let key = self.access_key_id.as_deref()?;
         let is_direct = self.invoked_by.is_none() && key.starts_with("AKIA");
-        let of_arn = || self.arn.as_deref()?.split(':').nth(4);
+        let of_arn = || Some(Arn::parse(self.arn.as_deref()?)?.account);
         let account = self.account.as_deref().or_else(of_arn);
         let account = account.filter(|account| is_direct && !account.is_empty())?;
         let user = match self.kind.as_deref()? {

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::detect::arn::Arn;
+
 /// The fields of a CloudTrail record that secondkey reads. Each is optional. Unknown fields are
 /// ignored, so a new `eventVersion` can be read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -93,7 +95,7 @@ impl CloudTrailRecord {
         if identity.kind.as_deref() == Some("AWSAccount") {
             return None;
         }
-        let of_arn = || account_id(identity.arn.as_deref()?.split(':').nth(4)?);
+        let of_arn = || account_id(Arn::parse(identity.arn.as_deref()?)?.account);
         identity.account_id.clone().or_else(of_arn)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
+use crate::detect::arn::Arn;
 use crate::detect::decision::situation::{Assessment, Situation};
 use crate::detect::events::key_change::{ChangeKind, KeyChange};
 use crate::detect::findings::finding::{Finding, FindingKey, FindingStatus};
@@ -45,17 +46,18 @@ pub enum LeakSignal {
 /// that are gone is kept for as long.
 const ATTRIBUTION_PERIOD: TimeDelta = TimeDelta::days(1);
 
-/// The names of AWS's quarantine policies, after the partition. They end with a version:
+/// How the names of AWS's quarantine policies begin. They end with a version:
 /// `AWSCompromisedKeyQuarantine`, `…V2`, `…V3`. Source: AWS managed policy reference guide.
-const QUARANTINE: &str = ":iam::aws:policy/AWSCompromisedKeyQuarantine";
+const QUARANTINE: &str = "policy/AWSCompromisedKeyQuarantine";
 
 /// Whether `policy_arn` is an AWS policy that quarantines a user whose key leaked. A policy of that
 /// name in the customer's own account is not.
 pub(in crate::detect) fn is_quarantine(policy_arn: &str) -> bool {
-    let after_arn = policy_arn.strip_prefix("arn:");
-    let partition_and_rest = after_arn.and_then(|rest| rest.split_once(QUARANTINE));
-    partition_and_rest
-        .is_some_and(|(partition, _)| partition.starts_with("aws") && !partition.contains(':'))
+    Arn::parse(policy_arn).is_some_and(|arn| {
+        arn.partition.starts_with("aws")
+            && (arn.service, arn.region, arn.account) == ("iam", "", "aws")
+            && arn.resource.starts_with(QUARANTINE)
+    })
 }
 
 impl LeakSignal {

@@ -199,6 +199,8 @@ pub enum CloseReason {
     NeverConfirmed,
     /// The account left the organization or was closed, so its keys can no longer be listed.
     AccountLeft,
+    /// The operator excluded the account, so its keys are not listed any more.
+    AccountExcluded,
 }
 
 impl CloseReason {
@@ -212,6 +214,7 @@ impl CloseReason {
             Self::Renamed => "user renamed",
             Self::NeverConfirmed => "never confirmed",
             Self::AccountLeft => "account left the organization",
+            Self::AccountExcluded => "account excluded",
         }
     }
 }

@@ -423,7 +423,10 @@ pub(in crate::detect) fn former_finding<'a>(assessment: &Assessment<'a>) -> Opti
         Some(closing) => match closing.reason {
             CloseReason::Renamed => true,
             CloseReason::UserDeleted | CloseReason::NeverConfirmed => closing.event_id.is_none(),
-            CloseReason::Deactivated | CloseReason::Deleted | CloseReason::AccountLeft => false,
+            CloseReason::Deactivated
+            | CloseReason::Deleted
+            | CloseReason::AccountLeft
+            | CloseReason::AccountExcluded => false,
         },
     };
     let has_same_keys = |former: &&Finding| {
@@ -465,9 +468,9 @@ struct Ending {
 }
 
 fn closing(open: &Finding, assessment: &Assessment<'_>) -> Closing {
-    if assessment.situation.has_left {
+    if let Some(unwatched) = assessment.situation.unwatched {
         return Closing {
-            reason: CloseReason::AccountLeft,
+            reason: unwatched.close_reason(),
             at: assessment.now.max(open.opened_at),
             actor: None,
             event_id: None,

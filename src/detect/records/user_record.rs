@@ -50,6 +50,9 @@ pub struct UserRecord {
     pub former_name: Option<FormerName>,
     /// When the user must be checked again, even without an event.
     pub recheck_at: Option<Timestamp>,
+    /// When the open finding was last sent to sinks that forget findings. `None` if no finding is
+    /// open or there are no such sinks.
+    pub refreshed_at: Option<Timestamp>,
     /// The end of the audit trail.
     pub audit: ChainHead,
 }
@@ -160,6 +163,7 @@ impl UserRecord {
             renamed_from: None,
             former_name: None,
             recheck_at: None,
+            refreshed_at: None,
             audit: ChainHead::default(),
         }
     }

@@ -27,6 +27,9 @@ impl Facts<'_> {
             CloseReason::AccountLeft => {
                 "The account left the organization or was closed. Its keys can no longer be listed."
             }
+            CloseReason::AccountExcluded => {
+                "The account was excluded from secondkey and is not watched any more. The keys may still be active."
+            }
         };
         let by = match &closing.actor {
             Some(actor) => {
@@ -39,7 +42,9 @@ impl Facts<'_> {
             }
             None if matches!(
                 closing.reason,
-                CloseReason::NeverConfirmed | CloseReason::AccountLeft
+                CloseReason::NeverConfirmed
+                    | CloseReason::AccountLeft
+                    | CloseReason::AccountExcluded
             ) =>
             {
                 None
@@ -49,7 +54,9 @@ impl Facts<'_> {
         let open_for = lasted(finding, closing.at);
         let since = since(finding.is_opened_at_estimated, &readable(finding.opened_at));
         let how_long = match closing.reason {
-            CloseReason::NeverConfirmed | CloseReason::AccountLeft => {
+            CloseReason::NeverConfirmed
+            | CloseReason::AccountLeft
+            | CloseReason::AccountExcluded => {
                 format!("It was open for {open_for}, {since}.")
             }
             _ => format!("Two keys were active for {open_for}, {since}."),

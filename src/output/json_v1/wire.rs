@@ -86,7 +86,8 @@ pub struct FindingV1 {
     pub detected_at: String,
     /// When fewer than two were active again.
     pub closed_at: Option<String>,
-    /// `deactivated`, `deleted`, `user_deleted`, `renamed`, `never_confirmed` or `account_left`.
+    /// `deactivated`, `deleted`, `user_deleted`, `renamed`, `never_confirmed`, `account_left` or
+    /// `account_excluded`.
     pub close_reason: Option<&'static str>,
     /// Who closed it, if an event shows that.
     pub closed_by: Option<ActorV1>,

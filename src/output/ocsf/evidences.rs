@@ -30,7 +30,9 @@ pub(super) fn evidences(finding: &Finding) -> Vec<Evidence> {
             CloseReason::Deleted => "DeleteAccessKey",
             CloseReason::UserDeleted => "DeleteUser",
             CloseReason::Renamed => "UpdateUser",
-            CloseReason::NeverConfirmed | CloseReason::AccountLeft => return None,
+            CloseReason::NeverConfirmed
+            | CloseReason::AccountLeft
+            | CloseReason::AccountExcluded => return None,
         };
         Some(evidence("closing", operation, closing.actor.as_ref()?))
     });

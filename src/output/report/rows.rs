@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::detect::Timestamp;
+use crate::detect::arn::Arn;
 use crate::detect::decision::severity::Severity;
 use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::output::escape::{MAX_ID_CHARS, MAX_TEXT_CHARS, for_terminal};
@@ -142,11 +143,10 @@ pub(super) struct ActorText {
 
 /// The actor `label`, shown next to something of the account `beside`.
 pub(super) fn actor_words(label: &str, beside: &str) -> ActorText {
-    let parts: Vec<&str> = label.splitn(6, ':').collect();
-    match parts[..] {
-        ["arn", _, _, _, account, name] if !account.is_empty() && !name.is_empty() => ActorText {
-            name: id(name),
-            account: (account != beside).then(|| id(account)),
+    match Arn::parse(label) {
+        Some(arn) if !arn.account.is_empty() && !arn.resource.is_empty() => ActorText {
+            name: id(arn.resource),
+            account: (arn.account != beside).then(|| id(arn.account)),
         },
         _ => ActorText {
             name: id(label),

@@ -77,7 +77,10 @@ pub(crate) fn closed_after(finding: &Finding) -> Option<TimeDelta> {
     let closing = finding.closing.as_ref()?;
     let is_cleanup = !matches!(
         closing.reason,
-        CloseReason::Renamed | CloseReason::NeverConfirmed | CloseReason::AccountLeft
+        CloseReason::Renamed
+            | CloseReason::NeverConfirmed
+            | CloseReason::AccountLeft
+            | CloseReason::AccountExcluded
     );
     is_cleanup.then(|| (closing.at - finding.opened_at).max(TimeDelta::zero()))
 }

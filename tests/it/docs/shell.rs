@@ -2,7 +2,7 @@
 
 /// The words of each command in `block`. The commands of a pipe, and those joined with `&&` or `;`,
 /// are separate. Redirections are omitted.
-pub(super) fn commands(block: &str) -> Vec<Vec<String>> {
+pub(crate) fn commands(block: &str) -> Vec<Vec<String>> {
     let mut commands = vec![];
     for line in block.replace("\\\n", " ").lines() {
         let mut command: Vec<String> = vec![];

@@ -30,6 +30,7 @@ async fn a_healthy_organization_passes_every_check() {
         "ok           ChangesRule: policy of ChangesQueue: allows the rule to send",
         "ok           SecurityHub: secondkey-doctor-securityhub is active",
         "ok           SecurityHubDeadLetters: empty",
+        "ok           MemberDeadLetters: empty",
         &format!("ok           organization: {}", organization.id),
         "ok           organization: ListAccounts: the sweep lists the accounts",
         &format!(
@@ -49,6 +50,19 @@ async fn a_healthy_organization_passes_every_check() {
 
     no_page_is_lost(world).await;
     a_members_event_reaches_the_detector(&organization).await;
+    an_event_that_was_not_forwarded_is_reported(world).await;
+}
+
+async fn an_event_that_was_not_forwarded_is_reported(world: &World) {
+    let dead = aws_sdk_sqs::Client::new(&world.config)
+        .send_message()
+        .queue_url(world.id("MemberDeadLetters"))
+        .message_body("not forwarded");
+    dead.send().await.unwrap();
+    let check = run(world.doctor(&JSON)).await.check("MemberDeadLetters");
+    assert_eq!(check["state"], "failed", "{check}");
+    let fix = check["mend"].as_str().unwrap();
+    assert!(fix.starts_with("aws sqs receive-message"), "{fix}");
 }
 
 /// With pages of one item, `doctor` still sees every resource, account, subscription and event source,

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_sqs::types::QueueAttributeName;
 use secondkey::aws::deployment::Deployment;
@@ -30,6 +30,9 @@ const ALWAYS: [(&str, &str); 4] = [
     ("SettleSeconds", "0"),
 ];
 
+/// The region of a deployment to which IAM's events are forwarded from `REGION`.
+pub const HOME_REGION: &str = "eu-central-1";
+
 /// The deployment.
 pub struct World {
     pub config: SdkConfig,
@@ -55,6 +58,16 @@ impl World {
     /// A deployment for one account.
     pub async fn new() -> Self {
         let world = Self::deploy(start().await, &[]).await;
+        world.sweep().await;
+        world.enable_mappings().await;
+        world
+    }
+
+    /// A deployment for one account in a home region. Nothing forwards to it yet.
+    pub async fn in_home_region() -> Self {
+        let (server, proxy, config) = start().await;
+        let parts = (server, proxy, in_region(&config, HOME_REGION));
+        let world = Self::deploy(parts, &[("IamEventsRegion", REGION)]).await;
         world.sweep().await;
         world.enable_mappings().await;
         world
@@ -195,9 +208,10 @@ impl World {
 
     /// The command `secondkey doctor` for this deployment.
     pub fn doctor(&self, arguments: &[&str]) -> Command {
+        let region = self.config.region().expect("it has one").as_ref();
         let mut command = Command::new(env!("CARGO_BIN_EXE_secondkey"));
         command
-            .args(["doctor", "--stack", STACK, "--region", REGION])
+            .args(["doctor", "--stack", STACK, "--region", region])
             .args(arguments)
             .env("AWS_ENDPOINT_URL", &self.proxy.url)
             .env("AWS_ENDPOINT_URL_CLOUDWATCH", &self.cloudwatch.url)
@@ -240,6 +254,11 @@ impl Organization {
             member_config,
         }
     }
+}
+
+/// `config` for another region.
+pub fn in_region(config: &SdkConfig, region: &'static str) -> SdkConfig {
+    config.to_builder().region(Region::new(region)).build()
 }
 
 async fn start() -> (Server, Proxy, SdkConfig) {

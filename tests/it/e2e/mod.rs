@@ -9,7 +9,7 @@ mod exemptions;
 mod faults;
 mod round_trips;
 mod scale;
-mod securityhub;
+pub mod securityhub;
 mod sweeps;
 mod tls;
 mod world;

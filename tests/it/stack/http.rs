@@ -16,8 +16,8 @@ pub fn get_status(url: &str) -> Option<u16> {
 }
 
 /// The JSON of moto's response to a GET for `service`, or `None` if it is an error.
-pub async fn try_get_from(service: &str, url: String) -> Option<Value> {
-    let authorization = authorization(service);
+pub async fn try_get_from(service: &str, region: &str, url: String) -> Option<Value> {
+    let authorization = authorization(service, region);
     tokio::task::spawn_blocking(move || {
         let request = ureq::get(&url).header("Authorization", authorization);
         let mut answer = request.call().ok()?;
@@ -29,7 +29,7 @@ pub async fn try_get_from(service: &str, url: String) -> Option<Value> {
 
 /// The body of moto's response to a POST of the form `body` to `service`.
 pub async fn post_to(service: &str, url: String, body: String) -> String {
-    let authorization = authorization(service);
+    let authorization = authorization(service, REGION);
     tokio::task::spawn_blocking(move || {
         ureq::post(&url)
             .header("Authorization", authorization)
@@ -42,11 +42,11 @@ pub async fn post_to(service: &str, url: String, body: String) -> String {
     .expect("a POST ends")
 }
 
-/// moto uses this to distinguish services.
-fn authorization(service: &str) -> String {
+/// moto uses this to distinguish services and regions.
+fn authorization(service: &str, region: &str) -> String {
     let (key, _) = ACCESS_KEY;
     format!(
-        "AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none"
+        "AWS4-HMAC-SHA256 Credential={key}/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=none"
     )
 }
 

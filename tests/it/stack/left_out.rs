@@ -10,7 +10,6 @@ use aws_sdk_lambda::types::Environment;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
-use super::clients::REGION;
 use super::cloudformation::{Known, Template};
 use super::wiring::{ACCOUNT, environments};
 
@@ -31,7 +30,8 @@ pub struct Deployed {
 /// of asynchronous invocations. `deployment.rs` and `contract.rs` check those on the template.
 pub async fn complete(config: &SdkConfig, name: &str, parameters: &[(&str, &str)]) -> Deployed {
     let resources = physical_ids(config, name).await;
-    let template = resolved(name, parameters, &resources);
+    let region = config.region().expect("it has one").as_ref();
+    let template = resolved(name, region, parameters, &resources);
     let environments = environments(config, name).await;
     for (function, environment) in &environments {
         set_environment(config, &resources[function], environment).await;
@@ -86,6 +86,7 @@ async fn physical_ids(config: &SdkConfig, name: &str) -> BTreeMap<String, String
 
 fn resolved(
     name: &str,
+    region: &str,
     parameters: &[(&str, &str)],
     resources: &BTreeMap<String, String>,
 ) -> Value {
@@ -93,7 +94,7 @@ fn resolved(
     let mut known = Known::from([
         ("AWS::AccountId", ACCOUNT),
         ("AWS::Partition", "aws"),
-        ("AWS::Region", REGION),
+        ("AWS::Region", region),
         ("AWS::StackId", "arn:aws:cloudformation:::stack/name/id"),
         ("AWS::StackName", name),
         ("AWS::URLSuffix", "amazonaws.com"),
@@ -104,7 +105,7 @@ fn resolved(
     for (logical, physical) in resources {
         let resource = &template.0["Resources"][logical];
         known.0.insert(logical.clone(), json!(physical));
-        for (attribute, value) in attributes(name, resource, physical) {
+        for (attribute, value) in attributes(name, region, resource, physical) {
             known
                 .0
                 .insert(format!("{logical}.{attribute}"), json!(value));
@@ -115,8 +116,13 @@ fn resolved(
 
 /// The attributes of a resource that the template uses. Source: CloudFormation template reference,
 /// return values.
-fn attributes(stack: &str, resource: &Value, physical: &str) -> Vec<(&'static str, String)> {
-    let arn = |service: &str, path: &str| format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{path}");
+fn attributes(
+    stack: &str,
+    region: &str,
+    resource: &Value,
+    physical: &str,
+) -> Vec<(&'static str, String)> {
+    let arn = |service: &str, path: &str| format!("arn:aws:{service}:{region}:{ACCOUNT}:{path}");
     match resource["Type"].as_str().unwrap_or_default() {
         "AWS::Events::EventBus" => vec![
             ("Name", physical.to_owned()),

@@ -125,12 +125,13 @@ pub async fn environments(
     name: &str,
 ) -> BTreeMap<String, Vec<(String, String)>> {
     let moto = config.endpoint_url().expect("the tests ask moto");
+    let region = config.region().expect("it has one").as_ref();
     let mut environments = BTreeMap::new();
     for function in ["Detector", "Sweeper", "SecurityHub"] {
         let deployed = format!("{name}-{}", function.to_lowercase());
         let url = format!("{moto}/2015-03-31/functions/{deployed}/configuration");
         // If it is deployed at all.
-        if let Some(deployed) = http::try_get_from("lambda", url).await
+        if let Some(deployed) = http::try_get_from("lambda", region, url).await
             && let Some(variables) = deployed["Environment"]["Variables"].as_object()
         {
             let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);

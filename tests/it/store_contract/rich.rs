@@ -249,6 +249,7 @@ pub(super) fn rich_commit(user: &UserId) -> Commit {
             until: at(9_010),
         }),
         recheck_at: Some(at(10_010)),
+        refreshed_at: Some(at(10_011)),
         ..UserRecord::new(user.clone())
     };
     record.finding = Some(finding(user, 1, FindingStatus::Open));

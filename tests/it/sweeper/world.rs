@@ -33,7 +33,8 @@ pub struct World {
     pub aws: Proxy,
     pub dynamodb: Proxy,
     items: (aws_sdk_dynamodb::Client, String),
-    direct: SdkConfig,
+    /// The configuration without proxies.
+    pub direct: SdkConfig,
 }
 
 /// The response of a function.
@@ -167,6 +168,15 @@ impl World {
         handled(answer, out)
     }
 
+    /// Passes the detector a queued re-check of `user`.
+    pub async fn recheck(&self, user: &UserId) -> Handled {
+        let message = json!({"secondkey_recheck": {"version": 1, "account": user.account(), "user": user.name()}});
+        let mut out = vec![];
+        let batch = batch(&message);
+        let answer = detector::handle(&self.sweeper.deployment, batch, &mut out).await;
+        handled(answer, out)
+    }
+
     /// The users whose re-checks were queued since the last call, sorted by name.
     pub fn queued_rechecks(&self) -> Vec<UserId> {
         let queued: BTreeSet<UserId> = self
@@ -210,6 +220,31 @@ impl World {
             .send()
             .await
             .expect("the record is there");
+    }
+
+    /// Changes a time in the record of `user`.
+    pub async fn set_time(&self, user: &UserId, attribute: &str, at: DateTime<Utc>) {
+        let (items, table) = &self.items;
+        let key = format!("USER#{}#{}", user.account(), user.name());
+        let at = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        items
+            .update_item()
+            .table_name(table)
+            .key("PK", AttributeValue::S(key))
+            .key("SK", AttributeValue::S("RECORD".to_owned()))
+            .update_expression(format!("SET {attribute} = :at"))
+            .expression_attribute_values(":at", AttributeValue::S(at))
+            .send()
+            .await
+            .expect("the record is there");
+    }
+
+    /// Deactivates the key `key` of `name` without an event.
+    pub async fn deactivate(&self, account: &str, name: &str, key: &str) {
+        let iam = iam_of(&self.direct, account, ROLE).await;
+        let update = iam.update_access_key().user_name(name).access_key_id(key);
+        let updated = update.status("Inactive".into()).send().await;
+        updated.expect("a key can be updated");
     }
 
     /// Lets the sweeper list the accounts of the organization, which moto creates.

@@ -236,7 +236,7 @@ fn cloudtrail_history_is_not_news() {
         exemptions: &[],
         familiar: &[],
         sweep: None,
-        has_left: false,
+        unwatched: None,
         is_history: true,
         foreign_entry: None,
     };
@@ -360,7 +360,7 @@ fn an_entry_that_is_not_ours_is_passed_and_named() {
         exemptions: &[],
         familiar: &[],
         sweep: None,
-        has_left: false,
+        unwatched: None,
         is_history: false,
         foreign_entry: Some(taken),
     };
@@ -398,36 +398,41 @@ fn root_finding_stays_open_if_the_report_may_predate_the_change() {
 }
 
 #[test]
-fn finding_of_an_account_that_left_is_closed_and_announced() {
-    let story = Story::open();
-    let situation = Situation {
-        record: &story.record,
-        listing: &refused(500),
-        changes: &[],
-        already_recorded: &BTreeSet::new(),
-        is_retry: true,
-        former_users: &[],
-        exemptions: &[],
-        familiar: &[],
-        sweep: None,
-        has_left: true,
-        is_history: false,
-        foreign_entry: None,
-    };
-    let decision = decide(&situation, &Policy::default(), at(501));
-    assert_eq!(
-        words(&decision),
-        "closed: account left the organization at 501; listing refused"
-    );
-    assert_eq!(decision.alert.unwrap().kind, AlertKind::Closed);
-    let later = Situation {
-        record: &decision.record,
-        changes: &[created("K3", 490)],
-        ..situation
-    };
-    let decision = decide(&later, &Policy::default(), at(600));
-    assert_eq!(decision.outcome, Outcome::NothingOpen);
-    assert_eq!(decision.rechecks, []);
+fn finding_of_an_unwatched_account_is_closed_and_announced() {
+    for (unwatched, reason) in [
+        (Unwatched::Left, "account left the organization"),
+        (Unwatched::Excluded, "account excluded"),
+    ] {
+        let story = Story::open();
+        let situation = Situation {
+            record: &story.record,
+            listing: &refused(500),
+            changes: &[],
+            already_recorded: &BTreeSet::new(),
+            is_retry: true,
+            former_users: &[],
+            exemptions: &[],
+            familiar: &[],
+            sweep: None,
+            unwatched: Some(unwatched),
+            is_history: false,
+            foreign_entry: None,
+        };
+        let decision = decide(&situation, &Policy::default(), at(501));
+        assert_eq!(
+            words(&decision),
+            format!("closed: {reason} at 501; listing refused")
+        );
+        assert_eq!(decision.alert.unwrap().kind, AlertKind::Closed);
+        let later = Situation {
+            record: &decision.record,
+            changes: &[created("K3", 490)],
+            ..situation
+        };
+        let decision = decide(&later, &Policy::default(), at(600));
+        assert_eq!(decision.outcome, Outcome::NothingOpen);
+        assert_eq!(decision.rechecks, []);
+    }
 }
 
 #[test]

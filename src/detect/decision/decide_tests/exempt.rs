@@ -5,7 +5,7 @@ use crate::detect::testing::exemption;
 
 const BOB: &str = "*:user/bob";
 
-fn exempt(actors: &str) -> Exemption {
+pub(super) fn exempt(actors: &str) -> Exemption {
     Exemption {
         actor_pattern: actors.to_owned(),
         ..exemption("farm")
