@@ -61,8 +61,7 @@ async fn a_profile_may_be_a_role_with_a_source_profile() {
 #[tokio::test]
 async fn a_profile_may_be_a_process_that_prints_credentials() {
     let world =
-        world("[profile tool]\ncredential_process = ./print-credentials it's \"one argument\"\n")
-            .await;
+        world("[profile tool]\ncredential_process = ./print-credentials \"one argument\"\n").await;
     let sts = aws_sdk_sts::Client::new(&world.config);
     let role = format!("arn:aws:iam::{OTHER}:role/Audit");
     let assumed = sts.assume_role().role_arn(role).role_session_name("tool");
@@ -96,7 +95,7 @@ async fn a_missing_profile_is_named_and_no_other_account_is_called() {
         &["rotate", "status", "erin"],
         &["exempt", "list", "--table", "secondkey"],
         &["findings", "--table", "secondkey"],
-        &["usage", "AKIAIOSFODNN7EXAMPLE"],
+        &["usage", "AKIAIOSFODNN7EXAMPLE", "--live"],
     ];
     let no_file = |command: &mut std::process::Command| {
         command.env("AWS_CONFIG_FILE", world.path("none"));

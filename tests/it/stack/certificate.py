@@ -10,11 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 folder = pathlib.Path(sys.argv[1])
-now = datetime.datetime.now(datetime.timezone.utc)
+now = datetime.datetime.now(datetime.UTC)
 issuer_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-issuer_name, server_name = (
-    x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("Test issuer", "localhost")
-)
+issuer_name, server_name = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("Test issuer", "localhost"))
 
 
 def certificate(name, key, *extensions):
@@ -37,7 +35,5 @@ names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(i
 (folder / "issuer.pem").write_bytes(certificate(issuer_name, issuer_key, x509.BasicConstraints(True, None)))
 (folder / "server.pem").write_bytes(certificate(server_name, server_key, names))
 (folder / "server-key.pem").write_bytes(
-    server_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    server_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 )

@@ -73,12 +73,15 @@ async fn physical_ids(config: &SdkConfig, name: &str) -> BTreeMap<String, String
     let client = aws_sdk_cloudformation::Client::new(config);
     let listed = client.list_stack_resources().stack_name(name).send().await;
     let listed = listed.expect("its resources can be listed");
-    listed
+    let mut ids: BTreeMap<String, String> = listed
         .stack_resource_summaries
         .unwrap_or_default()
         .into_iter()
         .filter_map(|one| Some((one.logical_resource_id?, one.physical_resource_id?)))
-        .collect()
+        .collect();
+    // moto has no physical ID for a bus, which is its name. Ours is named after the stack.
+    ids.insert("EventBus".to_owned(), name.to_owned());
+    ids
 }
 
 fn resolved(
