@@ -46,12 +46,10 @@ fn plan(options: &[&str]) -> Vec<Vec<String>> {
 
 /// The commands of `program` in `plan`, without the program.
 fn of(program: &str, plan: &[Vec<String>]) -> Vec<Vec<String>> {
-    let commands = plan
-        .iter()
-        .map(|words| match words[0].strip_prefix("AWS_PROFILE=") {
-            Some(_) => &words[1..],
-            None => words,
-        });
+    let commands = plan.iter().map(|words| {
+        let has_profile = words[0].starts_with("AWS_PROFILE=");
+        &words[usize::from(has_profile)..]
+    });
     let commands = commands.filter(|words| words[0] == program);
     commands.map(|words| words[1..].to_vec()).collect()
 }
@@ -284,13 +282,14 @@ async fn sam_accepts_every_command_of_the_plan() {
     let profiles = folder.path().join("profiles");
     std::fs::write(&profiles, "[profile p]\n").unwrap();
     let mut calls = of("sam", &plan(&ALL.concat()));
+    let settings_shown = settings.display().to_string();
     for words in &mut calls {
-        for at in 0..words.len() {
-            match words[at].as_str() {
-                "--config-file" => words[at + 1] = settings.display().to_string(),
-                "--template-file" => "template.yaml".clone_into(&mut words[at + 1]),
-                _ => {}
-            }
+        for (option, present) in [
+            ("--config-file", settings_shown.as_str()),
+            ("--template-file", "template.yaml"),
+        ] {
+            let at = words.iter().position(|word| word == option).unwrap();
+            present.clone_into(&mut words[at + 1]);
         }
     }
     let input: Vec<String> = calls.iter().map(|words| json!(words).to_string()).collect();

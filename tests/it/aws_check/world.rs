@@ -25,6 +25,12 @@ role_arn = arn:aws:iam::444455556666:role/administrator
 source_profile = central
 ";
 
+/// Runs a script of bash that an interruption reaches. The shell that started the tests in the
+/// background may ignore SIGINT, and its children inherit that.
+const RESET: &str = "import os, signal, sys; \
+    signal.signal(signal.SIGINT, signal.SIG_DFL); \
+    os.execvp('bash', ['bash', *sys.argv[1:]])";
+
 /// A moto server, and a folder with the programs.
 pub struct World {
     folder: TempDir,
@@ -55,10 +61,10 @@ impl World {
 
     /// The script with these arguments.
     pub fn script(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("bash");
+        let mut command = Command::new("python3");
         let port = self.cli.url.rsplit(':').next().unwrap_or_default();
         command
-            .arg(SCRIPT)
+            .args(["-c", RESET, SCRIPT])
             .args(arguments)
             .envs(environment(self.folder.path(), &self.moto.url))
             .env("AWS_PORT", port)
