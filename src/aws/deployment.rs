@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 
@@ -17,6 +18,11 @@ use crate::aws::sns::SnsSink;
 use crate::output::invocation::Invocation;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::recheck::Dependencies;
+
+/// The pause before each message that the sweeper sends to people. SNS deactivates an email
+/// subscription that gets more than ten messages a second (SNS quotas). The template limits how
+/// many sweeps run at once, which is then the most messages that they send in a second.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state that a function keeps between invocations.
 pub struct Deployment {
@@ -40,12 +46,26 @@ impl Deployment {
     /// Builds the deployment for `settings` and `config`.
     #[must_use]
     pub fn new(settings: Settings, config: &SdkConfig) -> Self {
+        Self::build(settings, config, |sink| sink)
+    }
+
+    /// The same for the sweeper, which pauses before each message to people.
+    #[must_use]
+    pub fn for_sweeps(settings: Settings, config: &SdkConfig) -> Self {
+        Self::build(settings, config, |sink| sink.paced(SWEEP_PAUSE))
+    }
+
+    fn build(
+        settings: Settings,
+        config: &SdkConfig,
+        pace: impl FnOnce(SnsSink) -> SnsSink,
+    ) -> Self {
         let mut sinks: Vec<Box<dyn AlertSink>> = vec![];
         if let Some(topic_arn) = settings.alert_topic_arn {
             let client = aws_sdk_sns::Client::new(config);
             let region = config.region().map(AsRef::as_ref);
             let invocation = Invocation::deployed(&settings.table, region);
-            sinks.push(Box::new(SnsSink::new(client, topic_arn, invocation)));
+            sinks.push(Box::new(pace(SnsSink::new(client, topic_arn, invocation))));
         }
         if let Some(bus_name) = settings.event_bus_name {
             let client = aws_sdk_eventbridge::Client::new(config);

@@ -34,6 +34,8 @@ pub mod metrics;
 #[cfg(any(feature = "lambda", feature = "live"))]
 pub(crate) mod organization;
 #[cfg(feature = "lambda")]
+pub(crate) mod pace;
+#[cfg(feature = "lambda")]
 pub(crate) mod recheck_queue;
 pub(crate) mod sdk_errors;
 #[cfg(feature = "lambda")]

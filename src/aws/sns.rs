@@ -1,10 +1,13 @@
 //! Publishes alerts to an SNS topic, with a text for each protocol.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde::Serialize;
 
+use crate::aws::pace::Pace;
 use crate::aws::sdk_errors::service_error;
 use crate::detect::decision::severity::Severity;
 use crate::detect::findings::alert::Alert;
@@ -30,6 +33,7 @@ pub struct SnsSink {
     client: Client,
     topic_arn: String,
     invocation: Invocation,
+    pace: Option<Pace>,
 }
 
 impl SnsSink {
@@ -40,7 +44,15 @@ impl SnsSink {
             client,
             topic_arn,
             invocation,
+            pace: None,
         }
+    }
+
+    /// The same sink, with `pause` before each message.
+    #[must_use]
+    pub fn paced(mut self, pause: Duration) -> Self {
+        self.pace = Some(Pace::new(pause));
+        self
     }
 }
 
@@ -87,6 +99,9 @@ impl SnsSink {
                 .build()
                 .map_err(|error| ServiceError::permanent(format!("{what} failed: {error}")))?;
             request = request.message_attributes(name, value);
+        }
+        if let Some(pace) = &self.pace {
+            pace.wait().await;
         }
         request
             .send()

@@ -33,10 +33,12 @@ async fn start() -> Result<(), Error> {
     logging::init(settings.log_level);
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(5))
-        .operation_timeout(Duration::from_secs(50))
+        // Two operations fit into the function's timeout: entering the member, and the import.
+        .operation_timeout(Duration::from_secs(25))
         .build();
     // Security Hub takes ten imports a second (partner guide, guidelines for `BatchImportFindings`),
-    // and a sweep may send many findings at once. The function waits within its own timeout.
+    // and a sweep may send many findings at once, so the import waits for its turn. Lambda tries
+    // twice more before the event becomes a dead letter.
     let retries = RetryConfig::standard()
         .with_max_attempts(10)
         .with_max_backoff(Duration::from_secs(10));

@@ -48,7 +48,7 @@ async fn start() -> Result<(), Error> {
 
     let sweeper = Sweeper {
         account: settings.account.clone(),
-        deployment: Deployment::new(settings, &config),
+        deployment: Deployment::for_sweeps(settings, &config),
         mode: sweeps.mode,
         lists_accounts: sweeps.lists_accounts,
         remind_every: sweeps.remind_every,

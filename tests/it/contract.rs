@@ -210,8 +210,9 @@ fn the_concurrency_of_an_event_source_is_within_its_limits() {
     let sweeps = &parameters["SweepConcurrency"];
     assert!(number(&sweeps["MinValue"]).unwrap() >= 2);
     assert!(number(&sweeps["MaxValue"]).unwrap() <= 1_000);
-    // SNS developer guide, quotas: ten messages a second to email endpoints; SNS deactivates the
-    // subscription above that. An account's turn takes over half a second, and sends one digest.
+    // SNS quotas: ten messages a second to email endpoints; SNS deactivates the subscription above
+    // that. Each of the concurrent sweeps sends at most one a second; the rest is left to the
+    // detector.
     assert!(number(&sweeps["Default"]).unwrap() <= 5);
 }
 

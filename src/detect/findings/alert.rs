@@ -39,7 +39,7 @@ impl Alert {
 pub enum AlertKind {
     /// A second key is active.
     Opened,
-    /// Something about the open finding changed.
+    /// Something about the open finding changed. Without updates, it is shown or sent as it is.
     Updated(Vec<FindingUpdate>),
     /// Fewer than two keys are active.
     Closed,
