@@ -109,7 +109,7 @@ fn situation<'a>(
         exemptions: &[],
         familiar: &[],
         sweep: None,
-        has_left: false,
+        unwatched: None,
         is_history: false,
         foreign_entry: None,
     }
