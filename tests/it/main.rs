@@ -55,3 +55,4 @@ mod table;
 mod tamper;
 mod usage;
 mod verdicts;
+mod views;
