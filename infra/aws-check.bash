@@ -101,7 +101,7 @@ is_refused_elsewhere() {
 # Prints the status of each finding of user $1 in account $2. Fails if they cannot be read.
 statuses() {
   local code=0
-  secondkey findings --table "$stack" --region "$home" --format json >"$work/findings" || code=$?
+  secondkey findings --all --table "$stack" --region "$home" --format json >"$work/findings" || code=$?
   # 10 means that there are findings.
   [ $code -eq 0 ] || [ $code -eq 10 ] || return 1
   jq -r --arg user "$1" --arg account "${2:-$central}" \

@@ -16,13 +16,16 @@ use tracing::warn;
 
 use crate::aws::accounts::{AccountError, Accounts};
 use crate::aws::credential_report::{FetchedReport, fetch, parse_root};
-use crate::aws::sdk_errors::service_error;
+use crate::aws::sdk_errors::{is_refusal, service_error};
 use crate::detect::Timestamp;
 use crate::detect::keys::listing::{AccessKey, KeyListing, KeyStatus, PageResult, PartialListing};
 use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::key_source::KeySource;
+
+/// The action that shows when a key was last used.
+const LAST_USED: &str = "iam:GetAccessKeyLastUsed";
 
 /// How often to request a credential report that IAM is still generating, while an alert may be
 /// waiting.
@@ -96,7 +99,7 @@ impl IamKeySource {
         match request.send().await {
             Ok(answer) => Ok(answer.user_name.filter(|name| !name.is_empty())),
             Err(error) if is_no_such_key(&error) => Ok(None),
-            Err(error) => Err(AccountError::of_call("iam:GetAccessKeyLastUsed", &error)),
+            Err(error) => Err(AccountError::of_call(LAST_USED, &error)),
         }
     }
 
@@ -107,8 +110,13 @@ impl IamKeySource {
             .send()
             .await
             .inspect_err(|error| {
-                let failure = service_error("iam:GetAccessKeyLastUsed", error);
-                warn!(%failure, "the last use of a key could not be retrieved");
+                let failure = service_error(LAST_USED, error);
+                warn!(
+                    %failure,
+                    needs = is_refusal(error).then_some(LAST_USED),
+                    several = "last use of {count} keys could not be read",
+                    "last use of a key could not be read"
+                );
             })
             .ok()?;
         let known = answer.access_key_last_used?;

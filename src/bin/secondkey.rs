@@ -5,17 +5,49 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
+use secondkey::cli::problems::Problems;
 use secondkey::cli::{Cli, Exit, MAX_CHARS, run};
 use secondkey::output::escape::for_terminal;
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| escaped(error).exit());
+    cli.choose_output();
+    let log = cli.is_verbose().then(log_lines);
+    // With the log, a summary of it would repeat it.
+    let problems = Problems::default();
+    let summary = (!cli.is_verbose()).then(|| problems.clone());
+    tracing_subscriber::registry()
+        .with(log)
+        .with(summary)
+        .init();
+    let result = run(cli).await;
+    // If stderr is closed, the exit code is all that is left.
+    let _ = problems.print();
+    match result {
+        Ok(exit) => exit.into(),
+        // The reader of our output closed the pipe, as `head` does.
+        Err(error) if is_broken_pipe(&error) => Exit::Failure.into(),
+        Err(error) => {
+            let text = for_terminal(&format!("{error:#}"), MAX_CHARS);
+            let _ = writeln!(anstream::stderr(), "secondkey: {text}");
+            Exit::Failure.into()
+        }
+    }
+}
+
+/// Log lines on stderr.
+fn log_lines<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
     let lines = fmt::layer()
         .with_writer(|| EscapingWriter)
         .with_ansi(false)
@@ -23,25 +55,10 @@ async fn main() -> ExitCode {
         .without_time()
         // If stderr cannot be written, an error message there would fail as well.
         .log_internal_errors(false);
-    // The SDK warns while it looks for a region and credentials. If it finds them, the warnings are
-    // noise; if not, the command fails with an error message.
     let levels = Targets::new()
         .with_default(LevelFilter::WARN)
-        .with_target("aws_config", LevelFilter::ERROR);
-    tracing_subscriber::registry()
-        .with(lines.with_filter(levels))
-        .init();
-    match run(cli).await {
-        Ok(exit) => exit.into(),
-        // The reader of our output closed the pipe, as `head` does.
-        Err(error) if is_broken_pipe(&error) => Exit::Failure.into(),
-        Err(error) => {
-            let text = for_terminal(&format!("{error:#}"), MAX_CHARS);
-            // If stderr is closed, the exit code is all that is left.
-            let _ = writeln!(anstream::stderr(), "secondkey: {text}");
-            Exit::Failure.into()
-        }
-    }
+        .with_target("secondkey", LevelFilter::INFO);
+    lines.with_filter(levels)
 }
 
 /// Stderr for log lines, escaped because they may contain text from AWS and from files.

@@ -12,6 +12,7 @@ use crate::cli::aws_args::AwsArgs;
 use crate::cli::check::key_check::check_keys;
 use crate::cli::policy_args::PolicyArgs;
 use crate::cli::store_args::StoreArgs;
+use crate::cli::streams::stdout;
 use crate::cli::usage::beside::Beside;
 use crate::cli::user_name::UserName;
 use crate::detect::findings::finding::FindingStatus;
@@ -82,7 +83,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let keys = check.listing.keys();
     let keys = keys.map(|(id, key)| (id.as_str(), key.created));
     let used = args.beside.search(&config, &check.user, keys).await?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     match args.format {
         CheckFormat::Table => print::text(&mut out, &args, &check, used.as_ref(), &policy)?,
         CheckFormat::Json => print::document(&mut out, &args, &check, used.as_ref(), &policy)?,

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+use crate::cli::streams::stdout;
 use crate::cli::{Cli, Exit};
 
 /// Print the completion script for a shell
@@ -24,6 +25,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut script = vec![];
     clap_complete::generate(args.shell, &mut Cli::command(), "secondkey", &mut script);
-    std::io::stdout().lock().write_all(&script)?;
+    stdout().write_all(&script)?;
     Ok(Exit::NoFinding)
 }

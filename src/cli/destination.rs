@@ -6,7 +6,10 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context, bail};
+
+use crate::cli::streams::verbatim_stdout;
 
 /// A file, or `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +46,19 @@ impl Destination {
         Ok(())
     }
 
+    /// A buffer for text with colors, which are kept only if the destination shows them.
+    pub(super) fn buffer(&self) -> AutoStream<Vec<u8>> {
+        let choice = match self.0 {
+            Some(_) => ColorChoice::Never,
+            None => AutoStream::choice(&std::io::stdout()),
+        };
+        AutoStream::new(vec![], choice)
+    }
+
     /// Writes `content` to a new file in the same folder, then renames it over the target.
     pub(super) fn write(&self, content: &[u8]) -> anyhow::Result<()> {
         let Some(path) = &self.0 else {
-            let mut out = std::io::stdout().lock();
+            let mut out = verbatim_stdout();
             out.write_all(content)?;
             return Ok(out.flush()?);
         };

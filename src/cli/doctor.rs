@@ -23,7 +23,7 @@ mod sweeps;
 mod throwaway;
 mod topic;
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, Write};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -40,6 +40,7 @@ use crate::cli::doctor::check_result::{
     CheckResult, CheckStatus, QueryError, QueryErrorKind, QueryResult,
 };
 use crate::cli::doctor::stack::DeployedStack;
+use crate::cli::streams::{shows_progress, stderr, stdout};
 use crate::detect::Timestamp;
 use crate::detect::records::account_record::AccountRecord;
 use crate::output::escape::for_terminal;
@@ -133,7 +134,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (checks, stack) = Box::pin(run_checks(&config, &args.stack, Utc::now())).await;
     progress.finish_and_clear();
     let mut checks = args.shown(checks);
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     let is_table = args.format == DoctorFormat::Table;
     if is_table {
         print::lines(&mut out, &checks)?;
@@ -260,7 +261,7 @@ async fn probes(
 fn confirm(account: &str) -> anyhow::Result<()> {
     let account = for_terminal(account, MAX_CHARS);
     write!(
-        anstream::stderr(),
+        stderr(),
         "This creates an IAM user with two access keys in account {account}, sends real alerts, and deletes \
          the user again.\nType the account id to continue: "
     )?;
@@ -278,7 +279,7 @@ fn confirm(account: &str) -> anyhow::Result<()> {
 }
 
 fn progress(message: &'static str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !shows_progress() {
         return ProgressBar::hidden();
     }
     let spinner = ProgressBar::new_spinner().with_message(message);

@@ -14,7 +14,7 @@ use crate::cli::caller::Caller;
 use crate::cli::next_command::{command_for_user, or_placeholder};
 use crate::cli::store::Store;
 use crate::cli::store_args::StoreArgs;
-use crate::cli::user_name::is_account_id;
+use crate::cli::user_name::account_id;
 use crate::detect::Timestamp;
 use crate::output::invocation::AcceptedOptions;
 
@@ -28,7 +28,7 @@ const MAX_WORDS_CHARS: usize = 60;
 /// findings that it suppressed are reported.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  secondkey exempt add 'ci-*' --reason 'build farm moves' --until 30d
+  secondkey exempt add 'ci-*' --reason 'build farm moves' --until 2w
   secondkey exempt add deployer --reason audit --until 12h --actor '*:assumed-role/ci/*'
   secondkey exempt list
   secondkey exempt remove ci-20261124-9f3a07
@@ -128,12 +128,6 @@ impl CommonArgs {
         let invocation = self.which.invocation(&self.connection);
         or_placeholder(invocation.secondkey_command(&words, None, AcceptedOptions::StoreAndAws))
     }
-}
-
-fn account_id(text: &str) -> Result<String, String> {
-    is_account_id(text)
-        .then(|| text.to_owned())
-        .ok_or_else(|| "an account id has 12 digits".to_owned())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use crate::cli::Exit;
+use crate::cli::streams::stdout;
 use crate::local::terraform_plan::{PlanError, denials};
 use crate::output::escape::{for_json, for_terminal};
 
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         anyhow::Error::new(error).context(name(at_fault))
     })?;
 
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     match args.format {
         Format::Table if denied.is_empty() => writeln!(
             out,

@@ -6,8 +6,9 @@ use anyhow::{Context, bail};
 
 use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
+use crate::cli::format::Format;
 use crate::cli::store_args::ReadOnlyStoreArgs;
-use crate::cli::table::Format;
+use crate::cli::streams::stdout;
 use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
 use crate::output::escape::{for_json, for_terminal};
@@ -44,7 +45,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 fn print(entries: &[AuditEntry], format: Format) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     match format {
         Format::Table => {
             for entry in entries {

@@ -4,6 +4,8 @@ use std::io::Write;
 
 use tokio::sync::watch;
 
+use crate::cli::streams::stderr;
+
 /// Becomes true on the first signal, and prints `answer` then. From here on, signals do not end the
 /// process.
 pub(super) fn interrupted(answer: &'static str) -> watch::Receiver<bool> {
@@ -55,5 +57,5 @@ pub(super) async fn signal() {
 /// Prints `text` on stderr.
 pub(super) fn print_notice(text: &str) {
     // It is only a notice, so a closed stderr does not matter.
-    let _ = writeln!(anstream::stderr(), "secondkey: {text}");
+    let _ = writeln!(stderr(), "secondkey: {text}");
 }

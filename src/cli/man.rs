@@ -8,6 +8,7 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use self::sections::sections;
+use crate::cli::streams::stdout;
 use crate::cli::{Cli, Exit};
 
 mod sections;
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     match &args.folder {
-        None => std::io::stdout().lock().write_all(&page(&command)?)?,
+        None => stdout().write_all(&page(&command)?)?,
         Some(folder) => {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("folder `{}` cannot be created", folder.display()))?;

@@ -13,7 +13,10 @@ mod destination;
 pub(crate) mod doctor;
 #[cfg(feature = "live")]
 pub(crate) mod exempt;
+mod finding_lines;
+mod finding_order;
 pub(crate) mod findings;
+mod format;
 #[cfg(feature = "gate")]
 pub(crate) mod gate;
 pub(crate) mod history;
@@ -24,16 +27,20 @@ pub(crate) mod man;
 #[cfg(feature = "live")]
 mod next_command;
 pub(crate) mod policy_args;
+pub mod problems;
 pub(crate) mod replay;
 pub(crate) mod report;
 #[cfg(feature = "live")]
 pub(crate) mod rotate;
 #[cfg(feature = "live")]
 pub(crate) mod scan;
+mod selection;
 #[cfg(feature = "live")]
 pub(crate) mod store;
 pub(crate) mod store_args;
-pub(crate) mod table;
+mod streams;
+mod table;
+mod time_args;
 pub(crate) mod usage;
 #[cfg(feature = "live")]
 mod user_lookup;
@@ -43,6 +50,8 @@ pub(crate) mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::cli::streams::ColorWhen;
 
 /// The longest text from an event that is printed in full, in characters. Longer ones are cut.
 pub const MAX_CHARS: usize = 300;
@@ -70,8 +79,47 @@ pub const MAX_CHARS: usize = 300;
 Exit codes: 0 no finding, 10 at least one finding, 1 failure, 2 usage error, 130 interrupted."
 )]
 pub struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+
     #[command(subcommand)]
     command: Command,
+}
+
+/// What is printed beside the result, and how.
+#[derive(Debug, clap::Args)]
+struct OutputArgs {
+    /// Print only the result and errors: no alerts, no progress, no summary
+    #[arg(long, short, global = true, display_order = 900)]
+    quiet: bool,
+
+    /// Print the log on stderr, instead of a line for each kind of problem
+    #[arg(
+        long,
+        short,
+        global = true,
+        conflicts_with = "quiet",
+        display_order = 901
+    )]
+    verbose: bool,
+
+    /// When to use colors. By default on a terminal, unless `NO_COLOR` is set
+    #[arg(long, global = true, display_order = 902, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto, hide_possible_values = true)]
+    color: ColorWhen,
+}
+
+impl Cli {
+    /// Makes the options for output those of the program.
+    pub fn choose_output(&self) {
+        self.output.color.choose();
+        streams::choose_quiet(self.output.quiet);
+    }
+
+    /// Whether to print the log.
+    #[must_use]
+    pub fn is_verbose(&self) -> bool {
+        self.output.verbose
+    }
 }
 
 #[derive(Debug, Subcommand)]

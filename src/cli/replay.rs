@@ -1,7 +1,7 @@
 //! `secondkey replay`: finds second active keys in CloudTrail logs, with nothing deployed.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, IsTerminal, Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,14 @@ use serde_json::json;
 
 use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
+use crate::cli::finding_lines::{totals, write, write_brief};
+use crate::cli::finding_order::by_urgency;
+use crate::cli::format::FindingFormat;
 use crate::cli::policy_args::PolicyArgs;
-use crate::cli::table::{self, Format};
-use crate::detect::findings::finding::Finding;
+use crate::cli::streams::{is_quiet, notes, shows_progress, stderr, stdout};
+use crate::cli::table::width;
+use crate::cli::user_name::ROOT;
+use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::usage::key_use::KeyUse;
 use crate::detect::usage::last_use::KnownUses;
 use crate::detect::user::UserId;
@@ -42,10 +47,11 @@ mod sources;
 /// JSON, CSV, CloudWatch Logs, SQS and SIEM messages, also in gzip, zip, tar, zstd and bzip2. It
 /// reconstructs which keys each user had at each time, and runs the detector's re-check on every key
 /// change. It reads the files a second time for the calls of users whose keys changed. Alerts go to
-/// stderr, findings to stdout.
+/// stderr, findings to stdout; alerts and closed findings are one line each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey replay AWSLogs/
+  secondkey replay AWSLogs/ --alerts --format lines
   aws s3 cp s3://BUCKET/KEY.json.gz - | secondkey replay -
   secondkey replay january/ --db findings.db
   secondkey replay february/ --db findings.db
@@ -64,15 +70,15 @@ pub(crate) struct Args {
     db: Option<PathBuf>,
 
     /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
+    format: FindingFormat,
 
     #[command(flatten)]
     policy: PolicyArgs,
 
-    /// Do not print alerts
-    #[arg(long, short)]
-    quiet: bool,
+    /// Print alerts and closed findings as a whole, instead of one line each
+    #[arg(long)]
+    alerts: bool,
 }
 
 impl Args {
@@ -106,22 +112,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let mut reading = read(&logs, LogQuery::Changes, "reading")?;
     look_for_uses(&logs, &mut reading)?;
-    malformed::report(&mut anstream::stderr().lock(), &reading)?;
+    malformed::report(&mut stderr(), &reading)?;
     report_future(&reading)?;
     // Malformed records have already been reported.
     if reading.records == 0 && reading.malformed == 0 {
         writeln!(
-            anstream::stderr(),
+            stderr(),
             "secondkey: no CloudTrail record was found; name another file or folder"
         )?;
     }
     if passed_over > 0 {
         *reading.ignored.entry("file that is no log").or_default() += passed_over as u64;
     }
-    let sinks: Vec<Box<dyn AlertSink>> = if args.quiet {
+    let sinks: Vec<Box<dyn AlertSink>> = if is_quiet() {
         vec![]
     } else {
-        vec![Box::new(TerminalSink::stderr().shown_by(args.invocation()))]
+        let sink = TerminalSink::stderr().shown_by(args.invocation());
+        let sink = if args.alerts { sink } else { sink.brief() };
+        vec![Box::new(sink)]
     };
     let store = Arc::new(match &args.db {
         Some(path) => SqliteStore::open(path)?,
@@ -216,7 +224,7 @@ fn progress(logs: &[LogFile], doing: &'static str) -> ProgressBar {
         None => ProgressBar::no_length(),
     };
     bar.set_message(doing);
-    if std::io::stderr().is_terminal() {
+    if shows_progress() {
         bar.enable_steady_tick(Duration::from_millis(200));
     } else {
         bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -233,7 +241,7 @@ fn print(
     replayed: &Replay,
     logs: &[LogFile],
 ) -> anyhow::Result<bool> {
-    let mut out = BufWriter::new(anstream::stdout().lock());
+    let mut out = BufWriter::new(stdout());
     let (users, open, closed) = store.summary()?;
     let others = ending::may_have_had_another(reading, users)?;
     let read_once: Vec<String> = read_once(logs, reading).map(LogFile::name).collect();
@@ -242,28 +250,29 @@ fn print(
     let judged =
         |finding: Finding, known: KnownUses| Judged::of(finding, known, window, Utc::now());
     match args.format {
-        Format::Table => {
+        FindingFormat::Table | FindingFormat::Lines => {
             let mut findings = vec![];
             store.for_each_shown(|finding, known| {
                 findings.push(judged(finding, known));
                 anyhow::Ok(())
             })?;
+            findings.sort_by(|one, other| by_urgency(&one.finding, &other.finding));
             if findings.is_empty() {
                 let ending = ending::without_finding(reading, &args.paths, passed_over);
                 writeln!(out, "{ending}")?;
-            } else {
-                table::print(&mut out, &findings)?;
-                if let Some(line) = as_of_line(&findings, Utc::now()) {
-                    writeln!(out, "{line}")?;
-                }
             }
             print_summary(&mut out, reading, open, closed)?;
             for line in ending::not_known(replayed, &others, &read_once) {
                 writeln!(out, "{line}")?;
             }
-            print_next(&mut out, args)?;
+            // The findings come last: of long output, a terminal shows the end.
+            if !findings.is_empty() {
+                writeln!(out)?;
+                print_findings(&mut out, &findings, args)?;
+            }
+            print_next(&mut out, args, findings.first())?;
         }
-        Format::Json => {
+        FindingFormat::Json => {
             // Findings are written one by one to save memory, with sorted keys like the rest.
             let indented = |value: &serde_json::Value, by: &str| {
                 for_json(&format!("{value:#}")).replace('\n', &format!("\n{by}"))
@@ -284,7 +293,7 @@ fn print(
                 "{end}],\n  \"summary\": {summary},\n  \"version\": \"1\"\n}}"
             )?;
         }
-        Format::Jsonl => {
+        FindingFormat::Jsonl => {
             store.for_each_shown(|finding, known| {
                 let line = serde_json::to_string(&judged(finding, known).json())?;
                 writeln!(out, "{}", for_json(&line))?;
@@ -298,8 +307,29 @@ fn print(
     Ok(open + closed > 0)
 }
 
-/// Suggests what to do next with the file, if the findings were saved in one.
-fn print_next(out: &mut impl Write, args: &Args) -> anyhow::Result<()> {
+fn print_findings(out: &mut impl Write, findings: &[Judged], args: &Args) -> anyhow::Result<()> {
+    let is_whole = |one: &&Judged| match args.format {
+        FindingFormat::Lines => false,
+        _ => args.alerts || one.finding.status != FindingStatus::Closed,
+    };
+    let (whole, brief): (Vec<&Judged>, Vec<&Judged>) = findings.iter().partition(is_whole);
+    write(out, whole.iter().copied(), width())?;
+    if !whole.is_empty() && !brief.is_empty() {
+        writeln!(out)?;
+    }
+    write_brief(out, brief)?;
+    if let Some(totals) = totals(findings.iter().map(|one| &one.finding)) {
+        writeln!(out, "\n{totals}")?;
+    }
+    if let Some(line) = as_of_line(findings, Utc::now()) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Suggests what to do next with the file, if the findings were saved in one; `worst` is the finding to
+/// look at first.
+fn print_next(out: &mut impl Write, args: &Args, worst: Option<&Judged>) -> anyhow::Result<()> {
     let Some(db) = &args.db else { return Ok(()) };
     let command = |words, user| {
         let command = args
@@ -307,8 +337,13 @@ fn print_next(out: &mut impl Write, args: &Args) -> anyhow::Result<()> {
             .secondkey_command(words, user, AcceptedOptions::Store)?;
         Some(format!("`{command}`"))
     };
+    let user = worst.map_or("USER".to_owned(), |worst| {
+        let user = worst.finding.user();
+        let name = if user.is_root() { ROOT } else { user.name() };
+        format!("{}/{name}", user.account())
+    });
     let next: Vec<String> = [
-        command(&["history"], Some("USER")),
+        command(&["history"], Some(user.as_str())),
         command(&["verify"], None),
     ]
     .into_iter()
@@ -388,7 +423,7 @@ fn print_summary(
 fn report_future(reading: &LogReading) -> anyhow::Result<()> {
     if reading.after_clock > 0 {
         writeln!(
-            anstream::stderr(),
+            notes(),
             "secondkey: warning: {} in the future, by this machine's clock; the times are used \
              unchanged; set the clock if it is behind",
             if reading.after_clock == 1 {

@@ -14,6 +14,7 @@ use crate::cli::destination::Destination;
 use crate::cli::judging::judge;
 use crate::cli::report::reading::StoreContents;
 use crate::cli::store_args::ReadOnlyStoreArgs;
+use crate::cli::streams::{notes, stderr};
 use crate::cli::usage::logs;
 use crate::cli::{Cli, Exit, MAX_CHARS};
 use crate::detect::Timestamp;
@@ -160,7 +161,7 @@ fn report(args: &Args, contents: StoreContents, now: Timestamp) -> anyhow::Resul
 
 /// Prints what was written, after a line for each broken or unreadable trail.
 fn print_summary(destination: &Destination, report: &Report, page: &str) -> anyhow::Result<()> {
-    let mut err = anstream::stderr().lock();
+    let (mut err, mut notes) = (stderr(), notes());
     let integrity = Integrity::of(report);
     for trouble in &integrity.troubles {
         writeln!(
@@ -172,14 +173,14 @@ fn print_summary(destination: &Destination, report: &Report, page: &str) -> anyh
         )?;
     }
     writeln!(
-        err,
+        notes,
         "{}: {} of {} in the period; {}.",
         for_terminal(&destination.name(), MAX_CHARS),
         report.findings_of_period().len(),
         count(report.findings.len(), "finding"),
         integrity.words()
     )?;
-    writeln!(err, "sha256 {}", sha256_hex(page.as_bytes()))?;
+    writeln!(notes, "sha256 {}", sha256_hex(page.as_bytes()))?;
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 mod account_scan;
 mod cached_iam;
-mod finding_lines;
 mod print;
 mod progress_bar;
 mod snapshots;
@@ -35,9 +34,11 @@ use crate::cli::scan::snapshots::snapshots;
 use crate::cli::scan::stop::Stop;
 use crate::cli::scan::summary::{print_stopped, print_summary};
 use crate::cli::scan::targets::{OtherAccountsArgs, Target, targets};
+use crate::cli::selection::SelectionArgs;
 use crate::cli::store_args::{StoreArgs, open_file};
+use crate::cli::streams::is_quiet;
 use crate::detect::decision::severity::Severity;
-use crate::detect::findings::finding::FindingStatus;
+use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::local::scan_log::ScanLog;
 use crate::output::invocation::Invocation;
 
@@ -51,6 +52,9 @@ const ACCOUNTS_AT_ONCE: usize = 4;
 /// what is new, what is still open and what has been closed. It prints an alert on stderr for each
 /// change. It does not change anything in IAM.
 ///
+/// --sort, --user, --account, --severity, --status and --since select what is shown. Every user is
+/// checked in any case.
+///
 /// If a scan is interrupted or its credentials expire, run the same command again within a day: it
 /// continues where it stopped.
 #[derive(Debug, clap::Args)]
@@ -58,14 +62,16 @@ const ACCOUNTS_AT_ONCE: usize = 4;
   secondkey scan
   secondkey scan --profile audit --format csv --output keys.csv
   secondkey scan --org-role OrganizationAccountAccessRole --fail-on high
+  secondkey scan --format lines --sort account
   secondkey scan --role-arn arn:aws:iam::444455556666:role/Audit
 
 Permissions: iam:ListUsers, iam:ListAccessKeys and iam:GetAccessKeyLastUsed; for root and for large \
 accounts also iam:GenerateCredentialReport and iam:GetCredentialReport. The AWS managed policy \
 SecurityAudit has them all.
 
-Exit codes: 0 no open finding (of the severity of --fail-on or higher), 10 at least one, 1 failure (for \
-example: an account or a user could not be checked), 2 usage error, 130 interrupted.")]
+Exit codes: 0 no open finding (of the severity of --fail-on or higher), 10 at least one (also if an \
+option hides it), 1 failure (for example: an account or a user could not be checked), 2 usage error, \
+130 interrupted.")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: AwsArgs,
@@ -73,7 +79,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     others: OtherAccountsArgs,
 
-    /// The local file for the findings [default: secondkey/findings.db in your local data folder]
+    /// The local file for the findings [default: the variable `SECONDKEY_DB`, or secondkey/findings.db in
+    /// your local data folder]
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
 
@@ -102,13 +109,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
 
-    /// Do not print alerts
-    #[arg(long, short)]
-    quiet: bool,
-
     /// Start over, even if the previous scan was interrupted
     #[arg(long)]
     restart: bool,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
 }
 
 impl Args {
@@ -160,7 +166,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         store: store.clone(),
         mode: args.mode.into(),
         policy: args.policy.policy(),
-        is_quiet: args.quiet,
+        is_quiet: is_quiet(),
         invocation: args.invocation(&caller.account),
         restarts: args.restart,
         progress: Progress::new(),
@@ -195,25 +201,38 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         return Ok(exit);
     }
     let now = Utc::now().trunc_subsecs(3);
-    let snapshots = snapshots(&store, &scanned, &scanning, now).await?;
+    let mut snapshots = snapshots(&store, &scanned, &scanning, now).await?;
+    let has_bad = snapshots
+        .iter()
+        .any(|one| args.fail_on.counts(&one.alert.finding));
+    let found = snapshots.len();
+    let hidden = args
+        .selection
+        .apply(&mut snapshots, |one| &one.alert.finding);
     let results = Results {
         scanned: &scanned,
         snapshots: &snapshots,
+        found,
+        hidden,
         started_at,
         now,
         is_whole: failed.is_empty() && scanned.iter().all(|one| one.is_complete),
         region: config.region().map_or("", AsRef::as_ref),
     };
-    let mut shown = vec![];
+    let mut shown = args.output.buffer();
     write(&mut shown, &results, args.format)?;
-    args.output.write(&shown)?;
+    args.output.write(&shown.into_inner())?;
     // Only after the output is written: a finding that was not printed stays new. Users that could not
     // be checked do not keep a scan open; the next scan checks them with all others.
     for one in scanned.iter().filter(|one| one.refused.is_none()) {
         ScanLog::open(store.clone(), &one.account)?.finish(now)?;
     }
     print_summary(&args, &caller.account, &results, &failed)?;
-    Ok(exit(args.fail_on, &results))
+    Ok(match (results.is_whole, has_bad) {
+        (false, _) => Exit::Failure,
+        (true, true) => Exit::Findings,
+        (true, false) => Exit::NoFinding,
+    })
 }
 
 /// `config` with the timeouts and retries that many calls to IAM need.
@@ -230,21 +249,16 @@ fn with_retries(config: &SdkConfig) -> SdkConfig {
         .build()
 }
 
-fn exit(fail_on: FailOn, results: &Results<'_>) -> Exit {
-    let is_bad_enough = |severity: Severity| match fail_on {
-        FailOn::Medium => true,
-        FailOn::High => severity >= Severity::High,
-        FailOn::Critical => severity >= Severity::Critical,
-        FailOn::None => false,
-    };
-    let has_bad = results.snapshots.iter().any(|snapshot| {
-        let finding = &snapshot.alert.finding;
-        finding.status == FindingStatus::Open && is_bad_enough(finding.severity)
-    });
-    match (results.is_whole, has_bad) {
-        (false, _) => Exit::Failure,
-        (true, true) => Exit::Findings,
-        (true, false) => Exit::NoFinding,
+impl FailOn {
+    /// Whether `finding` makes the exit code 10.
+    fn counts(self, finding: &Finding) -> bool {
+        let is_bad_enough = match self {
+            Self::Medium => true,
+            Self::High => finding.severity >= Severity::High,
+            Self::Critical => finding.severity >= Severity::Critical,
+            Self::None => false,
+        };
+        finding.status == FindingStatus::Open && is_bad_enough
     }
 }
 

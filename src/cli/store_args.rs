@@ -33,7 +33,8 @@ pub(crate) struct ReadOnlyStoreArgs {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct StoreArgs {
-    /// The local file with the findings [default: secondkey/findings.db in your local data folder]
+    /// The local file with the findings [default: the variable `SECONDKEY_DB`, or secondkey/findings.db in
+    /// your local data folder]
     #[arg(long, value_name = "FILE")]
     pub(super) db: Option<PathBuf>,
 
@@ -97,6 +98,7 @@ impl StoreArgs {
 
 /// Opens the local file `db`, or the default file. Creates it if it does not exist.
 pub(crate) fn open_file(db: Option<PathBuf>) -> anyhow::Result<SqliteStore> {
+    let db = db.or_else(db_of_environment);
     let is_named = db.is_some();
     let path = file(db)?;
     if let Some(folder) = path.parent().filter(|_| !is_named) {
@@ -113,9 +115,16 @@ pub(crate) fn file_name(db: Option<PathBuf>) -> anyhow::Result<String> {
 
 /// The path of the local file `db`, or of the default file.
 fn file(db: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    if let Some(path) = db {
+    if let Some(path) = db.or_else(db_of_environment) {
         return Ok(path);
     }
     let data = dirs::data_local_dir().context("there is no home folder; name a file with --db")?;
     Ok(data.join("secondkey").join("findings.db"))
+}
+
+/// The local file that the environment names. It is not an option's default value, because then it would
+/// conflict with `--table`.
+fn db_of_environment() -> Option<PathBuf> {
+    let path = std::env::var_os("SECONDKEY_DB").filter(|path| !path.is_empty())?;
+    Some(PathBuf::from(path))
 }

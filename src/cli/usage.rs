@@ -11,10 +11,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use chrono::{NaiveDate, TimeDelta, Utc};
 use clap::{CommandFactory, ValueEnum};
 
 use crate::cli::replay::{malformed, read};
+use crate::cli::streams::{stderr, stdout};
+use crate::cli::time_args::{since, until};
 use crate::cli::usage::subject::Subject;
 use crate::cli::{Cli, Exit};
 use crate::detect::Timestamp;
@@ -69,7 +70,7 @@ pub(crate) struct Args {
     live: LiveArgs,
 
     /// Only calls after this time; also shows what each key accessed. A date (2026-03-07), a time
-    /// (2026-03-07T02:47:00Z), or an age (7d, 12h)
+    /// (2026-03-07T02:47:00Z), or an age (2w, 7d, 12h)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
 
@@ -132,7 +133,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let mut usage = Usage::within(period);
     let looked_at = search(&args, &mut usage).await?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     match args.format {
         UsageFormat::Table => print::text(&mut out, &args.subject, &usage, &looked_at)?,
         UsageFormat::Json => {
@@ -142,12 +143,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         UsageFormat::Csv => {
             write!(out, "{}", csv::document(&usage)?)?;
-            print::print_search_scope(
-                &mut anstream::stderr().lock(),
-                &args.subject,
-                &usage,
-                &looked_at,
-            )?;
+            print::print_search_scope(&mut stderr(), &args.subject, &usage, &looked_at)?;
         }
     }
     Ok(if looked_at.is_complete() {
@@ -187,7 +183,7 @@ pub(in crate::cli) fn logs(
         take: &take,
     };
     let reading = read(&logs, looking, "reading")?;
-    malformed::report(&mut anstream::stderr().lock(), &reading)?;
+    malformed::report(&mut stderr(), &reading)?;
     note_creations(&reading, usage)?;
     Ok(SearchScope::Logs {
         files: logs.len(),
@@ -213,47 +209,4 @@ fn usage_error(why: &str) {
     Cli::command()
         .error(clap::error::ErrorKind::ValueValidation, why)
         .exit();
-}
-
-fn since(text: &str) -> Result<Timestamp, String> {
-    moment(text, |day| day.and_hms_opt(0, 0, 0))
-}
-
-fn until(text: &str) -> Result<Timestamp, String> {
-    moment(text, |day| day.and_hms_opt(23, 59, 59))
-}
-
-/// Parses a date, a time, or an age. `of_day` chooses the start or the end of a date.
-fn moment(
-    text: &str,
-    of_day: impl FnOnce(NaiveDate) -> Option<chrono::NaiveDateTime>,
-) -> Result<Timestamp, String> {
-    let number = |unit: char| text.strip_suffix(unit)?.parse::<u32>().ok();
-    let ago = number('d')
-        .map(|days| TimeDelta::days(days.into()))
-        .or_else(|| Some(TimeDelta::hours(number('h')?.into())));
-    let of_ago = || Utc::now().checked_sub_signed(ago?);
-    let of_day = || Some(of_day(text.parse().ok()?)?.and_utc());
-    let of_time = || Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.to_utc());
-    of_ago().or_else(of_day).or_else(of_time).ok_or_else(|| {
-        "use a date (2026-03-07), a time (2026-03-07T02:47:00Z), or an age (7d, 12h)".to_owned()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn since_takes_the_start_of_a_day_and_until_its_end() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(since("2026-03-07"), Ok(at("2026-03-07T00:00:00Z")));
-        assert_eq!(until("2026-03-07"), Ok(at("2026-03-07T23:59:59Z")));
-        let time = "2026-03-07T02:47:00+01:00";
-        assert_eq!(since(time), Ok(at("2026-03-07T01:47:00Z")));
-        assert!(since("12h").unwrap() > since("1d").unwrap());
-        for text in ["", "soon", "-1d", "2026-13-01", "d"] {
-            assert!(since(text).is_err(), "{text}");
-        }
-    }
 }

@@ -5,6 +5,12 @@ use std::str::FromStr;
 
 #[cfg(feature = "live")]
 use anyhow::ensure;
+use wildmatch::WildMatch;
+
+use crate::detect::user::UserId;
+
+/// The name of root on the command line.
+pub(crate) const ROOT: &str = "root";
 
 /// How many digits an account id has.
 const ACCOUNT_DIGITS: usize = 12;
@@ -48,6 +54,37 @@ impl UserName {
     }
 }
 
+impl UserName {
+    /// The name as a pattern for an exemption, in which root has a name that no IAM user can have.
+    #[cfg(feature = "live")]
+    pub(crate) fn pattern(&self) -> String {
+        if self.name == ROOT {
+            return UserId::root("").name().to_owned();
+        }
+        self.name.clone()
+    }
+
+    /// Whether the name, as a pattern with `*` and `?`, matches `user`. `root` means the account's root,
+    /// not an IAM user of that name.
+    pub(crate) fn matches(&self, user: &UserId) -> bool {
+        let is_account = |account: &String| account == user.account();
+        if !self.account.as_ref().is_none_or(is_account) {
+            return false;
+        }
+        match (self.name.as_str(), user.is_root()) {
+            (ROOT, is_root) => is_root,
+            (pattern, _) => WildMatch::new(&pattern.to_lowercase()).matches(user.name()),
+        }
+    }
+}
+
+/// Parses an account id.
+pub(crate) fn account_id(text: &str) -> Result<String, String> {
+    is_account_id(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| "an account id has 12 digits".to_owned())
+}
+
 /// Whether `text` is an account id.
 #[must_use]
 pub(crate) fn is_account_id(text: &str) -> bool {
@@ -74,6 +111,18 @@ mod tests {
         check("111122223333/root", Some("111122223333"), "root");
         check("team/alice", None, "team/alice");
         check("1111/alice", None, "1111/alice");
+    }
+
+    #[cfg(feature = "live")]
+    #[test]
+    fn root_is_exempted_by_the_name_that_no_iam_user_can_have() {
+        let pattern = |typed: &str| {
+            let Ok(user) = typed.parse::<UserName>();
+            user.pattern()
+        };
+        assert_eq!(pattern("root"), UserId::root("111122223333").name());
+        assert_eq!(pattern("111122223333/root"), pattern("root"));
+        assert_eq!(pattern("Root*"), "Root*");
     }
 
     #[cfg(feature = "live")]

@@ -8,6 +8,7 @@ use crate::cli::MAX_CHARS;
 use crate::cli::checked_trail::{CheckedTrail, checked_trail};
 use crate::cli::history::find_user;
 use crate::cli::store_args::ReadOnlyStoreArgs;
+use crate::cli::streams::stdout;
 use crate::detect::trail::audit::{ChainHead, place_of};
 use crate::output::escape::for_terminal;
 use crate::output::number::{count, entry_count};
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Some(name) => vec![find_user(store.as_ref(), name, &args.source).await?],
         None => store.users().await?,
     };
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     let (mut trails, mut entries_checked, mut broken) = (0, 0, 0);
     let mut missing: BTreeSet<&str> = args.heads.iter().map(String::as_str).collect();
     for user in &users {

@@ -9,11 +9,13 @@ use owo_colors::{OwoColorize, Style};
 use crate::detect::decision::severity::Severity;
 use crate::detect::findings::alert::{Alert, AlertKind};
 use crate::detect::findings::digest::Digest;
+use crate::detect::findings::finding::FindingStatus;
 use crate::detect::usage::last_use::LastUses;
 use crate::output::alert_text::{AlertText, alert_text};
 use crate::output::digest_text::digest_text;
 use crate::output::escape::OutputContext;
 use crate::output::invocation::Invocation;
+use crate::output::time::readable;
 use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::ServiceError;
 
@@ -21,6 +23,7 @@ use crate::pipeline::error::ServiceError;
 pub struct TerminalSink {
     output: Mutex<Box<dyn Write + Send>>,
     invocation: Invocation,
+    is_brief: bool,
 }
 
 impl TerminalSink {
@@ -30,6 +33,7 @@ impl TerminalSink {
         Self {
             output: Mutex::new(output),
             invocation: Invocation::default(),
+            is_brief: false,
         }
     }
 
@@ -37,6 +41,15 @@ impl TerminalSink {
     #[must_use]
     pub fn shown_by(self, invocation: Invocation) -> Self {
         Self { invocation, ..self }
+    }
+
+    /// Writes one line per alert: its time and its headline.
+    #[must_use]
+    pub fn brief(self) -> Self {
+        Self {
+            is_brief: true,
+            ..self
+        }
     }
 
     /// Writes to stderr, because stdout is for data. Uses color only on a terminal and if
@@ -54,10 +67,17 @@ impl AlertSink for TerminalSink {
     }
 
     async fn send(&self, alert: &Alert, last_uses: &LastUses) -> Result<(), ServiceError> {
-        self.print(&colored(
-            &alert_text(alert, last_uses, OutputContext::Terminal, &self.invocation),
-            alert,
-        ))
+        // Whoever wrote the exemption knows of it, and nobody else is to be alerted.
+        if alert.finding.status == FindingStatus::Suppressed {
+            return Ok(());
+        }
+        let text = alert_text(alert, last_uses, OutputContext::Terminal, &self.invocation);
+        let headline = colored(&text, alert);
+        self.print(&if self.is_brief {
+            format!("{}  {headline}\n", readable(alert.at))
+        } else {
+            format!("{headline}\n\n{}\n", text.body())
+        })
     }
 
     async fn send_digest(&self, digest: &Digest) -> Result<(), ServiceError> {
@@ -81,18 +101,22 @@ impl TerminalSink {
     }
 }
 
+/// How a severity looks on a terminal.
+pub(crate) fn style_of(severity: Severity) -> Style {
+    match severity {
+        Severity::Medium => Style::new().yellow(),
+        Severity::High => Style::new().red(),
+        Severity::Critical => Style::new().white().on_red(),
+    }
+}
+
+/// The headline of `text`, colored.
 fn colored(text: &AlertText, alert: &Alert) -> String {
-    let style = match (&alert.kind, alert.finding.severity) {
-        (AlertKind::Closed, _) => Style::new().green(),
-        (_, Severity::Medium) => Style::new().yellow(),
-        (_, Severity::High) => Style::new().red(),
-        (_, Severity::Critical) => Style::new().white().on_red(),
+    let style = match alert.kind {
+        AlertKind::Closed => Style::new().green(),
+        AlertKind::Opened | AlertKind::Updated(_) => style_of(alert.finding.severity),
     };
-    format!(
-        "{}\n\n{}\n",
-        text.headline().style(style.bold()),
-        text.body()
-    )
+    text.headline().style(style.bold()).to_string()
 }
 
 #[cfg(test)]
@@ -124,13 +148,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_headline_is_colored() {
+    async fn only_the_headline_is_colored_and_what_is_suppressed_is_not_printed() {
         for alert in every_alert() {
             let printed = printed(&alert, &last_uses()).await;
+            if alert.finding.status == FindingStatus::Suppressed {
+                assert_eq!(printed, "");
+                continue;
+            }
             let (headline, body) = printed.split_once('\n').unwrap();
             assert!(headline.starts_with("\x1b[") && headline.ends_with("\x1b[0m"));
             assert!(!body.contains('\x1b'));
         }
+    }
+
+    #[tokio::test]
+    async fn a_brief_alert_is_one_line() {
+        let captured = Captured::default();
+        let sink = TerminalSink::new(Box::new(captured.clone())).brief();
+        let alert = every_alert().remove(0);
+        sink.send(&alert, &last_uses()).await.unwrap();
+        let bytes = captured.0.lock().unwrap().clone();
+        let printed = anstream::adapter::strip_bytes(&bytes).into_vec();
+        assert_eq!(
+            String::from_utf8(printed).unwrap(),
+            "2023-11-14 22:13:34 UTC  [MEDIUM] Second active access key: Alice (111122223333)\n"
+        );
     }
 
     #[tokio::test]

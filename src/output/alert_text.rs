@@ -130,7 +130,12 @@ fn keys(facts: &Facts<'_>) -> Vec<String> {
             row("  last used", &facts.last_used(key)),
         ]
     };
-    let keys = facts.alert.finding.keys.iter().flat_map(of_key);
+    let keys = facts
+        .alert
+        .finding
+        .keys_by_age()
+        .into_iter()
+        .flat_map(of_key);
     ["Keys".to_owned()].into_iter().chain(keys).collect()
 }
 

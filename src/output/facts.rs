@@ -5,9 +5,10 @@ use crate::detect::Timestamp;
 use crate::detect::decision::severity::Severity;
 use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
 use crate::detect::findings::finding::{Finding, FindingKey, FindingStatus, FoundBy};
-use crate::detect::usage::last_use::{LastUsed, LastUses};
+use crate::detect::usage::last_use::LastUses;
 use crate::output::escape::{MAX_ID_CHARS, MAX_TEXT_CHARS, OutputContext};
 use crate::output::invocation::{Invocation, KeysFrom};
+use crate::output::last_use::{last_use, moment};
 use crate::output::number::in_words;
 use crate::output::overlap_start::since;
 use crate::output::time::{duration, readable};
@@ -259,29 +260,11 @@ impl Facts<'_> {
 
     /// When `key` was last used, by which service and in which Region.
     pub(super) fn last_used(&self, key: &FindingKey) -> String {
-        match self.last_uses.get(&key.id) {
-            None => "not known".to_owned(),
-            Some(LastUsed::Never) => "never".to_owned(),
-            Some(LastUsed::At {
-                at,
-                service,
-                region,
-            }) => {
-                let by = service
-                    .as_ref()
-                    .map(|service| format!(", by {}", self.text(service)));
-                let in_region = region
-                    .as_ref()
-                    .map(|region| format!(", in {}", self.text(region)));
-                [Some(self.moment(*at)), by, in_region]
-                    .into_iter()
-                    .flatten()
-                    .collect()
-            }
-        }
+        let used = self.last_uses.get(&key.id);
+        last_use(used, self.alert.at, &|text| self.text(text))
     }
 
     fn moment(&self, at: Timestamp) -> String {
-        format!("{}, {} ago", readable(at), duration(self.alert.at - at))
+        moment(at, self.alert.at)
     }
 }

@@ -19,6 +19,7 @@ pub mod invocation;
 pub mod json_v1;
 #[cfg(feature = "cli")]
 pub mod judged;
+pub(crate) mod last_use;
 pub mod number;
 pub mod ocsf;
 pub(crate) mod overlap_start;

@@ -15,7 +15,7 @@ pub(crate) fn beginning(is_estimated: bool, time: &str) -> String {
 }
 
 /// The same within a sentence: `since TIME`. An estimate reads `at the earliest since TIME`.
-pub(super) fn since(is_estimated: bool, time: &str) -> String {
+pub(crate) fn since(is_estimated: bool, time: &str) -> String {
     if is_estimated {
         format!("at the earliest since {time}")
     } else {

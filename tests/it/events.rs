@@ -321,7 +321,7 @@ async fn the_real_records_contain_two_key_changes_and_no_pair() {
 fn the_alert_in_the_readme_is_the_one_that_replay_prints() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_secondkey"))
-        .args(["replay", "events/scenarios/backdoor-key.json"])
+        .args(["replay", "--alerts", "events/scenarios/backdoor-key.json"])
         .current_dir(folder)
         .output()
         .expect("it runs");

@@ -56,3 +56,4 @@ mod table;
 mod tamper;
 mod usage;
 mod verdicts;
+mod views;

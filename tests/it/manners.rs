@@ -109,7 +109,10 @@ fn a_mistyped_command_option_or_value_gets_a_suggestion() {
             &["rotate", "finsh", "alice"],
             "similar subcommand exists: 'finish'",
         ),
-        (&["findings", "--opne"], "similar argument exists: '--open'"),
+        (
+            &["findings", "--statsu"],
+            "similar argument exists: '--status'",
+        ),
         (
             &["scan", "--format", "jsno"],
             "similar value exists: 'json'",

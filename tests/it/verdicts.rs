@@ -168,10 +168,7 @@ async fn replay_findings_and_the_report_agree_on_the_verdict() {
             "replay", "logs", "--quiet", "--db", "f.db", "--format", "json",
         ],
     );
-    let listed = printed(
-        at,
-        &["findings", "--open", "--db", "f.db", "--format", "json"],
-    );
+    let listed = printed(at, &["findings", "--db", "f.db", "--format", "json"]);
     let page = printed(at, &["report", "--db", "f.db", "--html", "-"]);
     let by_id = |document: &str| -> BTreeMap<String, Value> {
         let document: Value = serde_json::from_str(document).unwrap();

@@ -11,13 +11,15 @@ use crate::cli::check::reasoning::{changes, next, reasoning};
 use crate::cli::usage::beside::Found;
 use crate::detect::decision::policy::Policy;
 use crate::detect::findings::alert::AlertKind;
+use crate::detect::keys::age::age_order;
 use crate::detect::keys::listing::KeyStatus;
 use crate::detect::usage::last_use::LastUsed;
 use crate::output::alert_text::alert_text;
 use crate::output::escape::{OutputContext, for_json, for_terminal};
 use crate::output::json_v1;
+use crate::output::last_use::{last_use, moment};
 use crate::output::snapshot::FindingSnapshot;
-use crate::output::time::{duration, readable, rfc3339};
+use crate::output::time::rfc3339;
 
 /// Writes the check as text.
 pub(super) fn text(
@@ -167,7 +169,6 @@ fn verdict(check: &KeyCheck) -> &'static str {
 }
 
 fn keys(out: &mut impl Write, check: &KeyCheck) -> anyhow::Result<()> {
-    let ago = |at| format!("{}, {} ago", readable(at), duration(check.now - at));
     writeln!(out, "Keys")?;
     if check.listing.keys().next().is_none() {
         let none = if check.is_blind() {
@@ -177,25 +178,13 @@ fn keys(out: &mut impl Write, check: &KeyCheck) -> anyhow::Result<()> {
         };
         writeln!(out, "  {none}")?;
     }
-    for (id, key) in check.listing.keys() {
-        let used = match check.last_uses.get(id) {
-            None => "not known".to_owned(),
-            Some(LastUsed::Never) => "never".to_owned(),
-            Some(LastUsed::At {
-                at,
-                service,
-                region,
-            }) => [
-                Some(ago(*at)),
-                service.as_deref().map(shown),
-                region.as_deref().map(shown),
-            ]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(", "),
-        };
-        let created = key.created.map_or_else(|| "not known".to_owned(), ago);
+    let mut keys: Vec<_> = check.listing.keys().collect();
+    keys.sort_by_key(|(id, key)| age_order(key.created, id));
+    for (id, key) in keys {
+        let used = last_use(check.last_uses.get(id), check.now, &shown);
+        let created = key
+            .created
+            .map_or_else(|| "not known".to_owned(), |at| moment(at, check.now));
         writeln!(out, "  {}  {}", shown(id), key.status.word())?;
         writeln!(out, "    created       {created}")?;
         writeln!(out, "    last used     {used}")?;

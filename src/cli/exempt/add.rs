@@ -9,8 +9,12 @@ use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
 use crate::cli::caller::Caller;
 use crate::cli::exempt::{CommonArgs, new_id};
+use crate::cli::finding_lines;
+use crate::cli::finding_order::by_urgency;
 use crate::cli::judging::judge;
-use crate::cli::table;
+use crate::cli::streams::{notes, stdout};
+use crate::cli::table::width;
+use crate::cli::time_args::{duration, point};
 use crate::cli::user_name::UserName;
 use crate::detect::Timestamp;
 use crate::detect::decision::exemption::{Exemption, exemption_for};
@@ -22,8 +26,8 @@ use crate::output::time::readable;
 /// Exempt users, for a reason and until a date
 ///
 /// An exemption applies only if the actor that activated the second key matches --actor. If that actor
-/// is not known, only `*` matches. The user pattern `*` does not include root; its name is
-/// `<root_account>`.
+/// is not known, only `*` matches. The user pattern `*` does not include root; `root` means root, and
+/// not an IAM user of that name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   secondkey exempt add alice --reason 'TICKET-1: new laptop' --until 12h
@@ -40,8 +44,8 @@ pub(super) struct Args {
     reason: String,
 
     /// The end, within 400 days: a date (end of that day, UTC), a time (2026-12-31T12:00:00Z), or a
-    /// duration from now (30d, 12h)
-    #[arg(long, value_name = "DATE|DURATION", value_parser = until)]
+    /// duration from now (2w, 30d, 12h)
+    #[arg(long, value_name = "DATE|DURATION", value_parser = until, allow_hyphen_values = true)]
     until: ExemptionEnd,
 
     /// A pattern for the ARN of the actor that activated the second key
@@ -79,7 +83,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let exemption = Exemption {
         id: new_id(&args.users.name, now),
         account,
-        user_pattern: args.users.name.clone(),
+        user_pattern: args.users.pattern(),
         actor_pattern: args.actor.clone(),
         owner,
         reason: args.reason.clone(),
@@ -99,12 +103,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 
     if is_wide(&exemption.user_pattern) {
         writeln!(
-            anstream::stderr(),
+            notes(),
             "secondkey: warning: this exempts every user in account {}; prefer a narrower pattern",
             for_terminal(&exemption.account, MAX_CHARS)
         )?;
     }
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     writeln!(
         out,
         "Exemption {} in account {}, until {}: users {}, actors {}, owner {}.",
@@ -129,10 +133,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             },
             args.common.takes_effect()
         )?;
-        table::sort(&mut hidden);
+        hidden.sort_by(by_urgency);
         let window = Policy::default().rotation_window;
         let hidden = judge(store.reader(), hidden, window, now).await?;
-        table::print(&mut out, &hidden)?;
+        finding_lines::write(&mut out, &hidden, width())?;
     }
     Ok(Exit::NoFinding)
 }
@@ -161,26 +165,21 @@ fn is_wide(pattern: &str) -> bool {
     pattern.contains('*') && pattern.chars().all(is_wild)
 }
 
-/// Parses `2026-12-31`, an RFC 3339 time, `30d` or `12h`.
+/// Parses the end of an exemption: a date (its end), a time, or a duration from now.
 fn until(text: &str) -> Result<ExemptionEnd, String> {
-    let number = |unit: char| text.strip_suffix(unit)?.parse::<u32>().ok();
-    if let Some(days) = number('d') {
-        return Ok(ExemptionEnd::After(TimeDelta::days(days.into())));
+    let end_of_day = |day: NaiveDate| day.succ_opt()?.and_hms_opt(0, 0, 0);
+    let at = || Some(ExemptionEnd::At(point(text, end_of_day)?));
+    let end = duration(text).map(ExemptionEnd::After).or_else(at).ok_or(
+        "use a date (2026-12-31), a time (2026-12-31T12:00:00Z), or a duration (2w, 30d, 12h)",
+    )?;
+    let has_passed = match end {
+        ExemptionEnd::At(at) => at <= Utc::now(),
+        ExemptionEnd::After(after) => after <= TimeDelta::zero(),
+    };
+    if has_passed {
+        return Err("an exemption ends in the future; name a later end".to_owned());
     }
-    if let Some(hours) = number('h') {
-        return Ok(ExemptionEnd::After(TimeDelta::hours(hours.into())));
-    }
-    if let Ok(day) = text.parse::<NaiveDate>()
-        && let Some(end) = day.succ_opt().and_then(|next| next.and_hms_opt(0, 0, 0))
-    {
-        return Ok(ExemptionEnd::At(end.and_utc()));
-    }
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|at| ExemptionEnd::At(at.to_utc()))
-        .map_err(|_| {
-            "use a date (2026-12-31), a time (2026-12-31T12:00:00Z), or a duration (30d, 12h)"
-                .to_owned()
-        })
+    Ok(end)
 }
 
 #[cfg(test)]
@@ -191,25 +190,35 @@ mod tests {
     fn an_end_is_a_day_a_time_or_a_duration() {
         let at = |text: &str| ExemptionEnd::At(text.parse().unwrap());
         for (text, expected) in [
+            ("2w", ExemptionEnd::After(TimeDelta::days(14))),
             ("30d", ExemptionEnd::After(TimeDelta::days(30))),
             ("12h", ExemptionEnd::After(TimeDelta::hours(12))),
-            ("2026-12-31", at("2027-01-01T00:00:00Z")),
-            ("2026-12-31T12:00:00Z", at("2026-12-31T12:00:00Z")),
-            ("2026-12-31T12:00:00+02:00", at("2026-12-31T10:00:00Z")),
+            ("2926-12-31", at("2927-01-01T00:00:00Z")),
+            ("2926-12-31T12:00:00Z", at("2926-12-31T12:00:00Z")),
+            ("2926-12-31T12:00:00+02:00", at("2926-12-31T10:00:00Z")),
         ] {
             assert_eq!(until(text), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn an_end_in_the_past_is_refused_like_an_unreadable_one() {
         for text in [
             "",
             "soon",
             "-1d",
-            "1w",
-            "31.12.2026",
-            "2026-13-01",
+            "1y",
+            "31.12.2926",
+            "2926-13-01",
             "d",
             "99999999999d",
         ] {
-            assert!(until(text).is_err(), "{text}");
+            let error = until(text).unwrap_err();
+            assert!(error.starts_with("use a date"), "{text}: {error}");
+        }
+        for text in ["2020-01-01", "2020-01-01T12:00:00Z", "0d", "0w"] {
+            let error = until(text).unwrap_err();
+            assert!(error.contains("ends in the future"), "{text}: {error}");
         }
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
 use crate::cli::exempt::CommonArgs;
+use crate::cli::streams::stdout;
 use crate::cli::table::TextTable;
 use crate::detect::Timestamp;
 use crate::detect::decision::exemption::Exemption;
@@ -49,7 +50,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         exemptions.extend(store.reader().exemptions(&account).await?);
     }
     exemptions.sort_by(|one, other| (one.until, &one.id).cmp(&(other.until, &other.id)));
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     match args.format {
         ListFormat::Table if exemptions.is_empty() => writeln!(out, "No exemptions.")?,
         ListFormat::Table => {

@@ -7,6 +7,7 @@ use anyhow::bail;
 use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
 use crate::cli::exempt::CommonArgs;
+use crate::cli::streams::stdout;
 use crate::detect::findings::finding::FindingStatus;
 use crate::output::escape::for_terminal;
 
@@ -67,7 +68,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             args.id
         );
     }
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     writeln!(
         out,
         "Removed exemption {} in account {}. It suppressed {hidden} open {}{}{}.",

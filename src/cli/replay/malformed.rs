@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::cli::MAX_CHARS;
+use crate::cli::streams::is_quiet;
 use crate::local::log_reading::{LogReading, MalformedRecord};
 use crate::output::escape::for_terminal;
 
@@ -60,7 +61,9 @@ pub(in crate::cli) fn report(out: &mut impl Write, reading: &LogReading) -> std:
             lines += 1;
         }
     }
-    if let Some(line) = not_logs(reading) {
+    // A folder of logs often has other files. If everything else was read, that is not an error.
+    let is_error = reading.malformed > 0;
+    if let Some(line) = not_logs(reading).filter(|_| is_error || !is_quiet()) {
         writeln!(out, "{line}")?;
     }
     for (kind, count) in rest {
@@ -84,7 +87,7 @@ impl RunOfErrors<'_> {
     }
 }
 
-/// The files that are not logs, in one line: a folder of logs often has a few.
+/// The files that are not logs, in one line.
 fn not_logs(reading: &LogReading) -> Option<String> {
     let names = reading.not_log_names.iter().take(NAMED);
     let names: Vec<String> = names.map(|name| for_terminal(name, MAX_CHARS)).collect();

@@ -16,6 +16,7 @@ use crate::cli::rotate::refusal::RefusedError;
 use crate::cli::rotate::undo::inactive;
 use crate::cli::rotate::{CommonArgs, confirm, key_table, window};
 use crate::cli::store::Store;
+use crate::cli::streams::stdout;
 use crate::detect::Timestamp;
 use crate::detect::rotation::inactivity::{
     DeletionBlocked, StatusAt, inactive_since, may_delete, statuses_in_changes, statuses_in_trail,
@@ -65,7 +66,7 @@ pub(super) struct InactiveSince {
 /// Runs the step.
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (mut context, keys) = RotationContext::begin(&args.common).await?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     key_table::keys(&mut out, &keys, context.now)?;
     let key = inactive(&context, &keys, args.key.as_deref(), "cleanup")?;
     let id = key.key.id.clone();

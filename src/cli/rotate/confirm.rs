@@ -5,13 +5,14 @@ use std::io::Write;
 use anyhow::Context;
 
 use crate::cli::MAX_CHARS;
+use crate::cli::streams::stderr;
 use crate::output::escape::for_terminal;
 
 /// Prints `what` is about to happen, and reads the id `key` from stdin. There is no option to skip it.
 pub(super) fn typed(what: &str, key: &str) -> anyhow::Result<()> {
     let shown = for_terminal(key, MAX_CHARS);
     write!(
-        anstream::stderr(),
+        stderr(),
         "{what}\nType the id of the key, {shown}, to continue: "
     )?;
     let mut typed = String::new();

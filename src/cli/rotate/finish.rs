@@ -12,6 +12,7 @@ use crate::cli::rotate::key_writer::{KeyWriter, unconfirmed_call};
 use crate::cli::rotate::refusal::RefusedError;
 use crate::cli::rotate::rotation_verdict::judge;
 use crate::cli::rotate::{CommonArgs, confirm, key_table};
+use crate::cli::streams::stdout;
 use crate::detect::decision::verdict::Verdict;
 use crate::detect::keys::listing::KeyStatus;
 use crate::detect::rotation::stage::{
@@ -61,7 +62,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     // An open file would block the writer below.
     drop(store);
     let stage = stage(&keys, judged.window_ends_at, context.now);
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     key_table::keys(&mut out, &keys, context.now)?;
     let verdict = judged.verdict.as_ref();
     let retirement = key_to_deactivate(&keys, args.key.as_deref(), verdict)

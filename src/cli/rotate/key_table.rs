@@ -5,21 +5,19 @@ use std::io::Write;
 use crate::cli::MAX_CHARS;
 use crate::cli::table::TextTable;
 use crate::detect::Timestamp;
-use crate::detect::rotation::stage::RotationKey;
-use crate::detect::usage::last_use::LastUsed;
+use crate::detect::rotation::stage::{RotationKey, by_age};
 use crate::output::escape::for_terminal;
-use crate::output::time::{duration, readable};
+use crate::output::last_use::last_use;
+pub(super) use crate::output::last_use::moment;
 
 /// Prints the keys as a table, the oldest first.
 pub(super) fn keys(
     out: &mut impl Write,
     keys: &[RotationKey],
     now: Timestamp,
-) -> anyhow::Result<()> {
-    let mut sorted: Vec<&RotationKey> = keys.iter().collect();
-    sorted.sort_by_key(|key| (key.key.created, &key.key.id));
+) -> std::io::Result<()> {
     let mut rows = TextTable::new(&["KEY", "STATUS", "CREATED", "LAST USED"]).headline(2);
-    for key in sorted {
+    for key in by_age(keys) {
         rows.push(vec![
             id(key),
             key.key.status.word().to_lowercase(),
@@ -39,31 +37,7 @@ pub(super) fn id(key: &RotationKey) -> String {
 
 /// When, with which service and in which region `key` was last used.
 pub(super) fn last_used(key: &RotationKey, now: Timestamp) -> String {
-    match &key.last_used {
-        None => "not known".to_owned(),
-        Some(LastUsed::Never) => "never".to_owned(),
-        Some(LastUsed::At {
-            at,
-            service,
-            region,
-        }) => {
-            let part = |word: &str, text: &Option<String>| {
-                let text = for_terminal(text.as_deref()?, MAX_CHARS);
-                Some(format!(", {word} {text}"))
-            };
-            [
-                Some(moment(*at, now)),
-                part("by", service),
-                part("in", region),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()
-        }
-    }
-}
-
-/// `at`, with its age at `now`.
-pub(super) fn moment(at: Timestamp, now: Timestamp) -> String {
-    format!("{}, {} ago", readable(at), duration(now - at))
+    last_use(key.last_used.as_ref(), now, &|text| {
+        for_terminal(text, MAX_CHARS)
+    })
 }

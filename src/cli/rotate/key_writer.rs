@@ -16,6 +16,7 @@ use crate::cli::rotate::record_outcome::{ChangeText, RecordOutcome};
 use crate::cli::rotate::refusal::RefusedError;
 use crate::cli::rotate::secret::NewKey;
 use crate::cli::store::Store;
+use crate::cli::streams::is_quiet;
 use crate::detect::Timestamp;
 use crate::detect::decision::policy::Policy;
 use crate::detect::decision::situation::Outcome;
@@ -27,6 +28,7 @@ use crate::local::terminal::TerminalSink;
 use crate::output::escape::for_terminal;
 use crate::output::invocation::AcceptedOptions;
 use crate::output::time::readable;
+use crate::pipeline::alert_sink::AlertSink;
 use crate::pipeline::error::{ErrorKind, ServiceError};
 use crate::pipeline::recheck::{Dependencies, RecheckOutcome, RecheckRequest, recheck};
 use crate::pipeline::record_change::record_change;
@@ -142,6 +144,14 @@ impl<'a> KeyWriter<'a> {
         Ok(self.change(ChangeKind::KeyDeleted { key }, at))
     }
 
+    fn sinks(&self) -> Vec<Box<dyn AlertSink>> {
+        if is_quiet() {
+            return vec![];
+        }
+        let sink = TerminalSink::stderr().shown_by(self.context.invocation());
+        vec![Box::new(sink)]
+    }
+
     /// Records `changes`. With a file, that is a full re-check with its finding and alert. With a table, it
     /// is only an audit entry, because the detector decides there (see [`record_change`]).
     pub(super) async fn record(&self, changes: Vec<KeyChange>) -> RecordOutcome {
@@ -150,9 +160,7 @@ impl<'a> KeyWriter<'a> {
                 let dependencies = Dependencies {
                     store: store.clone(),
                     keys: Arc::new(self.context.source()),
-                    sinks: vec![Box::new(
-                        TerminalSink::stderr().shown_by(self.context.invocation()),
-                    )],
+                    sinks: self.sinks(),
                     policy: Policy::default(),
                 };
                 let request = RecheckRequest {

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
+use crate::cli::streams::{stderr, stdout};
 use crate::detect::events::key_change::{ChangeKind, KeyChange};
 use crate::detect::keys::listing::KeyStatus;
 use crate::output::escape::for_terminal;
@@ -25,10 +26,10 @@ impl RecordOutcome {
         if !self.is_whole {
             // On stderr, so that these lines appear even if stdout is closed.
             for line in &self.lines {
-                let _ = writeln!(anstream::stderr(), "secondkey: {line}");
+                let _ = writeln!(stderr(), "secondkey: {line}");
             }
         }
-        let mut out = anstream::stdout().lock();
+        let mut out = stdout();
         writeln!(out, "{done}")?;
         for line in self.lines.iter().filter(|_| self.is_whole).chain(next) {
             writeln!(out, "{line}")?;

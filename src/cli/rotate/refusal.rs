@@ -4,6 +4,7 @@ use std::io::Write;
 
 use thiserror::Error;
 
+use crate::cli::streams::stderr;
 use crate::output::escape::for_terminal;
 
 /// The longest reason that is printed in full, in characters. It may contain an error message of AWS.
@@ -35,7 +36,7 @@ impl RefusedError {
 
     /// Prints it on stderr.
     pub(super) fn print(&self) {
-        let mut err = anstream::stderr().lock();
+        let mut err = stderr();
         // If stderr is closed, the exit code is all that is left.
         let why = for_terminal(&self.why, MAX_REASON_CHARS);
         let _ = writeln!(err, "secondkey: {why}");

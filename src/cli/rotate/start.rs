@@ -15,6 +15,7 @@ use crate::cli::rotate::refusal::RefusedError;
 use crate::cli::rotate::secret::NewKey;
 use crate::cli::rotate::secret_destination::{SecretDestination, SecretDestinationArgs};
 use crate::cli::rotate::{CommonArgs, key_table, window};
+use crate::cli::streams::{stderr, stdout};
 use crate::detect::decision::exemption::Exemption;
 use crate::detect::events::key_change::KeyChange;
 use crate::detect::keys::listing::KeyStatus;
@@ -142,7 +143,7 @@ fn plan(
     exemption: &Exemption,
     place: &SecretDestination,
 ) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     key_table::keys(&mut out, keys, context.now)?;
     let window = exemption.until - exemption.created_at;
     let hours = args.rotation_window_hours.to_string();
@@ -293,7 +294,7 @@ fn deletion(context: &RotationContext<'_>, key: &str) -> String {
 
 /// Prints `lines` on stderr.
 fn print_to_stderr(lines: &[String]) {
-    let mut err = anstream::stderr().lock();
+    let mut err = stderr();
     for line in lines {
         // The change is done and recorded, even if stderr is closed.
         let _ = writeln!(err, "{line}");

@@ -12,6 +12,7 @@ use crate::cli::rotate::cleanup::{InactiveSince, since};
 use crate::cli::rotate::context::RotationContext;
 use crate::cli::rotate::rotation_verdict::{RotationVerdict, judge};
 use crate::cli::rotate::{CommonArgs, key_table};
+use crate::cli::streams::stdout;
 use crate::cli::usage::beside::{Beside, Found};
 use crate::detect::Timestamp;
 use crate::detect::decision::verdict::Verdict;
@@ -114,7 +115,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         .beside
         .search(&context.config, &context.user, of_user)
         .await?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     match args.format {
         StatusFormat::Table => {
             writeln!(

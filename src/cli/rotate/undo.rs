@@ -7,6 +7,7 @@ use crate::cli::rotate::context::RotationContext;
 use crate::cli::rotate::key_writer::{KeyWriter, unconfirmed_call};
 use crate::cli::rotate::refusal::RefusedError;
 use crate::cli::rotate::{CommonArgs, key_table};
+use crate::cli::streams::stdout;
 use crate::detect::keys::listing::KeyStatus;
 use crate::detect::rotation::stage::RotationKey;
 use crate::output::time::readable;
@@ -37,7 +38,7 @@ pub(super) struct Args {
 /// Runs the step.
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (context, keys) = RotationContext::begin(&args.common).await?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     key_table::keys(&mut out, &keys, context.now)?;
     let key = inactive(&context, &keys, args.key.as_deref(), "undo")?;
     let id = key.key.id.clone();

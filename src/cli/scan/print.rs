@@ -7,9 +7,9 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use crate::aws::suspects::SweepMode;
+use crate::cli::finding_lines;
 use crate::cli::scan::account_scan::AccountScan;
-use crate::cli::scan::finding_lines;
-use crate::cli::table;
+use crate::cli::table::width;
 use crate::detect::Timestamp;
 use crate::detect::findings::finding::FindingStatus;
 use crate::output::escape::for_json;
@@ -20,8 +20,10 @@ use crate::output::{asff, csv, json_v1, ocsf, sarif};
 /// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ScanFormat {
-    /// A table for people
+    /// For people: a line for each key, and what to do
     Table,
+    /// For people: one line per finding
+    Lines,
     /// One JSON document
     Json,
     /// One JSON document per line
@@ -40,7 +42,12 @@ pub(super) enum ScanFormat {
 /// What is printed.
 pub(super) struct Results<'a> {
     pub(super) scanned: &'a [AccountScan],
+    /// How many findings there are.
+    pub(super) found: usize,
+    /// Those to show, in this order.
     pub(super) snapshots: &'a [FindingSnapshot],
+    /// How many open ones the options hide.
+    pub(super) hidden: usize,
     pub(super) started_at: Timestamp,
     pub(super) now: Timestamp,
     /// Whether every account and every user was checked.
@@ -57,15 +64,24 @@ pub(super) fn write(
 ) -> anyhow::Result<()> {
     let snapshots = results.snapshots;
     match format {
-        ScanFormat::Table if snapshots.is_empty() => {
-            let none = if results.is_whole {
+        ScanFormat::Table | ScanFormat::Lines if snapshots.is_empty() => {
+            let none = if results.found > 0 {
+                "No finding matches the options."
+            } else if results.is_whole {
                 "No user has two active access keys."
             } else {
                 "No finding, but some accounts or users could not be checked; stderr lists them."
             };
             writeln!(out, "{none}")?;
         }
-        ScanFormat::Table => table(out, results)?,
+        ScanFormat::Table => {
+            finding_lines::write(out, snapshots, width())?;
+            print_totals(out, snapshots)?;
+        }
+        ScanFormat::Lines => {
+            finding_lines::write_brief(out, snapshots)?;
+            print_totals(out, snapshots)?;
+        }
         ScanFormat::Json => {
             let findings: Vec<_> = snapshots.iter().map(json_v1::snapshot).collect();
             let document = json!({"version": "1", "scan": scan(results), "findings": findings});
@@ -97,6 +113,14 @@ pub(super) fn write(
     Ok(())
 }
 
+fn print_totals(out: &mut impl Write, snapshots: &[FindingSnapshot]) -> std::io::Result<()> {
+    let findings = snapshots.iter().map(|snapshot| &snapshot.alert.finding);
+    match finding_lines::totals(findings) {
+        Some(totals) => writeln!(out, "\n{totals}"),
+        None => Ok(()),
+    }
+}
+
 fn scan(results: &Results<'_>) -> serde_json::Value {
     let accounts: Vec<_> = results
         .scanned
@@ -126,15 +150,4 @@ fn mode(scanned: &AccountScan) -> String {
         SweepMode::List
     };
     mode.to_string()
-}
-
-fn table(out: &mut impl Write, results: &Results<'_>) -> anyhow::Result<()> {
-    let width = table::width().into();
-    for (place, snapshot) in results.snapshots.iter().enumerate() {
-        if place > 0 {
-            writeln!(out)?;
-        }
-        finding_lines::write(out, snapshot, results.now, width)?;
-    }
-    Ok(())
 }

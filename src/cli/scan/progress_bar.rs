@@ -1,9 +1,11 @@
 //! The progress bar of a scan: users, rate, remaining time.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use crate::cli::streams::shows_progress;
 
 /// The progress bar of a scan, hidden if stderr is not a terminal.
 pub(super) struct Progress {
@@ -23,7 +25,7 @@ impl Progress {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", rate);
         let bar = ProgressBar::new(0).with_style(style);
-        if std::io::stderr().is_terminal() {
+        if shows_progress() {
             bar.enable_steady_tick(Duration::from_millis(200));
         } else {
             bar.set_draw_target(ProgressDrawTarget::hidden());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cli::finding_order::by_urgency;
 use crate::cli::scan::account_scan::{AccountScan, ScanContext};
 use crate::detect::Timestamp;
 use crate::detect::findings::alert::AlertKind;
@@ -14,8 +15,7 @@ use crate::output::snapshot::FindingSnapshot;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::{FindingReader, FindingStore};
 
-/// The findings of the `scanned` accounts: new ones, then those that are still open, then closed ones.
-/// Each group has the most severe first, then the oldest.
+/// The findings of the `scanned` accounts, the most urgent first.
 pub(super) async fn snapshots(
     store: &Arc<SqliteStore>,
     scanned: &[AccountScan],
@@ -49,15 +49,7 @@ pub(super) async fn snapshots(
         let snapshot = FindingSnapshot::of(finding, kind, &trail, policy, last_uses, now);
         snapshots.push(snapshot.shown_by(&scanning.invocation));
     }
-    snapshots.sort_by_key(|snapshot| {
-        let finding = &snapshot.alert.finding;
-        (
-            rank(&snapshot.alert.kind),
-            std::cmp::Reverse(finding.severity),
-            finding.opened_at,
-            finding.id.clone(),
-        )
-    });
+    snapshots.sort_by(|one, other| by_urgency(&one.alert.finding, &other.alert.finding));
     Ok(snapshots)
 }
 
@@ -100,12 +92,4 @@ async fn closed_at(
                 && entry.draft.finding_id.as_deref() == Some(id.as_str())
         })
         .map(|entry| entry.draft.recorded_at))
-}
-
-fn rank(kind: &AlertKind) -> u8 {
-    match kind {
-        AlertKind::Opened => 0,
-        AlertKind::Updated(_) => 1,
-        AlertKind::Closed => 2,
-    }
 }

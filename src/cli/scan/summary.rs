@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
+use crate::cli::finding_order::by_urgency;
 use crate::cli::next_command::command_for_user;
 use crate::cli::scan::Args;
 use crate::cli::scan::account_scan::AccountScan;
 use crate::cli::scan::print::Results;
 use crate::cli::scan::stop::Stop;
+use crate::cli::selection::print_hidden;
 use crate::cli::store_args::file_name;
+use crate::cli::streams::{notes, stderr};
 use crate::cli::{Exit, MAX_CHARS};
 use crate::detect::Timestamp;
 use crate::detect::findings::finding::{Finding, FindingStatus};
@@ -32,7 +35,7 @@ pub(super) fn print_stopped(stop: &Stop, scanned: &[AccountScan]) -> anyhow::Res
         // The scan had already finished.
         return Ok(None);
     }
-    let mut err = anstream::stderr().lock();
+    let mut err = stderr();
     if let Some(why) = &gave_up {
         writeln!(err, "secondkey: {}", shown(&why.to_string()))?;
     }
@@ -55,7 +58,7 @@ pub(super) fn print_summary(
     results: &Results<'_>,
     failed: &[(String, ServiceError)],
 ) -> anyhow::Result<()> {
-    let mut err = anstream::stderr().lock();
+    let (mut err, mut notes) = (stderr(), notes());
     for (account, failure) in failed {
         let (account, failure) = (shown(account), shown(&failure.to_string()));
         writeln!(err, "secondkey: account {account}: {failure}")?;
@@ -77,28 +80,29 @@ pub(super) fn print_summary(
                 "secondkey: user {user} could not be checked: {failure}"
             )?;
         }
-        writeln!(err, "Account {account}: {}.", looked_at(one))?;
+        writeln!(notes, "Account {account}: {}.", looked_at(one))?;
     }
     let took = duration(results.now - results.started_at);
     writeln!(
-        err,
+        notes,
         "{}; took {took}.",
         counts(results.snapshots, since(results))
     )?;
+    print_hidden(&mut notes, results.hidden)?;
     let unsettled: usize = results.scanned.iter().map(|one| one.unsettled).sum();
     if unsettled > 0 {
         writeln!(
-            err,
+            notes,
             "The result may be out of date for {}, because IAM takes some seconds to show a change; scan again \
              in a minute or two.",
             count(unsettled, "user")
         )?;
     }
-    writeln!(err, "Saved in {}.", shown(&file_name(args.db.clone())?))?;
-    print_next_command(&mut err, args, own, results.snapshots)
+    writeln!(notes, "Saved in {}.", shown(&file_name(args.db.clone())?))?;
+    print_next_command(&mut notes, args, own, results.snapshots)
 }
 
-/// Suggests commands for the first open finding. They need credentials for its account, which may not
+/// Suggests commands for the worst open finding. They need credentials for its account, which may not
 /// be the caller's account `own`.
 fn print_next_command(
     out: &mut impl Write,
@@ -108,13 +112,13 @@ fn print_next_command(
 ) -> anyhow::Result<()> {
     let is_open = |finding: &&Finding| finding.status == FindingStatus::Open;
     let findings = snapshots.iter().map(|snapshot| &snapshot.alert.finding);
-    let Some(first) = findings
+    let Some(worst) = findings
         .filter(is_open)
-        .min_by_key(|finding| finding.user().is_root())
+        .min_by(|one, other| by_urgency(one, other))
     else {
         return Ok(());
     };
-    let account = first.user().account();
+    let account = worst.user().account();
     let place = if account == own {
         String::new()
     } else {
@@ -122,19 +126,19 @@ fn print_next_command(
     };
     let invocation = args.invocation(own).in_account(account);
     let command = |words: &[&str], name: &str| command_for_user(words, name, &invocation);
-    if first.user().is_root() {
+    if worst.user().is_root() {
         writeln!(
             out,
-            "Next, to see the details for root{place}:\n  {}",
+            "Next, to see the details of the worst finding, which is root's{place}:\n  {}",
             command(&["check"], "root")
         )?;
         return Ok(());
     }
     writeln!(
         out,
-        "Next, to see the details for a user, and the state of the rotation{place}:\n  {}\n  {}",
-        command(&["check"], &first.display_name),
-        command(&["rotate", "status"], &first.display_name)
+        "Next, to see the details of the worst finding, and the state of the rotation{place}:\n  {}\n  {}",
+        command(&["check"], &worst.display_name),
+        command(&["rotate", "status"], &worst.display_name)
     )?;
     Ok(())
 }

@@ -10,7 +10,10 @@ use crate::detect::decision::exemption::is_rotation;
 use crate::detect::decision::policy::Policy;
 use crate::detect::decision::relation::Relation;
 use crate::detect::events::leak::{Leak, LeakSignal};
-use crate::detect::findings::finding::{Finding, FindingKey, FindingStatus, KeyActivation};
+use crate::detect::findings::finding::{
+    Finding, FindingKey, FindingStatus, KeyActivation, created_at,
+};
+use crate::detect::keys::age::age_order;
 use crate::detect::keys::listing::KeyStatus;
 use crate::detect::usage::last_use::{LastUsed, LastUses};
 
@@ -417,19 +420,12 @@ fn by_age<'a>(known: &VerdictInput<'a>) -> Vec<&'a FindingKey> {
         .iter()
         .filter(|key| key.status == KeyStatus::Active)
         .collect();
-    // A key of unknown creation time existed before any event was recorded.
-    active.sort_by_key(|key| (created(known, key), &key.id));
+    active.sort_by_key(|key| age_order(created(known, key), &key.id));
     active
 }
 
-/// When `key` was created, according to the listing or else to the event.
 fn created(known: &VerdictInput<'_>, key: &FindingKey) -> Option<Timestamp> {
-    let mut activations = known.activations.iter();
-    key.created.or_else(|| {
-        activations
-            .find(|activation| activation.created && activation.key == key.id)
-            .map(|activation| activation.at)
-    })
+    created_at(key, known.activations.iter().copied())
 }
 
 fn retire(key: &FindingKey, reason: RetireReason) -> Verdict {

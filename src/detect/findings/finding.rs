@@ -9,6 +9,7 @@ use crate::detect::decision::relation::Relation;
 use crate::detect::decision::severity::{Severity, SeverityReason};
 use crate::detect::events::actor::Actor;
 use crate::detect::events::leak::Leak;
+use crate::detect::keys::age::age_order;
 use crate::detect::keys::listing::KeyStatus;
 use crate::detect::keys::overlap_start::OverlapStart;
 use crate::detect::user::UserId;
@@ -262,6 +263,20 @@ impl Finding {
         self.opener.iter().chain(joined)
     }
 
+    /// When `key`, which is one of its keys, was created.
+    #[must_use]
+    pub fn created_at(&self, key: &FindingKey) -> Option<Timestamp> {
+        created_at(key, self.opener.iter().chain(&self.other_activations))
+    }
+
+    /// Its keys, the oldest first.
+    #[must_use]
+    pub fn keys_by_age(&self) -> Vec<&FindingKey> {
+        let mut keys: Vec<&FindingKey> = self.keys.iter().collect();
+        keys.sort_by_key(|key| age_order(self.created_at(key), &key.id));
+        keys
+    }
+
     /// The ids of the active keys when the finding was last updated.
     pub fn active_keys(&self) -> impl Iterator<Item = &str> {
         self.keys
@@ -269,4 +284,16 @@ impl Finding {
             .filter(|key| key.status == KeyStatus::Active)
             .map(|key| key.id.as_str())
     }
+}
+
+/// When `key` was created, according to the listing or else to the event among `activations`.
+pub(in crate::detect) fn created_at<'a>(
+    key: &FindingKey,
+    mut activations: impl Iterator<Item = &'a KeyActivation>,
+) -> Option<Timestamp> {
+    key.created.or_else(|| {
+        activations
+            .find(|activation| activation.created && activation.key == key.id)
+            .map(|activation| activation.at)
+    })
 }

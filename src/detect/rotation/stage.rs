@@ -3,6 +3,7 @@
 use crate::detect::Timestamp;
 use crate::detect::decision::verdict::{IN_USE_PERIOD, Verdict};
 use crate::detect::findings::finding::FindingKey;
+use crate::detect::keys::age::age_order;
 use crate::detect::keys::listing::KeyStatus;
 use crate::detect::usage::last_use::LastUsed;
 
@@ -89,8 +90,8 @@ pub(crate) fn stage(
     window_ends_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Stage<'_> {
-    let active = by_age(keys, KeyStatus::Active);
-    let inactive = by_age(keys, KeyStatus::Inactive);
+    let active = with_status(keys, KeyStatus::Active);
+    let inactive = with_status(keys, KeyStatus::Inactive);
     match (active.as_slice(), inactive.as_slice()) {
         ([], []) => Stage::NoKeys,
         ([], _) => Stage::NoActiveKey,
@@ -154,7 +155,7 @@ pub fn key_to_deactivate<'a>(
             None => return Err(DeactivationRefused::NoSuchKey),
         }
     }
-    let active = by_age(keys, KeyStatus::Active);
+    let active = with_status(keys, KeyStatus::Active);
     let [old, .., new] = active.as_slice() else {
         return Err(DeactivationRefused::NotTwoActive);
     };
@@ -193,9 +194,14 @@ pub(in crate::detect) fn used_at(used: &LastUsed) -> Option<Timestamp> {
     }
 }
 
-/// The keys with `status`, oldest first.
-fn by_age(keys: &[RotationKey], status: KeyStatus) -> Vec<&RotationKey> {
-    let mut keys: Vec<&RotationKey> = keys.iter().filter(|key| key.key.status == status).collect();
-    keys.sort_by_key(|key| (key.key.created, &key.key.id));
+/// The keys with `status`, the oldest first.
+fn with_status(keys: &[RotationKey], status: KeyStatus) -> Vec<&RotationKey> {
+    by_age(keys.iter().filter(|key| key.key.status == status))
+}
+
+/// `keys`, the oldest first.
+pub(crate) fn by_age<'a>(keys: impl IntoIterator<Item = &'a RotationKey>) -> Vec<&'a RotationKey> {
+    let mut keys: Vec<&RotationKey> = keys.into_iter().collect();
+    keys.sort_by_key(|key| age_order(key.key.created, &key.key.id));
     keys
 }

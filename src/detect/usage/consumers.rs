@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
+use crate::detect::keys::age::age_order;
 use crate::detect::usage::key_use::{Consumer, KeyUse};
 use crate::detect::user::UserId;
 
@@ -454,14 +455,11 @@ impl Migrations<'_> {
 }
 
 impl UserUsage {
-    /// The key ids, oldest first. A key of unknown age is the newest.
+    /// The key ids, oldest first.
     #[must_use]
     pub(crate) fn in_order(&self) -> Vec<&str> {
         let mut keys: Vec<(&String, &KeyUsage)> = self.keys.iter().collect();
-        keys.sort_by_key(|(id, key)| {
-            let beginning = key.beginning();
-            (beginning.is_none(), beginning, *id)
-        });
+        keys.sort_by_key(|(id, key)| age_order(key.beginning(), id));
         keys.into_iter().map(|(id, _)| id.as_str()).collect()
     }
 
@@ -632,9 +630,9 @@ mod tests {
         usage.knows(&user, "B", Some(at(4)));
         usage.knows(&user, "A", Some(at(-9)));
         usage.knows(&user, "C", None);
-        assert_eq!(only_user(&usage).in_order(), ["A", "B", "C"]);
+        assert_eq!(only_user(&usage).in_order(), ["C", "A", "B"]);
         let migrations = only_user(&usage).migrations().unwrap();
-        assert_eq!((migrations.old, migrations.new), ("B", "C"));
+        assert_eq!((migrations.old, migrations.new), ("A", "B"));
         let counts = migrations.counts();
         assert_eq!((counts.of_old, counts.on_old, counts.switched), (1, 1, 0));
     }

@@ -103,6 +103,7 @@ const TABLES_BESIDE: &str = "
 
 /// Opens the database at `path` for writing. Creates it if the file is missing or empty.
 pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
+    create_private(path);
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let described = |error| describe(path, &error);
     if connection.is_readonly("main").map_err(described)? {
@@ -127,6 +128,17 @@ pub(super) fn open_or_create(path: &Path) -> Result<Connection, ServiceError> {
         raise(&mut connection).map_err(described)?;
     }
     Ok(connection)
+}
+
+/// Creates the file at `path`, if there is none, so that only its owner can read it: it names users, keys
+/// and actors. SQLite gives the files beside it the same permissions.
+fn create_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // If it exists, there is nothing to do. SQLite describes any other failure.
+    let _ = options.open(path);
 }
 
 /// Opens the database at `path`, which must exist.

@@ -225,3 +225,17 @@ async fn a_database_in_use_is_a_retryable_error() {
     assert!(error.to_string().contains("in use by another process"));
     assert_eq!(other.record(&user()).await.unwrap().version, 0);
 }
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_a_new_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("findings.db");
+    let _store = SqliteStore::open(&path).unwrap();
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.path().display());
+    }
+}

@@ -105,10 +105,10 @@ fn opening_with_refused_listing() {
             The rotation window ends in 23 h 59 min, at 2023-11-15 22:13:22 UTC; after that, the severity is HIGH.
 
             Keys
-              AKIAOLD  Active
+              AKIANEW  Active
                 created       not known
                 last used     not known
-              AKIANEW  Active
+              AKIAOLD  Active
                 created       not known
                 last used     not known
 

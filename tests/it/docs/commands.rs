@@ -67,7 +67,9 @@ fn subcommand<'a, 'b>(command: &'a Command, words: &'b [String]) -> (&'a Command
 
 #[test]
 fn every_command_in_a_sentence_has_its_options() {
-    let command = Cli::command();
+    let mut command = Cli::command();
+    // Adds the options of every command to each of them.
+    command.build();
     let (mut found, mut wrong) = (0, vec![]);
     for (path, page) in pages() {
         for code in page.code() {

@@ -12,6 +12,9 @@ use super::{Outputs, cut, record, story, used};
 /// The user with an ordinary name; everything else about it is hostile.
 const USER: &str = "mid";
 
+/// The width at which the commands run, in columns: too narrow for any table.
+pub(super) const WIDTH: &str = "40";
+
 /// The largest stored row, in bytes. JSON makes six bytes of a control character, so this is more
 /// than an item of DynamoDB may have. The tests with a table show that the table accepts it.
 const MAX_ROW_CHARS: i64 = 1_000_000;
@@ -40,7 +43,12 @@ impl Said {
             ("replay", 10, "replay logs --db db"),
             ("replay json", 10, "replay logs --quiet --format json"),
             ("replay jsonl", 10, "replay logs --quiet --format jsonl"),
-            ("findings", 10, "findings --db db"),
+            ("findings", 10, "findings --db db --all"),
+            (
+                "findings lines",
+                10,
+                "findings --db db --all --format lines",
+            ),
             ("findings json", 10, "findings --db db --format json"),
             ("findings jsonl", 10, "findings --db db --format jsonl"),
             ("history", 0, "history USER --db db"),
@@ -182,9 +190,9 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
     {
         let errors = format!("{name}, stderr");
         match *name {
-            "replay" | "findings" => {
+            "replay" | "findings" | "findings lines" => {
                 outputs.check(name, stdout);
-                check_table(stdout, harmless_out);
+                check_findings(stdout, harmless_out);
                 outputs.check_lines(&errors, stderr, harmless_err);
             }
             "usage" => {
@@ -244,40 +252,32 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
     }
 }
 
-/// A table keeps its number of rows, and so does the text around it.
-fn check_table(stdout: &str, harmless: &str) {
-    let begins_row = |line: &&str| {
-        let line = line.trim_start_matches("│ ");
-        ["open ", "suppressed ", "closed "]
-            .iter()
-            .any(|status| line.starts_with(status))
+/// The findings keep their number of lines at a width without wrapping, and so does the text around them.
+fn check_findings(stdout: &str, harmless: &str) {
+    let severities = ["MEDIUM  ", "HIGH  ", "CRITICAL  "];
+    let begins = |line: &&str| severities.iter().any(|word| line.starts_with(word));
+    let number = |text: &str| text.lines().filter(begins).count();
+    assert!(number(harmless) > 0, "{harmless}");
+    assert_eq!(number(stdout), number(harmless), "{stdout}");
+    let is_around = |line: &&str| !begins(line) && !line.starts_with("  ");
+    let around = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(is_around);
+        lines.map(str::to_owned).collect()
     };
-    let rows = |text: &str| text.lines().filter(begins_row).count();
-    assert!(rows(harmless) > 0, "{harmless}");
-    assert_eq!(rows(stdout), rows(harmless), "{stdout}");
-    let around = (around_tables(stdout), around_tables(harmless));
-    assert_eq!(around.0, around.1, "{stdout}");
+    assert_eq!(around(stdout), around(harmless), "{stdout}");
 }
 
-/// The lines outside tables: neither in a framed table nor, if that would be too wide, in a block
-/// for each row.
+/// The lines outside tables. The commands run at a width at which every table is a block of lines for
+/// each row.
 pub(super) fn around_tables(text: &str) -> Vec<&str> {
     let lines: Vec<&str> = text.lines().collect();
     let begins_block = |place: usize| {
         let next = lines.get(place + 1);
         next.is_some_and(|next| is_named(next))
     };
-    let is_around = |(place, line): &(usize, &&str)| {
-        !is_framed(line) && !is_of_block(line) && !begins_block(*place)
-    };
+    let is_around = |(place, line): &(usize, &&str)| !is_of_block(line) && !begins_block(*place);
     let around = lines.iter().enumerate().filter(is_around);
     around.map(|(_, line)| *line).collect()
-}
-
-/// Whether `line` belongs to a framed table.
-fn is_framed(line: &str) -> bool {
-    let ends = |begin, end| line.starts_with(begin) && line.ends_with(end);
-    ends('│', '│') || ends('┌', '┐') || ends('╞', '╡') || ends('└', '┘') || ends('├', '┤')
 }
 
 /// Whether `line` is a cell of a block, or continues one.
@@ -336,6 +336,7 @@ fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
         .args(args)
         .current_dir(folder)
+        .env("COLUMNS", WIDTH)
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::commands::COMMANDS;
 use super::aws::Aws;
-use super::command_line::around_tables;
+use super::command_line::{WIDTH, around_tables};
 use super::{HARMLESS, Outputs, cut, without_hash};
 use crate::hostile_texts::HOSTILE_TEXTS;
 
@@ -197,6 +197,7 @@ fn secondkey(folder: &Path, url: &str, args: &[&str]) -> (i32, String, String) {
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_REGION", "us-east-1")
         .env("HOME", folder)
+        .env("COLUMNS", WIDTH)
         .env("AWS_SHARED_CREDENTIALS_FILE", "credentials")
         .env_remove("AWS_PROFILE")
         .stdin(Stdio::null())
