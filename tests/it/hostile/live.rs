@@ -189,6 +189,12 @@ fn around(text: &str) -> String {
 }
 
 fn secondkey(folder: &Path, url: &str, args: &[&str]) -> (i32, String, String) {
+    // A finding has the same number of lines for every text only where none is wrapped.
+    let width = if args.first() == Some(&"scan") {
+        "100000"
+    } else {
+        WIDTH
+    };
     let output = Command::new(env!("CARGO_BIN_EXE_secondkey"))
         .args(args)
         .current_dir(folder)
@@ -197,7 +203,7 @@ fn secondkey(folder: &Path, url: &str, args: &[&str]) -> (i32, String, String) {
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_REGION", "us-east-1")
         .env("HOME", folder)
-        .env("COLUMNS", WIDTH)
+        .env("COLUMNS", width)
         .env("AWS_SHARED_CREDENTIALS_FILE", "credentials")
         .env_remove("AWS_PROFILE")
         .stdin(Stdio::null())
