@@ -95,6 +95,14 @@ def in_place_of_moto(arguments):
         return "ValidationError: IAM events never arrive in this region.", 254
     if logical.endswith("Alarm"):
         return f"{stack}-{logical}", 0
+    if stack.endswith("-member") and logical:
+        # moto creates the stack with the central account's conditions, without the rule.
+        return f"{stack}-{logical}", 0
+    if call == ["events", "list-targets-by-rule"]:
+        name = option(arguments, "--rule").removesuffix("-member-ChangesRule")
+        bus = f"arn:aws:events:us-east-1:{ACCOUNTS['central']}:event-bus/{name}"
+        queue = f"arn:aws:sqs:us-east-1:{ACCOUNTS['central']}:{name}-member-dead-letters"
+        return json.dumps({"Targets": [{"Id": "central", "Arn": bus, "DeadLetterConfig": {"Arn": queue}}]}), 0
     if call == ["cloudwatch", "describe-alarm-history"]:
         return "Successfully executed action arn:aws:sns:us-east-1:123456789012:alarms", 0
     if call == ["events", "put-events"]:
