@@ -10,7 +10,7 @@ const EXIT_CODES: [&str; 5] = ["0", "1", "2", "10", "130"];
 /// A name and its meaning, for the commands that have the option before them.
 type Row = (&'static str, &'static str, &'static str);
 
-const ENVIRONMENT: [Row; 4] = [
+const ENVIRONMENT: [Row; 6] = [
     (
         "profile",
         "AWS_PROFILE, AWS_REGION",
@@ -28,8 +28,18 @@ const ENVIRONMENT: [Row; 4] = [
     ),
     (
         "db",
+        "SECONDKEY_DB",
+        "The local file with the findings, unless --db names one.",
+    ),
+    (
+        "db",
         "XDG_DATA_HOME",
         "The folder of the file under FILES, on Linux.",
+    ),
+    (
+        "color",
+        "NO_COLOR, CLICOLOR_FORCE",
+        "Turn colors off, or on.",
     ),
 ];
 
