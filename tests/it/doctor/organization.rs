@@ -3,7 +3,7 @@
 
 use chrono::Utc;
 use secondkey::aws::detector::handle;
-use secondkey::detect::findings::finding::FindingStatus;
+use secondkey::detect::findings::finding::{Finding, FindingStatus};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::finding_store::FindingReader;
 use serde_json::json;
@@ -129,7 +129,7 @@ async fn a_members_event_reaches_the_detector(organization: &Organization) {
     let handled = handle(&detector, messages[0].clone(), &mut std::io::sink()).await;
     handled.expect("the detector works");
     let open = central.store().findings(FindingStatus::Open).await.unwrap();
-    let users: Vec<&UserId> = open.iter().map(|finding| finding.user()).collect();
+    let users: Vec<&UserId> = open.iter().map(Finding::user).collect();
     assert_eq!(users, [&UserId::new(member, "erin")]);
     assert!(open[0].confirmed, "the member's keys were listed");
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::cloudwatch::CloudWatch;
 use crate::stack::clients::{ACCESS_KEY, REGION, config, config_of};
+use crate::stack::cloudformation::{Known, Template};
 use crate::stack::left_out::{Deployed, complete};
 use crate::stack::proxy::Proxy;
 use crate::stack::server::{self, Server};
@@ -244,7 +245,7 @@ impl Organization {
         let central = World::deploy(parts, &parameters).await;
         let member_config = config_of(&config, &member, "OrganizationAccountAccessRole").await;
         let external_id = central.setting("Sweeper", "MEMBER_EXTERNAL_ID");
-        deploy_member(&member_config, &external_id.unwrap()).await;
+        deploy_member(&member_config, &member, &external_id.unwrap()).await;
         central.sweep().await;
         central.enable_mappings().await;
         Self {
@@ -280,21 +281,30 @@ pub async fn new_account(config: &SdkConfig, name: &str) -> String {
     status.account_id.expect("moto creates it at once")
 }
 
-/// Deploys `infra/member.yaml` in the account of `config`.
-async fn deploy_member(config: &SdkConfig, external_id: &str) {
-    let parameter = |key: &str, value: &str| {
+/// Deploys `infra/member.yaml` in the account `member`, which is that of `config`.
+async fn deploy_member(config: &SdkConfig, member: &str, external_id: &str) {
+    let parameters = [
+        ("CentralAccountId", ACCOUNT),
+        ("CentralStackName", STACK),
+        ("MemberExternalId", external_id),
+        ("SecurityHubImport", "true"),
+    ];
+    let mut known = Known::from(parameters);
+    for (name, value) in [("AWS::AccountId", member), ("AWS::Region", REGION)] {
+        known.0.insert(name.to_owned(), json!(value));
+    }
+    // moto takes conditions on mappings and on other conditions for false.
+    let template = Template::read("infra/member.yaml").with_decided_conditions(&known);
+    let parameters = parameters.map(|(key, value)| {
         let parameter = Parameter::builder().parameter_key(key);
         parameter.parameter_value(value).build()
-    };
+    });
     let created = aws_sdk_cloudformation::Client::new(config)
         .create_stack()
         .stack_name("secondkey-member")
-        .template_body(include_str!("../../../infra/member.yaml"))
+        .template_body(template.to_string())
         .capabilities(Capability::CapabilityNamedIam)
-        .parameters(parameter("CentralAccountId", ACCOUNT))
-        .parameters(parameter("CentralStackName", STACK))
-        .parameters(parameter("MemberExternalId", external_id))
-        .parameters(parameter("SecurityHubImport", "true"));
+        .set_parameters(Some(parameters.to_vec()));
     created.send().await.expect("a member can be deployed");
 }
 

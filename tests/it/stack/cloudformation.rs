@@ -43,6 +43,21 @@ impl Template {
         Self(long_form(&documents[0]))
     }
 
+    /// The template with the results of its conditions for `known` in their place.
+    pub fn with_decided_conditions(&self, known: &Known) -> Value {
+        let resolver = Resolver {
+            template: &self.0,
+            known,
+        };
+        let mut result = self.0.clone();
+        let conditions = result["Conditions"].as_object_mut();
+        for (name, condition) in conditions.into_iter().flatten() {
+            let holds = resolver.condition(name).to_string();
+            *condition = json!({"Fn::Equals": [holds, "true"]});
+        }
+        result
+    }
+
     /// The resolved template for `known`: functions are evaluated, and resources and outputs with a
     /// false condition are removed.
     pub fn resolve(&self, known: &Known) -> Value {
