@@ -26,10 +26,12 @@ source_profile = central
 ";
 
 /// Runs a script of bash that an interruption reaches. The shell that started the tests in the
-/// background may ignore SIGINT, and its children inherit that.
+/// background may ignore SIGINT, and its children inherit that. The path comes again as an argument,
+/// because a version manager's `python3` puts its own programs in front.
 const RESET: &str = "import os, signal, sys; \
     signal.signal(signal.SIGINT, signal.SIG_DFL); \
-    os.execvp('bash', ['bash', *sys.argv[1:]])";
+    os.environ['PATH'] = sys.argv[1]; \
+    os.execvp('bash', ['bash', *sys.argv[2:]])";
 
 /// A moto server, and a folder with the programs.
 pub struct World {
@@ -62,14 +64,15 @@ impl World {
     /// The script with these arguments.
     pub fn script(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("python3");
+        let path = path_with(&self.folder.path().join("bin"));
         let port = self.cli.url.rsplit(':').next().unwrap_or_default();
         command
-            .args(["-c", RESET, SCRIPT])
+            .args(["-c", RESET, &path, SCRIPT])
             .args(arguments)
             .envs(environment(self.folder.path(), &self.moto.url))
             .env("AWS_PORT", port)
             .env("SECONDKEY", env!("CARGO_BIN_EXE_secondkey"))
-            .env("PATH", path_with(&self.folder.path().join("bin")));
+            .env("PATH", path);
         command
     }
 
