@@ -17,7 +17,7 @@ use crate::cli::doctor::queues::{self, DeadLetterQueue, NOT_FORWARDED};
 use crate::cli::doctor::stack::{DeployedStack, StackLocation};
 
 /// How many rules that send to the bus are checked. One is enough to forward.
-const MAX_RULES: i32 = 10;
+const MAX_RULES: usize = 10;
 
 /// Checks that a rule in the region `from` forwards IAM's events to this stack's bus, and that none
 /// failed to be forwarded.
@@ -93,14 +93,22 @@ fn dead_letters_name(stack: &DeployedStack) -> String {
 
 /// The names of the rules that send to the bus.
 async fn rules_to(client: &Client, bus_arn: &str) -> QueryResult<Vec<String>> {
-    let answer = client
-        .list_rule_names_by_target()
-        .target_arn(bus_arn)
-        .limit(MAX_RULES)
-        .send()
-        .await
-        .map_err(|error| QueryError::of("events:ListRuleNamesByTarget", &error))?;
-    Ok(answer.rule_names.unwrap_or_default())
+    let (mut names, mut page) = (vec![], None);
+    loop {
+        let answer = client
+            .list_rule_names_by_target()
+            .target_arn(bus_arn)
+            .set_next_token(page)
+            .send()
+            .await
+            .map_err(|error| QueryError::of("events:ListRuleNamesByTarget", &error))?;
+        names.extend(answer.rule_names.unwrap_or_default());
+        page = answer.next_token;
+        if page.is_none() || names.len() >= MAX_RULES {
+            names.truncate(MAX_RULES);
+            return Ok(names);
+        }
+    }
 }
 
 async fn one(

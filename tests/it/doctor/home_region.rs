@@ -38,6 +38,17 @@ async fn what_forwards_to_a_home_region_is_checked_where_it_is() {
     let world = World::in_home_region().await;
     let there = in_region(&world.config, REGION);
     let name = format!("{STACK}-member-dead-letters");
+    // moto does not know the selectors of a trail of another region. This one records IAM's events
+    // where they arrive.
+    let trails = aws_sdk_cloudtrail::Client::new(&there);
+    let elsewhere = aws_sdk_cloudtrail::Client::new(&world.config);
+    elsewhere.delete_trail().name(STACK).send().await.unwrap();
+    let made = trails
+        .create_trail()
+        .name("all")
+        .s3_bucket_name(world.id("TrailBucket"));
+    made.send().await.unwrap();
+    trails.start_logging().name("all").send().await.unwrap();
 
     let said = run(world.doctor(&JSON)).await;
     assert_eq!(said.state("region"), "ok");
@@ -84,40 +95,24 @@ async fn what_forwards_to_a_home_region_is_checked_where_it_is() {
         .queue_url(created.queue_url().unwrap())
         .message_body("not forwarded");
     dead.send().await.unwrap();
-    // The deployed trail records all regions. It is changed where it was created.
-    let trails = aws_sdk_cloudtrail::Client::new(&world.config);
-    let stopped = trails.stop_logging().name(STACK).send().await;
-    stopped.unwrap();
+    trails.stop_logging().name("all").send().await.unwrap();
     let said = run(world.doctor(&JSON)).await;
-    for (what, command, place) in [
-        (FORWARDING.to_owned(), "aws events enable-rule", REGION),
-        (
-            format!("{FORWARDING}: pattern"),
-            "aws events put-rule",
-            REGION,
-        ),
-        (
-            format!("{FORWARDING}: target"),
-            "aws events put-targets",
-            REGION,
-        ),
+    for (what, command) in [
+        (FORWARDING.to_owned(), "aws events enable-rule"),
+        (format!("{FORWARDING}: pattern"), "aws events put-rule"),
+        (format!("{FORWARDING}: target"), "aws events put-targets"),
         (
             "MemberDeadLetters in us-east-1".to_owned(),
             "aws sqs receive-message",
-            REGION,
         ),
-        (
-            "trail".to_owned(),
-            "aws cloudtrail start-logging",
-            HOME_REGION,
-        ),
+        ("trail".to_owned(), "aws cloudtrail start-logging"),
     ] {
         assert_eq!(said.state(&what), "failed", "{}", said.check(&what));
         let fix = said.check(&what)["mend"].as_str().unwrap().to_owned();
         assert!(fix.starts_with(command), "{fix}");
         let regions: Vec<&str> = fix.split("--region ").skip(1).collect();
         assert!(
-            matches!(regions.as_slice(), [region] if region.starts_with(place)),
+            matches!(regions.as_slice(), [region] if region.starts_with(REGION)),
             "{fix}"
         );
     }
