@@ -63,20 +63,10 @@ async fn process(
     {
         match message {
             Ok(Message::Ignored(reason)) => {
-                info!(message_id, reason = reason.reason(), "message ignored");
-                *metrics
-                    .ignored_by_reason
-                    .entry(reason.reason())
-                    .or_default() += 1;
+                count_ignored(metrics, &message_id, None, reason.reason());
             }
             Ok(message) if is_excluded(detector, &message) => {
-                info!(
-                    message_id,
-                    account = message.account(),
-                    reason = EXCLUDED,
-                    "message ignored"
-                );
-                *metrics.ignored_by_reason.entry(EXCLUDED).or_default() += 1;
+                count_ignored(metrics, &message_id, message.account(), EXCLUDED);
             }
             Ok(Message::Probe(id)) => {
                 info!(message_id, probe = id, "probe seen");
@@ -153,6 +143,16 @@ async fn process(
         .register(&detector.table, others, now)
         .await;
     failed
+}
+
+fn count_ignored(
+    metrics: &mut Metrics,
+    message_id: &str,
+    account: Option<&str>,
+    reason: &'static str,
+) {
+    info!(message_id, account, reason, "message ignored");
+    *metrics.ignored_by_reason.entry(reason).or_default() += 1;
 }
 
 fn is_excluded(detector: &Deployment, message: &Message) -> bool {

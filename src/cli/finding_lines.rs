@@ -373,14 +373,14 @@ mod tests {
     #[test]
     fn the_newer_of_two_keys_is_marked() {
         let snapshot = snapshots().swap_remove(0);
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             MEDIUM  new  Alice  111122223333
               old  AKIAOLD  active  400 days old  used 2 h ago, s3, us-east-1
               new  AKIANEW  active  12 s old      never used
               since 2023-11-14 22:13:22 UTC (12 s), by arn:aws:iam::111122223333:user/bob
               Nothing to deactivate yet: AKIANEW has not been used yet. Move every consumer
               from AKIAOLD to AKIANEW by 2023-11-15 22:13:22 UTC, then retire AKIAOLD
-        "#]]
+        "]]
         .assert_eq(&printed(&snapshot, 80));
     }
 
@@ -393,13 +393,13 @@ mod tests {
             panic!("it has two keys");
         };
         (old.created, new.created) = (new.created, None);
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             MEDIUM  new  Alice  111122223333
               key  AKIANEW  active  age not known  never used
               key  AKIAOLD  active  12 s old       used 2 h ago, s3, us-east-1
               since 2023-11-14 22:13:22 UTC (12 s), by an unknown actor
               Retire AKIANEW: it was never used
-        "#]]
+        "]]
         .assert_eq(&printed(&snapshot, 80));
     }
 
@@ -408,13 +408,13 @@ mod tests {
         let snapshots = snapshots();
         let mut out = vec![];
         write_brief(&mut out, &snapshots).unwrap();
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             MEDIUM    new         Alice           111122223333  12 s        Nothing to deactivate yet
             HIGH      open        Alice           111122223333  24 h 5 min  Retire AKIANEW
             MEDIUM    closed      Alice           111122223333  3 h 20 min  key deactivated
             MEDIUM    suppressed  Alice           111122223333  12 s        Nothing to deactivate
             CRITICAL  new         <root_account>  111122223333  12 s        Ask what uses root's keys
-        "#]]
+        "]]
         .assert_eq(&plain(&out));
         let findings = snapshots.iter().map(|one| &one.alert.finding);
         expect_test::expect!["1 CRITICAL, 1 HIGH, 1 MEDIUM, 1 closed, 1 suppressed"]

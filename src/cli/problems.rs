@@ -127,11 +127,11 @@ mod tests {
         });
         let mut out = vec![];
         problems.write(&mut out).unwrap();
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             secondkey: warning: last use of 12 keys not read: needs iam:GetAccessKeyLastUsed
             secondkey: warning: the log cannot be read: \u{1b}[31mred
             secondkey: warning: the same twice (2 times)
-        "#]]
+        "]]
         .assert_eq(&String::from_utf8(out).unwrap());
     }
 }

@@ -196,19 +196,19 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_by_what_characters_take() {
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             STATE   SEVERITY  USER   KEYS                         ENDED
             open    MEDIUM    alice  AKIAEXAMPLEALICE0001 active
                                      AKIAEXAMPLEALICE0002 active
             closed  HIGH      世界   AKIAEXAMPLEALICE0001 active  key deleted by an administrator
                                      AKIAEXAMPLEALICE0002 active
-        "#]]
+        "]]
         .assert_eq(&printed(100));
     }
 
     #[test]
     fn rows_become_blocks_if_the_columns_do_not_fit() {
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             open  MEDIUM  alice
               keys   AKIAEXAMPLEALICE0001 active
                      AKIAEXAMPLEALICE0002 active
@@ -216,7 +216,7 @@ mod tests {
               keys   AKIAEXAMPLEALICE0001 active
                      AKIAEXAMPLEALICE0002 active
               ended  key deleted by an administrator
-        "#]]
+        "]]
         .assert_eq(&printed(50));
     }
 

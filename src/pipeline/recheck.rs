@@ -88,10 +88,6 @@ pub struct RecheckOutcome {
 
 /// Why a user is re-checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a separate fact about why a user is checked"
-)]
 pub struct RecheckRequest {
     /// The changes from events; empty for a scheduled re-check.
     pub changes: Vec<KeyChange>,

@@ -30,111 +30,93 @@ const STACK_ID: &str =
 
 const SECRET: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:hook-1a2b3c";
 
+type Parameters = &'static [(&'static str, &'static str)];
+
+const HERE: Parameters = &[("AWS::Region", "us-east-1")];
+const IN_CENTRAL: Parameters = &[("AWS::AccountId", CENTRAL), ("CentralAccountId", CENTRAL)];
+const MEMBER: Parameters = &[
+    ("AWS::Region", "us-east-1"),
+    ("AWS::AccountId", "444455556666"),
+    ("CentralAccountId", CENTRAL),
+    ("MemberExternalId", "0123456789abcdef"),
+    ("SecurityHubImport", "true"),
+    ("PermissionsBoundaryName", "team/boundary"),
+    ("RolePath", "/security/"),
+];
+const EVERYTHING: Parameters = &[
+    ("AWS::Region", "us-east-1"),
+    ("AlertEmail", "security@example.com"),
+    ("AlarmEmail", "ops@example.com"),
+    ("OrganizationId", "o-abcdefghij"),
+    ("ListAccounts", "true"),
+    ("SecurityHubImport", "members"),
+    ("CreateTrail", "true"),
+    (
+        "PermissionsBoundaryArn",
+        "arn:aws:iam::111122223333:policy/team/boundary",
+    ),
+    ("RolePath", "/security/"),
+];
+const HOME: Parameters = &[
+    ("AWS::Region", "eu-central-1"),
+    ("IamEventsRegion", "us-east-1"),
+    ("OrganizationId", "o-abcdefghij"),
+    ("MemberExternalId", "0123456789abcdef"),
+];
+const TO_HOME: Parameters = &[("HomeRegion", "eu-central-1")];
+const FORWARDER: Parameters = &[
+    ("AWS::Region", "us-east-1"),
+    ("HomeRegion", "eu-central-1"),
+    ("ForwardsForCentralAccount", "true"),
+    ("OrganizationId", "o-abcdefghij"),
+    ("AlarmEmail", "ops@example.com"),
+];
+const ALL_CHANNELS: Parameters = &[
+    ("AWS::Region", "us-east-1"),
+    ("EventBusName", "secondkey"),
+    ("SlackChannel", "C0123456789"),
+    ("SlackTokenSecretArn", SECRET),
+    ("WebhookUrl", "https://example.com/hook"),
+    ("WebhookSecretArn", SECRET),
+    ("ChatWorkspaceId", "T0123456789"),
+    ("ChatChannelId", "C0123456789"),
+    (
+        "AlertTopicArn",
+        "arn:aws:sns:us-east-1:111122223333:secondkey-alerts",
+    ),
+    (
+        "AlarmTopicArn",
+        "arn:aws:sns:us-east-1:111122223333:secondkey-alarms",
+    ),
+];
+
+const TEMPLATE: &str = TEMPLATES[0];
+const OF_MEMBER: &str = TEMPLATES[1];
+const CHANNELS: &str = TEMPLATES[2];
+
 /// Every template as different users deploy it.
 static DEPLOYMENTS: LazyLock<Vec<Deployment>> = LazyLock::new(deployments);
 
 fn deployments() -> Vec<Deployment> {
-    let here = ("AWS::Region", "us-east-1");
-    let central = [("AWS::AccountId", CENTRAL), ("CentralAccountId", CENTRAL)];
-    let member = [
-        here,
-        ("AWS::AccountId", "444455556666"),
-        ("CentralAccountId", CENTRAL),
-        ("MemberExternalId", "0123456789abcdef"),
-        ("SecurityHubImport", "true"),
-        ("PermissionsBoundaryName", "team/boundary"),
-        ("RolePath", "/security/"),
-    ];
-    let everything = [
-        here,
-        ("AlertEmail", "security@example.com"),
-        ("AlarmEmail", "ops@example.com"),
-        ("OrganizationId", "o-abcdefghij"),
-        ("ListAccounts", "true"),
-        ("SecurityHubImport", "members"),
-        ("CreateTrail", "true"),
+    let sets: [(&str, &str, &[Parameters]); 9] = [
+        (TEMPLATE, "the defaults", &[IN_CENTRAL, HERE]),
+        (TEMPLATE, "everything", &[IN_CENTRAL, EVERYTHING]),
+        (TEMPLATE, "a home region", &[IN_CENTRAL, HOME]),
+        (OF_MEMBER, "a member", &[MEMBER]),
+        (OF_MEMBER, "a member, a home region", &[MEMBER, TO_HOME]),
         (
-            "PermissionsBoundaryArn",
-            "arn:aws:iam::111122223333:policy/team/boundary",
-        ),
-        ("RolePath", "/security/"),
-    ];
-    let home = [
-        ("AWS::Region", "eu-central-1"),
-        ("IamEventsRegion", "us-east-1"),
-        ("OrganizationId", "o-abcdefghij"),
-        ("MemberExternalId", "0123456789abcdef"),
-    ];
-    let to_home = ("HomeRegion", "eu-central-1");
-    let forwarder = [
-        here,
-        to_home,
-        ("ForwardsForCentralAccount", "true"),
-        ("OrganizationId", "o-abcdefghij"),
-        ("AlarmEmail", "ops@example.com"),
-    ];
-    let channels = [
-        here,
-        ("EventBusName", "secondkey"),
-        ("SlackChannel", "C0123456789"),
-        ("SlackTokenSecretArn", SECRET),
-        ("WebhookUrl", "https://example.com/hook"),
-        ("WebhookSecretArn", SECRET),
-        ("ChatWorkspaceId", "T0123456789"),
-        ("ChatChannelId", "C0123456789"),
-        (
-            "AlertTopicArn",
-            "arn:aws:sns:us-east-1:111122223333:secondkey-alerts",
-        ),
-        (
-            "AlarmTopicArn",
-            "arn:aws:sns:us-east-1:111122223333:secondkey-alarms",
-        ),
-    ];
-    let (template, of_member) = ("infra/template.yaml", "infra/member.yaml");
-    let sets: [(&str, &str, Vec<Vec<(&str, &str)>>); 9] = [
-        (template, "the defaults", vec![central.to_vec(), vec![here]]),
-        (
-            template,
-            "everything",
-            vec![central.to_vec(), everything.to_vec()],
-        ),
-        (
-            template,
-            "a home region",
-            vec![central.to_vec(), home.to_vec()],
-        ),
-        (of_member, "a member", vec![member.to_vec()]),
-        (
-            of_member,
-            "a member, a home region",
-            vec![member.to_vec(), vec![to_home]],
-        ),
-        (
-            of_member,
+            OF_MEMBER,
             "in the central account",
-            vec![central.to_vec(), vec![here, to_home]],
+            &[IN_CENTRAL, HERE, TO_HOME],
         ),
-        (
-            of_member,
-            "the forwarder",
-            vec![central.to_vec(), forwarder.to_vec()],
-        ),
-        (
-            "infra/channels.yaml",
-            "the defaults",
-            vec![central.to_vec(), vec![here]],
-        ),
-        (
-            "infra/channels.yaml",
-            "everything",
-            vec![central.to_vec(), channels.to_vec()],
-        ),
+        (OF_MEMBER, "the forwarder", &[IN_CENTRAL, FORWARDER]),
+        (CHANNELS, "the defaults", &[IN_CENTRAL, HERE]),
+        (CHANNELS, "everything", &[IN_CENTRAL, ALL_CHANNELS]),
     ];
     sets.into_iter()
         .map(|(template, of, parameters)| {
             let mut known = Known::from([("AWS::Partition", "aws"), ("AWS::StackId", STACK_ID)]);
-            for (name, value) in parameters.into_iter().flatten() {
+            for (name, value) in parameters.iter().copied().flatten() {
                 known.0.insert((*name).to_owned(), json!(value));
             }
             let mut resolved = Template::read(template).resolve(&known);

@@ -44,11 +44,7 @@ impl Said {
             ("replay json", 10, "replay logs --quiet --format json"),
             ("replay jsonl", 10, "replay logs --quiet --format jsonl"),
             ("findings", 10, "findings --db db --all"),
-            (
-                "findings lines",
-                10,
-                "findings --db db --all --format lines",
-            ),
+            ("findings lines", 10, "findings --db db --format lines"),
             ("findings json", 10, "findings --db db --format json"),
             ("findings jsonl", 10, "findings --db db --format jsonl"),
             ("history", 0, "history USER --db db"),
