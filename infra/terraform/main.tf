@@ -26,6 +26,7 @@ locals {
     RolePath               = var.role_path
     MemberExternalId       = var.member_external_id
     ListAccounts           = var.list_accounts
+    ExcludedAccounts       = var.excluded_accounts
     TableName              = var.table_name
     TableKeyArn            = var.table_key_arn
     AlertKeyArn            = var.alert_key_arn

@@ -116,6 +116,12 @@ variable "list_accounts" {
   description = "Whether the sweep lists the organization's accounts; this account needs permission for it (see the README)"
 }
 
+variable "excluded_accounts" {
+  type        = string
+  default     = null
+  description = "IDs of member accounts that are not watched, separated by commas. Their open findings are closed"
+}
+
 variable "table_name" {
   type        = string
   default     = null

@@ -267,7 +267,11 @@ async fn a_replay_without_a_file_shows_no_store_commands() {
         env!("CARGO_MANIFEST_DIR"),
         "/events/scenarios/backdoor-key.json"
     );
-    for options in [&[][..], &["--format", "json"], &["--format", "jsonl"]] {
+    for options in [
+        &["--alerts"][..],
+        &["--format", "json"],
+        &["--format", "jsonl"],
+    ] {
         let said = world.run(&[&["replay", events], options].concat()).await;
         assert_eq!(said.code, 10, "{}", said.stderr);
         let commands = shown(&said);
@@ -282,7 +286,7 @@ async fn a_replay_without_a_file_shows_no_store_commands() {
     }
     let path = world.path("kept here.db");
     let db = path.to_str().unwrap();
-    let said = world.run(&["replay", events, "--db", db]).await;
+    let said = world.run(&["replay", events, "--alerts", "--db", db]).await;
     let commands = shown(&said);
     let verify: Vec<&Vec<String>> = commands
         .iter()

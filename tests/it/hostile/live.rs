@@ -189,8 +189,10 @@ fn around(text: &str) -> String {
 }
 
 fn secondkey(folder: &Path, url: &str, args: &[&str]) -> (i32, String, String) {
-    // A finding has the same number of lines for every text only where none is wrapped.
-    let width = if args.first() == Some(&"scan") {
+    // A finding or an exemption has the same number of lines for every text only where none is
+    // wrapped.
+    let wraps = ["scan", "exempt"];
+    let width = if args.first().is_some_and(|command| wraps.contains(command)) {
         "100000"
     } else {
         WIDTH
