@@ -17,7 +17,7 @@ use crate::cli::finding_lines::{totals, write, write_brief};
 use crate::cli::finding_order::by_urgency;
 use crate::cli::format::FindingFormat;
 use crate::cli::policy_args::PolicyArgs;
-use crate::cli::streams::{is_quiet, notes, shows_progress, stderr, stdout};
+use crate::cli::streams::{is_quiet, shows_progress, stderr, stdout};
 use crate::cli::table::width;
 use crate::cli::user_name::ROOT;
 use crate::detect::findings::finding::{Finding, FindingStatus};
@@ -423,7 +423,7 @@ fn print_summary(
 fn report_future(reading: &LogReading) -> anyhow::Result<()> {
     if reading.after_clock > 0 {
         writeln!(
-            notes(),
+            stderr(),
             "secondkey: warning: {} in the future, by this machine's clock; the times are used \
              unchanged; set the clock if it is behind",
             if reading.after_clock == 1 {

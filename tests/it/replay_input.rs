@@ -651,7 +651,7 @@ fn replay_shows_three_keys_and_who_created_the_third() {
     let third = created("mid", "AKIAMID3", "2024-01-01T00:02:00Z");
     records.push(by_bob_of("111122223333", third));
     fs::write(folder.path().join("log.json"), log_of(&records)).unwrap();
-    let (_, stdout, alerts) = run(folder.path(), &["replay", "log.json"]);
+    let (_, stdout, alerts) = run(folder.path(), &["replay", "log.json", "--alerts"]);
     assert!(
         alerts.contains("Confirmed: the logs show both keys active."),
         "{alerts}"

@@ -339,7 +339,7 @@ fn late_logs_repeat_no_alert_and_sent_heads_verify() {
     let replay = |name: &str, calls: &[(i64, Call)]| {
         let log = json!({"Records": log(calls)}).to_string();
         std::fs::write(folder.path().join(name), log).expect("it can be written");
-        let (code, stdout, stderr) = run(&["replay", name, "--db", "f.db"]);
+        let (code, stdout, stderr) = run(&["replay", name, "--alerts", "--db", "f.db"]);
         assert_eq!(code, Some(10), "{stdout}{stderr}");
         stderr
     };

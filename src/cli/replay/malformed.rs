@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::cli::MAX_CHARS;
-use crate::cli::streams::is_quiet;
 use crate::local::log_reading::{LogReading, MalformedRecord};
 use crate::output::escape::for_terminal;
 
@@ -61,9 +60,7 @@ pub(in crate::cli) fn report(out: &mut impl Write, reading: &LogReading) -> std:
             lines += 1;
         }
     }
-    // A folder of logs often has other files. If everything else was read, that is not an error.
-    let is_error = reading.malformed > 0;
-    if let Some(line) = not_logs(reading).filter(|_| is_error || !is_quiet()) {
+    if let Some(line) = not_logs(reading) {
         writeln!(out, "{line}")?;
     }
     for (kind, count) in rest {

@@ -64,7 +64,7 @@ async fn one_failing_user_does_not_stop_checks_of_others() {
         world.proxy.set(always("UserName=carol", status, body));
         let (said, document) = world.scan(&["--db", &format!("{status}.db")]).await;
         assert_eq!(said.code, 1, "{}", said.stderr);
-        assert_eq!(changes(&document), ["alice: new", "bob: open"]);
+        assert_eq!(changes(&document), ["bob: open", "alice: new"]);
     }
 }
 
