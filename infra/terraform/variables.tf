@@ -191,5 +191,5 @@ variable "permissions_boundary_arn" {
 variable "sweep_concurrency" {
   type        = number
   default     = null
-  description = "How many accounts are swept at once. An account sends at most one digest per sweep, and email by SNS takes ten messages a second"
+  description = "How many accounts are swept at once, and at most how many messages a second they send to people; email by SNS takes ten"
 }

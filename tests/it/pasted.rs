@@ -269,8 +269,8 @@ async fn a_replay_without_a_file_shows_no_store_commands() {
     );
     for options in [
         &["--alerts"][..],
-        &["--format", "json"],
-        &["--format", "jsonl"],
+        &["--alerts", "--format", "json"],
+        &["--alerts", "--format", "jsonl"],
     ] {
         let said = world.run(&[&["replay", events], options].concat()).await;
         assert_eq!(said.code, 10, "{}", said.stderr);

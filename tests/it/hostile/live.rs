@@ -182,6 +182,10 @@ fn around(text: &str) -> String {
             while same.contains("00") {
                 same = same.replace("00", "0");
             }
+            // Columns are as wide as their texts.
+            while same.contains("   ") {
+                same = same.replace("   ", "  ");
+            }
             same.replace("0 min 0 s", "0 s").replace("0 min", "0 s")
         })
         .collect();
