@@ -60,7 +60,8 @@ async fn a_resumed_scan_equals_an_uninterrupted_one() {
         said.stderr
     );
     assert_eq!(said.stdout, "");
-    let said = world.run(&scan("interrupted.db")).await;
+    let aloud = ["scan", "--mode", "list", "--db", "interrupted.db"];
+    let said = world.run(&aloud).await;
     assert_eq!(said.code, 10, "{}", said.stderr);
     assert!(
         said.stderr.contains("of them in an earlier run"),
