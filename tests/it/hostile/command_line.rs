@@ -186,7 +186,7 @@ pub(super) fn check(outputs: &mut Outputs, text: &str, harmless: &Said) {
     {
         let errors = format!("{name}, stderr");
         match *name {
-            "replay" | "findings" | "findings lines" => {
+            "replay" | "findings" | "findings brief" => {
                 outputs.check(name, stdout);
                 check_findings(stdout, harmless_out);
                 outputs.check_lines(&errors, stderr, harmless_err);
