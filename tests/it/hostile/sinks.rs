@@ -151,11 +151,12 @@ impl Sinks {
     /// Checks the table with the command line, after it contains every text.
     pub(super) fn check_command_line(&self, outputs: &mut Outputs) {
         for (name, exit, args) in [
-            ("findings of a table", 10, &["findings"][..]),
+            // All of them are closed.
+            ("findings of a table", 0, &["findings", "--all"][..]),
             (
                 "findings of a table, json",
-                10,
-                &["findings", "--format", "json"],
+                0,
+                &["findings", "--all", "--format", "json"],
             ),
             ("verify of a table", 0, &["verify"]),
         ] {
