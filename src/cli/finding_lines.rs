@@ -17,7 +17,7 @@ use crate::detect::findings::finding::{Finding, FindingKey, FindingStatus};
 use crate::detect::usage::last_use::LastUses;
 use crate::local::terminal::style_of;
 use crate::output::escape::for_terminal;
-use crate::output::judged::Judged;
+use crate::output::judged::{Judged, as_of_line};
 use crate::output::last_use::brief_last_use;
 use crate::output::overlap_start::{lasted, since};
 use crate::output::snapshot::FindingSnapshot;
@@ -46,14 +46,9 @@ pub(crate) struct FindingView<'a> {
 
 impl<'a> From<&'a Judged> for FindingView<'a> {
     fn from(judged: &'a Judged) -> Self {
-        let state = match judged.finding.status {
-            FindingStatus::Open => "open",
-            FindingStatus::Suppressed => "suppressed",
-            FindingStatus::Closed => "closed",
-        };
         Self {
             finding: &judged.finding,
-            state,
+            state: judged.finding.status.word(),
             last_uses: &judged.last_uses,
             verdict: judged.verdict.clone(),
             as_of: judged.as_of,
@@ -65,7 +60,7 @@ impl<'a> From<&'a FindingSnapshot> for FindingView<'a> {
     fn from(snapshot: &'a FindingSnapshot) -> Self {
         let finding = &snapshot.alert.finding;
         let state = match finding.status {
-            FindingStatus::Suppressed => "suppressed",
+            FindingStatus::Suppressed => finding.status.word(),
             FindingStatus::Open | FindingStatus::Closed => snapshot.change(),
         };
         Self {
@@ -154,16 +149,40 @@ fn row(view: &FindingView<'_>) -> [String; 6] {
     ]
 }
 
+/// Writes the totals, and when the verdicts were right.
+pub(crate) fn write_ending(
+    out: &mut impl Write,
+    findings: &[Judged],
+    now: Timestamp,
+) -> std::io::Result<()> {
+    write_totals(out, findings.iter().map(|one| &one.finding))?;
+    match as_of_line(findings, now) {
+        Some(line) => writeln!(out, "{line}"),
+        None => Ok(()),
+    }
+}
+
+/// Writes how many findings there are, after a blank line; nothing if there is none.
+pub(crate) fn write_totals<'f>(
+    out: &mut impl Write,
+    findings: impl IntoIterator<Item = &'f Finding>,
+) -> std::io::Result<()> {
+    match totals(findings) {
+        Some(totals) => writeln!(out, "\n{totals}"),
+        None => Ok(()),
+    }
+}
+
 /// How many findings there are of each severity, then how many are closed and suppressed: `1 HIGH,
 /// 8 MEDIUM, 3 suppressed`. `None` if there is none.
-#[must_use]
-pub(crate) fn totals<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Option<String> {
+fn totals<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Option<String> {
     let mut numbers = BTreeMap::new();
     for finding in findings {
         let kind = match finding.status {
             FindingStatus::Open => (Reverse(Some(finding.severity)), finding.severity.word()),
-            FindingStatus::Suppressed => (Reverse(None), "suppressed"),
-            FindingStatus::Closed => (Reverse(None), "closed"),
+            FindingStatus::Suppressed | FindingStatus::Closed => {
+                (Reverse(None), finding.status.word())
+            }
         };
         *numbers.entry(kind).or_insert(0) += 1;
     }
@@ -355,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_usual_finding_fits_eighty_columns() {
+    fn a_usual_finding_is_at_most_83_columns_wide() {
         for mut snapshot in snapshots() {
             let longest = |id: &str| format!("{id:X<20}");
             let finding = &mut snapshot.alert.finding;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 
 use crate::cli::Exit;
-use crate::cli::finding_lines::{totals, write, write_brief};
+use crate::cli::finding_lines::{write, write_brief, write_ending};
 use crate::cli::format::FindingFormat;
 use crate::cli::judging::judge;
 use crate::cli::selection::{SelectionArgs, print_hidden};
@@ -16,7 +16,7 @@ use crate::cli::table::width;
 use crate::detect::Timestamp;
 use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::output::escape::for_json;
-use crate::output::judged::{Judged, as_of_line};
+use crate::output::judged::Judged;
 
 /// List the open and suppressed findings in a local file or a deployed table, the most urgent first
 #[derive(Debug, clap::Args)]
@@ -83,11 +83,11 @@ fn print(findings: &[Judged], format: FindingFormat, now: Timestamp) -> anyhow::
         }
         FindingFormat::Table => {
             write(&mut out, findings, width())?;
-            print_ending(&mut out, findings, now)?;
+            write_ending(&mut out, findings, now)?;
         }
         FindingFormat::Lines => {
             write_brief(&mut out, findings)?;
-            print_ending(&mut out, findings, now)?;
+            write_ending(&mut out, findings, now)?;
         }
         FindingFormat::Json => {
             let findings: Vec<_> = findings.iter().map(Judged::json).collect();
@@ -101,17 +101,6 @@ fn print(findings: &[Judged], format: FindingFormat, now: Timestamp) -> anyhow::
                 writeln!(out, "{}", for_json(&line))?;
             }
         }
-    }
-    Ok(())
-}
-
-/// Prints the totals, and when the verdicts were right.
-fn print_ending(out: &mut impl Write, findings: &[Judged], now: Timestamp) -> std::io::Result<()> {
-    if let Some(totals) = totals(findings.iter().map(|one| &one.finding)) {
-        writeln!(out, "\n{totals}")?;
-    }
-    if let Some(line) = as_of_line(findings, now) {
-        writeln!(out, "{line}")?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
-use crate::cli::finding_lines::{totals, write, write_brief};
+use crate::cli::finding_lines::{write, write_brief, write_ending};
 use crate::cli::finding_order::by_urgency;
 use crate::cli::format::FindingFormat;
 use crate::cli::policy_args::PolicyArgs;
@@ -34,7 +34,7 @@ use crate::local::uses::KeyUses;
 use crate::local::wanted::KeyFilter;
 use crate::output::escape::{for_json, for_terminal};
 use crate::output::invocation::{AcceptedOptions, Invocation, KeysFrom, StoreLocation};
-use crate::output::judged::{Judged, as_of_line};
+use crate::output::judged::Judged;
 use crate::pipeline::alert_sink::AlertSink;
 
 mod ending;
@@ -318,13 +318,7 @@ fn print_findings(out: &mut impl Write, findings: &[Judged], args: &Args) -> any
         writeln!(out)?;
     }
     write_brief(out, brief)?;
-    if let Some(totals) = totals(findings.iter().map(|one| &one.finding)) {
-        writeln!(out, "\n{totals}")?;
-    }
-    if let Some(line) = as_of_line(findings, Utc::now()) {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
+    Ok(write_ending(out, findings, Utc::now())?)
 }
 
 /// Suggests what to do next with the file, if the findings were saved in one; `worst` is the finding to

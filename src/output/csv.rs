@@ -85,7 +85,7 @@ fn row(snapshot: &FindingSnapshot) -> Vec<String> {
     let keys = in_order(finding);
     let mut row = vec![
         snapshot.change().to_owned(),
-        json_v1::status(finding.status).to_owned(),
+        finding.status.word().to_owned(),
         finding.severity.word().to_owned(),
         for_csv(finding.user().account()),
         for_csv(&finding.display_name),

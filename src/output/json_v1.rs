@@ -11,9 +11,7 @@ use crate::detect::decision::verdict::Verdict;
 use crate::detect::events::actor::Actor;
 use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
 use crate::detect::findings::digest::Digest;
-use crate::detect::findings::finding::{
-    CloseReason, Finding, FindingStatus, FoundBy, KeyActivation,
-};
+use crate::detect::findings::finding::{CloseReason, Finding, FoundBy, KeyActivation};
 use crate::detect::trail::audit::AuditEntry;
 use crate::detect::usage::last_use::LastUses;
 use crate::output::escape::for_json;
@@ -46,7 +44,7 @@ pub(crate) fn finding(finding: &Finding) -> FindingV1 {
         account: user.account().to_owned(),
         user: finding.display_name.clone(),
         is_root: user.is_root(),
-        status: status(finding.status),
+        status: finding.status.word(),
         confirmed: finding.confirmed,
         could_not_list: finding.listing_refusal.clone(),
         severity: finding.severity.word(),
@@ -333,15 +331,6 @@ fn update(update: FindingUpdate) -> &'static str {
         FindingUpdate::Exempted => "exempted",
         FindingUpdate::ExemptionEnded => "exemption_ended",
         FindingUpdate::Leaked => "leaked",
-    }
-}
-
-/// The word for a finding's status.
-pub(super) fn status(status: FindingStatus) -> &'static str {
-    match status {
-        FindingStatus::Open => "open",
-        FindingStatus::Suppressed => "suppressed",
-        FindingStatus::Closed => "closed",
     }
 }
 

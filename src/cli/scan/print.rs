@@ -63,6 +63,7 @@ pub(super) fn write(
     format: ScanFormat,
 ) -> anyhow::Result<()> {
     let snapshots = results.snapshots;
+    let shown = || snapshots.iter().map(|snapshot| &snapshot.alert.finding);
     match format {
         ScanFormat::Table | ScanFormat::Lines if snapshots.is_empty() => {
             let none = if results.found > 0 {
@@ -76,11 +77,11 @@ pub(super) fn write(
         }
         ScanFormat::Table => {
             finding_lines::write(out, snapshots, width())?;
-            print_totals(out, snapshots)?;
+            finding_lines::write_totals(out, shown())?;
         }
         ScanFormat::Lines => {
             finding_lines::write_brief(out, snapshots)?;
-            print_totals(out, snapshots)?;
+            finding_lines::write_totals(out, shown())?;
         }
         ScanFormat::Json => {
             let findings: Vec<_> = snapshots.iter().map(json_v1::snapshot).collect();
@@ -111,14 +112,6 @@ pub(super) fn write(
         }
     }
     Ok(())
-}
-
-fn print_totals(out: &mut impl Write, snapshots: &[FindingSnapshot]) -> std::io::Result<()> {
-    let findings = snapshots.iter().map(|snapshot| &snapshot.alert.finding);
-    match finding_lines::totals(findings) {
-        Some(totals) => writeln!(out, "\n{totals}"),
-        None => Ok(()),
-    }
 }
 
 fn scan(results: &Results<'_>) -> serde_json::Value {

@@ -94,6 +94,18 @@ pub enum FindingStatus {
     Closed,
 }
 
+impl FindingStatus {
+    /// The status in outputs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Suppressed => "suppressed",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// How a finding was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FoundBy {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::detect::Timestamp;
 use crate::detect::arn::Arn;
 use crate::detect::decision::severity::Severity;
-use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::findings::finding::Finding;
 use crate::output::escape::{MAX_ID_CHARS, MAX_TEXT_CHARS, for_terminal};
 use crate::output::facts::user_name;
 use crate::output::overlap_start::{beginning, lasted};
@@ -68,7 +68,7 @@ pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
             Severity::High => 2,
             Severity::Critical => 3,
         },
-        status: status(finding),
+        status: finding.status.word(),
         user: shown_user(finding),
         account: id(account),
         opened: beginning(finding.is_opened_at_estimated, &time(finding.opened_at)),
@@ -115,15 +115,6 @@ pub(super) fn severity_class(severity: Severity) -> &'static str {
         Severity::Medium => "medium",
         Severity::High => "high",
         Severity::Critical => "critical",
-    }
-}
-
-/// The status, in the words of the page.
-pub(super) fn status(finding: &Finding) -> &'static str {
-    match finding.status {
-        FindingStatus::Open => "open",
-        FindingStatus::Suppressed => "suppressed",
-        FindingStatus::Closed => "closed",
     }
 }
 

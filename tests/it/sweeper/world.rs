@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use secondkey::aws::deployment::Deployment;
@@ -206,17 +207,9 @@ impl World {
 
     /// Adds a re-check that is scheduled for `at` to the record of `user`.
     pub async fn promise_recheck(&self, user: &UserId, at: DateTime<Utc>) {
-        let (items, table) = &self.items;
-        let key = format!("USER#{}#{}", user.account(), user.name());
-        let at = at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        items
-            .update_item()
-            .table_name(table)
-            .key("PK", AttributeValue::S(key))
-            .key("SK", AttributeValue::S("RECORD".to_owned()))
+        self.record_update(user, at)
             .update_expression("SET due = :due, due_at = :at, recheck_at = :at")
             .expression_attribute_values(":due", AttributeValue::S("due".to_owned()))
-            .expression_attribute_values(":at", AttributeValue::S(at))
             .send()
             .await
             .expect("the record is there");
@@ -224,6 +217,15 @@ impl World {
 
     /// Changes a time in the record of `user`.
     pub async fn set_time(&self, user: &UserId, attribute: &str, at: DateTime<Utc>) {
+        self.record_update(user, at)
+            .update_expression(format!("SET {attribute} = :at"))
+            .send()
+            .await
+            .expect("the record is there");
+    }
+
+    /// An update of the record of `user`, in which `:at` is `at`.
+    fn record_update(&self, user: &UserId, at: DateTime<Utc>) -> UpdateItemFluentBuilder {
         let (items, table) = &self.items;
         let key = format!("USER#{}#{}", user.account(), user.name());
         let at = at.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -232,11 +234,7 @@ impl World {
             .table_name(table)
             .key("PK", AttributeValue::S(key))
             .key("SK", AttributeValue::S("RECORD".to_owned()))
-            .update_expression(format!("SET {attribute} = :at"))
             .expression_attribute_values(":at", AttributeValue::S(at))
-            .send()
-            .await
-            .expect("the record is there");
     }
 
     /// Deactivates the key `key` of `name` without an event.
