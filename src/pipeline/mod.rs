@@ -16,10 +16,10 @@ pub mod finding_store;
 pub mod key_source;
 #[cfg(feature = "aws")]
 pub(crate) mod leak_reports;
-#[cfg(feature = "aws")]
+#[cfg(feature = "messages")]
 pub mod message;
 pub mod outbox;
-#[cfg(feature = "aws")]
+#[cfg(feature = "messages")]
 pub mod payload;
 pub mod recheck;
 pub mod record_change;
