@@ -1,4 +1,5 @@
-//! The functions' bootstraps, built by `sam build` as for a deployment.
+//! The functions' bootstraps, built by `sam build` as for a deployment, but not optimized: that would
+//! take several times as long, and no test depends on their speed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ fn build() -> PathBuf {
 fn sam_build() -> PathBuf {
     let output = Command::new("bash")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/bootstraps"))
+        .arg("unoptimized")
         .env("CARGO_TARGET_DIR", target_folder())
         .output()
         .expect("the tests need bash");
