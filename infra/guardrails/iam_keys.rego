@@ -12,6 +12,13 @@ deny contains message if {
 	message := "the input is not a Terraform plan of format 1.x, so no access key was counted; pass the output of `terraform show -json PLANFILE`"
 }
 
+# What an aborted plan would do to other resources is not in it.
+deny contains message if {
+	is_plan
+	is_errored
+	message := "Terraform did not finish this plan because of an error (`errored`), so access keys may be missing from it; fix the error and plan again"
+}
+
 deny contains message if {
 	some owner, keys in keys_after_apply
 	count(keys) > 1
@@ -39,6 +46,8 @@ is_plan if {
 	is_object(input.configuration)
 	is_object(input.planned_values)
 }
+
+is_errored if input.errored == true
 
 # Teams that rotate with create_before_destroy allow it with `--data`.
 allow_create_before_destroy if data.secondkey.allow_create_before_destroy == true

@@ -2,6 +2,7 @@
 //! and OPA run.
 
 use regorus::{Engine, Value};
+use serde::Deserialize;
 use thiserror::Error;
 
 const RULE: &str = include_str!("../../infra/guardrails/iam_keys.rego");
@@ -18,14 +19,36 @@ pub enum PlanError {
          -json PLANFILE`"
     )]
     NotAPlan,
-    /// The options are not a JSON object.
+    /// Terraform failed while it made the plan.
     #[error(
-        "the options are not a JSON object: {0}; write them as `{{\"secondkey\": {{\"allow_create_before_destroy\": true}}}}`"
+        "Terraform did not finish this plan because of an error (`errored`), so access keys may be missing from it; fix the \
+         error and plan again"
+    )]
+    Unfinished,
+    /// The options are not JSON, or the rule does not have them.
+    #[error(
+        "the options cannot be used: {0}; write them as `{{\"secondkey\": {{\"allow_create_before_destroy\": true}}}}`"
     )]
     BadOptions(String),
     /// The rule itself failed.
     #[error("the rule failed on this plan, so the plan does not pass: {0}")]
     RuleFailed(String),
+}
+
+/// The options that the rule has. A misspelled option would change nothing without a word.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(rename = "secondkey", default)]
+    _rule: RuleOptions,
+}
+
+/// The options of this rule.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleOptions {
+    #[serde(rename = "allow_create_before_destroy", default)]
+    _allows_create_before_destroy: bool,
 }
 
 /// The rule's denials of `plan`, in order, if it is a plan. Both arguments are JSON; `options` is
@@ -37,6 +60,12 @@ pub(crate) fn denials(plan: &str, options: &str) -> Result<Vec<String>, PlanErro
         .map_err(|error| PlanError::RuleFailed(error.to_string()))?;
     if is_plan != Value::from(true) {
         return Err(PlanError::NotAPlan);
+    }
+    let is_errored = engine
+        .eval_rule("data.main.is_errored".to_owned())
+        .map_err(|error| PlanError::RuleFailed(error.to_string()))?;
+    if is_errored == Value::from(true) {
+        return Err(PlanError::Unfinished);
     }
     deny(&mut engine)
 }
@@ -51,6 +80,7 @@ fn engine(plan: &str, options: &str) -> Result<Engine, PlanError> {
     let failed = |error: &dyn ToString| PlanError::RuleFailed(error.to_string());
     let plan = Value::from_json_str(plan).map_err(|error| PlanError::NotJson(error.to_string()))?;
     let bad = |error: &dyn ToString| PlanError::BadOptions(error.to_string());
+    serde_json::from_str::<Options>(options).map_err(|error| bad(&error))?;
     let options = Value::from_json_str(options).map_err(|error| bad(&error))?;
     let mut engine = Engine::new();
     engine

@@ -118,12 +118,15 @@ fn options_allow_create_before_destroy() {
         "secondkey:\n  allow_create_before_destroy: true\n",
         "[]",
         "",
+        r#"{"secondkey": {"allow_create_before_destory": true}}"#,
+        r#"{"secondKey": {"allow_create_before_destroy": true}}"#,
+        r#"{"secondkey": {"allow_create_before_destroy": "true"}}"#,
     ] {
         fs::write(options, bad).unwrap();
         let (code, stdout, stderr) = gate(&[replaced, "--data", options], b"");
         assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
         assert!(
-            stderr.contains("options.json`: the options are"),
+            stderr.contains("options.json`: the options cannot be used"),
             "{stderr}"
         );
     }
@@ -172,6 +175,17 @@ fn input_that_is_not_a_plan_does_not_pass() {
     let (code, stdout, stderr) = gate(&["missing.json"], b"");
     assert_eq!((code, stdout.as_str()), (1, ""));
     assert!(stderr.contains("`missing.json` cannot be read"), "{stderr}");
+}
+
+#[test]
+fn a_plan_that_terraform_did_not_finish_does_not_pass() {
+    let whole = fs::read(plan("replaced-destroy-first.json")).unwrap();
+    let mut errored: Value = serde_json::from_slice(&whole).unwrap();
+    errored["errored"] = json!(true);
+    check_failure(
+        errored.to_string().as_bytes(),
+        "Terraform did not finish this plan because of an error",
+    );
 }
 
 #[test]
