@@ -25,6 +25,9 @@ const DENIED: [&str; 5] = [
 /// The HTTP status of a refusal.
 const FORBIDDEN: u16 = 403;
 
+/// The lowest HTTP status with which a service reports its own fault.
+const BROKEN: u16 = 500;
+
 /// Describes the error of `what`, which names the action and its target: ``dynamodb:GetItem on
 /// table `findings` ``.
 ///
@@ -68,7 +71,7 @@ fn refusal_error(
     error: &impl ProvideErrorMetadata,
     status: Option<u16>,
 ) -> ServiceError {
-    let code = error.code().unwrap_or("unknown error");
+    let code = error.code().unwrap_or("no error code");
     let message = error.message().unwrap_or("no further explanation");
     if is_throttling(code) {
         return ServiceError::retryable(format!(
@@ -90,9 +93,11 @@ fn refusal_error(
         || code.starts_with("InternalError")
         || code.starts_with("ServiceUnavailable")
         || code == "RequestTimeout"
+        || status.is_some_and(|status| status >= BROKEN)
         // A proxy or a broken service answers without a code.
         || error.code().is_none();
-    let text = format!("{what} failed: {code}: {message}");
+    let status = status.map_or_else(String::new, |status| format!(" with HTTP status {status}"));
+    let text = format!("{what} failed{status}: {code}: {message}");
     if is_their_fault {
         ServiceError::retryable(text)
     } else {
@@ -232,12 +237,18 @@ mod tests {
         check(
             &answer("ValidationException"),
             ErrorKind::Permanent,
-            "ValidationException: in AWS's words",
+            "failed with HTTP status 400: ValidationException: in AWS's words",
         );
         check(
             &refusal_error(WHAT, &ErrorMetadata::builder().build(), Some(502)),
             ErrorKind::Retryable,
-            "unknown error",
+            "failed with HTTP status 502: no error code: no further explanation",
+        );
+        let unknown = ErrorMetadata::builder().code("OutOfOrder").build();
+        check(
+            &refusal_error(WHAT, &unknown, Some(500)),
+            ErrorKind::Retryable,
+            "OutOfOrder",
         );
     }
 

@@ -1,7 +1,10 @@
-//! Which AWS account and region a command calls.
+//! Which AWS account and region a command calls, and how long it waits for an answer.
+
+use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
@@ -24,12 +27,48 @@ pub(crate) struct AwsArgs {
     /// The AWS region, as in the AWS CLI
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
+
+    #[command(flatten)]
+    timeout: TimeoutArg,
+}
+
+/// The longest wait for AWS.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct TimeoutArg {
+    /// How long to wait for the answer to one call to AWS, retries included, in seconds. A throttled
+    /// call of a scan is retried for longer
+    #[arg(
+        id = "timeout",
+        long = "timeout",
+        value_name = "SECONDS",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    seconds: u64,
+}
+
+impl TimeoutArg {
+    /// The time.
+    #[must_use]
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
 }
 
 impl AwsArgs {
     #[must_use]
-    pub(crate) fn of(profile: Option<String>, region: Option<String>) -> Self {
-        Self { profile, region }
+    pub(crate) fn of(profile: Option<String>, region: Option<String>, timeout: TimeoutArg) -> Self {
+        Self {
+            profile,
+            region,
+            timeout,
+        }
+    }
+
+    /// The longest wait for the answer to a call.
+    #[must_use]
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.duration()
     }
 
     /// The profile, if one is named.
@@ -47,11 +86,16 @@ impl AwsArgs {
     /// The AWS configuration. IAM is global, so the default region is `us-east-1`. Fails if the
     /// profile does not exist.
     pub(crate) async fn config(&self) -> anyhow::Result<SdkConfig> {
-        let config = load_config(self.profile.as_deref(), self.region.as_deref()).await?;
+        let config = load_config(
+            self.profile.as_deref(),
+            self.region.as_deref(),
+            self.timeout,
+        )
+        .await?;
         if config.region().is_some() {
             return Ok(config);
         }
-        load_config(self.profile.as_deref(), Some(HOME_REGION)).await
+        load_config(self.profile.as_deref(), Some(HOME_REGION), self.timeout).await
     }
 }
 
@@ -60,8 +104,9 @@ impl AwsArgs {
 pub(crate) async fn aws_config(
     profile: Option<&str>,
     region: Option<&str>,
+    timeout: TimeoutArg,
 ) -> anyhow::Result<SdkConfig> {
-    let config = load_config(profile, region).await?;
+    let config = load_config(profile, region, timeout).await?;
     anyhow::ensure!(
         config.region().is_some(),
         "no AWS region is set; use --region, set AWS_REGION, or set `region` in the profile"
@@ -69,9 +114,17 @@ pub(crate) async fn aws_config(
     Ok(config)
 }
 
-async fn load_config(profile: Option<&str>, region: Option<&str>) -> anyhow::Result<SdkConfig> {
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(Connections::default());
+async fn load_config(
+    profile: Option<&str>,
+    region: Option<&str>,
+    timeout: TimeoutArg,
+) -> anyhow::Result<SdkConfig> {
+    let timeouts = TimeoutConfig::builder()
+        .operation_timeout(timeout.duration())
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(Connections::default())
+        .timeout_config(timeouts);
     if let Some(profile) = profile {
         ensure_exists(profile).await?;
         loader = loader.profile_name(profile);

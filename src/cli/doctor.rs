@@ -35,7 +35,7 @@ use indicatif::ProgressBar;
 use crate::aws::dynamodb::DynamoDbStore;
 use crate::cli::Exit;
 use crate::cli::MAX_CHARS;
-use crate::cli::aws_args::aws_config;
+use crate::cli::aws_args::{TimeoutArg, aws_config};
 use crate::cli::doctor::check_result::{
     CheckResult, CheckStatus, QueryError, QueryErrorKind, QueryResult,
 };
@@ -80,6 +80,9 @@ pub(crate) struct Args {
     /// The region of the stack, as in the AWS CLI
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
+
+    #[command(flatten)]
+    timeout: TimeoutArg,
 
     /// Send a test message to the changes queue, and wait for the detector's trace of it. It has no other
     /// effect
@@ -129,7 +132,12 @@ impl Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let config = aws_config(args.profile.as_deref(), args.region.as_deref()).await?;
+    let config = aws_config(
+        args.profile.as_deref(),
+        args.region.as_deref(),
+        args.timeout,
+    )
+    .await?;
     let progress = progress("checking the deployment");
     let (checks, stack) = Box::pin(run_checks(&config, &args.stack, Utc::now())).await;
     progress.finish_and_clear();

@@ -45,6 +45,9 @@ use crate::output::invocation::Invocation;
 /// How many accounts are scanned at the same time.
 const ACCOUNTS_AT_ONCE: usize = 4;
 
+/// How long one call is retried while IAM throttles it.
+const LONGEST_THROTTLING: Duration = Duration::from_mins(2);
+
 /// Find all users in your account with two active access keys, with nothing deployed
 ///
 /// Reads each user's keys from IAM with your credentials, and for users with two active keys, when
@@ -155,8 +158,10 @@ enum FailOn {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let started_at = Utc::now();
-    let config = with_retries(&args.connection.config().await?);
+    let config = args.connection.config().await?;
+    // The first call finds a wrong endpoint or a broken network, before any user is looked at.
     let caller = Caller::ask(&config).await?;
+    let config = with_retries(&config, args.connection.timeout());
     let targets = targets(&config, &caller, &args.others).await?;
     let store = Arc::new(open_file(args.db.clone())?);
     // Report an unusable output file now: the scan may take long.
@@ -235,11 +240,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     })
 }
 
-/// `config` with the timeouts and retries that many calls to IAM need.
-fn with_retries(config: &SdkConfig) -> SdkConfig {
+/// `config` with the retries that many calls to IAM need. A call is throttled for
+/// `LONGEST_THROTTLING` at most; `timeout` limits all other waits.
+fn with_retries(config: &SdkConfig, timeout: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .operation_attempt_timeout(Duration::from_secs(15))
-        .operation_timeout(Duration::from_mins(2))
+        // A second attempt must fit into the time.
+        .operation_attempt_timeout(timeout / 2)
+        .operation_timeout(LONGEST_THROTTLING.max(timeout))
         .build();
     config
         .to_builder()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 #[cfg(feature = "live")]
-use crate::cli::aws_args::aws_config;
+use crate::cli::aws_args::{TimeoutArg, aws_config};
 #[cfg(feature = "live")]
 use crate::cli::store::table_store;
 use crate::local::sqlite::SqliteStore;
@@ -27,6 +27,10 @@ pub(crate) struct ReadOnlyStoreArgs {
     #[cfg(feature = "live")]
     #[arg(long, value_name = "REGION", requires = "table", conflicts_with = "db")]
     region: Option<String>,
+
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    timeout: TimeoutArg,
 }
 
 /// The store.
@@ -53,7 +57,12 @@ impl ReadOnlyStoreArgs {
     pub(crate) async fn open(&self) -> anyhow::Result<Box<dyn FindingReader>> {
         #[cfg(feature = "live")]
         if let Some(table) = &self.which.table {
-            let config = aws_config(self.profile.as_deref(), self.region.as_deref()).await?;
+            let config = aws_config(
+                self.profile.as_deref(),
+                self.region.as_deref(),
+                self.timeout,
+            )
+            .await?;
             return Ok(Box::new(table_store(&config, table)));
         }
         Ok(Box::new(SqliteStore::open_existing(&self.which.file()?)?))

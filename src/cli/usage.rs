@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::{CommandFactory, ValueEnum};
 
+#[cfg(feature = "live")]
+use crate::cli::aws_args::TimeoutArg;
 use crate::cli::replay::{malformed, read};
 use crate::cli::streams::{stderr, stdout};
 use crate::cli::time_args::{since, until};
@@ -103,6 +105,9 @@ struct LiveArgs {
     /// Search every region that this version of secondkey knows
     #[arg(long, requires = "live", conflicts_with = "region")]
     all_regions: bool,
+
+    #[command(flatten)]
+    timeout: TimeoutArg,
 
     /// The limit for the events of one key in one region. The output says if it was reached
     #[arg(long, value_name = "NUMBER", requires = "live", default_value_t = MAX_EVENTS, value_parser = clap::value_parser!(u64).range(1..))]

@@ -7,6 +7,7 @@ use aws_config::SdkConfig;
 
 use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, Accounts, MemberRole};
 use crate::aws::organization::active_accounts;
+use crate::aws::retries::iam_client;
 use crate::cli::caller::Caller;
 use crate::cli::user_name::is_account_id;
 use crate::detect::arn::Arn;
@@ -59,7 +60,7 @@ pub(super) async fn targets(
             config.clone(),
             caller.account.clone(),
             role,
-            aws_sdk_iam::Client::new,
+            iam_client,
         ))
     };
     if let Some(name) = &others.org_role {

@@ -28,7 +28,11 @@ pub(super) async fn add_event_history(
     subject: &Subject,
     usage: &mut Usage,
 ) -> anyhow::Result<SearchScope> {
-    let connection = AwsArgs::of(live.profile.clone(), live.region.first().cloned());
+    let connection = AwsArgs::of(
+        live.profile.clone(),
+        live.region.first().cloned(),
+        live.timeout,
+    );
     let config = connection.config().await?;
     let caller = Caller::ask(&config).await?;
     let keys = match &subject.target {

@@ -4,6 +4,7 @@ mod blind;
 mod calls;
 mod interrupted;
 mod many_accounts;
+mod outage;
 mod pages;
 #[cfg(unix)]
 mod profiles;
