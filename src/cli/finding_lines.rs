@@ -13,12 +13,12 @@ use crate::cli::MAX_CHARS;
 use crate::cli::table::{fill, padded, widest};
 use crate::detect::Timestamp;
 use crate::detect::decision::verdict::Verdict;
-use crate::detect::findings::finding::{Finding, FindingKey, FindingStatus};
+use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::usage::last_use::LastUses;
 use crate::local::terminal::style_of;
 use crate::output::escape::for_terminal;
 use crate::output::judged::{Judged, as_of_line};
-use crate::output::last_use::brief_last_use;
+use crate::output::key_facts::key_facts;
 use crate::output::overlap_start::{lasted, since};
 use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::{duration, readable};
@@ -214,24 +214,10 @@ fn write_one(out: &mut impl Write, view: &FindingView<'_>, width: usize) -> std:
 
 /// A line for each key, the oldest first. The facts are aligned if all lines fit into `width`.
 fn key_lines(view: &FindingView<'_>, width: usize) -> Vec<String> {
-    let keys = view.finding.keys_by_age();
-    let labels = labels(view.finding, &keys);
+    let keys = key_facts(view.finding, view.last_uses, view.as_of, &shown);
     let rows: Vec<[String; 5]> = keys
-        .iter()
-        .zip(labels)
-        .map(|(key, label)| {
-            let created = view.finding.created_at(key);
-            let age = created.map_or("age not known".to_owned(), |at| {
-                format!("{} old", duration(view.as_of - at))
-            });
-            [
-                label.to_owned(),
-                shown(&key.id),
-                key.status.word().to_lowercase(),
-                age,
-                brief_last_use(view.last_uses.get(&key.id), view.as_of, &shown),
-            ]
-        })
+        .into_iter()
+        .map(|key| [key.label.to_owned(), key.id, key.status, key.age, key.last_use])
         .collect();
     let widths: Vec<usize> = (0..4)
         .map(|column| widest(rows.iter().filter_map(|row| row.get(column))))
@@ -246,20 +232,6 @@ fn key_lines(view: &FindingView<'_>, width: usize) -> Vec<String> {
     rows.iter()
         .map(|row| format!("{INDENT}{}", row.join(" ")))
         .collect()
-}
-
-/// What to call each of `keys`: which of two is the new one, if that is known.
-fn labels(finding: &Finding, keys: &[&FindingKey]) -> Vec<&'static str> {
-    match keys {
-        // `None` is less than any time, so a known age of the first is less than the other's.
-        [one, other]
-            if finding.created_at(one).is_some()
-                && finding.created_at(one) < finding.created_at(other) =>
-        {
-            vec!["old", "new"]
-        }
-        _ => vec!["key"; keys.len()],
-    }
 }
 
 /// Since when two keys have been active, for how long, and who made the second one active.
@@ -301,6 +273,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::output::hostile::HOSTILE_TEXTS;
+    use crate::output::last_use::brief_last_use;
     use crate::output::testing::{snapshots, snapshots_with};
 
     fn printed<'a>(finding: impl Into<FindingView<'a>>, width: usize) -> String {

@@ -14,7 +14,7 @@ use crate::cli::store_args::ReadOnlyStoreArgs;
 use crate::cli::streams::{notes, stdout};
 use crate::cli::table::width;
 use crate::detect::Timestamp;
-use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::findings::finding::FindingStatus;
 use crate::output::escape::for_json;
 use crate::output::judged::Judged;
 
@@ -61,15 +61,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     if args.all || args.selection.names_closed() {
         findings.extend(store.findings(FindingStatus::Closed).await?);
     }
-    let hidden = args
-        .selection
-        .apply(&mut findings, |finding: &Finding| finding);
-
     let (window, now) = (
         TimeDelta::hours(args.rotation_window_hours.into()),
         Utc::now(),
     );
-    let findings = judge(store.as_ref(), findings, window, now).await?;
+    // Judged first: a window that has ended since the last check raises the severity, which the
+    // selection and the order are about.
+    let mut findings = judge(store.as_ref(), findings, window, now).await?;
+    let hidden = args
+        .selection
+        .apply(&mut findings, |one: &Judged| &one.finding);
     print(&findings, args.format, now)?;
     print_hidden(&mut notes(), hidden)?;
     Ok(exit)

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
+use crate::detect::decision::severity::raise_after_window;
 use crate::detect::decision::verdict::{Verdict, verdict_on};
 use crate::detect::findings::finding::Finding;
 use crate::detect::usage::last_use::{KnownUses, LastUses};
@@ -12,7 +13,7 @@ use crate::output::json_v1::wire::FindingWithVerdictV1;
 /// A finding and what to do about it.
 #[derive(Debug, Clone)]
 pub struct Judged {
-    /// The finding.
+    /// The finding. Its severity is the one at the time of the verdict.
     pub finding: Finding,
     /// When its keys were last used, as far as the store knows.
     pub last_uses: LastUses,
@@ -26,10 +27,11 @@ impl Judged {
     /// Judges `finding` by what is `known` about the use of its keys at `now`. Two active keys
     /// count as a rotation in progress during `window`.
     #[must_use]
-    pub fn of(finding: Finding, known: KnownUses, window: TimeDelta, now: Timestamp) -> Self {
+    pub fn of(mut finding: Finding, known: KnownUses, window: TimeDelta, now: Timestamp) -> Self {
         let KnownUses { last_uses, until } = known;
         let as_of = until.unwrap_or(now).max(finding.detected_at);
         let window_ends_at = finding.window_ends_at(window);
+        raise_after_window(&mut finding, window, as_of);
         let verdict = verdict_on(&finding, &last_uses, window_ends_at, as_of);
         Self {
             finding,
@@ -37,6 +39,14 @@ impl Judged {
             as_of,
             verdict,
         }
+    }
+
+    /// The time up to which two keys are known to have been active: the closing, or the time of the
+    /// verdict.
+    #[must_use]
+    pub(crate) fn known_until(&self) -> Timestamp {
+        let closing = self.finding.closing.as_ref();
+        closing.map_or(self.as_of, |closing| closing.at)
     }
 
     /// The finding in version 1 of the JSON.

@@ -9,6 +9,8 @@ pub(crate) mod audit_entry_text;
 pub mod chat;
 pub mod commands;
 #[cfg(feature = "cli")]
+pub(crate) mod control;
+#[cfg(feature = "cli")]
 pub mod csv;
 pub(crate) mod digest_text;
 pub mod escape;
@@ -19,6 +21,8 @@ pub mod invocation;
 pub mod json_v1;
 #[cfg(feature = "cli")]
 pub mod judged;
+#[cfg(feature = "cli")]
+pub(crate) mod key_facts;
 pub(crate) mod last_use;
 pub mod number;
 pub mod ocsf;

@@ -109,6 +109,23 @@ pub(crate) fn severity(
     (severity, reasons)
 }
 
+/// Raises the stored severity of `finding` if its rotation window of length `window` has ended by
+/// `now`. The store learns that from the next check of the user. The severity is never lowered: the
+/// check may have counted with a shorter window.
+#[cfg(feature = "cli")]
+pub(crate) fn raise_after_window(finding: &mut Finding, window: TimeDelta, now: Timestamp) {
+    if finding.closing.is_some() || now < finding.window_ends_at(window) {
+        return;
+    }
+    let reasons = &mut finding.severity_reasons;
+    if !reasons.contains(&SeverityReason::OutlivedWindow) {
+        // The reasons are in the order of `severity`: root comes first.
+        let place = usize::from(reasons.first() == Some(&SeverityReason::Root));
+        reasons.insert(place, SeverityReason::OutlivedWindow);
+    }
+    finding.severity = finding.severity.max(Severity::High);
+}
+
 fn is_untrusted(event: &KeyActivation, user: &UserId, policy: &Policy) -> bool {
     let is_own = event.relation == Some(Relation::Own) || is_own(&event.actor, user);
     !policy.trusted_actors.is_empty() && !is_own && !is_trusted(&event.actor, policy)

@@ -101,6 +101,40 @@ fn a_finding_that_outlives_the_rotation_window_is_high() {
     check(&finding, &short, 2 + 3_600, OUTLIVED);
 }
 
+#[cfg(feature = "cli")]
+#[test]
+fn a_window_that_ended_since_the_last_check_raises_the_stored_severity() {
+    use crate::detect::decision::severity::raise_after_window;
+
+    let day = TimeDelta::days(1);
+    let raised = |mut finding: Finding, second: i64| {
+        raise_after_window(&mut finding, day, at(second));
+        (finding.severity, finding.severity_reasons)
+    };
+    let medium = finding_of(&[]);
+    assert_eq!(raised(medium.clone(), 1 + DAY), (Severity::Medium, vec![]));
+    let outlived = (OUTLIVED.0, OUTLIVED.1.to_vec());
+    assert_eq!(raised(medium.clone(), 2 + DAY), outlived);
+    let stored = Finding {
+        severity: outlived.0,
+        severity_reasons: outlived.1.clone(),
+        ..medium
+    };
+    assert_eq!(raised(stored.clone(), 2 + 9 * DAY), outlived, "once");
+    assert_eq!(raised(stored, 3), outlived, "it is never lowered");
+    let root = Finding {
+        severity: Severity::Critical,
+        severity_reasons: vec![SeverityReason::Root, SeverityReason::LeakedKey],
+        ..of_root(finding_of(&[]))
+    };
+    let reasons = vec![
+        SeverityReason::Root,
+        SeverityReason::OutlivedWindow,
+        SeverityReason::LeakedKey,
+    ];
+    assert_eq!(raised(root, 2 + DAY), (Severity::Critical, reasons));
+}
+
 #[test]
 fn only_an_unfamiliar_activator_raises_the_severity() {
     let judged = |relation: Option<Relation>| {
