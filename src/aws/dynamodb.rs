@@ -48,6 +48,7 @@ use crate::detect::decision::exemption::Exemption;
 use crate::detect::decision::familiar::FamiliarActor;
 use crate::detect::findings::alert::PendingAlert;
 use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::records::coverage::AccountCoverage;
 use crate::detect::records::user_record::UserRecord;
 use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
@@ -333,6 +334,11 @@ impl FindingReader for DynamoDbStore {
     async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError> {
         let swept = self.accounts().await?;
         Ok(swept.into_iter().map(|record| record.account).collect())
+    }
+
+    async fn coverage(&self) -> Result<Vec<AccountCoverage>, ServiceError> {
+        let swept = self.accounts().await?;
+        Ok(swept.into_iter().map(Into::into).collect())
     }
 
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {

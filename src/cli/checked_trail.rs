@@ -1,5 +1,6 @@
 //! Reads an audit trail that a detector may be writing at the same time.
 
+use crate::detect::Timestamp;
 use crate::detect::trail::audit::{AuditEntry, BrokenTrailError, ChainHead, verify_trail};
 use crate::detect::user::UserId;
 use crate::pipeline::error::ServiceError;
@@ -14,6 +15,8 @@ pub struct CheckedTrail {
     pub entries: Vec<AuditEntry>,
     /// The end of the trail, according to the user's record.
     pub head: ChainHead,
+    /// When the newest listing of the user's keys was requested, according to the user's record.
+    pub listed_at: Option<Timestamp>,
     /// Whether the trail is whole.
     pub checked: Result<(), BrokenTrailError>,
 }
@@ -36,6 +39,7 @@ pub async fn checked_trail(
             return Ok(CheckedTrail {
                 entries,
                 head: record.audit,
+                listed_at: record.last_listing.map(|listing| listing.requested_at),
                 checked,
             });
         }

@@ -24,6 +24,7 @@ use crate::detect::usage::consumers::Usage;
 use crate::detect::user::UserId;
 use crate::local::wanted::KeyFilter;
 use crate::output::escape::for_terminal;
+use crate::output::judged::Judged;
 use crate::output::number::count;
 use crate::output::report::integrity::Integrity;
 use crate::output::report::period::Period;
@@ -80,14 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let uses = uses(&args, &contents)?;
     let window = TimeDelta::hours(args.rotation_window_hours.into());
     let judged = judge(store.as_ref(), contents.findings.clone(), window, now).await?;
-    let verdicts = judged
-        .into_iter()
-        .filter_map(|one| Some((one.finding.id, (one.verdict?, one.as_of))));
-    let report = Report {
-        verdicts: verdicts.collect(),
-        uses,
-        ..report(&args, contents, now)?
-    };
+    let report = report(&args, contents, judged, uses, now)?;
     let page = html(&report).context("the report cannot be created")?;
     args.html.write(page.as_bytes())?;
     print_summary(&args.html, &report, &page)?;
@@ -132,7 +126,13 @@ fn uses(args: &Args, contents: &StoreContents) -> anyhow::Result<BTreeMap<UserId
     Ok(open.iter().map(of_user).collect())
 }
 
-fn report(args: &Args, contents: StoreContents, now: Timestamp) -> anyhow::Result<Report> {
+fn report(
+    args: &Args,
+    contents: StoreContents,
+    findings: Vec<Judged>,
+    uses: BTreeMap<UserId, Vec<String>>,
+    now: Timestamp,
+) -> anyhow::Result<Report> {
     let first = contents.findings.iter().map(|finding| finding.opened_at);
     let from = args.from.map(beginning).or(first.min()).unwrap_or(now);
     let after_last = args.to.and_then(|day| day.checked_add_days(Days::new(1)));
@@ -150,12 +150,11 @@ fn report(args: &Args, contents: StoreContents, now: Timestamp) -> anyhow::Resul
             now,
         },
         accounts: contents.accounts,
-        findings: contents.findings,
+        findings,
         trails: contents.trails,
         exemptions: contents.exemptions,
         unread: contents.unread,
-        verdicts: BTreeMap::new(),
-        uses: BTreeMap::new(),
+        uses,
     })
 }
 

@@ -55,6 +55,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         let CheckedTrail {
             entries,
             head,
+            listed_at: _,
             checked,
         } = match checked_trail(store.as_ref(), user).await {
             Ok(trail) => trail,

@@ -57,7 +57,7 @@ fn of_logs(
     Ok(uses.latest(keys, newest))
 }
 
-fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+pub(super) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
     let found = connection.query_row(sql, params![name], |_| Ok(()));
     Ok(found.optional()?.is_some())

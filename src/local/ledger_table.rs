@@ -90,6 +90,16 @@ pub fn newest_of(connection: &Connection, account: &str) -> rusqlite::Result<Opt
         .optional()
 }
 
+/// The time of the newest record of each account that was replayed into the file.
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>> {
+    connection
+        .prepare("SELECT account, newest FROM ledger_newest_of ORDER BY account")?
+        .query_map([], |row| {
+            Ok((row.get(0)?, time(1, &row.get::<_, String>(1)?)?))
+        })?
+        .collect()
+}
+
 fn load_newest(
     connection: &Connection,
     users: &LedgerUsers,

@@ -8,6 +8,9 @@ use chrono::{DateTime, TimeDelta};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::detect::Timestamp;
+use crate::detect::records::coverage::{
+    AccountCoverage, FullCheck, FullCheckKind, UnfinishedScan,
+};
 use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::error::ServiceError;
@@ -267,6 +270,37 @@ pub(super) fn started_at(
         .prepare_cached("SELECT started_at FROM scans WHERE account = ?1")?
         .query_row([account], |row| row.get(0).map(time))
         .optional()
+}
+
+/// What the last scan of each account covered.
+pub(super) fn coverage(connection: &Connection) -> rusqlite::Result<Vec<AccountCoverage>> {
+    connection
+        .prepare(
+            "SELECT account, started_at, is_listed, finished_at, former_finished_at,
+                (SELECT count(*) FROM scan_users WHERE scan_users.account = scans.account),
+                (SELECT count(*) FROM scan_users WHERE scan_users.account = scans.account AND is_done = 0)
+             FROM scans ORDER BY account",
+        )?
+        .query_map([], |row| {
+            let finished_at: Option<i64> = row.get(3)?;
+            let unfinished = UnfinishedScan {
+                started_at: time(row.get(1)?),
+                is_listed: row.get(2)?,
+                users: row.get(5)?,
+                unchecked: row.get(6)?,
+            };
+            let by_scan = |at| FullCheck {
+                kind: FullCheckKind::Scan,
+                at: time(at),
+            };
+            Ok(AccountCoverage {
+                account: row.get(0)?,
+                all_users: finished_at.or(row.get(4)?).map(by_scan),
+                unfinished: finished_at.is_none().then_some(unfinished),
+                ..AccountCoverage::default()
+            })
+        })?
+        .collect()
 }
 
 fn millis(at: Timestamp) -> i64 {

@@ -11,7 +11,7 @@ use crate::output::json_v1;
 use crate::output::json_v1::wire::FindingWithVerdictV1;
 
 /// A finding and what to do about it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
     /// The finding. Its severity is the one at the time of the verdict.
     pub finding: Finding,

@@ -8,6 +8,7 @@
 pub(crate) mod audit_trail;
 mod chart;
 mod counts;
+pub(crate) mod coverage;
 mod details;
 mod exemptions;
 pub(crate) mod integrity;
@@ -17,7 +18,7 @@ mod rows;
 pub(crate) mod stats;
 mod timeline;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -26,13 +27,12 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context};
 use sha2::{Digest, Sha256};
 
-use crate::detect::Timestamp;
 use crate::detect::decision::exemption::Exemption;
-use crate::detect::decision::verdict::Verdict;
-use crate::detect::findings::finding::{Finding, FindingId};
 use crate::detect::user::UserId;
 use crate::output::escape::{for_html, for_script};
+use crate::output::judged::Judged;
 use crate::output::report::audit_trail::Trail;
+use crate::output::report::coverage::CheckedAccount;
 use crate::output::report::page::Page;
 use crate::output::report::period::Period;
 
@@ -49,12 +49,10 @@ pub(crate) struct Report {
     pub command: String,
     /// The period that it is about.
     pub period: Period,
-    /// The accounts that the store has data about.
-    pub accounts: BTreeSet<String>,
-    /// Every finding, in any period.
-    pub findings: Vec<Finding>,
-    /// What to do about each open finding, and as of when.
-    pub verdicts: BTreeMap<FindingId, (Verdict, Timestamp)>,
+    /// The accounts that the store has data about, and when they were checked.
+    pub accounts: BTreeMap<String, CheckedAccount>,
+    /// Every finding, in any period, with the verdict on it.
+    pub findings: Vec<Judged>,
     /// Every user's audit trail.
     pub trails: BTreeMap<UserId, Trail>,
     /// Every stored exemption.
@@ -69,14 +67,15 @@ impl Report {
     /// The findings of the period: open, then suppressed, then closed; within each, the longest
     /// first.
     #[must_use]
-    pub(crate) fn findings_of_period(&self) -> Vec<&Finding> {
-        let mut findings: Vec<&Finding> = self
+    pub(crate) fn findings_of_period(&self) -> Vec<&Judged> {
+        let mut findings: Vec<&Judged> = self
             .findings
             .iter()
-            .filter(|finding| self.period.has(finding))
+            .filter(|one| self.period.has(&one.finding))
             .collect();
-        findings.sort_by_key(|finding| {
-            let lasted = self.period.end_of(finding) - finding.opened_at;
+        findings.sort_by_key(|one| {
+            let lasted = one.known_until() - one.finding.opened_at;
+            let Judged { finding, .. } = one;
             (finding.status, std::cmp::Reverse(lasted), &finding.id)
         });
         findings
@@ -92,6 +91,7 @@ pub(crate) fn html(report: &Report) -> Result<String, Error> {
     let mut syntax = SyntaxConfig::builder();
     environment.set_syntax(syntax.trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_formatter(escaped);
+    environment.add_test("account_id", is_account_id);
     environment.add_template("page.html", TEMPLATE)?;
     environment.get_template("page.html")?.render(context! {
         page => Serde(Page::new(report, &findings)),
@@ -100,6 +100,12 @@ pub(crate) fn html(report: &Report) -> Result<String, Error> {
         script => Value::from_safe_string(SCRIPT.to_owned()),
         details => Value::from_safe_string(for_script(&details)),
     })
+}
+
+/// Whether `text` is an account's id, which is never broken into two lines. Any other text in its
+/// place may be too long for that.
+fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Writes `value` to the page. Everything that is not our own is written as text.

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 
+#[cfg(feature = "cli")]
+use crate::detect::Timestamp;
 use crate::detect::decision::relation::Relation;
 use crate::detect::decision::severity::{Severity, SeverityReason};
 use crate::detect::events::actor::Actor;
@@ -16,10 +18,14 @@ use crate::detect::findings::finding::{
 };
 use crate::detect::keys::listing::KeyStatus;
 use crate::detect::testing::{actor, at, finding_of};
+#[cfg(feature = "cli")]
+use crate::detect::usage::last_use::KnownUses;
 use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::detect::user::UserId;
 use crate::output::hostile::HOSTILE_TEXTS;
 use crate::output::invocation::Invocation;
+#[cfg(feature = "cli")]
+use crate::output::judged::Judged;
 use crate::output::snapshot::FindingSnapshot;
 
 /// The texts of the table after parsing, which limits their length.
@@ -203,6 +209,16 @@ pub(crate) fn root() -> Alert {
         slot.clone_into(&mut key.id);
     }
     alert
+}
+
+/// `finding` as judged at `now`, with a rotation window of a day.
+#[cfg(feature = "cli")]
+pub(crate) fn judged(finding: Finding, now: Timestamp) -> Judged {
+    let known = KnownUses {
+        last_uses: last_uses(),
+        until: None,
+    };
+    Judged::of(finding, known, TimeDelta::days(1), now)
 }
 
 /// A digest of the findings in `alerts`.

@@ -10,6 +10,7 @@ use crate::detect::decision::exemption::Exemption;
 use crate::detect::decision::familiar::FamiliarActor;
 use crate::detect::findings::alert::PendingAlert;
 use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::records::coverage::AccountCoverage;
 use crate::detect::records::user_record::UserRecord;
 use crate::detect::trail::audit::AuditEntry;
 use crate::detect::usage::last_use::KnownUses;
@@ -87,6 +88,9 @@ pub trait FindingReader: FindingStore {
     /// The ids of the accounts with a finding, a sweep or an exemption, as far as they can be read
     /// without a full scan: a table lists those that were swept.
     async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError>;
+
+    /// When accounts were last checked. An account is missing if the store does not know.
+    async fn coverage(&self) -> Result<Vec<AccountCoverage>, ServiceError>;
 
     /// Every user with an audit trail or a record. Reads the items themselves, so that it finds a
     /// trail whose record was removed.

@@ -7,9 +7,11 @@ use rusqlite::params;
 
 use crate::detect::decision::exemption::Exemption;
 use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::records::coverage::AccountCoverage;
 use crate::detect::trail::audit::AuditEntry;
 use crate::detect::usage::last_use::KnownUses;
 use crate::detect::user::UserId;
+use crate::local::coverage::coverage;
 use crate::local::known_uses::known_uses;
 use crate::local::sqlite::{SqliteStore, schema_and_body};
 use crate::pipeline::error::ServiceError;
@@ -165,6 +167,10 @@ impl FindingReader for SqliteStore {
                 .query_map([], |row| row.get(0))?
                 .collect()
         })
+    }
+
+    async fn coverage(&self) -> Result<Vec<AccountCoverage>, ServiceError> {
+        self.read(coverage)
     }
 
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {

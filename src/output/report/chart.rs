@@ -3,17 +3,18 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use crate::detect::Timestamp;
-use crate::detect::findings::finding::Finding;
 use crate::output::number::count;
 use crate::output::overlap_start::{beginning, lasted, since};
 use crate::output::report::counts::{percent, ratio};
 use crate::output::report::rows::{id, shown_user, time};
-use crate::output::report::timeline::{SLICES, Timeline};
+use crate::output::report::timeline::{SLICES, Timeline, Window};
 use crate::output::time::duration;
 
 /// The smallest width of a window, as a share of the whole.
 const MIN_WINDOW_SHARE: f64 = 0.001;
+
+/// After this share of the axis, a label that begins at its mark would leave the page.
+const LATE: f64 = 0.8;
 
 /// The timeline.
 #[derive(Debug, Serialize)]
@@ -22,7 +23,10 @@ pub(super) struct Chart {
     slice: String,
     slices: Vec<[String; 4]>,
     slice_width: String,
-    ticks: Vec<[String; 2]>,
+    /// Where each mark is, its label, and whether the label has to end there.
+    ticks: Vec<(String, String, bool)>,
+    /// Whether nothing is known about the end of a window.
+    has_unknown: bool,
     rows: Vec<TimelineRow>,
     more: usize,
 }
@@ -40,12 +44,14 @@ struct TimelineRow {
 struct WindowText {
     start: String,
     width: String,
+    /// Where the part begins about which nothing is known.
+    unknown: Option<String>,
     kind: &'static str,
     words: String,
 }
 
-/// `timeline` at `now`.
-pub(super) fn chart(timeline: &Timeline<'_>, now: Timestamp) -> Chart {
+/// `timeline` in words and numbers.
+pub(super) fn chart(timeline: &Timeline<'_>) -> Chart {
     let most = timeline.slices.iter().copied().max().unwrap_or(0);
     let slices = timeline.slices.iter().enumerate();
     Chart {
@@ -68,8 +74,16 @@ pub(super) fn chart(timeline: &Timeline<'_>, now: Timestamp) -> Chart {
         ticks: timeline
             .ticks
             .iter()
-            .map(|tick| [percent(tick.place), tick.label.clone()])
+            .map(|tick| {
+                let is_late = tick.place > LATE;
+                (percent(tick.place), tick.label.clone(), is_late)
+            })
             .collect(),
+        has_unknown: timeline
+            .rows
+            .iter()
+            .flat_map(|row| &row.windows)
+            .any(|window| window.is_end_unknown),
         rows: timeline
             .rows
             .iter()
@@ -78,8 +92,9 @@ pub(super) fn chart(timeline: &Timeline<'_>, now: Timestamp) -> Chart {
                     start: percent(window.start),
                     // A rectangle of width zero is not drawn, and short windows are the good news.
                     width: percent((window.end - window.start).max(MIN_WINDOW_SHARE)),
+                    unknown: window.is_end_unknown.then(|| percent(window.end)),
                     kind: window.kind(),
-                    words: window_words(window.finding, now),
+                    words: window_words(window),
                 });
                 TimelineRow {
                     user: shown_user(row.latest),
@@ -105,7 +120,8 @@ fn rounded(slice: TimeDelta) -> TimeDelta {
     TimeDelta::seconds(units.max(1) * unit)
 }
 
-fn window_words(finding: &Finding, now: Timestamp) -> String {
+fn window_words(window: &Window<'_>) -> String {
+    let finding = window.finding;
     let (is_estimated, from) = (finding.is_opened_at_estimated, time(finding.opened_at));
     let severity = finding.severity.word();
     if let Some(closing) = &finding.closing {
@@ -113,6 +129,11 @@ fn window_words(finding: &Finding, now: Timestamp) -> String {
         let (to, lasted) = (time(closing.at), lasted(finding, closing.at));
         return format!("{severity}: {from} to {to}, {lasted}");
     }
-    let (since, lasted) = (since(is_estimated, &from), lasted(finding, now));
+    let lasted = lasted(finding, window.known_until);
+    let since = since(is_estimated, &from);
+    if window.is_end_unknown {
+        let until = time(window.known_until);
+        return format!("{severity}: {since}, open for {lasted} by {until}; nothing later is known");
+    }
     format!("{severity}: {since}, open for {lasted}")
 }

@@ -85,7 +85,7 @@ fn bars(counts: Vec<(ActorText, &'static str, usize)>) -> Vec<Bar> {
 pub(super) fn actors<'a>(labels: impl Iterator<Item = Option<&'a str>>, report: &Report) -> Actors {
     // In a store of one account, the account number on every line is noise.
     let only_account = match report.accounts.len() {
-        1 => report.accounts.first(),
+        1 => report.accounts.keys().next(),
         _ => None,
     };
     let mut counts = stats::counts(labels);

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use crate::detect::events::actor::Actor;
-use crate::detect::findings::finding::Finding;
 use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
+use crate::output::control::control_of;
 use crate::output::facts::{did, found_by};
+use crate::output::judged::Judged;
+use crate::output::last_use::last_use;
 use crate::output::overlap_start::beginning;
 use crate::output::report::Report;
 use crate::output::report::audit_trail::{TrailEvidence, entries_of};
@@ -22,13 +24,14 @@ type Fact = (&'static str, String);
 
 /// The document: one entry per finding, in the order of `findings`; their users' trails, each once;
 /// and the texts of both, each once. Findings and trails refer to texts by index.
-pub(super) fn document(report: &Report, findings: &[&Finding]) -> Value {
+pub(super) fn document(report: &Report, findings: &[&Judged]) -> Value {
     let mut texts = Texts::default();
     let mut places: BTreeMap<&UserId, usize> = BTreeMap::new();
     let mut trails = vec![];
     let findings: Vec<Value> = findings
         .iter()
-        .map(|finding| {
+        .map(|judged| {
+            let finding = &judged.finding;
             let user = finding.user();
             let trail = report.trails.get(user);
             let entries = trail.map_or(&[][..], |trail| &trail.entries);
@@ -39,7 +42,7 @@ pub(super) fn document(report: &Report, findings: &[&Finding]) -> Value {
             });
             let shown = entries_of(&finding.id.to_string(), entries);
             let evidence = TrailEvidence::of(finding, trail, report.period.now);
-            let facts = facts(finding, report).into_iter();
+            let facts = facts(judged, report).into_iter();
             json!({
                 "facts": facts.map(|(name, value)| texts.pair(name, &value)).collect::<Value>(),
                 "trail": [place, shown.start, shown.end],
@@ -93,21 +96,16 @@ impl Texts {
     }
 }
 
-fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
+fn facts(judged: &Judged, report: &Report) -> Vec<Fact> {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let finding = &judged.finding;
     let mut facts = vec![("Finding", finding.id.to_string())];
-    if let Some((verdict, as_of)) = report.verdicts.get(&finding.id) {
+    if let Some(verdict) = &judged.verdict {
         facts.push(("What to do", sentence(verdict, &str::to_owned)));
-        facts.push(("As of", time(*as_of)));
+        facts.push(("As of", time(judged.as_of)));
     }
-    facts.extend(finding.keys.iter().map(|key| {
-        let created = key.created.map_or_else(
-            || "creation time not known".to_owned(),
-            |created| format!("created {}", time(created)),
-        );
-        let status = key.status.word().to_lowercase();
-        ("Key", format!("{}, {status}, {created}", key.id))
-    }));
+    facts.extend(keys(judged));
+    facts.push(("Control", control_of(finding.user()).numbers.to_owned()));
     let reasons = finding.severity_reasons.iter().map(|reason| reason.words());
     facts.extend(reasons.map(|reason| ("Severity because", reason.to_owned())));
     facts.push(("Confirmed", yes_or_no(finding.confirmed)));
@@ -164,6 +162,24 @@ fn facts(finding: &Finding, report: &Report) -> Vec<Fact> {
         facts.extend(closing.event_id.clone().map(|id| ("Closing event", id)));
     }
     facts
+}
+
+/// A line for each key; with its last use as long as there is a decision to make about it.
+fn keys(judged: &Judged) -> impl Iterator<Item = Fact> {
+    judged.finding.keys.iter().map(|key| {
+        let created = key.created.map_or_else(
+            || "creation time not known".to_owned(),
+            |created| format!("created {}", time(created)),
+        );
+        let status = key.status.word().to_lowercase();
+        let mut fact = format!("{}, {status}, {created}", key.id);
+        if judged.verdict.is_some() {
+            let used = judged.last_uses.get(&key.id);
+            fact.push_str(", last used: ");
+            fact.push_str(&last_use(used, judged.as_of, &str::to_owned));
+        }
+        ("Key", fact)
+    })
 }
 
 /// The names of the facts about an actor.

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use crate::output::judged::Judged;
 use crate::output::number::{count, entry_count};
 use crate::output::report::Report;
 use crate::output::report::audit_trail::{Trail, TrailEvidence, TrailState, not_kept};
@@ -50,7 +51,7 @@ impl Integrity {
             integrity.unread += 1;
             integrity.add("UNREAD", "the store", reason);
         }
-        let ids = report.findings.iter().map(|finding| finding.id.to_string());
+        let ids = report.findings.iter().map(|one| one.finding.id.to_string());
         let kept: HashSet<String> = ids.collect();
         let now = report.period.now;
         for (user, trail) in &report.trails {
@@ -74,7 +75,7 @@ impl Integrity {
                 }
             }
         }
-        for finding in &report.findings {
+        for Judged { finding, .. } in &report.findings {
             let evidence = TrailEvidence::of(finding, report.trails.get(finding.user()), now);
             if let TrailEvidence::Differs(reason) = evidence {
                 integrity.differing += 1;

@@ -7,15 +7,19 @@ use serde::Serialize;
 
 use crate::detect::events::actor::Actor;
 use crate::detect::findings::finding::{CloseReason, Finding, FindingStatus};
+use crate::output::control::{Control, NO_ROOT_KEY, ONE_ACTIVE_KEY, control_of};
+use crate::output::judged::{Judged, as_of_line};
 use crate::output::number::count;
 use crate::output::overlap_start::lasted;
 use crate::output::report::Report;
 use crate::output::report::chart::{Chart, chart};
 use crate::output::report::counts::{Actors, Bar, actors, found_by, severities, severity_counts};
+use crate::output::report::coverage::{Coverage, coverage};
 use crate::output::report::exemptions;
 use crate::output::report::integrity::Integrity;
 use crate::output::report::rows::{
-    ExemptionRow, FindingRow, exemption, finding, id, shown_user, text, time,
+    ExemptionRow, FindingRow, OpenRow, exemption, finding, id, open as open_row, shown_user, text,
+    time,
 };
 use crate::output::report::stats::{self, DurationStats};
 use crate::output::report::timeline::timeline;
@@ -59,7 +63,11 @@ pub(super) struct Page {
     estimated_in_close: usize,
     renamed: usize,
     never_confirmed: usize,
-    open_rows: Vec<FindingRow>,
+    /// As of when ages, severities and verdicts are, if not as of now.
+    as_of: Option<String>,
+    controls: Vec<ControlRow>,
+    coverage: Coverage,
+    open_rows: Vec<OpenRow>,
     more_open: usize,
     timeline: Chart,
     openers: Actors,
@@ -81,6 +89,16 @@ struct IntegrityText {
     more: usize,
 }
 
+/// A control, and how many findings of the period fail it or failed it.
+#[derive(Debug, Serialize)]
+struct ControlRow {
+    numbers: &'static str,
+    requirement: &'static str,
+    open: usize,
+    suppressed: usize,
+    closed: usize,
+}
+
 #[derive(Debug, Serialize)]
 struct OldestFinding {
     age: String,
@@ -97,8 +115,10 @@ struct DurationStatsText {
 
 impl Page {
     /// The page of `report` about `findings`, the findings of its period.
-    pub(super) fn new(report: &Report, findings: &[&Finding]) -> Self {
+    pub(super) fn new(report: &Report, judged: &[&Judged]) -> Self {
         let period = &report.period;
+        let findings: Vec<&Finding> = judged.iter().map(|one| &one.finding).collect();
+        let findings = findings.as_slice();
         let of_status = |status| {
             let of = findings.iter().filter(|finding| finding.status == status);
             of.copied().collect::<Vec<&Finding>>()
@@ -116,10 +136,13 @@ impl Page {
             .map(|finding| id(finding.user().account()))
             .collect();
         let detect = stats::time_to_detect(findings);
-        let rows = |findings: &[&Finding]| -> Vec<FindingRow> {
-            findings.iter().map(|one| finding(report, one)).collect()
-        };
-        let shown_open = open.get(..MAX_OPEN).unwrap_or(&open);
+        let is_open = |one: &&&Judged| one.finding.status == FindingStatus::Open;
+        let open_rows: Vec<OpenRow> = judged
+            .iter()
+            .filter(is_open)
+            .take(MAX_OPEN)
+            .map(|one| open_row(report, one))
+            .collect();
         let openers = findings.iter().map(|finding| {
             let opener = finding.opener.as_ref()?;
             Some(opener.actor.label())
@@ -139,7 +162,7 @@ impl Page {
             reaches_now: period.reaches_now(),
             accounts: report
                 .accounts
-                .iter()
+                .keys()
                 .take(MAX_NAMED)
                 .map(|one| id(one))
                 .collect(),
@@ -156,10 +179,13 @@ impl Page {
                 .filter(|one| period.has_open_at_end(one))
                 .count(),
             open_severities: severity_counts(&open),
-            oldest_open: open.first().map(|oldest| OldestFinding {
-                age: lasted(oldest, period.now),
-                user: shown_user(oldest),
+            oldest_open: judged.iter().find(is_open).map(|oldest| OldestFinding {
+                age: lasted(&oldest.finding, oldest.as_of),
+                user: shown_user(&oldest.finding),
             }),
+            as_of: as_of_line(&report.findings, period.now),
+            controls: controls(findings),
+            coverage: coverage(report),
             severities: severities(findings),
             found_by: found_by(findings),
             not_in_detect: findings.len() - detect.as_ref().map_or(0, |spread| spread.n),
@@ -177,18 +203,37 @@ impl Page {
             close: stats::time_to_close(findings).as_ref().map(duration_stats),
             renamed: closed_as(CloseReason::Renamed),
             never_confirmed: closed_as(CloseReason::NeverConfirmed),
-            open_rows: rows(shown_open),
-            more_open: open.len() - shown_open.len(),
-            timeline: chart(&timeline(findings, period), period.now),
+            more_open: open.len() - open_rows.len(),
+            open_rows,
+            timeline: chart(&timeline(judged, period)),
             openers: actors(openers, report),
             closers: actors(closers, report),
             exemptions: exemptions::rows(&report.exemptions, findings, period.now)
                 .iter()
                 .map(|row| exemption(row, period.now))
                 .collect(),
-            rows: rows(findings),
+            rows: judged.iter().map(|one| finding(report, one)).collect(),
         }
     }
+}
+
+fn controls(findings: &[&Finding]) -> Vec<ControlRow> {
+    let row = |control: &Control| {
+        let of_status = |status| {
+            let of = findings.iter().filter(|finding| {
+                finding.status == status && control_of(finding.user()) == control
+            });
+            of.count()
+        };
+        ControlRow {
+            numbers: control.numbers,
+            requirement: control.requirement,
+            open: of_status(FindingStatus::Open),
+            suppressed: of_status(FindingStatus::Suppressed),
+            closed: of_status(FindingStatus::Closed),
+        }
+    };
+    vec![row(&ONE_ACTIVE_KEY), row(&NO_ROOT_KEY)]
 }
 
 fn integrity(integrity: &Integrity) -> IntegrityText {

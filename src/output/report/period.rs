@@ -15,21 +15,14 @@ pub(crate) struct Period {
 }
 
 impl Period {
-    /// When the window of `finding` ends: at its closing, or now.
-    #[must_use]
-    pub(crate) fn end_of(&self, finding: &Finding) -> Timestamp {
-        finding
-            .closing
-            .as_ref()
-            .map_or(self.now, |closing| closing.at)
-    }
-
     /// Whether the window of `finding`, from its opening to its closing or to now, overlaps the
     /// period.
     #[must_use]
     pub(crate) fn has(&self, finding: &Finding) -> bool {
         let is_begun = finding.opened_at < self.to || self.reaches_now();
-        is_begun && self.end_of(finding) >= self.from
+        let closing = finding.closing.as_ref();
+        let end = closing.map_or(self.now, |closing| closing.at);
+        is_begun && end >= self.from
     }
 
     /// Whether the finding was open in the last moment of the period.

@@ -8,11 +8,14 @@ use crate::detect::decision::severity::Severity;
 use crate::detect::findings::finding::Finding;
 use crate::output::escape::{MAX_ID_CHARS, MAX_TEXT_CHARS, for_terminal};
 use crate::output::facts::user_name;
+use crate::output::judged::Judged;
+use crate::output::key_facts::key_facts;
 use crate::output::overlap_start::{beginning, lasted};
 use crate::output::report::Report;
 use crate::output::report::audit_trail::TrailEvidence;
 use crate::output::report::exemptions;
 use crate::output::time::duration;
+use crate::output::verdict_text::sentence;
 
 /// A finding.
 #[derive(Debug, Serialize)]
@@ -30,9 +33,24 @@ pub(super) struct FindingRow {
     opened_by: ActorText,
     ended: String,
     ended_by: Option<ActorText>,
-    keys: String,
     trail: &'static str,
     trouble: Option<String>,
+}
+
+/// An open finding, and what to do about it.
+#[derive(Debug, Serialize)]
+pub(super) struct OpenRow {
+    finding: FindingRow,
+    to_do: String,
+    keys: Vec<KeyText>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyText {
+    label: &'static str,
+    id: String,
+    /// Its status, age and last use.
+    facts: String,
 }
 
 /// An exemption.
@@ -52,12 +70,38 @@ pub(super) struct ExemptionRow {
     findings: usize,
 }
 
-/// `finding` of `report`.
-pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
+/// `judged`, an open finding of `report`.
+pub(super) fn open(report: &Report, judged: &Judged) -> OpenRow {
+    let Judged {
+        finding: of,
+        last_uses,
+        as_of,
+        verdict,
+    } = judged;
+    let keys = key_facts(of, last_uses, *as_of, &id);
+    OpenRow {
+        finding: finding(report, judged),
+        to_do: verdict.as_ref().map_or_else(
+            || "Not known: fewer than two of its keys are active".to_owned(),
+            |verdict| sentence(verdict, &id),
+        ),
+        keys: keys
+            .into_iter()
+            .map(|key| KeyText {
+                label: key.label,
+                id: key.id,
+                facts: format!("{}, {}, {}", key.status, key.age, key.last_use),
+            })
+            .collect(),
+    }
+}
+
+/// `judged`, a finding of `report`.
+pub(super) fn finding(report: &Report, judged: &Judged) -> FindingRow {
+    let (finding, until) = (&judged.finding, judged.known_until());
     let now = report.period.now;
     let account = finding.user().account();
     let evidence = TrailEvidence::of(finding, report.trails.get(finding.user()), now);
-    let until = report.period.end_of(finding);
     let closing = finding.closing.as_ref();
     let closer = closing.and_then(|closing| closing.actor.as_ref());
     FindingRow {
@@ -84,7 +128,6 @@ pub(super) fn finding(report: &Report, finding: &Finding) -> FindingRow {
         ),
         ended: closing.map_or_else(String::new, |closing| closing.reason.words().to_owned()),
         ended_by: closer.map(|actor| actor_words(actor.label(), account)),
-        keys: finding.active_keys().map(id).collect::<Vec<_>>().join(", "),
         trail: evidence.word(),
         trouble: evidence.problem().map(text),
     }

@@ -9,6 +9,7 @@ use crate::detect::Timestamp;
 use crate::detect::decision::severity::Severity;
 use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
+use crate::output::judged::Judged;
 use crate::output::report::period::Period;
 
 /// How many users have a row. More rows would not be read, and the table of findings has them all.
@@ -51,10 +52,14 @@ pub(super) struct Row<'a> {
 pub(super) struct Window<'a> {
     /// The finding.
     pub(super) finding: &'a Finding,
+    /// The time up to which it is known to have been open.
+    pub(super) known_until: Timestamp,
     /// Where it starts, from 0 for the start of the period to 1 for its end.
     pub(super) start: f64,
-    /// Where it ends.
+    /// Where it ends, as far as known.
     pub(super) end: f64,
+    /// Whether it is open, and nothing is known about the rest of the period.
+    pub(super) is_end_unknown: bool,
 }
 
 /// A mark on the time axis.
@@ -79,14 +84,15 @@ impl Window<'_> {
 }
 
 /// The picture of `findings`, the findings of the period.
-pub(super) fn timeline<'a>(findings: &[&'a Finding], period: &Period) -> Timeline<'a> {
+pub(super) fn timeline<'a>(findings: &[&'a Judged], period: &Period) -> Timeline<'a> {
     let mut by_user: BTreeMap<&UserId, Row<'a>> = BTreeMap::new();
     let mut in_order = findings.to_vec();
-    in_order.sort_by_key(|finding| (finding.opened_at, &finding.id));
-    for finding in in_order {
+    in_order.sort_by_key(|one| (one.finding.opened_at, &one.finding.id));
+    for judged in in_order {
+        let (finding, known_until) = (&judged.finding, judged.known_until());
         let (from, to) = (
             finding.opened_at.max(period.from),
-            period.end_of(finding).min(period.to),
+            known_until.min(period.to),
         );
         let row = by_user.entry(finding.user()).or_insert_with(|| Row {
             latest: finding,
@@ -97,8 +103,10 @@ pub(super) fn timeline<'a>(findings: &[&'a Finding], period: &Period) -> Timelin
         row.total += (to - from).max(TimeDelta::zero());
         row.windows.push(Window {
             finding,
+            known_until,
             start: period.place_of(from),
             end: period.place_of(to),
+            is_end_unknown: finding.closing.is_none() && known_until < period.to,
         });
     }
     let users = by_user.len();
@@ -239,12 +247,13 @@ mod tests {
         }
     }
 
-    fn of(name: &str, episode: u32, finding: Finding) -> Finding {
+    fn of(name: &str, episode: u32, finding: Finding) -> Judged {
         let user = UserId::new("1", name);
-        Finding {
+        let finding = Finding {
             id: FindingId { user, episode },
             ..finding
-        }
+        };
+        testing::judged(finding, at(1_000_000))
     }
 
     fn labels(from: &str, to: &str) -> Vec<String> {
@@ -263,21 +272,40 @@ mod tests {
         let closed = of("alice", 1, testing::closed().finding);
         let again = Finding {
             opened_at: at(50_002),
-            ..of("alice", 2, testing::opened().finding)
+            ..testing::opened().finding
         };
+        let again = of("alice", 2, again);
         let findings = [&again, &closed];
         let timeline = timeline(&findings, &period(2_002, 102_002));
         assert_eq!(timeline.more, 0);
         let [row] = &timeline.rows[..] else {
             panic!("{timeline:?}")
         };
-        assert_eq!(row.latest, &again);
+        assert_eq!(row.latest, &again.finding);
         assert_eq!(row.total, TimeDelta::seconds(10_000 + 52_000));
         let places: Vec<(f64, f64)> = row.windows.iter().map(|one| (one.start, one.end)).collect();
         assert_eq!(places, [(0.0, 0.1), (0.48, 1.0)]);
         assert_eq!(timeline.slices[0], 1);
         assert_eq!(timeline.slices[20], 0);
         assert_eq!(timeline.slices[SLICES - 1], 1);
+    }
+
+    #[test]
+    fn an_open_window_ends_where_the_knowledge_of_the_store_ends() {
+        let open = Judged {
+            as_of: at(5_002),
+            ..of("alice", 1, testing::opened().finding)
+        };
+        let closed = of("bob", 1, testing::closed().finding);
+        let findings = [&open, &closed];
+        let timeline = timeline(&findings, &period(2, 20_002));
+        let window = |user: usize| &timeline.rows[user].windows[0];
+        // Bob's is the longer one: his is known to have been open for 12,000 seconds.
+        assert!(!window(0).is_end_unknown);
+        assert!(window(1).is_end_unknown);
+        assert!((window(1).end - 0.25).abs() < 1e-9);
+        assert_eq!(timeline.rows[1].total, TimeDelta::seconds(5_000));
+        assert_eq!(timeline.slices[SLICES - 1], 0);
     }
 
     #[test]
@@ -288,20 +316,23 @@ mod tests {
             of("a", 2, closed.clone()),
             of("b", 1, closed),
         ];
-        let findings: Vec<&Finding> = findings.iter().collect();
+        let findings: Vec<&Judged> = findings.iter().collect();
         let timeline = timeline(&findings, &period(0, 20_000));
         assert_eq!(timeline.slices.iter().max(), Some(&2));
     }
 
     #[test]
     fn only_users_with_longest_windows_have_rows_rest_are_counted() {
-        let findings: Vec<Finding> = (0..100)
-            .map(|number| Finding {
-                opened_at: at(number),
-                ..of(&format!("user-{number}"), 1, testing::opened().finding)
+        let findings: Vec<Judged> = (0..100)
+            .map(|number| {
+                let finding = Finding {
+                    opened_at: at(number),
+                    ..testing::opened().finding
+                };
+                of(&format!("user-{number}"), 1, finding)
             })
             .collect();
-        let findings: Vec<&Finding> = findings.iter().rev().collect();
+        let findings: Vec<&Judged> = findings.iter().rev().collect();
         let timeline = timeline(&findings, &period(0, 20_000));
         assert_eq!((timeline.rows.len(), timeline.more), (MAX_ROWS, 60));
         assert_eq!(timeline.rows[0].latest.user().name(), "user-0");
