@@ -217,7 +217,15 @@ fn key_lines(view: &FindingView<'_>, width: usize) -> Vec<String> {
     let keys = key_facts(view.finding, view.last_uses, view.as_of, &shown);
     let rows: Vec<[String; 5]> = keys
         .into_iter()
-        .map(|key| [key.label.to_owned(), key.id, key.status, key.age, key.last_use])
+        .map(|key| {
+            [
+                key.label.to_owned(),
+                key.id,
+                key.status,
+                key.age,
+                key.last_use,
+            ]
+        })
         .collect();
     let widths: Vec<usize> = (0..4)
         .map(|column| widest(rows.iter().filter_map(|row| row.get(column))))

@@ -8,9 +8,7 @@ use chrono::{DateTime, TimeDelta};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::detect::Timestamp;
-use crate::detect::records::coverage::{
-    AccountCoverage, FullCheck, FullCheckKind, UnfinishedScan,
-};
+use crate::detect::records::coverage::{AccountCoverage, FullCheck, FullCheckKind, UnfinishedScan};
 use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::local::sqlite::SqliteStore;
 use crate::pipeline::error::ServiceError;

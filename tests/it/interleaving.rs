@@ -21,6 +21,7 @@ use secondkey::detect::events::key_change::{
 use secondkey::detect::findings::alert::{Alert, PendingAlert};
 use secondkey::detect::findings::digest::Digest;
 use secondkey::detect::findings::finding::{Finding, FindingStatus};
+use secondkey::detect::records::coverage::AccountCoverage;
 use secondkey::detect::records::user_record::UserRecord;
 use secondkey::detect::trail::audit::AuditEntry;
 use secondkey::detect::usage::last_use::LastUses;
@@ -276,6 +277,10 @@ impl FindingReader for Busy {
 
     async fn account_ids(&self) -> Result<BTreeSet<String>, ServiceError> {
         self.store.account_ids().await
+    }
+
+    async fn coverage(&self) -> Result<Vec<AccountCoverage>, ServiceError> {
+        self.store.coverage().await
     }
 
     async fn users(&self) -> Result<Vec<UserId>, ServiceError> {

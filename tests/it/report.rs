@@ -167,6 +167,8 @@ fn a_period_includes_overlaps_and_what_was_open_at_its_end() {
     assert!(page.contains("<dd>2026-02-10 12:00:00 to 2026-02-13 00:00:00 UTC</dd>"));
     assert!(page.contains("1 open or suppressed at the end of the period"));
     let (page, _) = report(folder.path(), &[]);
+    assert!(page.contains("1 account: 1 logs only."), "{page}");
+    assert!(page.contains("logs until</span> <span class=\"time\">2026-02-20 12:00:00</span>"));
     assert!(page.contains(" UTC, now</dd>") && !page.contains("at the end of the period</span>"));
 }
 
@@ -203,6 +205,29 @@ fn an_invalid_period_is_wrong_usage() {
     let (exit, _, stderr) = secondkey(folder.path(), &["report", "--db", "db"]);
     assert!(exit == 2 && stderr.contains("--html <FILE>"), "{stderr}");
     assert!(!folder.path().join(FILE).exists());
+}
+
+#[test]
+fn an_open_finding_ages_until_the_logs_end() {
+    let maker = json!({"type": "IAMUser", "userName": "amy", "accountId": "1", "arn": "arn:aws:iam::1:user/amy"});
+    let at = |text: &str| text.parse().unwrap();
+    let call = |name: &str, user: &str, key: &str, time: &str| {
+        record(name, user, "1", (key, "Active"), at(time), &maker)
+    };
+    let folder = store_of(&[
+        call("CreateAccessKey", "amy", "AKIA1", "2026-01-01T00:00:00Z"),
+        call("CreateAccessKey", "amy", "AKIA2", "2026-02-10T12:00:00Z"),
+        call("CreateAccessKey", "bob", "AKIA3", "2026-02-10T15:00:00Z"),
+    ]);
+    let (page, _) = report(folder.path(), &[]);
+    for shown in [
+        "data-label=\"Age\">3 h</td>",
+        "Verdicts are as of 2026-02-10 15:00:00 UTC; nothing later is known about these keys.",
+        "nothing later is known</title>",
+        "<span class=\"code\">AKIA1</span> active, 40 days old, ",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
 }
 
 /// Changes the rows of the file `db` in `folder`, bypassing its triggers.
@@ -313,6 +338,7 @@ async fn a_deployed_table_is_reported_like_a_file() {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(page.contains(&format!("DynamoDB table {table}")));
+    assert!(page.contains("the store does not hold when this account was checked"));
     assert!(stderr.contains("8 trails checked"), "{stderr}");
     // Two users have two findings each, and the table has only the latest. The others are missing,
     // and reported as missing.

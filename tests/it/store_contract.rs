@@ -15,12 +15,13 @@ use secondkey::detect::events::text::bounded;
 use secondkey::detect::findings::alert::{AlertKind, PendingAlert};
 use secondkey::detect::findings::finding::FindingStatus;
 use secondkey::detect::records::account_record::AccountRecord;
+use secondkey::detect::records::coverage::AccountCoverage;
 use secondkey::detect::records::user_record::UserRecord;
 use secondkey::detect::trail::audit::{ChainHead, verify_trail};
 use secondkey::detect::user::UserId;
 use secondkey::pipeline::commit::{CommitResult, MAX_EVENTS};
 use secondkey::pipeline::error::ErrorKind;
-use secondkey::pipeline::finding_store::FindingStore;
+use secondkey::pipeline::finding_store::{FindingReader, FindingStore};
 
 use fresh::Fresh;
 use rich::{add_entries, alice, at, bob, commit_on, exemption, finding, owed, rich_commit};
@@ -583,7 +584,9 @@ async fn registering_adds_new_accounts_and_keeps_swept_ones() {
         .register_account("444455556666", at(20))
         .await
         .unwrap();
-    assert_eq!(store.account("444455556666").await, Ok(swept));
+    assert_eq!(store.account("444455556666").await, Ok(swept.clone()));
+    let known = FindingReader::coverage(&store).await;
+    assert_eq!(known, Ok(vec![AccountCoverage::from(swept)]));
 }
 
 #[tokio::test]

@@ -133,7 +133,9 @@ fn window_words(window: &Window<'_>) -> String {
     let since = since(is_estimated, &from);
     if window.is_end_unknown {
         let until = time(window.known_until);
-        return format!("{severity}: {since}, open for {lasted} by {until}; nothing later is known");
+        return format!(
+            "{severity}: {since}, open for {lasted} by {until}; nothing later is known"
+        );
     }
     format!("{severity}: {since}, open for {lasted}")
 }

@@ -190,14 +190,14 @@ fn checks(known: &CheckedAccount, now: Timestamp) -> Vec<CheckText> {
     let coverage = &known.coverage;
     let all = coverage.all_users.map(|check| {
         let what = match check.kind {
-            FullCheckKind::Sweep => "all users, by a sweep",
-            FullCheckKind::Scan => "all users, by a scan",
+            FullCheckKind::Sweep => "sweep of all users",
+            FullCheckKind::Scan => "scan of all users",
         };
         (what, check.at)
     });
     // A replay takes the keys from the logs, and asks no account.
     let listed_at = known.listed_at.filter(|at| Some(*at) > coverage.logs_until);
-    let one = listed_at.map(|at| ("one user, at an event or a sweep", at));
+    let one = listed_at.map(|at| ("check of one user", at));
     let logs = coverage.logs_until.map(|at| ("logs until", at));
     let checks = [all, one, logs].into_iter().flatten();
     checks
@@ -224,7 +224,10 @@ fn gaps(
     match (ending, coverage.left_at) {
         (Some((reason, at)), _) => gaps.push(format!("{}, {}", reason.words(), time(at))),
         (None, Some(at)) => {
-            gaps.push(format!("the organization has not listed it since {}", time(at)));
+            gaps.push(format!(
+                "the organization has not listed it since {}",
+                time(at)
+            ));
         }
         (None, None) => {}
     }
@@ -237,7 +240,10 @@ fn gaps(
 fn unfinished(scan: UnfinishedScan) -> String {
     let began = format!("the scan of {} did not finish", time(scan.started_at));
     if scan.is_listed {
-        format!("{began}: {} of {} users not checked", scan.unchecked, scan.users)
+        format!(
+            "{began}: {} of {} users not checked",
+            scan.unchecked, scan.users
+        )
     } else {
         format!("{began}: not all users were listed")
     }
@@ -247,7 +253,12 @@ fn state_gap(coverage: &AccountCoverage, state: CoverageState) -> Option<String>
     match state {
         CoverageState::NeverChecked => Some(coverage.registered_at.map_or_else(
             || "no sweep has finished".to_owned(),
-            |at| format!("known from an event since {}; no sweep has finished", time(at)),
+            |at| {
+                format!(
+                    "known from an event since {}; no sweep has finished",
+                    time(at)
+                )
+            },
         )),
         CoverageState::Overdue => Some(
             "sweeps are hourly; if the account is excluded, the table does not store that"
@@ -283,7 +294,10 @@ fn unlisted(findings: &[&Finding]) -> Option<String> {
     let named: Vec<String> = named.chain(more).collect();
     (!named.is_empty()).then(|| {
         let users = count(refused.len(), "user");
-        format!("the keys of {users} could not be listed: {}", named.join("; "))
+        format!(
+            "the keys of {users} could not be listed: {}",
+            named.join("; ")
+        )
     })
 }
 
@@ -319,7 +333,10 @@ mod tests {
     fn check(coverage: &AccountCoverage, findings: &[&Finding], state: &str, gap: &str) {
         let (found, gaps) = of(coverage, findings);
         assert_eq!(found, state, "{gaps}");
-        assert!(gaps.contains(gap) && gaps.is_empty() == gap.is_empty(), "{gaps}");
+        assert!(
+            gaps.contains(gap) && gaps.is_empty() == gap.is_empty(),
+            "{gaps}"
+        );
     }
 
     #[test]
@@ -360,8 +377,18 @@ mod tests {
             }),
             ..scanned.clone()
         };
-        check(&again(true), &[], "scan not finished", "3 of 10 users not checked");
-        check(&again(false), &[], "scan not finished", "not all users were listed");
+        check(
+            &again(true),
+            &[],
+            "scan not finished",
+            "3 of 10 users not checked",
+        );
+        check(
+            &again(false),
+            &[],
+            "scan not finished",
+            "not all users were listed",
+        );
     }
 
     #[test]
@@ -403,7 +430,12 @@ mod tests {
             left_at: Some(at(9 * HOUR)),
             ..swept(8 * HOUR)
         };
-        check(&missing, &[], "left the organization", "has not listed it since");
+        check(
+            &missing,
+            &[],
+            "left the organization",
+            "has not listed it since",
+        );
     }
 
     #[test]
@@ -421,6 +453,11 @@ mod tests {
         let one = "the keys of 1 user could not be listed: Alice: AccessDenied";
         check(&swept(9 * HOUR), &[&refused], "checked", one);
         let many = [&refused; 5];
-        check(&swept(9 * HOUR), &many, "checked", "AccessDenied; and 2 more");
+        check(
+            &swept(9 * HOUR),
+            &many,
+            "checked",
+            "AccessDenied; and 2 more",
+        );
     }
 }

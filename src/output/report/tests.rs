@@ -1,15 +1,23 @@
 use chrono::TimeDelta;
 
 use super::*;
+use crate::detect::decision::severity::Severity;
 use crate::detect::findings::alert::Alert;
-use crate::detect::findings::finding::FindingStatus;
+use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::detect::records::account_record::Unreachable;
+use crate::detect::records::coverage::{AccountCoverage, FullCheck, FullCheckKind};
 use crate::detect::testing::{at, exemption};
 use crate::detect::trail::audit::{AuditDraft, AuditKind, BrokenTrailError, ChainHead};
+use crate::output::control::{Control, NO_ROOT_KEY, ONE_ACTIVE_KEY};
 use crate::output::hostile::first_unseen;
 use crate::output::report::audit_trail::TrailState;
 use crate::output::testing::{
-    HOSTILE, closed, estimated, every_alert, exempt, filled_with, opened,
+    HOSTILE, closed, estimated, every_alert, exempt, filled_with, judged, last_uses_with, opened,
+    root,
 };
+
+/// When the reports are made: an hour after the rotation window of an open finding.
+const NOW: i64 = 90_000;
 
 /// A report on the findings of `alerts`, each with a trail that opens and closes it to match.
 fn report(alerts: &[Alert]) -> Report {
@@ -50,17 +58,37 @@ fn report(alerts: &[Alert]) -> Report {
         command: "secondkey report --html report.html".to_owned(),
         period: Period {
             from: at(0),
-            to: at(90_000),
-            now: at(90_000),
+            to: at(NOW),
+            now: at(NOW),
         },
-        accounts: BTreeSet::from(["111122223333".to_owned()]),
-        findings,
-        verdicts: BTreeMap::new(),
+        accounts: BTreeMap::from([account("111122223333")]),
+        findings: findings
+            .into_iter()
+            .map(|finding| judged(finding, at(NOW)))
+            .collect(),
         trails: trails.collect(),
         exemptions: vec![exemption("one")],
         unread: vec![],
         uses,
     }
+}
+
+/// The account `id`, with one user, and swept three hours before the report.
+fn account(id: &str) -> (String, CheckedAccount) {
+    let coverage = AccountCoverage {
+        account: id.to_owned(),
+        all_users: Some(FullCheck {
+            kind: FullCheckKind::Sweep,
+            at: at(NOW - 3 * 3_600),
+        }),
+        ..AccountCoverage::default()
+    };
+    let known = CheckedAccount {
+        coverage,
+        users: 1,
+        listed_at: Some(at(NOW - 60)),
+    };
+    (id.to_owned(), known)
 }
 
 /// The tags of `page`, in order, without their attributes.
@@ -85,7 +113,15 @@ fn hostile_text_adds_no_tag_or_hidden_character_to_page() {
             .map(|alert| filled_with(text, alert))
             .collect();
         let mut report = report(&alerts);
-        report.accounts = BTreeSet::from([text.to_owned()]);
+        let (id, mut known) = account(text);
+        known.coverage.unreachable = Some(Unreachable {
+            since: at(0),
+            reason: text.to_owned(),
+        });
+        report.accounts = BTreeMap::from([(id, known)]);
+        for one in &mut report.findings {
+            one.last_uses = last_uses_with(text);
+        }
         report.store = text.to_owned();
         report.command = text.to_owned();
         report.unread = vec![text.to_owned()];
@@ -125,7 +161,7 @@ fn page_lists_findings_in_period_with_open_ones_first() {
     let mut report = report(&[closed(), opened(), exempt()]);
     let statuses = |report: &Report| -> Vec<FindingStatus> {
         let findings = report.findings_of_period();
-        findings.iter().map(|finding| finding.status).collect()
+        findings.iter().map(|one| one.finding.status).collect()
     };
     let all = [
         FindingStatus::Open,
@@ -175,13 +211,108 @@ fn estimated_start_is_marked_and_not_in_time_to_detect() {
         "2 of 2 findings do not count",
         "The start of 2 of 2 findings is an estimate",
         "1 of these 1 have an estimated start",
-        "MEDIUM: at the earliest since 2023-11-14 22:13:22, open for at most 24 h 59 min",
+        "HIGH: at the earliest since 2023-11-14 22:13:22, open for at most 24 h 59 min",
     ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     let known = html(&report(&[opened(), closed()])).unwrap();
     for not_shown in ["at most 24 h", "at the earliest", "is an estimate"] {
         assert!(!known.contains(not_shown), "{not_shown}");
+    }
+}
+
+#[test]
+fn what_is_open_shows_its_verdict_and_the_use_of_each_key() {
+    let page = html(&report(&[opened()])).unwrap();
+    for shown in [
+        "<p>Retire AKIANEW: it was never used.</p>",
+        "<span class=\"code\">AKIAOLD</span> active, 401 days old, used 27 h ago, s3, us-east-1</span>",
+        "<span class=\"code\">AKIANEW</span> active, 24 h 59 min old, never used</span>",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let closed = html(&report(&[closed()])).unwrap();
+    assert!(!closed.contains("AKIAOLD</span>"));
+}
+
+#[test]
+fn age_and_severity_of_an_open_finding_are_as_of_its_verdict() {
+    let mut known = report(&[opened()]);
+    let page = html(&known).unwrap();
+    assert!(
+        page.contains("<span class=\"pill high\">HIGH</span>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("data-label=\"Age\">24 h 59 min</td>"),
+        "{page}"
+    );
+    assert!(!page.contains("Verdicts are as of"));
+    // The logs end two hours after the opening: nothing is known about the other 23 hours.
+    let until = at(2 + 2 * 3_600);
+    known.findings = vec![judged(known.findings[0].finding.clone(), until)];
+    known.findings[0].finding.severity = Severity::Medium;
+    let page = html(&known).unwrap();
+    for shown in [
+        "Verdicts are as of 2023-11-15 00:13:22 UTC",
+        "data-label=\"Age\">2 h</td>",
+        "Oldest open</span><span class=\"figure\">2 h</span>",
+        "<span class=\"pill medium\">MEDIUM</span>",
+        "open for 2 h by 2023-11-15 00:13:22; nothing later is known",
+        "open, and nothing later is known</li>",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+}
+
+#[test]
+fn findings_count_under_the_control_that_they_fail() {
+    let page = html(&report(&[opened(), closed(), root()])).unwrap();
+    let row = |control: &Control, open: &str, closed: usize| {
+        format!(
+            "<th scope=\"row\">{}</th><td data-label=\"Control\">{}</td>{open}\
+             <td class=\"number\" data-label=\"Suppressed\">0</td>\
+             <td class=\"number\" data-label=\"Closed\">{closed}</td>",
+            control.requirement, control.numbers
+        )
+    };
+    let one_open = "<td class=\"number trouble\" data-label=\"Open\">1</td>";
+    for row in [
+        row(&ONE_ACTIVE_KEY, one_open, 1),
+        row(&NO_ROOT_KEY, one_open, 0),
+    ] {
+        assert!(page.contains(&row), "{row}: {page}");
+    }
+}
+
+#[test]
+fn coverage_says_when_accounts_were_checked_and_what_is_missing() {
+    let mut report = report(&[]);
+    let page = html(&report).unwrap();
+    for shown in [
+        "1 account: 1 check overdue.",
+        "<span class=\"account\">111122223333</span>",
+        "sweep of all users</span> <span class=\"time\">2023-11-15 20:13:20</span>, 3 h ago",
+        "check of one user</span> <span class=\"time\">2023-11-15 23:12:20</span>, 1 min ago",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    report.accounts.clear();
+    let page = html(&report).unwrap();
+    assert!(page.contains("no data about any account, so this report covers none"));
+}
+
+#[test]
+fn only_an_account_id_is_kept_on_one_line() {
+    for (text, is_id) in [
+        ("111122223333", true),
+        ("11112222333", false),
+        ("1111222233334", false),
+        ("11112222333x", false),
+        ("\u{661}11122223333", false),
+        ("", false),
+    ] {
+        assert_eq!(is_account_id(text), is_id, "{text}");
     }
 }
 

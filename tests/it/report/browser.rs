@@ -129,6 +129,13 @@ async fn pages_of_zero_to_five_thousand_findings_are_usable() {
 }
 
 #[tokio::test]
+async fn nothing_leaves_its_place_on_any_screen_or_on_paper() {
+    for findings in [0, 1, 50] {
+        check("fits", page(findings).await, json!({})).await;
+    }
+}
+
+#[tokio::test]
 async fn filters_show_what_matches_and_say_how_many() {
     let expected = json!({"findings": 50, "key": "AKIAEXAMPLE000071"});
     check("filters", page(50).await, expected).await;
@@ -187,5 +194,6 @@ async fn hostile_text_is_shown_and_not_executed() {
     ];
     let file = kept("report-hostile.html", &html);
     let expected = json!({"findings": findings, "texts": texts});
-    check("hostile", file, expected).await;
+    check("hostile", file.clone(), expected).await;
+    check("fits", file, json!({})).await;
 }

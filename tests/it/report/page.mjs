@@ -49,6 +49,20 @@ const keysOf = (page, number) =>
   page.$$eval('.findings > tbody > tr:not(.detail)', (rows, number) =>
     rows.filter((row) => row.checkVisibility()).map((row) => Number(row.cells[number - 1].dataset.key)), number);
 const isOrdered = (values, sign) => values.every((value, place) => !place || sign * (value - values[place - 1]) >= 0);
+// What leaves the page or its own cell, and account ids on two lines. Ticks and bars may touch the edge.
+const misfits = (page) => page.evaluate(() => {
+  const named = (one) => `${one.tagName} ${one.className.baseVal ?? one.className}: ${one.textContent.slice(0, 60)}`;
+  const all = Array.from(document.querySelectorAll('header *, main *'))
+    .filter((one) => one.checkVisibility() && !one.closest('.hidden, noscript'));
+  const isOutside = (one) => {
+    const { left, right, width } = one.getBoundingClientRect();
+    return width > 1 && (left < -1 || right > innerWidth + 1);
+  };
+  const isTooWide = (one) => one.matches('td, th, dd, li') && one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1
+    && !one.querySelector('svg');
+  const isBroken = (one) => one.matches('.account') && one.getClientRects().length !== 1;
+  return all.filter((one) => isOutside(one) || isTooWide(one) || isBroken(one)).map(named);
+});
 const scrollsSideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
 const checks = {
@@ -81,6 +95,38 @@ const checks = {
     const within = expected.within_ms;
     assert.ok(loaded < within && slowest < within, `loaded in ${loaded} ms, slowest act ${slowest} ms`);
     console.log(JSON.stringify({ loaded, slowest }));
+  },
+
+  async fits() {
+    for (const colorScheme of ['light', 'dark']) {
+      const { page, quiet, context } = await open({ colorScheme });
+      await page.evaluate(() => document.querySelector('.findings td > button')?.click());
+      for (const [media, width] of [['screen', 390], ['screen', 800], ['screen', 1000], ['screen', 1440], ['print', 1031], ['print', 965]]) {
+        await page.setViewportSize({ width, height: 900 });
+        await page.emulateMedia({ media, colorScheme });
+        assert.equal(await scrollsSideways(page), 0, `${colorScheme}, ${media} of ${width}`);
+        assert.deepEqual(await misfits(page), [], `${colorScheme}, ${media} of ${width}`);
+      }
+      // On paper, what introduces a block stays with it, and each page of a table has the table's head.
+      const breaks = await page.evaluate(() => {
+        const styles = (selector, property) => Array.from(document.querySelectorAll(selector))
+          .map((one) => getComputedStyle(one)[property]);
+        return {
+          headings: styles('h2:not(.hidden), h3, .note.before, .legend', 'breakAfter'),
+          notes: styles('.note:not(.before)', 'breakBefore'),
+          rows: styles('table tr:not(.detail), .open > tbody', 'breakInside'),
+          heads: styles('thead', 'display'),
+        };
+      });
+      for (const [what, values] of Object.entries(breaks)) {
+        const wanted = what === 'heads' ? 'table-header-group' : 'avoid';
+        assert.ok(values.every((value) => value === wanted), `${what}: ${values}`);
+      }
+      const axes = await page.$$eval('.axis', (all) => all.map((one) => one.parentElement.tagName));
+      assert.ok(axes.every((parent) => parent === 'THEAD'), 'every printed page has the axis');
+      quiet();
+      await context.close();
+    }
   },
 
   async filters() {
