@@ -21,7 +21,7 @@ use crate::output::judged::{Judged, as_of_line};
 use crate::output::key_facts::key_facts;
 use crate::output::overlap_start::{lasted, since};
 use crate::output::snapshot::FindingSnapshot;
-use crate::output::time::{duration, readable};
+use crate::output::time::readable;
 use crate::output::verdict_text::{headline, sentence};
 
 /// The indentation of everything but the headline.
