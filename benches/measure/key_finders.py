@@ -40,7 +40,7 @@ def scan(mode: str) -> Finder:
         with tempfile.TemporaryDirectory() as folder:
             command = [secondkey(), "scan", "--mode", mode, "--format", "json", "--db", f"{folder}/findings.db"]
             found, out = _timed(command, server, folder, FINDINGS)
-        found.users = {finding["finding"]["user"] for finding in json.loads(out)["findings"]}
+        found.users = {finding["user"] for finding in json.loads(out)["findings"]}
         return found
 
     return find

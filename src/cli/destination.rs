@@ -2,14 +2,15 @@
 
 use std::convert::Infallible;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context, bail};
+use tempfile::TempPath;
 
-use crate::cli::streams::verbatim_stdout;
+use crate::cli::streams::{stdout, verbatim_stdout};
 
 /// A file, or `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,30 +47,95 @@ impl Destination {
         Ok(())
     }
 
-    /// A buffer for text with colors, which are kept only if the destination shows them.
-    pub(super) fn buffer(&self) -> AutoStream<Vec<u8>> {
-        let choice = match self.0 {
-            Some(_) => ColorChoice::Never,
-            None => AutoStream::choice(&std::io::stdout()),
-        };
-        AutoStream::new(vec![], choice)
-    }
-
-    /// Writes `content` to a new file in the same folder, then renames it over the target.
+    /// Writes `content` unchanged, to a file atomically.
     pub(super) fn write(&self, content: &[u8]) -> anyhow::Result<()> {
         let Some(path) = &self.0 else {
             let mut out = verbatim_stdout();
             out.write_all(content)?;
             return Ok(out.flush()?);
         };
+        let (mut file, replacement) = Replacement::of(path)?;
+        file.write_all(content)
+            .with_context(|| replacement.what())?;
+        replacement.put(&file)
+    }
+
+    /// A stream for text with colors and of any length. A file appears once the stream is finished.
+    pub(super) fn stream(&self) -> anyhow::Result<DestinationStream> {
+        let Some(path) = &self.0 else {
+            let out = Box::new(stdout());
+            return Ok(DestinationStream {
+                out: BufWriter::new(out),
+                file: None,
+            });
+        };
+        let (file, replacement) = Replacement::of(path)?;
+        let written = file.try_clone().with_context(|| replacement.what())?;
+        let out = Box::new(AutoStream::new(written, ColorChoice::Never));
+        Ok(DestinationStream {
+            out: BufWriter::new(out),
+            file: Some((file, replacement)),
+        })
+    }
+}
+
+/// A stream to a destination. Without [`finish`](Self::finish), nothing replaces the file.
+pub(super) struct DestinationStream {
+    out: BufWriter<Box<dyn Write>>,
+    file: Option<(File, Replacement)>,
+}
+
+impl DestinationStream {
+    /// Writes the rest, and puts the file into its place.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        let Self { mut out, file } = self;
+        out.flush()?;
+        match file {
+            Some((file, replacement)) => replacement.put(&file),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Write for DestinationStream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A new file in the folder of another one, which it replaces. It is removed if it never does.
+struct Replacement {
+    path: TempPath,
+    target: PathBuf,
+    /// The name for messages.
+    name: String,
+}
+
+impl Replacement {
+    /// A new, empty file that will replace the one at `path`.
+    fn of(path: &Path) -> anyhow::Result<(File, Self)> {
+        let name = path.display().to_string();
         let (folder, target) = place(path)?;
-        let what = || format!("`{}` cannot be written", path.display());
-        let mut file = builder().tempfile_in(&folder).with_context(what)?;
-        file.write_all(content).with_context(what)?;
-        file.as_file().sync_all().with_context(what)?;
-        let written: File = file.persist(&target).with_context(what)?;
-        drop(written);
-        Ok(())
+        let new = builder().tempfile_in(&folder);
+        let (file, path) = new
+            .with_context(|| format!("`{name}` cannot be written"))?
+            .into_parts();
+        Ok((file, Self { path, target, name }))
+    }
+
+    fn what(&self) -> String {
+        format!("`{}` cannot be written", self.name)
+    }
+
+    /// Renames the new `file`, which is written, over the target.
+    fn put(self, file: &File) -> anyhow::Result<()> {
+        let what = self.what();
+        file.sync_all().with_context(|| what.clone())?;
+        self.path.persist(&self.target).with_context(|| what)
     }
 }
 

@@ -17,10 +17,9 @@ use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::usage::last_use::LastUses;
 use crate::local::terminal::style_of;
 use crate::output::escape::for_terminal;
-use crate::output::judged::{Judged, as_of_line};
 use crate::output::key_facts::key_facts;
 use crate::output::overlap_start::{lasted, since};
-use crate::output::snapshot::FindingSnapshot;
+use crate::output::snapshot::{FindingSnapshot, as_of_line};
 use crate::output::time::readable;
 use crate::output::verdict_text::{headline, sentence};
 
@@ -32,9 +31,8 @@ const MAX_COLUMN: usize = 32;
 
 /// A finding, and what is known about it at a time.
 #[derive(Debug, Clone)]
-pub(crate) struct FindingView<'a> {
-    /// The finding.
-    pub(crate) finding: &'a Finding,
+struct FindingView<'a> {
+    finding: &'a Finding,
     /// `new`, `open`, `suppressed` or `closed`.
     state: &'static str,
     last_uses: &'a LastUses,
@@ -42,18 +40,6 @@ pub(crate) struct FindingView<'a> {
     verdict: Option<Verdict>,
     /// The time that ages, durations and the verdict are about.
     as_of: Timestamp,
-}
-
-impl<'a> From<&'a Judged> for FindingView<'a> {
-    fn from(judged: &'a Judged) -> Self {
-        Self {
-            finding: &judged.finding,
-            state: judged.finding.status.word(),
-            last_uses: &judged.last_uses,
-            verdict: judged.verdict.clone(),
-            as_of: judged.as_of,
-        }
-    }
 }
 
 impl<'a> From<&'a FindingSnapshot> for FindingView<'a> {
@@ -102,26 +88,29 @@ impl FindingView<'_> {
 }
 
 /// Writes the findings with a blank line between them. Sentences are wrapped to `width` columns.
-pub(crate) fn write<'a, V: Into<FindingView<'a>>>(
+pub(crate) fn write<'a>(
     out: &mut impl Write,
-    findings: impl IntoIterator<Item = V>,
+    findings: impl IntoIterator<Item = &'a FindingSnapshot>,
     width: usize,
 ) -> std::io::Result<()> {
     for (place, finding) in findings.into_iter().enumerate() {
         if place > 0 {
             writeln!(out)?;
         }
-        write_one(out, &finding.into(), width)?;
+        write_one(out, &FindingView::from(finding), width)?;
     }
     Ok(())
 }
 
 /// Writes one line per finding, and no blank lines.
-pub(crate) fn write_brief<'a, V: Into<FindingView<'a>>>(
+pub(crate) fn write_brief<'a>(
     out: &mut impl Write,
-    findings: impl IntoIterator<Item = V>,
+    findings: impl IntoIterator<Item = &'a FindingSnapshot>,
 ) -> std::io::Result<()> {
-    let rows: Vec<[String; 6]> = findings.into_iter().map(|one| row(&one.into())).collect();
+    let rows: Vec<[String; 6]> = findings
+        .into_iter()
+        .map(|finding| row(&FindingView::from(finding)))
+        .collect();
     let widths: Vec<usize> = (0..5)
         .map(|column| widest(rows.iter().filter_map(|row| row.get(column))).min(MAX_COLUMN))
         .collect();
@@ -152,23 +141,14 @@ fn row(view: &FindingView<'_>) -> [String; 6] {
 /// Writes the totals, and when the verdicts were right.
 pub(crate) fn write_ending(
     out: &mut impl Write,
-    findings: &[Judged],
+    findings: &[FindingSnapshot],
     now: Timestamp,
 ) -> std::io::Result<()> {
-    write_totals(out, findings.iter().map(|one| &one.finding))?;
+    if let Some(totals) = totals(findings.iter().map(|one| &one.alert.finding)) {
+        writeln!(out, "\n{totals}")?;
+    }
     match as_of_line(findings, now) {
         Some(line) => writeln!(out, "{line}"),
-        None => Ok(()),
-    }
-}
-
-/// Writes how many findings there are, after a blank line; nothing if there is none.
-pub(crate) fn write_totals<'f>(
-    out: &mut impl Write,
-    findings: impl IntoIterator<Item = &'f Finding>,
-) -> std::io::Result<()> {
-    match totals(findings) {
-        Some(totals) => writeln!(out, "\n{totals}"),
         None => Ok(()),
     }
 }
@@ -284,7 +264,7 @@ mod tests {
     use crate::output::last_use::brief_last_use;
     use crate::output::testing::{snapshots, snapshots_with};
 
-    fn printed<'a>(finding: impl Into<FindingView<'a>>, width: usize) -> String {
+    fn printed(finding: &FindingSnapshot, width: usize) -> String {
         let mut out = vec![];
         write(&mut out, [finding], width).unwrap();
         plain(&out)
@@ -296,20 +276,10 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// The finding of `snapshot` as `findings` and `replay` have it.
-    fn judged(snapshot: &FindingSnapshot) -> Judged {
-        Judged {
-            finding: snapshot.alert.finding.clone(),
-            last_uses: snapshot.last_uses.clone(),
-            as_of: snapshot.alert.at,
-            verdict: snapshot.verdict(),
-        }
-    }
-
     /// Checks that each key has a line, in the order of age, and that each fact about the key is on it.
     #[track_caller]
-    fn check(view: &FindingView<'_>, width: usize) {
-        let text = printed(view.clone(), width);
+    fn check(snapshot: &FindingSnapshot, width: usize) {
+        let (text, view) = (printed(snapshot, width), FindingView::from(snapshot));
         let keys = view.finding.keys_by_age();
         let lines: Vec<&str> = text.lines().skip(1).take(keys.len()).collect();
         assert_eq!(lines.len(), keys.len(), "{width}:\n{text}");
@@ -345,11 +315,8 @@ mod tests {
             .flat_map(|hostile| snapshots_with(&hostile.text));
         let hostile = hostile.map(|one| (one, &[40, 80, 140, 250][..]));
         for (snapshot, widths) in usual.chain(hostile) {
-            let judged = judged(&snapshot);
             for &width in widths {
-                // `scan` shows snapshots; `findings` and `replay` show judged findings.
-                check(&FindingView::from(&snapshot), width);
-                check(&FindingView::from(&judged), width);
+                check(&snapshot, width);
             }
         }
     }

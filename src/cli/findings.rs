@@ -1,22 +1,16 @@
 //! `secondkey findings`: lists open, suppressed and closed findings.
 
-use std::io::Write;
-
-use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 
 use crate::cli::Exit;
-use crate::cli::finding_lines::{write, write_brief, write_ending};
-use crate::cli::format::FindingFormat;
-use crate::cli::judging::judge;
+use crate::cli::destination::Destination;
+use crate::cli::finding_output::{About, FindingFormat, FindingList, region_for, write};
+use crate::cli::judging::{add_trails, judge};
 use crate::cli::selection::{SelectionArgs, print_hidden};
 use crate::cli::store_args::ReadOnlyStoreArgs;
-use crate::cli::streams::{notes, stdout};
-use crate::cli::table::width;
-use crate::detect::Timestamp;
+use crate::cli::streams::notes;
 use crate::detect::findings::finding::FindingStatus;
-use crate::output::escape::for_json;
-use crate::output::judged::Judged;
+use crate::output::snapshot::FindingSnapshot;
 
 /// List the open and suppressed findings in a local file or a deployed table, the most urgent first
 #[derive(Debug, clap::Args)]
@@ -25,6 +19,7 @@ use crate::output::judged::Judged;
   secondkey findings --table secondkey --profile security --format lines
   secondkey findings --all --user 'ci-*' --since 30d
   secondkey findings --severity high,critical --sort account
+  secondkey findings --table secondkey --format csv --output findings.csv
 
 Exit codes: 0 no open finding, 10 at least one open finding (suppressed and closed ones do not count; ones \
 that an option hides do), 1 failure, 2 usage error.")]
@@ -44,12 +39,33 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
     format: FindingFormat,
 
+    /// Write the findings to this file instead of stdout. The file is written atomically
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "-",
+        hide_default_value = true
+    )]
+    output: Destination,
+
     #[command(flatten)]
     selection: SelectionArgs,
 }
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    args.output.check()?;
+    let is_asff = args.format == FindingFormat::Asff;
+    let of_table = if is_asff {
+        args.source.region().await?
+    } else {
+        None
+    };
+    let about = About {
+        run: None,
+        region: region_for(args.format, of_table)?,
+    };
     let store = args.source.open().await?;
     let mut findings = store.findings(FindingStatus::Open).await?;
     let exit = if findings.is_empty() {
@@ -61,47 +77,35 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     if args.all || args.selection.names_closed() {
         findings.extend(store.findings(FindingStatus::Closed).await?);
     }
+    let found = findings.len();
     let (window, now) = (
         TimeDelta::hours(args.rotation_window_hours.into()),
         Utc::now(),
     );
+    let invocation = args.source.invocation();
     // Judged first: a window that has ended since the last check raises the severity, which the
     // selection and the order are about.
-    let mut findings = judge(store.as_ref(), findings, window, now).await?;
+    let judged = judge(store.as_ref(), findings, window, now).await?;
+    let mut snapshots: Vec<FindingSnapshot> = judged
+        .into_iter()
+        .map(|snapshot| snapshot.shown_by(&invocation))
+        .collect();
     let hidden = args
         .selection
-        .apply(&mut findings, |one: &Judged| &one.finding);
-    print(&findings, args.format, now)?;
+        .apply(&mut snapshots, |one: &FindingSnapshot| &one.alert.finding);
+    if is_asff {
+        // Security Hub orders updates by the sequence number. A deployed table takes one read per user.
+        add_trails(store.as_ref(), &mut snapshots).await?;
+    }
+    let list = FindingList {
+        snapshots: &snapshots,
+        found,
+        none: "No findings.",
+        now,
+    };
+    let mut out = args.output.stream()?;
+    write(&mut out, &list, &about, args.format)?;
+    out.finish()?;
     print_hidden(&mut notes(), hidden)?;
     Ok(exit)
-}
-
-fn print(findings: &[Judged], format: FindingFormat, now: Timestamp) -> anyhow::Result<()> {
-    let mut out = stdout();
-    match format {
-        FindingFormat::Table | FindingFormat::Lines if findings.is_empty() => {
-            writeln!(out, "No findings.")?;
-        }
-        FindingFormat::Table => {
-            write(&mut out, findings, width())?;
-            write_ending(&mut out, findings, now)?;
-        }
-        FindingFormat::Lines => {
-            write_brief(&mut out, findings)?;
-            write_ending(&mut out, findings, now)?;
-        }
-        FindingFormat::Json => {
-            let findings: Vec<_> = findings.iter().map(Judged::json).collect();
-            let document = serde_json::json!({"version": "1", "findings": findings});
-            writeln!(out, "{}", for_json(&format!("{document:#}")))?;
-        }
-        FindingFormat::Jsonl => {
-            for finding in findings {
-                let line = serde_json::to_string(&finding.json())
-                    .context("a finding could not be written as JSON")?;
-                writeln!(out, "{}", for_json(&line))?;
-            }
-        }
-    }
-    Ok(())
 }

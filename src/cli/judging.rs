@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::detect::Timestamp;
 use crate::detect::findings::finding::Finding;
-use crate::output::judged::Judged;
+use crate::output::snapshot::FindingSnapshot;
 use crate::pipeline::error::ServiceError;
 use crate::pipeline::finding_store::FindingReader;
 
@@ -15,12 +15,24 @@ pub(crate) async fn judge(
     findings: Vec<Finding>,
     window: TimeDelta,
     now: Timestamp,
-) -> Result<Vec<Judged>, ServiceError> {
+) -> Result<Vec<FindingSnapshot>, ServiceError> {
     let mut judged = Vec::with_capacity(findings.len());
     for finding in findings {
         let account = finding.user().account();
         let known = store.known_uses(account, &finding.key_ids()).await?;
-        judged.push(Judged::of(finding, known, window, now));
+        judged.push(FindingSnapshot::stored(finding, known, window, now));
     }
     Ok(judged)
+}
+
+/// Adds to each of `snapshots` the end of its audit trail.
+pub(crate) async fn add_trails(
+    store: &dyn FindingReader,
+    snapshots: &mut [FindingSnapshot],
+) -> Result<(), ServiceError> {
+    for snapshot in snapshots {
+        let record = store.record(snapshot.alert.finding.user()).await?;
+        *snapshot = snapshot.clone().with_trail(&record.audit);
+    }
+    Ok(())
 }

@@ -15,6 +15,7 @@ pub(crate) mod doctor;
 pub(crate) mod exempt;
 mod finding_lines;
 mod finding_order;
+mod finding_output;
 pub(crate) mod findings;
 mod format;
 #[cfg(feature = "gate")]

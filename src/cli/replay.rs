@@ -1,7 +1,6 @@
 //! `secondkey replay`: finds second active keys in CloudTrail logs, with nothing deployed.
 
-use std::collections::BTreeSet;
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,36 +8,28 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::Utc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::json;
 
 use crate::cli::Exit;
-use crate::cli::MAX_CHARS;
-use crate::cli::finding_lines::{write, write_brief, write_ending};
-use crate::cli::finding_order::by_urgency;
-use crate::cli::format::FindingFormat;
+use crate::cli::destination::Destination;
+use crate::cli::finding_output::{FindingFormat, region_for};
 use crate::cli::policy_args::PolicyArgs;
-use crate::cli::streams::{is_quiet, shows_progress, stderr, stdout};
-use crate::cli::table::width;
-use crate::cli::user_name::ROOT;
-use crate::detect::findings::finding::{Finding, FindingStatus};
+use crate::cli::replay::print::{ReplayResult, print};
+use crate::cli::streams::{is_quiet, shows_progress, stderr};
 use crate::detect::usage::key_use::KeyUse;
-use crate::detect::usage::last_use::KnownUses;
-use crate::detect::user::UserId;
 use crate::local::log_files::{LogFile, find_logs};
 use crate::local::log_reading::{LogQuery, LogReading};
 use crate::local::log_workers::read_logs_for;
-use crate::local::replay::{Replay, replay};
+use crate::local::replay::replay;
 use crate::local::sqlite::SqliteStore;
 use crate::local::terminal::TerminalSink;
 use crate::local::uses::KeyUses;
 use crate::local::wanted::KeyFilter;
-use crate::output::escape::{for_json, for_terminal};
-use crate::output::invocation::{AcceptedOptions, Invocation, KeysFrom, StoreLocation};
-use crate::output::judged::Judged;
+use crate::output::invocation::{Invocation, KeysFrom, StoreLocation};
 use crate::pipeline::alert_sink::AlertSink;
 
 mod ending;
 pub(in crate::cli) mod malformed;
+mod print;
 mod sources;
 
 /// Find second active keys in CloudTrail logs, with nothing deployed
@@ -56,6 +47,7 @@ mod sources;
   secondkey replay january/ --db findings.db
   secondkey replay february/ --db findings.db
   secondkey replay AWSLogs/ --quiet --format json | jq '.findings[].user'
+  secondkey replay AWSLogs/ --quiet --format csv --output findings.csv
 
 Exit codes: 0 no finding, and every record was read; 10 at least one finding (open or closed), even if \
 some records could not be read; 1 failure: no finding, but a record or file could not be read, or there \
@@ -72,6 +64,16 @@ pub(crate) struct Args {
     /// The output format
     #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
     format: FindingFormat,
+
+    /// Write the result to this file instead of stdout. The file is written atomically
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "-",
+        hide_default_value = true
+    )]
+    output: Destination,
 
     #[command(flatten)]
     policy: PolicyArgs,
@@ -99,6 +101,9 @@ impl Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    // Report an unusable output now: reading the logs may take long.
+    args.output.check()?;
+    let region = region_for(args.format, None)?;
     let (logs, passed_over) = find_logs(&args.paths)?;
     // Declared first, so that the folder is removed after the store in it is closed.
     let temporary = tempfile::tempdir().context("a temporary folder cannot be created")?;
@@ -149,11 +154,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             .insert(reason, replayed.reported_without_owner as u64);
     }
 
-    let passed_over = passed_over as u64 + reading.not_logs;
-    let has_findings = print(&args, &store, &reading, passed_over, &replayed, &logs)?;
+    let result = ReplayResult {
+        passed_over: passed_over as u64 + reading.not_logs,
+        read_once: read_once(&logs, &reading).map(LogFile::name).collect(),
+        reading,
+        replayed,
+        region,
+    };
+    let has_findings = print(&args, &store, &result).await?;
+    let reading = &result.reading;
     Ok(if has_findings {
         Exit::Findings
-    } else if ending::is_complete(&reading) {
+    } else if ending::is_complete(reading) {
         Exit::NoFinding
     } else {
         Exit::Failure
@@ -230,188 +242,6 @@ fn progress(logs: &[LogFile], doing: &'static str) -> ProgressBar {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     bar
-}
-
-/// Prints the result; returns whether there is any finding.
-fn print(
-    args: &Args,
-    store: &SqliteStore,
-    reading: &LogReading,
-    passed_over: u64,
-    replayed: &Replay,
-    logs: &[LogFile],
-) -> anyhow::Result<bool> {
-    let mut out = BufWriter::new(stdout());
-    let (users, open, closed) = store.summary()?;
-    let others = ending::may_have_had_another(reading, users)?;
-    let read_once: Vec<String> = read_once(logs, reading).map(LogFile::name).collect();
-    let summary = summary_json(reading, replayed, &others, &read_once);
-    let window = args.policy.policy().rotation_window;
-    let judged =
-        |finding: Finding, known: KnownUses| Judged::of(finding, known, window, Utc::now());
-    match args.format {
-        FindingFormat::Table | FindingFormat::Lines => {
-            let mut findings = vec![];
-            store.for_each_shown(|finding, known| {
-                findings.push(judged(finding, known));
-                anyhow::Ok(())
-            })?;
-            findings.sort_by(|one, other| by_urgency(&one.finding, &other.finding));
-            if findings.is_empty() {
-                let ending = ending::without_finding(reading, &args.paths, passed_over);
-                writeln!(out, "{ending}")?;
-            }
-            print_summary(&mut out, reading, open, closed)?;
-            for line in ending::not_known(replayed, &others, &read_once) {
-                writeln!(out, "{line}")?;
-            }
-            // The findings come last: of long output, a terminal shows the end.
-            if !findings.is_empty() {
-                writeln!(out)?;
-                print_findings(&mut out, &findings, args)?;
-            }
-            print_next(&mut out, args, findings.first())?;
-        }
-        FindingFormat::Json => {
-            // Findings are written one by one to save memory, with sorted keys like the rest.
-            let indented = |value: &serde_json::Value, by: &str| {
-                for_json(&format!("{value:#}")).replace('\n', &format!("\n{by}"))
-            };
-            let mut is_first = true;
-            write!(out, "{{\n  \"findings\": [")?;
-            store.for_each_shown(|finding, known| {
-                let separator = if is_first { "" } else { "," };
-                is_first = false;
-                let value = serde_json::to_value(judged(finding, known).json())?;
-                write!(out, "{separator}\n    {}", indented(&value, "    "))?;
-                anyhow::Ok(())
-            })?;
-            let end = if is_first { "" } else { "\n  " };
-            let summary = indented(&summary, "  ");
-            writeln!(
-                out,
-                "{end}],\n  \"summary\": {summary},\n  \"version\": \"1\"\n}}"
-            )?;
-        }
-        FindingFormat::Jsonl => {
-            store.for_each_shown(|finding, known| {
-                let line = serde_json::to_string(&judged(finding, known).json())?;
-                writeln!(out, "{}", for_json(&line))?;
-                anyhow::Ok(())
-            })?;
-            let line = json!({"version": "1", "summary": summary}).to_string();
-            writeln!(out, "{}", for_json(&line))?;
-        }
-    }
-    out.flush()?;
-    Ok(open + closed > 0)
-}
-
-fn print_findings(out: &mut impl Write, findings: &[Judged], args: &Args) -> anyhow::Result<()> {
-    let is_whole = |one: &&Judged| match args.format {
-        FindingFormat::Lines => false,
-        _ => args.alerts || one.finding.status != FindingStatus::Closed,
-    };
-    let (whole, brief): (Vec<&Judged>, Vec<&Judged>) = findings.iter().partition(is_whole);
-    write(out, whole.iter().copied(), width())?;
-    if !whole.is_empty() && !brief.is_empty() {
-        writeln!(out)?;
-    }
-    write_brief(out, brief)?;
-    Ok(write_ending(out, findings, Utc::now())?)
-}
-
-/// Suggests what to do next with the file, if the findings were saved in one; `worst` is the finding to
-/// look at first.
-fn print_next(out: &mut impl Write, args: &Args, worst: Option<&Judged>) -> anyhow::Result<()> {
-    let Some(db) = &args.db else { return Ok(()) };
-    let command = |words, user| {
-        let command = args
-            .invocation()
-            .secondkey_command(words, user, AcceptedOptions::Store)?;
-        Some(format!("`{command}`"))
-    };
-    let user = worst.map_or("USER".to_owned(), |worst| {
-        let user = worst.finding.user();
-        let name = if user.is_root() { ROOT } else { user.name() };
-        format!("{}/{name}", user.account())
-    });
-    let next: Vec<String> = [
-        command(&["history"], Some(user.as_str())),
-        command(&["verify"], None),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let db = for_terminal(&db.display().to_string(), MAX_CHARS);
-    match next.join(" and ") {
-        none if none.is_empty() => writeln!(out, "Saved in {db}.")?,
-        next => writeln!(out, "Saved in {db}. Next, try {next}.")?,
-    }
-    Ok(())
-}
-
-fn summary_json(
-    reading: &LogReading,
-    replayed: &Replay,
-    others: &BTreeSet<UserId>,
-    read_once: &[String],
-) -> serde_json::Value {
-    let malformed: Vec<_> = reading
-        .malformed_records
-        .iter()
-        .map(|one| json!({"file": one.file, "record": one.record, "reason": one.reason}))
-        .collect();
-    let known_only_from_then: Vec<_> = replayed
-        .known_only_from_then
-        .iter()
-        .map(|(user, key)| json!({"account": user.account(), "user": user.name(), "key": key}))
-        .collect();
-    let may_have_had_another: Vec<_> = others
-        .iter()
-        .map(|user| json!({"account": user.account(), "user": user.name()}))
-        .collect();
-    json!({
-        // IAM was not asked; "confirmed" means confirmed by the logs.
-        "keys_from": "logs",
-        "complete": ending::is_complete(reading),
-        "files": sources::json(reading),
-        "records": reading.records,
-        "key_changes": reading.changes.len(),
-        "ignored": reading.ignored,
-        "malformed": reading.malformed,
-        "malformed_records": malformed,
-        "known_only_from_first_change": known_only_from_then,
-        "may_have_had_another_key": may_have_had_another,
-        "read_once": read_once,
-    })
-}
-
-fn print_summary(
-    out: &mut impl Write,
-    reading: &LogReading,
-    open: u32,
-    closed: u32,
-) -> anyhow::Result<()> {
-    let ignored: Vec<String> = reading
-        .ignored
-        .iter()
-        .map(|(reason, count)| format!("{reason}: {count}"))
-        .collect();
-    if let Some(line) = sources::line(reading) {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(
-        out,
-        "Records: {}. Key changes: {}. Findings: {open} open, {closed} closed. Malformed: {}.",
-        reading.records,
-        reading.changes.len(),
-        reading.malformed,
-    )?;
-    if !ignored.is_empty() {
-        writeln!(out, "Ignored: {}.", ignored.join(", "))?;
-    }
-    Ok(())
 }
 
 fn report_future(reading: &LogReading) -> anyhow::Result<()> {

@@ -24,12 +24,12 @@ use crate::detect::usage::consumers::Usage;
 use crate::detect::user::UserId;
 use crate::local::wanted::KeyFilter;
 use crate::output::escape::for_terminal;
-use crate::output::judged::Judged;
 use crate::output::number::count;
 use crate::output::report::integrity::Integrity;
 use crate::output::report::period::Period;
 use crate::output::report::{Report, html};
 use crate::output::shell::quoted;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::usage::{search_scope_lines, summary_lines};
 
 /// Write a report for an auditor: one HTML page with the findings, their times and their audit trails
@@ -129,7 +129,7 @@ fn uses(args: &Args, contents: &StoreContents) -> anyhow::Result<BTreeMap<UserId
 fn report(
     args: &Args,
     contents: StoreContents,
-    findings: Vec<Judged>,
+    findings: Vec<FindingSnapshot>,
     uses: BTreeMap<UserId, Vec<String>>,
     now: Timestamp,
 ) -> anyhow::Result<Report> {

@@ -25,10 +25,11 @@ use crate::cli::Exit;
 use crate::cli::aws_args::AwsArgs;
 use crate::cli::caller::Caller;
 use crate::cli::destination::Destination;
+use crate::cli::finding_output::FindingFormat;
 use crate::cli::interrupt::{interrupted, signal};
 use crate::cli::policy_args::PolicyArgs;
 use crate::cli::scan::account_scan::ScanContext;
-use crate::cli::scan::print::{Results, ScanFormat, write};
+use crate::cli::scan::print::{Results, write};
 use crate::cli::scan::progress_bar::Progress;
 use crate::cli::scan::snapshots::snapshots;
 use crate::cli::scan::stop::Stop;
@@ -92,8 +93,8 @@ pub(crate) struct Args {
     mode: Mode,
 
     /// The output format
-    #[arg(long, value_enum, default_value_t = ScanFormat::Table)]
-    format: ScanFormat,
+    #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
+    format: FindingFormat,
 
     /// Write the findings to this file instead of stdout. The file is written atomically
     #[arg(
@@ -224,9 +225,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         is_whole: failed.is_empty() && scanned.iter().all(|one| one.is_complete),
         region: config.region().map_or("", AsRef::as_ref),
     };
-    let mut shown = args.output.buffer();
-    write(&mut shown, &results, args.format)?;
-    args.output.write(&shown.into_inner())?;
+    let mut out = args.output.stream()?;
+    write(&mut out, &results, args.format)?;
+    out.finish()?;
     // Only after the output is written: a finding that was not printed stays new. Users that could not
     // be checked do not keep a scan open; the next scan checks them with all others.
     for one in scanned.iter().filter(|one| one.refused.is_none()) {

@@ -81,6 +81,20 @@ impl ReadOnlyStoreArgs {
         }
     }
 
+    /// The Region of the table, if the store is one.
+    #[cfg_attr(
+        not(feature = "live"),
+        expect(clippy::unused_async, reason = "only AWS is waited for")
+    )]
+    pub(crate) async fn region(&self) -> anyhow::Result<Option<String>> {
+        #[cfg(feature = "live")]
+        if self.which.table.is_some() {
+            let config = aws_config(self.profile.as_deref(), self.region.as_deref()).await?;
+            return Ok(config.region().map(ToString::to_string));
+        }
+        Ok(None)
+    }
+
     /// The name of the store, for the report.
     pub(crate) fn name(&self) -> anyhow::Result<String> {
         #[cfg(feature = "live")]

@@ -4,10 +4,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::detect::Timestamp;
 use crate::detect::decision::relation::Relation;
 use crate::detect::decision::severity::SeverityReason;
-use crate::detect::decision::verdict::Verdict;
 use crate::detect::events::actor::Actor;
 use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
 use crate::detect::findings::digest::Digest;
@@ -20,7 +18,7 @@ use crate::output::invocation::{Invocation, NOWHERE};
 use crate::output::json_v1::advice::{commands_of, last_used_of, retire_of};
 use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingSnapshotV1,
-    FindingV1, FindingWithVerdictV1, JoinedV1, KeyV1, LeakV1, OpenerV1,
+    FindingV1, JoinedV1, KeyV1, LeakV1, OpenerV1,
 };
 use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::rfc3339;
@@ -104,22 +102,6 @@ pub(crate) fn finding(finding: &Finding) -> FindingV1 {
     }
 }
 
-/// `finding` in version 1, with the last uses of its keys, and the `verdict` on it at a time.
-#[must_use]
-pub fn judged(
-    found: &Finding,
-    last_uses: &LastUses,
-    verdict: Option<&Verdict>,
-    as_of: Timestamp,
-) -> FindingWithVerdictV1 {
-    FindingWithVerdictV1 {
-        finding: finding(found),
-        last_used: last_used_of(found, last_uses),
-        verdict: verdict.map(verdict_v1),
-        verdict_as_of: verdict.map(|_| rfc3339(as_of)),
-    }
-}
-
 fn opener(event: &KeyActivation) -> OpenerV1 {
     OpenerV1 {
         key: event.key.clone(),
@@ -189,6 +171,7 @@ pub fn snapshot(snapshot: &FindingSnapshot) -> FindingSnapshotV1 {
         last_used: last_used_of(found, &snapshot.last_uses),
         retire: verdict.as_ref().and_then(retire_of),
         commands: commands_of(found, verdict.as_ref(), &snapshot.invocation),
+        verdict_as_of: verdict.as_ref().map(|_| rfc3339(snapshot.alert.at)),
         verdict: verdict.as_ref().map(verdict_v1),
     }
 }

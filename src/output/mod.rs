@@ -20,8 +20,6 @@ pub(crate) mod hostile;
 pub mod invocation;
 pub mod json_v1;
 #[cfg(feature = "cli")]
-pub mod judged;
-#[cfg(feature = "cli")]
 pub(crate) mod key_facts;
 pub(crate) mod last_use;
 pub mod number;

@@ -30,11 +30,11 @@ use sha2::{Digest, Sha256};
 use crate::detect::decision::exemption::Exemption;
 use crate::detect::user::UserId;
 use crate::output::escape::{for_html, for_script};
-use crate::output::judged::Judged;
 use crate::output::report::audit_trail::Trail;
 use crate::output::report::coverage::CheckedAccount;
 use crate::output::report::page::Page;
 use crate::output::report::period::Period;
+use crate::output::snapshot::FindingSnapshot;
 
 const TEMPLATE: &str = include_str!("report/page.html");
 const STYLE: &str = include_str!("report/style.css");
@@ -52,7 +52,7 @@ pub(crate) struct Report {
     /// The accounts that the store has data about, and when they were checked.
     pub accounts: BTreeMap<String, CheckedAccount>,
     /// Every finding, in any period, with the verdict on it.
-    pub findings: Vec<Judged>,
+    pub findings: Vec<FindingSnapshot>,
     /// Every user's audit trail.
     pub trails: BTreeMap<UserId, Trail>,
     /// Every stored exemption.
@@ -67,15 +67,15 @@ impl Report {
     /// The findings of the period: open, then suppressed, then closed; within each, the longest
     /// first.
     #[must_use]
-    pub(crate) fn findings_of_period(&self) -> Vec<&Judged> {
-        let mut findings: Vec<&Judged> = self
+    pub(crate) fn findings_of_period(&self) -> Vec<&FindingSnapshot> {
+        let mut findings: Vec<&FindingSnapshot> = self
             .findings
             .iter()
-            .filter(|one| self.period.has(&one.finding))
+            .filter(|one| self.period.has(&one.alert.finding))
             .collect();
         findings.sort_by_key(|one| {
-            let lasted = one.known_until() - one.finding.opened_at;
-            let Judged { finding, .. } = one;
+            let finding = &one.alert.finding;
+            let lasted = one.known_until() - finding.opened_at;
             (finding.status, std::cmp::Reverse(lasted), &finding.id)
         });
         findings

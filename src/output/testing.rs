@@ -25,7 +25,6 @@ use crate::detect::user::UserId;
 use crate::output::hostile::HOSTILE_TEXTS;
 use crate::output::invocation::Invocation;
 #[cfg(feature = "cli")]
-use crate::output::judged::Judged;
 use crate::output::snapshot::FindingSnapshot;
 
 /// The texts of the table after parsing, which limits their length.
@@ -211,14 +210,14 @@ pub(crate) fn root() -> Alert {
     alert
 }
 
-/// `finding` as judged at `now`, with a rotation window of a day.
+/// `finding` as a store has it at `now`, with a rotation window of a day.
 #[cfg(feature = "cli")]
-pub(crate) fn judged(finding: Finding, now: Timestamp) -> Judged {
+pub(crate) fn stored(finding: Finding, now: Timestamp) -> FindingSnapshot {
     let known = KnownUses {
         last_uses: last_uses(),
         until: None,
     };
-    Judged::of(finding, known, TimeDelta::days(1), now)
+    FindingSnapshot::stored(finding, known, TimeDelta::days(1), now)
 }
 
 /// A digest of the findings in `alerts`.

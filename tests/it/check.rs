@@ -148,6 +148,7 @@ async fn programs_read_the_same() {
     assert_eq!(verdict["code"], "rotation_in_progress");
     assert_eq!(verdict["old_key"], keys[0].as_str());
     assert_eq!(document["open"]["retire"], Value::Null, "nothing goes yet");
+    assert_eq!(document["open"]["change"], "open", "only a scan compares");
     assert_eq!(document["keys"].as_array().map(Vec::len), Some(2));
     assert_eq!(document["settled"], true);
     assert!(

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use secondkey::detect::decision::policy::Policy;
 use secondkey::detect::findings::alert::AlertKind;
 use secondkey::detect::findings::finding::{Finding, FindingStatus};
-use secondkey::detect::trail::audit::ChainHead;
 use secondkey::detect::usage::last_use::LastUses;
 use secondkey::local::log_reading::LogReading;
 use secondkey::local::replay::replay;
@@ -62,11 +61,11 @@ async fn told(story: &Story) -> Finding {
 }
 
 fn snapshot(finding: Finding, story: &Story, uses: &LastUses) -> FindingSnapshot {
+    let window = Policy::default().rotation_window;
     FindingSnapshot::of(
         finding,
         AlertKind::Opened,
-        &ChainHead::default(),
-        &Policy::default(),
+        window,
         uses.clone(),
         story.looked_at,
     )

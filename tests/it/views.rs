@@ -1,6 +1,7 @@
 //! What a person sees of `replay` and `findings`: one line per alert, each fact on its key's line, colors
 //! only where they are wanted, and an exit code that no option of the view changes.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -158,10 +159,68 @@ fn the_exit_code_of_findings_counts_open_ones_even_if_they_are_hidden() {
     let hidden = secondkey(at, &["findings", "--db", "all", "--user", "nobody"], &[]);
     assert_eq!(
         (hidden.code, hidden.stdout.as_str()),
-        (10, "No findings.\n")
+        (10, "No finding matches the options.\n")
     );
     let notice = "Not shown: 1 open finding. The exit code counts hidden findings too.\n";
     assert_eq!(hidden.stderr, notice);
+}
+
+/// What identifies each finding in `document`, sorted, because the commands have different orders.
+fn told_apart(format: &str, document: &str) -> Vec<String> {
+    let json = || serde_json::from_str::<Value>(document).unwrap();
+    let each = |list: &Value, field: &str| -> Vec<String> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| one.pointer(field).unwrap().to_string())
+            .collect()
+    };
+    let mut found = match format {
+        "csv" => document.lines().map(str::to_owned).collect(),
+        "asff" => each(&json(), ""),
+        "ocsf" => each(&json(), "/finding_info/uid"),
+        _ => each(&json()["runs"][0]["results"], "/partialFingerprints"),
+    };
+    found.sort();
+    found
+}
+
+#[test]
+fn replay_and_findings_write_the_same_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let region = [("AWS_REGION", "eu-west-1")];
+    // SARIF has no closed findings, and CSV has a header.
+    for (format, lines) in [("csv", 8), ("asff", 7), ("ocsf", 7), ("sarif", 1)] {
+        let replay = ["replay", SCENARIOS, "--db", format, "--format", format];
+        let replayed = secondkey(at, &replay, &region);
+        assert_eq!(replayed.code, 10, "{format}: {}", replayed.stderr);
+        let list = ["findings", "--db", format, "--format", format, "--all"];
+        let listed = secondkey(at, &list, &region);
+        let found = told_apart(format, &listed.stdout);
+        assert_eq!(found.len(), lines, "{format}");
+        assert_eq!(told_apart(format, &replayed.stdout), found, "{format}");
+
+        let written = secondkey(at, &[&list[..], &["--output", "file"]].concat(), &region);
+        assert_eq!((written.code, written.stdout.as_str()), (10, ""));
+        let file = fs::read_to_string(at.join("file")).unwrap();
+        assert_eq!(file, listed.stdout, "{format}");
+    }
+}
+
+#[test]
+fn findings_in_asff_need_a_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = [("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "")];
+    let replayed = secondkey(
+        folder.path(),
+        &["replay", SCENARIOS, "--format", "asff"],
+        &none,
+    );
+    assert_eq!((replayed.code, replayed.stdout.as_str()), (1, ""));
+    assert!(
+        replayed.stderr.contains("`AWS_REGION`"),
+        "{}",
+        replayed.stderr
+    );
 }
 
 #[test]

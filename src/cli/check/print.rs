@@ -29,7 +29,7 @@ pub(super) fn text(
     used: Option<&Found>,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    let snapshot = snapshot(args, check, policy);
+    let snapshot = snapshot(args, check, policy, AlertKind::Opened);
     if let Some(snapshot) = &snapshot {
         let FindingSnapshot {
             alert,
@@ -103,7 +103,8 @@ pub(super) fn document(
         KeyHistory::Changes(_) => Some(changes(&check.history)),
         KeyHistory::Unavailable(_) => None,
     };
-    let snapshot = snapshot(args, check, policy);
+    // Like all commands but `scan`, a check compares with no earlier run.
+    let snapshot = snapshot(args, check, policy, AlertKind::Updated(vec![]));
     let verdict = snapshot.as_ref().and_then(FindingSnapshot::verdict);
     let next: Vec<_> = next(args, check, verdict.as_ref())
         .into_iter()
@@ -128,18 +129,17 @@ pub(super) fn document(
     Ok(())
 }
 
-/// The current finding, if one is open.
-fn snapshot(args: &Args, check: &KeyCheck, policy: &Policy) -> Option<FindingSnapshot> {
+/// The current finding as an alert of `kind`, if one is open.
+fn snapshot(
+    args: &Args,
+    check: &KeyCheck,
+    policy: &Policy,
+    kind: AlertKind,
+) -> Option<FindingSnapshot> {
     let finding = check.record.open_finding()?.clone();
-    let (trail, last_uses) = (&check.record.audit, check.last_uses.clone());
-    let snapshot = FindingSnapshot::of(
-        finding,
-        AlertKind::Opened,
-        trail,
-        policy,
-        last_uses,
-        check.now,
-    );
+    let (window, last_uses) = (policy.rotation_window, check.last_uses.clone());
+    let snapshot = FindingSnapshot::of(finding, kind, window, last_uses, check.now)
+        .with_trail(&check.record.audit);
     Some(snapshot.shown_by(&args.invocation()))
 }
 

@@ -45,9 +45,9 @@ pub(super) async fn snapshots(
         };
         let last_uses = log.last_uses(&finding.key_ids())?;
         let trail = store.record(finding.user()).await?.audit;
-        let policy = &scanning.policy;
-        let snapshot = FindingSnapshot::of(finding, kind, &trail, policy, last_uses, now);
-        snapshots.push(snapshot.shown_by(&scanning.invocation));
+        let window = scanning.policy.rotation_window;
+        let snapshot = FindingSnapshot::of(finding, kind, window, last_uses, now);
+        snapshots.push(snapshot.with_trail(&trail).shown_by(&scanning.invocation));
     }
     snapshots.sort_by(|one, other| by_urgency(&one.alert.finding, &other.alert.finding));
     Ok(snapshots)

@@ -112,7 +112,6 @@ pub(crate) fn severity(
 /// Raises the stored severity of `finding` if its rotation window of length `window` has ended by
 /// `now`. The store learns that from the next check of the user. The severity is never lowered: the
 /// check may have counted with a shorter window.
-#[cfg(feature = "cli")]
 pub(crate) fn raise_after_window(finding: &mut Finding, window: TimeDelta, now: Timestamp) {
     if finding.closing.is_some() || now < finding.window_ends_at(window) {
         return;

@@ -29,7 +29,7 @@ pub struct AlertV1 {
     pub finding: FindingV1,
     /// When each key was last used. Keys whose last use is not known are left out.
     pub last_used: Vec<LastUsedV1>,
-    /// What to do about the keys; missing once the finding is closed.
+    /// What to do about the keys; `null` once the finding is closed.
     pub verdict: Option<VerdictV1>,
     /// The key to deactivate, if the verdict names one.
     pub retire: Option<RetireV1>,
@@ -38,17 +38,21 @@ pub struct AlertV1 {
     pub commands: Vec<CommandV1>,
 }
 
-/// A finding as it is at the time of a command.
+/// A finding as every command prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FindingSnapshotV1 {
-    /// How it changed since the last run: `new`, `open` or `closed`.
+    /// How it changed since the last scan: `new`, `open` or `closed`. Only `scan` compares with an
+    /// earlier run, so that other commands print no `new`.
     pub change: &'static str,
-    /// The finding.
+    /// The finding. Its fields are beside the others.
+    #[serde(flatten)]
     pub finding: FindingV1,
     /// When each key was last used. Keys whose last use is not known are left out.
     pub last_used: Vec<LastUsedV1>,
-    /// What to do about the keys; missing once the finding is closed.
+    /// What to do about the keys; `null` once the finding is closed.
     pub verdict: Option<VerdictV1>,
+    /// The time that the verdict is about. Nothing later is known about the keys.
+    pub verdict_as_of: Option<String>,
     /// The key to deactivate, if the verdict names one.
     pub retire: Option<RetireV1>,
     /// The commands that clean up, never for both active keys.
@@ -110,22 +114,6 @@ pub struct FindingV1 {
     pub found_by: &'static str,
     /// The exemption that suppresses it, or that last did.
     pub exemption: Option<ExemptionV1>,
-}
-
-/// A recorded finding, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FindingWithVerdictV1 {
-    /// The finding.
-    #[serde(flatten)]
-    pub finding: FindingV1,
-    /// When its keys were last used, as far as the store knows; otherwise left out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub last_used: Vec<LastUsedV1>,
-    /// What to do about the keys; missing once the finding is closed.
-    pub verdict: Option<VerdictV1>,
-    /// The time that the verdict is about. Nothing later is known about the keys.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict_as_of: Option<String>,
 }
 
 /// A report by AWS that a key has leaked.

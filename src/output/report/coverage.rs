@@ -97,8 +97,11 @@ pub(super) fn coverage(report: &Report) -> Coverage {
     let now = report.period.now;
     let mut by_account: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
     for one in &report.findings {
-        let account = one.finding.user().account();
-        by_account.entry(account).or_default().push(&one.finding);
+        let account = one.alert.finding.user().account();
+        by_account
+            .entry(account)
+            .or_default()
+            .push(&one.alert.finding);
     }
     let mut rows: Vec<(CoverageState, CoverageRow)> = report
         .accounts

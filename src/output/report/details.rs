@@ -10,12 +10,12 @@ use crate::detect::trail::audit::AuditEntry;
 use crate::detect::user::UserId;
 use crate::output::control::control_of;
 use crate::output::facts::{did, found_by};
-use crate::output::judged::Judged;
 use crate::output::last_use::last_use;
 use crate::output::overlap_start::beginning;
 use crate::output::report::Report;
 use crate::output::report::audit_trail::{TrailEvidence, entries_of};
 use crate::output::report::rows::time;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::duration;
 use crate::output::verdict_text::sentence;
 
@@ -24,14 +24,14 @@ type Fact = (&'static str, String);
 
 /// The document: one entry per finding, in the order of `findings`; their users' trails, each once;
 /// and the texts of both, each once. Findings and trails refer to texts by index.
-pub(super) fn document(report: &Report, findings: &[&Judged]) -> Value {
+pub(super) fn document(report: &Report, findings: &[&FindingSnapshot]) -> Value {
     let mut texts = Texts::default();
     let mut places: BTreeMap<&UserId, usize> = BTreeMap::new();
     let mut trails = vec![];
     let findings: Vec<Value> = findings
         .iter()
-        .map(|judged| {
-            let finding = &judged.finding;
+        .map(|snapshot| {
+            let finding = &snapshot.alert.finding;
             let user = finding.user();
             let trail = report.trails.get(user);
             let entries = trail.map_or(&[][..], |trail| &trail.entries);
@@ -42,7 +42,7 @@ pub(super) fn document(report: &Report, findings: &[&Judged]) -> Value {
             });
             let shown = entries_of(&finding.id.to_string(), entries);
             let evidence = TrailEvidence::of(finding, trail, report.period.now);
-            let facts = facts(judged, report).into_iter();
+            let facts = facts(snapshot, report).into_iter();
             json!({
                 "facts": facts.map(|(name, value)| texts.pair(name, &value)).collect::<Value>(),
                 "trail": [place, shown.start, shown.end],
@@ -96,15 +96,15 @@ impl Texts {
     }
 }
 
-fn facts(judged: &Judged, report: &Report) -> Vec<Fact> {
+fn facts(snapshot: &FindingSnapshot, report: &Report) -> Vec<Fact> {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-    let finding = &judged.finding;
+    let finding = &snapshot.alert.finding;
     let mut facts = vec![("Finding", finding.id.to_string())];
-    if let Some(verdict) = &judged.verdict {
-        facts.push(("What to do", sentence(verdict, &str::to_owned)));
-        facts.push(("As of", time(judged.as_of)));
+    if let Some(verdict) = snapshot.verdict() {
+        facts.push(("What to do", sentence(&verdict, &str::to_owned)));
+        facts.push(("As of", time(snapshot.alert.at)));
     }
-    facts.extend(keys(judged));
+    facts.extend(keys(snapshot));
     facts.push(("Control", control_of(finding.user()).numbers.to_owned()));
     let reasons = finding.severity_reasons.iter().map(|reason| reason.words());
     facts.extend(reasons.map(|reason| ("Severity because", reason.to_owned())));
@@ -165,18 +165,19 @@ fn facts(judged: &Judged, report: &Report) -> Vec<Fact> {
 }
 
 /// A line for each key; with its last use as long as there is a decision to make about it.
-fn keys(judged: &Judged) -> impl Iterator<Item = Fact> {
-    judged.finding.keys.iter().map(|key| {
+fn keys(snapshot: &FindingSnapshot) -> impl Iterator<Item = Fact> {
+    let is_undecided = snapshot.verdict().is_some();
+    snapshot.alert.finding.keys.iter().map(move |key| {
         let created = key.created.map_or_else(
             || "creation time not known".to_owned(),
             |created| format!("created {}", time(created)),
         );
         let status = key.status.word().to_lowercase();
         let mut fact = format!("{}, {status}, {created}", key.id);
-        if judged.verdict.is_some() {
-            let used = judged.last_uses.get(&key.id);
+        if is_undecided {
+            let used = snapshot.last_uses.get(&key.id);
             fact.push_str(", last used: ");
-            fact.push_str(&last_use(used, judged.as_of, &str::to_owned));
+            fact.push_str(&last_use(used, snapshot.alert.at, &str::to_owned));
         }
         ("Key", fact)
     })

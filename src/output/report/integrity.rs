@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use crate::output::judged::Judged;
 use crate::output::number::{count, entry_count};
 use crate::output::report::Report;
 use crate::output::report::audit_trail::{Trail, TrailEvidence, TrailState, not_kept};
@@ -51,7 +50,10 @@ impl Integrity {
             integrity.unread += 1;
             integrity.add("UNREAD", "the store", reason);
         }
-        let ids = report.findings.iter().map(|one| one.finding.id.to_string());
+        let ids = report
+            .findings
+            .iter()
+            .map(|one| one.alert.finding.id.to_string());
         let kept: HashSet<String> = ids.collect();
         let now = report.period.now;
         for (user, trail) in &report.trails {
@@ -75,7 +77,8 @@ impl Integrity {
                 }
             }
         }
-        for Judged { finding, .. } in &report.findings {
+        for snapshot in &report.findings {
+            let finding = &snapshot.alert.finding;
             let evidence = TrailEvidence::of(finding, report.trails.get(finding.user()), now);
             if let TrailEvidence::Differs(reason) = evidence {
                 integrity.differing += 1;

@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::detect::events::actor::Actor;
 use crate::detect::findings::finding::{CloseReason, Finding, FindingStatus};
 use crate::output::control::{Control, NO_ROOT_KEY, ONE_ACTIVE_KEY, control_of};
-use crate::output::judged::{Judged, as_of_line};
 use crate::output::number::count;
 use crate::output::overlap_start::lasted;
 use crate::output::report::Report;
@@ -23,6 +22,7 @@ use crate::output::report::rows::{
 };
 use crate::output::report::stats::{self, DurationStats};
 use crate::output::report::timeline::timeline;
+use crate::output::snapshot::{FindingSnapshot, as_of_line};
 use crate::output::time::duration;
 
 /// How many open findings are at the top. The others are in the table of findings.
@@ -115,9 +115,9 @@ struct DurationStatsText {
 
 impl Page {
     /// The page of `report` about `findings`, the findings of its period.
-    pub(super) fn new(report: &Report, judged: &[&Judged]) -> Self {
+    pub(super) fn new(report: &Report, snapshots: &[&FindingSnapshot]) -> Self {
         let period = &report.period;
-        let findings: Vec<&Finding> = judged.iter().map(|one| &one.finding).collect();
+        let findings: Vec<&Finding> = snapshots.iter().map(|one| &one.alert.finding).collect();
         let findings = findings.as_slice();
         let of_status = |status| {
             let of = findings.iter().filter(|finding| finding.status == status);
@@ -136,8 +136,8 @@ impl Page {
             .map(|finding| id(finding.user().account()))
             .collect();
         let detect = stats::time_to_detect(findings);
-        let is_open = |one: &&&Judged| one.finding.status == FindingStatus::Open;
-        let open_rows: Vec<OpenRow> = judged
+        let is_open = |one: &&&FindingSnapshot| one.alert.finding.status == FindingStatus::Open;
+        let open_rows: Vec<OpenRow> = snapshots
             .iter()
             .filter(is_open)
             .take(MAX_OPEN)
@@ -179,9 +179,9 @@ impl Page {
                 .filter(|one| period.has_open_at_end(one))
                 .count(),
             open_severities: severity_counts(&open),
-            oldest_open: judged.iter().find(is_open).map(|oldest| OldestFinding {
-                age: lasted(&oldest.finding, oldest.as_of),
-                user: shown_user(&oldest.finding),
+            oldest_open: snapshots.iter().find(is_open).map(|oldest| OldestFinding {
+                age: lasted(&oldest.alert.finding, oldest.alert.at),
+                user: shown_user(&oldest.alert.finding),
             }),
             as_of: as_of_line(&report.findings, period.now),
             controls: controls(findings),
@@ -205,14 +205,14 @@ impl Page {
             never_confirmed: closed_as(CloseReason::NeverConfirmed),
             more_open: open.len() - open_rows.len(),
             open_rows,
-            timeline: chart(&timeline(judged, period)),
+            timeline: chart(&timeline(snapshots, period)),
             openers: actors(openers, report),
             closers: actors(closers, report),
             exemptions: exemptions::rows(&report.exemptions, findings, period.now)
                 .iter()
                 .map(|row| exemption(row, period.now))
                 .collect(),
-            rows: judged.iter().map(|one| finding(report, one)).collect(),
+            rows: snapshots.iter().map(|one| finding(report, one)).collect(),
         }
     }
 }

@@ -8,12 +8,12 @@ use crate::detect::decision::severity::Severity;
 use crate::detect::findings::finding::Finding;
 use crate::output::escape::{MAX_ID_CHARS, MAX_TEXT_CHARS, for_terminal};
 use crate::output::facts::user_name;
-use crate::output::judged::Judged;
 use crate::output::key_facts::key_facts;
 use crate::output::overlap_start::{beginning, lasted};
 use crate::output::report::Report;
 use crate::output::report::audit_trail::TrailEvidence;
 use crate::output::report::exemptions;
+use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::duration;
 use crate::output::verdict_text::sentence;
 
@@ -70,20 +70,15 @@ pub(super) struct ExemptionRow {
     findings: usize,
 }
 
-/// `judged`, an open finding of `report`.
-pub(super) fn open(report: &Report, judged: &Judged) -> OpenRow {
-    let Judged {
-        finding: of,
-        last_uses,
-        as_of,
-        verdict,
-    } = judged;
-    let keys = key_facts(of, last_uses, *as_of, &id);
+/// `snapshot`, an open finding of `report`.
+pub(super) fn open(report: &Report, snapshot: &FindingSnapshot) -> OpenRow {
+    let alert = &snapshot.alert;
+    let keys = key_facts(&alert.finding, &snapshot.last_uses, alert.at, &id);
     OpenRow {
-        finding: finding(report, judged),
-        to_do: verdict.as_ref().map_or_else(
+        finding: finding(report, snapshot),
+        to_do: snapshot.verdict().map_or_else(
             || "Not known: fewer than two of its keys are active".to_owned(),
-            |verdict| sentence(verdict, &id),
+            |verdict| sentence(&verdict, &id),
         ),
         keys: keys
             .into_iter()
@@ -96,9 +91,9 @@ pub(super) fn open(report: &Report, judged: &Judged) -> OpenRow {
     }
 }
 
-/// `judged`, a finding of `report`.
-pub(super) fn finding(report: &Report, judged: &Judged) -> FindingRow {
-    let (finding, until) = (&judged.finding, judged.known_until());
+/// `snapshot`, a finding of `report`.
+pub(super) fn finding(report: &Report, snapshot: &FindingSnapshot) -> FindingRow {
+    let (finding, until) = (&snapshot.alert.finding, snapshot.known_until());
     let now = report.period.now;
     let account = finding.user().account();
     let evidence = TrailEvidence::of(finding, report.trails.get(finding.user()), now);

@@ -12,8 +12,8 @@ use crate::output::control::{Control, NO_ROOT_KEY, ONE_ACTIVE_KEY};
 use crate::output::hostile::first_unseen;
 use crate::output::report::audit_trail::TrailState;
 use crate::output::testing::{
-    HOSTILE, closed, estimated, every_alert, exempt, filled_with, judged, last_uses_with, opened,
-    root,
+    HOSTILE, closed, estimated, every_alert, exempt, filled_with, last_uses_with, opened, root,
+    stored,
 };
 
 /// When the reports are made: an hour after the rotation window of an open finding.
@@ -64,7 +64,7 @@ fn report(alerts: &[Alert]) -> Report {
         accounts: BTreeMap::from([account("111122223333")]),
         findings: findings
             .into_iter()
-            .map(|finding| judged(finding, at(NOW)))
+            .map(|finding| stored(finding, at(NOW)))
             .collect(),
         trails: trails.collect(),
         exemptions: vec![exemption("one")],
@@ -161,7 +161,10 @@ fn page_lists_findings_in_period_with_open_ones_first() {
     let mut report = report(&[closed(), opened(), exempt()]);
     let statuses = |report: &Report| -> Vec<FindingStatus> {
         let findings = report.findings_of_period();
-        findings.iter().map(|one| one.finding.status).collect()
+        findings
+            .iter()
+            .map(|one| one.alert.finding.status)
+            .collect()
     };
     let all = [
         FindingStatus::Open,
@@ -250,8 +253,8 @@ fn age_and_severity_of_an_open_finding_are_as_of_its_verdict() {
     assert!(!page.contains("Verdicts are as of"));
     // The logs end two hours after the opening: nothing is known about the other 23 hours.
     let until = at(2 + 2 * 3_600);
-    known.findings = vec![judged(known.findings[0].finding.clone(), until)];
-    known.findings[0].finding.severity = Severity::Medium;
+    known.findings = vec![stored(known.findings[0].alert.finding.clone(), until)];
+    known.findings[0].alert.finding.severity = Severity::Medium;
     let page = html(&known).unwrap();
     for shown in [
         "Verdicts are as of 2023-11-15 00:13:22 UTC",

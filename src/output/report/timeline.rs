@@ -9,8 +9,8 @@ use crate::detect::Timestamp;
 use crate::detect::decision::severity::Severity;
 use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::user::UserId;
-use crate::output::judged::Judged;
 use crate::output::report::period::Period;
+use crate::output::snapshot::FindingSnapshot;
 
 /// How many users have a row. More rows would not be read, and the table of findings has them all.
 pub(super) const MAX_ROWS: usize = 40;
@@ -84,12 +84,12 @@ impl Window<'_> {
 }
 
 /// The picture of `findings`, the findings of the period.
-pub(super) fn timeline<'a>(findings: &[&'a Judged], period: &Period) -> Timeline<'a> {
+pub(super) fn timeline<'a>(findings: &[&'a FindingSnapshot], period: &Period) -> Timeline<'a> {
     let mut by_user: BTreeMap<&UserId, Row<'a>> = BTreeMap::new();
     let mut in_order = findings.to_vec();
-    in_order.sort_by_key(|one| (one.finding.opened_at, &one.finding.id));
-    for judged in in_order {
-        let (finding, known_until) = (&judged.finding, judged.known_until());
+    in_order.sort_by_key(|one| (one.alert.finding.opened_at, &one.alert.finding.id));
+    for snapshot in in_order {
+        let (finding, known_until) = (&snapshot.alert.finding, snapshot.known_until());
         let (from, to) = (
             finding.opened_at.max(period.from),
             known_until.min(period.to),
@@ -247,13 +247,13 @@ mod tests {
         }
     }
 
-    fn of(name: &str, episode: u32, finding: Finding) -> Judged {
+    fn of(name: &str, episode: u32, finding: Finding) -> FindingSnapshot {
         let user = UserId::new("1", name);
         let finding = Finding {
             id: FindingId { user, episode },
             ..finding
         };
-        testing::judged(finding, at(1_000_000))
+        testing::stored(finding, at(1_000_000))
     }
 
     fn labels(from: &str, to: &str) -> Vec<String> {
@@ -281,7 +281,7 @@ mod tests {
         let [row] = &timeline.rows[..] else {
             panic!("{timeline:?}")
         };
-        assert_eq!(row.latest, &again.finding);
+        assert_eq!(row.latest, &again.alert.finding);
         assert_eq!(row.total, TimeDelta::seconds(10_000 + 52_000));
         let places: Vec<(f64, f64)> = row.windows.iter().map(|one| (one.start, one.end)).collect();
         assert_eq!(places, [(0.0, 0.1), (0.48, 1.0)]);
@@ -292,10 +292,8 @@ mod tests {
 
     #[test]
     fn an_open_window_ends_where_the_knowledge_of_the_store_ends() {
-        let open = Judged {
-            as_of: at(5_002),
-            ..of("alice", 1, testing::opened().finding)
-        };
+        let mut open = of("alice", 1, testing::opened().finding);
+        open.alert.at = at(5_002);
         let closed = of("bob", 1, testing::closed().finding);
         let findings = [&open, &closed];
         let timeline = timeline(&findings, &period(2, 20_002));
@@ -316,14 +314,14 @@ mod tests {
             of("a", 2, closed.clone()),
             of("b", 1, closed),
         ];
-        let findings: Vec<&Judged> = findings.iter().collect();
+        let findings: Vec<&FindingSnapshot> = findings.iter().collect();
         let timeline = timeline(&findings, &period(0, 20_000));
         assert_eq!(timeline.slices.iter().max(), Some(&2));
     }
 
     #[test]
     fn only_users_with_longest_windows_have_rows_rest_are_counted() {
-        let findings: Vec<Judged> = (0..100)
+        let findings: Vec<FindingSnapshot> = (0..100)
             .map(|number| {
                 let finding = Finding {
                     opened_at: at(number),
@@ -332,7 +330,7 @@ mod tests {
                 of(&format!("user-{number}"), 1, finding)
             })
             .collect();
-        let findings: Vec<&Judged> = findings.iter().rev().collect();
+        let findings: Vec<&FindingSnapshot> = findings.iter().rev().collect();
         let timeline = timeline(&findings, &period(0, 20_000));
         assert_eq!((timeline.rows.len(), timeline.more), (MAX_ROWS, 60));
         assert_eq!(timeline.rows[0].latest.user().name(), "user-0");

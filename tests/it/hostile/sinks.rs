@@ -158,6 +158,21 @@ impl Sinks {
                 0,
                 &["findings", "--all", "--format", "json"],
             ),
+            (
+                "findings of a table, csv",
+                0,
+                &["findings", "--all", "--format", "csv"],
+            ),
+            (
+                "findings of a table, asff",
+                0,
+                &["findings", "--all", "--format", "asff"],
+            ),
+            (
+                "findings of a table, ocsf",
+                0,
+                &["findings", "--all", "--format", "ocsf"],
+            ),
             ("verify of a table", 0, &["verify"]),
         ] {
             let output = std::process::Command::new(env!("CARGO_BIN_EXE_secondkey"))

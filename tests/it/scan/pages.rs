@@ -18,7 +18,7 @@ async fn no_page_of_users_or_keys_is_lost() {
     told.sort();
     assert_eq!(told, ["bob: new", "dave: new"]);
     for finding in document["findings"].as_array().unwrap() {
-        let keys = finding["finding"]["keys"].as_array();
+        let keys = finding["keys"].as_array();
         assert_eq!(keys.map(Vec::len), Some(2), "{finding:#}");
     }
 }

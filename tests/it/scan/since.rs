@@ -30,7 +30,7 @@ async fn an_old_pair_is_high_at_the_first_check_of_every_command() {
         .await;
     assert_eq!(said.code, 10, "{}\n{}", said.stdout, said.stderr);
     let document: Value = serde_json::from_str(&said.stdout).expect("it is JSON");
-    let finding = &document["findings"][0]["finding"];
+    let finding = &document["findings"][0];
     assert_eq!(finding["severity"], "HIGH");
     assert_eq!(
         finding["severity_reasons"],

@@ -150,7 +150,7 @@ impl World {
 pub fn changes(document: &Value) -> Vec<String> {
     let findings = document["findings"].as_array().expect("there is a list");
     let of = |finding: &Value| {
-        let user = finding["finding"]["user"].as_str().unwrap_or_default();
+        let user = finding["user"].as_str().unwrap_or_default();
         format!("{user}: {}", finding["change"].as_str().unwrap_or_default())
     };
     findings.iter().map(of).collect()

@@ -79,8 +79,8 @@ async fn check(world: &World, verdict: &str, severity: &str) {
     for (command, said) in &said {
         assert_eq!(said, verdict, "{command}: {said:?}\n{finish}\n{table}");
     }
-    assert_eq!(looked["open"]["finding"]["severity"], severity);
-    assert_eq!(scanned["findings"][0]["finding"]["severity"], severity);
+    assert_eq!(looked["open"]["severity"], severity);
+    assert_eq!(scanned["findings"][0]["severity"], severity);
 }
 
 fn ago(minutes: i64) -> DateTime<Utc> {
