@@ -35,6 +35,7 @@ pub(crate) mod report;
 pub(crate) mod rotate;
 #[cfg(feature = "live")]
 pub(crate) mod scan;
+pub(crate) mod schema;
 mod selection;
 #[cfg(feature = "live")]
 pub(crate) mod store;
@@ -143,6 +144,7 @@ enum Command {
     Usage(Box<usage::Args>),
     #[cfg(feature = "live")]
     Doctor(doctor::Args),
+    Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -193,6 +195,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Exempt(args) => exempt::run(args).await,
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -11,7 +11,7 @@ use crate::detect::keys::listing::KeyStatus;
 use crate::detect::usage::last_use::LastUsed;
 use crate::output::commands::{Purpose, recommended};
 use crate::output::escape::for_csv;
-use crate::output::json_v1::{self, advice::retire_of, verdict::verdict_v1};
+use crate::output::json_v1::{advice::retire_of, verdict::verdict_v1, words::CloseReasonV1};
 use crate::output::snapshot::FindingSnapshot;
 use crate::output::time::rfc3339;
 
@@ -95,7 +95,7 @@ fn row(snapshot: &FindingSnapshot) -> Vec<String> {
         rfc3339(finding.detected_at),
         closing.map_or_else(String::new, |closing| rfc3339(closing.at)),
         closing.map_or_else(String::new, |closing| {
-            json_v1::close_reason(closing.reason).to_owned()
+            CloseReasonV1::from(closing.reason).word().to_owned()
         }),
     ];
     for place in 0..KEYS_WITH_COLUMNS {
@@ -127,7 +127,7 @@ fn row(snapshot: &FindingSnapshot) -> Vec<String> {
         [
             verdict.code.to_owned(),
             verdict.reason.to_owned(),
-            verdict.not_before.unwrap_or_default(),
+            verdict.not_before.map(String::from).unwrap_or_default(),
         ]
     }));
     row

@@ -4,12 +4,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::detect::decision::relation::Relation;
-use crate::detect::decision::severity::SeverityReason;
 use crate::detect::events::actor::Actor;
-use crate::detect::findings::alert::{Alert, AlertKind, FindingUpdate};
+use crate::detect::findings::alert::{Alert, AlertKind};
 use crate::detect::findings::digest::Digest;
-use crate::detect::findings::finding::{CloseReason, Finding, FoundBy, KeyActivation};
+use crate::detect::findings::finding::{Finding, KeyActivation};
 use crate::detect::trail::audit::AuditEntry;
 use crate::detect::usage::last_use::LastUses;
 use crate::output::escape::for_json;
@@ -20,14 +18,19 @@ use crate::output::json_v1::wire::{
     ActorV1, AlertV1, AuditEntryV1, DigestFindingV1, DigestV1, ExemptionV1, FindingSnapshotV1,
     FindingV1, JoinedV1, KeyV1, LeakV1, OpenerV1,
 };
+use crate::output::json_v1::words::AlertKindV1;
 use crate::output::snapshot::FindingSnapshot;
-use crate::output::time::rfc3339;
 
 pub(crate) use verdict::verdict_v1;
 
 pub(super) mod advice;
+#[cfg(feature = "cli")]
+pub(crate) mod runs;
+#[cfg(feature = "cli")]
+pub mod schema;
 pub(super) mod verdict;
 pub(crate) mod wire;
+pub(crate) mod words;
 
 /// The longest text in a JSON document that had to be shortened, in characters.
 const MAX_CUT_TEXT_CHARS: usize = 200;
@@ -42,20 +45,20 @@ pub(crate) fn finding(finding: &Finding) -> FindingV1 {
         account: user.account().to_owned(),
         user: finding.display_name.clone(),
         is_root: user.is_root(),
-        status: finding.status.word(),
+        status: finding.status.into(),
         confirmed: finding.confirmed,
         could_not_list: finding.listing_refusal.clone(),
-        severity: finding.severity.word(),
+        severity: finding.severity.into(),
         severity_reasons: finding
             .severity_reasons
             .iter()
-            .map(|reason| severity_reason(*reason))
+            .map(|reason| (*reason).into())
             .collect(),
-        opened_at: rfc3339(finding.opened_at),
+        opened_at: finding.opened_at.into(),
         opened_at_is_estimate: finding.is_opened_at_estimated,
-        detected_at: rfc3339(finding.detected_at),
-        closed_at: closing.map(|closing| rfc3339(closing.at)),
-        close_reason: closing.map(|closing| close_reason(closing.reason)),
+        detected_at: finding.detected_at.into(),
+        closed_at: closing.map(|closing| closing.at.into()),
+        close_reason: closing.map(|closing| closing.reason.into()),
         closed_by: closing.and_then(|closing| closing.actor.as_ref().map(actor)),
         close_event_id: closing.and_then(|closing| closing.event_id.clone()),
         keys: finding
@@ -63,8 +66,8 @@ pub(crate) fn finding(finding: &Finding) -> FindingV1 {
             .iter()
             .map(|key| KeyV1 {
                 id: key.id.clone(),
-                status: key.status.word(),
-                created: key.created.map(rfc3339),
+                status: key.status.into(),
+                created: key.created.map(Into::into),
             })
             .collect(),
         actor: finding.opener.as_ref().map(|opener| actor(&opener.actor)),
@@ -82,22 +85,18 @@ pub(crate) fn finding(finding: &Finding) -> FindingV1 {
             .iter()
             .map(|leak| LeakV1 {
                 key: leak.key.clone(),
-                at: rfc3339(leak.at),
-                signal: leak.signal.word(),
+                at: leak.at.into(),
+                signal: leak.signal.into(),
                 event_id: leak.event_id.clone(),
             })
             .collect(),
         continues: finding.continues.as_ref().map(ToString::to_string),
-        found_by: match finding.found_by {
-            FoundBy::Event => "event",
-            FoundBy::Sweep => "sweep",
-            FoundBy::Baseline => "baseline",
-        },
+        found_by: finding.found_by.into(),
         exemption: finding.exemption.as_ref().map(|exemption| ExemptionV1 {
             id: exemption.id.clone(),
             owner: exemption.owner.clone(),
             reason: exemption.reason.clone(),
-            until: rfc3339(exemption.until),
+            until: exemption.until.into(),
         }),
     }
 }
@@ -105,24 +104,11 @@ pub(crate) fn finding(finding: &Finding) -> FindingV1 {
 fn opener(event: &KeyActivation) -> OpenerV1 {
     OpenerV1 {
         key: event.key.clone(),
-        how: match event {
-            KeyActivation { created: true, .. } => "created",
-            _ if event.is_proven() => "reactivated",
-            _ => "set_active",
-        },
-        at: rfc3339(event.at),
-        inactive_since: event.inactive_since.map(rfc3339),
-        relation: event.relation.map(relation),
+        how: event.into(),
+        at: event.at.into(),
+        inactive_since: event.inactive_since.map(Into::into),
+        relation: event.relation.map(Into::into),
         event_id: event.event_id.clone(),
-    }
-}
-
-fn relation(relation: Relation) -> &'static str {
-    match relation {
-        Relation::Own => "own",
-        Relation::Trusted => "trusted",
-        Relation::Familiar => "familiar",
-        Relation::Unfamiliar => "unfamiliar",
     }
 }
 
@@ -142,15 +128,15 @@ pub(crate) fn alert_shown_by(
     let verdict = alert.verdict(last_uses);
     AlertV1 {
         version: "1",
-        kind: kind(&alert.kind),
+        kind: (&alert.kind).into(),
         updates: match &alert.kind {
-            AlertKind::Updated(updates) => updates.iter().map(|one| update(*one)).collect(),
+            AlertKind::Updated(updates) => updates.iter().map(|one| (*one).into()).collect(),
             AlertKind::Opened | AlertKind::Closed => vec![],
         },
         sequence: alert.sequence,
         audit_hash: alert.audit_hash.clone(),
-        at: rfc3339(alert.at),
-        rotation_window_ends_at: rfc3339(alert.window_ends_at),
+        at: alert.at.into(),
+        rotation_window_ends_at: alert.window_ends_at.into(),
         in_digest: alert.in_digest,
         finding: finding(&alert.finding),
         last_used: last_used_of(&alert.finding, last_uses),
@@ -166,12 +152,12 @@ pub fn snapshot(snapshot: &FindingSnapshot) -> FindingSnapshotV1 {
     let found = &snapshot.alert.finding;
     let verdict = snapshot.verdict();
     FindingSnapshotV1 {
-        change: snapshot.change(),
+        change: (&snapshot.alert.kind).into(),
         finding: finding(found),
         last_used: last_used_of(found, &snapshot.last_uses),
         retire: verdict.as_ref().and_then(retire_of),
         commands: commands_of(found, verdict.as_ref(), &snapshot.invocation),
-        verdict_as_of: verdict.as_ref().map(|_| rfc3339(snapshot.alert.at)),
+        verdict_as_of: verdict.as_ref().map(|_| snapshot.alert.at.into()),
         verdict: verdict.as_ref().map(verdict_v1),
     }
 }
@@ -181,9 +167,9 @@ fn digest_v1(digest: &Digest, most: usize) -> DigestV1 {
     DigestV1 {
         version: "1",
         kind: "digest",
-        reason: digest.kind.word(),
+        reason: digest.kind.into(),
         account: digest.account.clone(),
-        at: rfc3339(digest.at),
+        at: digest.at.into(),
         open: digest.findings.len(),
         unchecked: digest.unchecked,
         findings: digest
@@ -193,8 +179,8 @@ fn digest_v1(digest: &Digest, most: usize) -> DigestV1 {
             .map(|finding| DigestFindingV1 {
                 id: finding.id.to_string(),
                 user: finding.display_name.clone(),
-                severity: finding.severity.word(),
-                opened_at: rfc3339(finding.opened_at),
+                severity: finding.severity.into(),
+                opened_at: finding.opened_at.into(),
                 opened_at_is_estimate: finding.is_opened_at_estimated,
                 keys: finding.active_keys().map(ToOwned::to_owned).collect(),
             })
@@ -231,8 +217,8 @@ pub(crate) fn audit_entry(entry: &AuditEntry) -> AuditEntryV1 {
         account: entry.user.account().to_owned(),
         user: entry.user.name().to_owned(),
         sequence: entry.sequence,
-        at: rfc3339(draft.at),
-        recorded_at: rfc3339(draft.recorded_at),
+        at: draft.at.into(),
+        recorded_at: draft.recorded_at.into(),
         kind: draft.kind.word(),
         finding_id: draft.finding_id.clone(),
         event_id: draft.event_id.clone(),
@@ -246,11 +232,7 @@ pub(crate) fn audit_entry(entry: &AuditEntry) -> AuditEntryV1 {
 /// The word for what happened to a finding.
 #[must_use]
 pub(crate) fn kind(kind: &AlertKind) -> &'static str {
-    match kind {
-        AlertKind::Opened => "opened",
-        AlertKind::Updated(_) => "updated",
-        AlertKind::Closed => "closed",
-    }
+    AlertKindV1::from(kind).word()
 }
 
 /// The ARN of the finding's user. Only an event made by the user contains it.
@@ -300,45 +282,6 @@ fn actor(actor: &Actor) -> ActorV1 {
         mfa: actor.mfa,
         console: actor.console,
         invoked_by: actor.invoked_by.clone(),
-    }
-}
-
-fn update(update: FindingUpdate) -> &'static str {
-    match update {
-        FindingUpdate::Keys => "keys",
-        FindingUpdate::Opener => "opener",
-        FindingUpdate::Continues => "continues",
-        FindingUpdate::OpenedAt => "since",
-        FindingUpdate::Severity => "severity",
-        FindingUpdate::OutlivedWindow => "outlived_window",
-        FindingUpdate::Exempted => "exempted",
-        FindingUpdate::ExemptionEnded => "exemption_ended",
-        FindingUpdate::Leaked => "leaked",
-    }
-}
-
-/// The word for why a severity is above the usual.
-pub(super) fn severity_reason(reason: SeverityReason) -> &'static str {
-    match reason {
-        SeverityReason::Root => "root",
-        SeverityReason::OutlivedWindow => "outlived_window",
-        SeverityReason::UntrustedActor => "untrusted_actor",
-        SeverityReason::DormantKey => "dormant_key",
-        SeverityReason::UnfamiliarActor => "unfamiliar_actor",
-        SeverityReason::LeakedKey => "leaked_key",
-    }
-}
-
-/// The word for why a finding is closed.
-pub(super) fn close_reason(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Deactivated => "deactivated",
-        CloseReason::Deleted => "deleted",
-        CloseReason::UserDeleted => "user_deleted",
-        CloseReason::Renamed => "renamed",
-        CloseReason::NeverConfirmed => "never_confirmed",
-        CloseReason::AccountLeft => "account_left",
-        CloseReason::AccountExcluded => "account_excluded",
     }
 }
 

@@ -12,9 +12,12 @@ use serde_json::Value;
 use crate::detect::Timestamp;
 use crate::detect::decision::severity::Severity;
 use crate::detect::findings::alert::AlertKind;
-use crate::detect::findings::finding::{Finding, FindingStatus, FoundBy};
+use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::output::escape::{OutputContext, for_json};
-use crate::output::json_v1::{self, verdict::verdict_v1};
+use crate::output::json_v1::{
+    verdict::verdict_v1,
+    words::{FoundByV1, SeverityReasonV1},
+};
 use crate::output::ocsf::evidences::{evidences, related_events};
 use crate::output::ocsf::resources::{account, resources};
 use crate::output::ocsf::wire::{
@@ -169,13 +172,11 @@ fn finding_info(snapshot: &FindingSnapshot, text: &SnapshotText<'_>) -> FindingI
 /// What OCSF has no field for.
 fn unmapped(snapshot: &FindingSnapshot) -> BTreeMap<&'static str, Value> {
     let finding = &snapshot.alert.finding;
-    let found_by = match finding.found_by {
-        FoundBy::Event => "event",
-        FoundBy::Sweep => "sweep",
-        FoundBy::Baseline => "baseline",
-    };
+    let found_by = FoundByV1::from(finding.found_by).word();
     let reasons = finding.severity_reasons.iter();
-    let reasons: Vec<&str> = reasons.map(|one| json_v1::severity_reason(*one)).collect();
+    let reasons: Vec<&str> = reasons
+        .map(|one| SeverityReasonV1::from(*one).word())
+        .collect();
     let mut fields = BTreeMap::from([
         ("change", Value::from(snapshot.change())),
         ("found_by", found_by.into()),
@@ -190,7 +191,10 @@ fn unmapped(snapshot: &FindingSnapshot) -> BTreeMap<&'static str, Value> {
         fields.insert("verdict", verdict.code.into());
         fields.insert("verdict_key", verdict.key.into());
         fields.insert("verdict_reason", verdict.reason.into());
-        fields.insert("verdict_not_before", verdict.not_before.into());
+        fields.insert(
+            "verdict_not_before",
+            verdict.not_before.map(String::from).into(),
+        );
     }
     if let Some(exemption) = &finding.exemption {
         let owner = exemption.owner.clone();

@@ -10,6 +10,7 @@ use crate::detect::findings::finding::{Finding, FindingStatus};
 use crate::detect::trail::audit::ChainHead;
 use crate::detect::usage::last_use::{KnownUses, LastUses};
 use crate::output::invocation::Invocation;
+use crate::output::json_v1::words::ChangeV1;
 
 /// A finding as it is now, in the form of an alert: opened if this run found it, updated if it is
 /// still open, closed if it ended since the last run.
@@ -103,14 +104,10 @@ impl FindingSnapshot {
         closing.map_or(self.alert.at, |closing| closing.at)
     }
 
-    /// How the finding changed since the last run: `new`, `open` or `closed`.
+    /// How the finding changed since the last scan: `new`, `open` or `closed`.
     #[must_use]
     pub fn change(&self) -> &'static str {
-        match self.alert.kind {
-            AlertKind::Opened => "new",
-            AlertKind::Updated(_) => "open",
-            AlertKind::Closed => "closed",
-        }
+        ChangeV1::from(&self.alert.kind).word()
     }
 }
 

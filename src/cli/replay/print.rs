@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use chrono::Utc;
-use serde_json::json;
 
 use crate::cli::MAX_CHARS;
 use crate::cli::finding_lines::{write, write_brief, write_ending};
@@ -16,11 +15,14 @@ use crate::cli::table::width;
 use crate::cli::user_name::ROOT;
 use crate::detect::findings::finding::FindingStatus;
 use crate::detect::user::UserId;
-use crate::local::log_reading::LogReading;
+use crate::local::log_reading::{LogReading, MalformedRecord};
 use crate::local::replay::Replay;
 use crate::local::sqlite::SqliteStore;
 use crate::output::escape::for_terminal;
 use crate::output::invocation::AcceptedOptions;
+use crate::output::json_v1::runs::{
+    FilesV1, KeyOfUserV1, MalformedRecordV1, ReplaySummaryV1, UserV1,
+};
 use crate::output::snapshot::FindingSnapshot;
 
 /// What a replay has read and done.
@@ -50,13 +52,13 @@ pub(super) async fn print(
             let mut snapshots = all(args, store)?;
             // Security Hub orders updates by the sequence number.
             add_trails(store, &mut snapshots).await?;
-            let about = about(result, &others);
+            let about = about(result, &others)?;
             write_document(&mut out, DocumentFormat::Asff, &about, |take| {
                 snapshots.iter().try_for_each(take)
             })?;
         }
         Some(format) => {
-            let about = about(result, &others);
+            let about = about(result, &others)?;
             write_document(&mut out, format, &about, |take| {
                 for_each(args, store, |snapshot| take(&snapshot))
             })?;
@@ -91,11 +93,11 @@ fn all(args: &Args, store: &SqliteStore) -> anyhow::Result<Vec<FindingSnapshot>>
 }
 
 /// What a document contains beside the findings.
-fn about(result: &ReplayResult, others: &BTreeSet<UserId>) -> About {
-    About {
-        run: Some(("summary", summary_json(result, others))),
+fn about(result: &ReplayResult, others: &BTreeSet<UserId>) -> anyhow::Result<About> {
+    Ok(About {
+        run: Some(("summary", serde_json::to_value(summary(result, others))?)),
         region: result.region.clone(),
-    }
+    })
 }
 
 /// Prints the summary for people, then the findings, then what to do next.
@@ -184,36 +186,39 @@ fn print_next(
     Ok(())
 }
 
-fn summary_json(result: &ReplayResult, others: &BTreeSet<UserId>) -> serde_json::Value {
+fn summary(result: &ReplayResult, others: &BTreeSet<UserId>) -> ReplaySummaryV1 {
     let (reading, replayed) = (&result.reading, &result.replayed);
-    let malformed: Vec<_> = reading
-        .malformed_records
-        .iter()
-        .map(|one| json!({"file": one.file, "record": one.record, "reason": one.reason}))
-        .collect();
-    let known_only_from_then: Vec<_> = replayed
-        .known_only_from_then
-        .iter()
-        .map(|(user, key)| json!({"account": user.account(), "user": user.name(), "key": key}))
-        .collect();
-    let may_have_had_another: Vec<_> = others
-        .iter()
-        .map(|user| json!({"account": user.account(), "user": user.name()}))
-        .collect();
-    json!({
-        // IAM was not asked; "confirmed" means confirmed by the logs.
-        "keys_from": "logs",
-        "complete": ending::is_complete(reading),
-        "files": sources::json(reading),
-        "records": reading.records,
-        "key_changes": reading.changes.len(),
-        "ignored": reading.ignored,
-        "malformed": reading.malformed,
-        "malformed_records": malformed,
-        "known_only_from_first_change": known_only_from_then,
-        "may_have_had_another_key": may_have_had_another,
-        "read_once": result.read_once,
-    })
+    let malformed = |one: &MalformedRecord| MalformedRecordV1 {
+        file: one.file.clone(),
+        record: one.record,
+        reason: one.reason.clone(),
+    };
+    let key_of = |(user, key): &(UserId, String)| KeyOfUserV1 {
+        account: user.account().to_owned(),
+        user: user.name().to_owned(),
+        key: key.clone(),
+    };
+    let user = |user: &UserId| UserV1 {
+        account: user.account().to_owned(),
+        user: user.name().to_owned(),
+    };
+    ReplaySummaryV1 {
+        keys_from: "logs",
+        complete: ending::is_complete(reading),
+        files: FilesV1 {
+            read_as: reading.sources.clone(),
+            not_readable: reading.unreadable_logs,
+            not_a_log: reading.not_logs,
+        },
+        records: reading.records,
+        key_changes: reading.changes.len(),
+        ignored: reading.ignored.clone(),
+        malformed: reading.malformed,
+        malformed_records: reading.malformed_records.iter().map(malformed).collect(),
+        known_only_from_first_change: replayed.known_only_from_then.iter().map(key_of).collect(),
+        may_have_had_another_key: others.iter().map(user).collect(),
+        read_once: result.read_once.clone(),
+    }
 }
 
 fn print_summary(

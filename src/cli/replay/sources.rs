@@ -1,7 +1,5 @@
 //! The number of files of each kind, for the summary.
 
-use serde_json::{Value, json};
-
 use crate::local::log_pass::PLAIN;
 use crate::local::log_reading::LogReading;
 
@@ -37,15 +35,6 @@ pub(super) fn line(reading: &LogReading) -> Option<String> {
         1 => Some(format!("1 file: {}.", parts.join(", "))),
         files => Some(format!("{files} files: {}.", parts.join(", "))),
     }
-}
-
-/// The same as JSON.
-pub(super) fn json(reading: &LogReading) -> Value {
-    json!({
-        "read_as": reading.sources,
-        "not_readable": reading.unreadable_logs,
-        "not_a_log": reading.not_logs,
-    })
 }
 
 #[cfg(test)]

@@ -2,14 +2,12 @@
 
 use std::io::Write;
 
-use serde_json::json;
-
 use crate::aws::suspects::SweepMode;
 use crate::cli::finding_output::{self, About, FindingFormat, FindingList};
 use crate::cli::scan::account_scan::AccountScan;
 use crate::detect::Timestamp;
+use crate::output::json_v1::runs::{ScanV1, ScannedAccountV1, UncheckedUserV1};
 use crate::output::snapshot::FindingSnapshot;
-use crate::output::time::rfc3339;
 
 /// What is printed.
 pub(super) struct Results<'a> {
@@ -46,31 +44,35 @@ pub(super) fn write(
         now: results.now,
     };
     let about = About {
-        run: Some(("scan", scan(results))),
+        run: Some(("scan", serde_json::to_value(scan(results))?)),
         region: results.region.to_owned(),
     };
     finding_output::write(out, &list, &about, format)
 }
 
-fn scan(results: &Results<'_>) -> serde_json::Value {
-    let accounts: Vec<_> = results
-        .scanned
-        .iter()
-        .map(|one| {
-            json!({
-                "account": one.account,
-                "mode": mode(one),
-                "users": one.users,
-                "users_before_interruption": one.resumed,
-                "unsettled": one.unsettled,
-                "unchecked": one.unchecked.iter().map(|(name, why)| json!({"user": name, "reason": why.to_string()}))
-                    .collect::<Vec<_>>(),
-                "refused": one.refused,
-                "former_scan_at": one.previous_finished_at.map(rfc3339),
+fn scan(results: &Results<'_>) -> ScanV1 {
+    let account = |one: &AccountScan| ScannedAccountV1 {
+        account: one.account.clone(),
+        mode: mode(one),
+        users: one.users,
+        users_before_interruption: one.resumed,
+        unsettled: one.unsettled,
+        unchecked: one
+            .unchecked
+            .iter()
+            .map(|(name, why)| UncheckedUserV1 {
+                user: name.clone(),
+                reason: why.to_string(),
             })
-        })
-        .collect();
-    json!({"started_at": rfc3339(results.started_at), "finished_at": rfc3339(results.now), "accounts": accounts})
+            .collect(),
+        refused: one.refused.clone(),
+        former_scan_at: one.previous_finished_at.map(Into::into),
+    };
+    ScanV1 {
+        started_at: results.started_at.into(),
+        finished_at: results.now.into(),
+        accounts: results.scanned.iter().map(account).collect(),
+    }
 }
 
 /// How the account's users were listed.

@@ -101,7 +101,6 @@ fn a_finding_that_outlives_the_rotation_window_is_high() {
     check(&finding, &short, 2 + 3_600, OUTLIVED);
 }
 
-#[cfg(feature = "cli")]
 #[test]
 fn a_window_that_ended_since_the_last_check_raises_the_stored_severity() {
     use crate::detect::decision::severity::raise_after_window;

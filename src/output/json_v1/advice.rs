@@ -7,8 +7,9 @@ use crate::detect::usage::last_use::{LastUsed, LastUses};
 use crate::output::commands::recommended;
 use crate::output::invocation::Invocation;
 use crate::output::json_v1::verdict::reason;
+#[cfg(feature = "cli")]
+use crate::output::json_v1::verdict::retirement_reasons;
 use crate::output::json_v1::wire::{CommandV1, LastUsedV1, RetireV1};
-use crate::output::time::rfc3339;
 
 /// When each key of `finding` was last used. Keys whose last use is not known are left out.
 pub(in crate::output) fn last_used_of(finding: &Finding, last_uses: &LastUses) -> Vec<LastUsedV1> {
@@ -19,6 +20,9 @@ pub(in crate::output) fn last_used_of(finding: &Finding, last_uses: &LastUses) -
         .collect()
 }
 
+/// The first release's word for the older of two unused keys.
+const OLDEST: &str = "oldest";
+
 /// The key that `verdict` says to deactivate, in the words of the first release of version 1.
 pub(in crate::output) fn retire_of(verdict: &Verdict) -> Option<RetireV1> {
     verdict.key().map(|key| RetireV1 {
@@ -27,10 +31,18 @@ pub(in crate::output) fn retire_of(verdict: &Verdict) -> Option<RetireV1> {
             Verdict::Retire {
                 reason: RetireReason::OlderOfUnused,
                 ..
-            } => "oldest",
+            } => OLDEST,
             other => reason(other),
         },
     })
+}
+
+/// Every reason that [`retire_of`] can give.
+#[cfg(feature = "cli")]
+pub(super) fn retire_reasons() -> Vec<&'static str> {
+    let mut reasons = retirement_reasons();
+    reasons.push(OLDEST);
+    reasons
 }
 
 /// The commands that clean up after `finding`.
@@ -42,7 +54,7 @@ pub(in crate::output) fn commands_of(
     recommended(finding, verdict, invocation)
         .into_iter()
         .map(|command| CommandV1 {
-            purpose: command.purpose.word(),
+            purpose: command.purpose.into(),
             key: command.key,
             command: command.line,
         })
@@ -64,7 +76,7 @@ fn last_used(key: &str, used: &LastUsed) -> LastUsedV1 {
             region,
         } => LastUsedV1 {
             key,
-            at: Some(rfc3339(*at)),
+            at: Some((*at).into()),
             service: service.clone(),
             region: region.clone(),
         },

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::detect::decision::relation::Relation;
 use crate::output::hostile::first_unseen;
 use crate::output::testing::{
     HOSTILE, closed, exempt, filled_with, last_uses, last_uses_with, opened, snapshots, updated,
@@ -154,7 +155,7 @@ fn snapshot_is_its_alert_with_the_finding_flat() {
             last_uses: last_uses(),
             invocation: crate::output::invocation::Invocation::default(),
         });
-        assert_eq!(snapshot.change, change);
+        assert_eq!(snapshot.change.word(), change);
         assert_eq!(snapshot.finding, of_alert.finding);
         assert_eq!(snapshot.last_used, of_alert.last_used);
         assert_eq!(snapshot.retire, of_alert.retire);

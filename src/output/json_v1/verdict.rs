@@ -1,12 +1,14 @@
 //! The verdict in version 1: its words for programs, written and read.
 
+#[cfg(feature = "cli")]
+use std::collections::BTreeSet;
+
 use crate::detect::Timestamp;
 use crate::detect::decision::verdict::{
     AskReason, ContainReason, ProgressReason, RetireReason, Verdict,
 };
 use crate::detect::events::leak::LeakSignal;
 use crate::output::json_v1::wire::VerdictV1;
-use crate::output::time::rfc3339;
 
 /// `verdict` in version 1.
 pub(crate) fn verdict_v1(verdict: &Verdict) -> VerdictV1 {
@@ -18,7 +20,7 @@ pub(crate) fn verdict_v1(verdict: &Verdict) -> VerdictV1 {
         code: code(verdict),
         key: verdict.key().map(str::to_owned),
         reason: reason(verdict),
-        not_before: verdict.not_before().map(rfc3339),
+        not_before: verdict.not_before().map(Into::into),
         old_key: old.cloned(),
         new_key: new.cloned(),
     }
@@ -39,21 +41,21 @@ impl Read<'_> {
     pub(in crate::output) fn verdict(&self) -> Option<Verdict> {
         let key = || self.key.map(str::to_owned);
         match self.code {
-            "contain" => Some(Verdict::Contain {
+            CONTAIN_CODE => Some(Verdict::Contain {
                 key: key()?,
                 reason: named(&CONTAIN, self.reason)?,
             }),
-            "rotation_in_progress" => Some(Verdict::InProgress {
+            PROGRESS_CODE => Some(Verdict::InProgress {
                 old: self.old_key?.to_owned(),
                 new: self.new_key?.to_owned(),
                 until: self.not_before?,
                 reason: named(&PROGRESS, self.reason)?,
             }),
-            "retire" => Some(Verdict::Retire {
+            RETIRE_CODE => Some(Verdict::Retire {
                 key: key()?,
                 reason: named(&RETIRE, self.reason)?,
             }),
-            "ask" => Some(Verdict::Ask {
+            ASK_CODE => Some(Verdict::Ask {
                 reason: named(&ASK, self.reason)?,
             }),
             _ => None,
@@ -61,14 +63,52 @@ impl Read<'_> {
     }
 }
 
+/// The words for the kinds of verdicts.
+const CONTAIN_CODE: &str = "contain";
+const PROGRESS_CODE: &str = "rotation_in_progress";
+const RETIRE_CODE: &str = "retire";
+const ASK_CODE: &str = "ask";
+
+/// All of them.
+#[cfg(feature = "cli")]
+pub(super) const CODES: [&str; 4] = [CONTAIN_CODE, PROGRESS_CODE, RETIRE_CODE, ASK_CODE];
+
 /// The word for the kind of `verdict`.
 pub(in crate::output) const fn code(verdict: &Verdict) -> &'static str {
     match verdict {
-        Verdict::Contain { .. } => "contain",
-        Verdict::InProgress { .. } => "rotation_in_progress",
-        Verdict::Retire { .. } => "retire",
-        Verdict::Ask { .. } => "ask",
+        Verdict::Contain { .. } => CONTAIN_CODE,
+        Verdict::InProgress { .. } => PROGRESS_CODE,
+        Verdict::Retire { .. } => RETIRE_CODE,
+        Verdict::Ask { .. } => ASK_CODE,
     }
+}
+
+/// The words for all reasons of verdicts.
+#[cfg(feature = "cli")]
+pub(super) fn reasons() -> BTreeSet<&'static str> {
+    let with_a_key = retirement_reasons().into_iter();
+    with_a_key
+        .chain(words(&PROGRESS))
+        .chain(words(&RETIRE))
+        .chain(words(&ASK))
+        .collect()
+}
+
+/// The words for the reasons of verdicts that name a key to deactivate, but for the older of two
+/// unused keys.
+#[cfg(feature = "cli")]
+pub(super) fn retirement_reasons() -> Vec<&'static str> {
+    let retire = RETIRE
+        .iter()
+        .filter(|(reason, _)| *reason != RetireReason::OlderOfUnused);
+    words(&CONTAIN)
+        .chain(retire.map(|(_, word)| *word))
+        .collect()
+}
+
+#[cfg(feature = "cli")]
+fn words<R>(words: &[(R, &'static str)]) -> impl Iterator<Item = &'static str> {
+    words.iter().map(|(_, word)| *word)
 }
 
 /// The word for the reason of `verdict`.
