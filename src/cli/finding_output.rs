@@ -15,7 +15,7 @@ use crate::output::snapshot::FindingSnapshot;
 use crate::output::{asff, csv, json_v1, ocsf, sarif};
 
 /// What a command prints if there are findings, but its options hide all of them.
-pub(crate) const NONE_MATCHES: &str = "No finding matches the options.";
+const NONE_MATCHES: &str = "No finding matches the options.";
 
 /// The output format of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -126,30 +126,35 @@ pub(crate) fn write_document(
     about: &About,
     each: impl FnOnce(Take<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    match format {
+    let document = match format {
         DocumentFormat::Json => return write_json(out, about, each),
         DocumentFormat::Jsonl => return write_json_lines(out, about, each),
-        DocumentFormat::Csv
-        | DocumentFormat::Asff
-        | DocumentFormat::Ocsf
-        | DocumentFormat::Sarif => {}
-    }
-    let mut all = vec![];
-    each(&mut |snapshot| {
-        // Code scanning shows every result as open, and closes results that a later log lacks.
-        let is_closed = snapshot.alert.finding.status == FindingStatus::Closed;
-        if format != DocumentFormat::Sarif || !is_closed {
-            all.push(snapshot.clone());
+        // It ends with a line feed.
+        DocumentFormat::Csv => {
+            return Ok(write!(out, "{}", csv::document(&collected(each)?)?)?);
         }
-        Ok(())
-    })?;
-    let document = match format {
-        DocumentFormat::Csv => return Ok(write!(out, "{}", csv::document(&all)?)?),
-        DocumentFormat::Asff => asff::document(&all, &about.region)?,
-        DocumentFormat::Ocsf => ocsf::document(&all)?,
-        _ => sarif::document(&all)?,
+        DocumentFormat::Asff => asff::document(&collected(each)?, &about.region)?,
+        DocumentFormat::Ocsf => ocsf::document(&collected(each)?)?,
+        DocumentFormat::Sarif => {
+            // Code scanning shows every result as open, and closes results that a later log lacks.
+            let mut open = collected(each)?;
+            open.retain(|snapshot| snapshot.alert.finding.status != FindingStatus::Closed);
+            sarif::document(&open)?
+        }
     };
     Ok(writeln!(out, "{document}")?)
+}
+
+/// The findings that `each` passes on.
+fn collected(
+    each: impl FnOnce(Take<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<FindingSnapshot>> {
+    let mut all = vec![];
+    each(&mut |snapshot| {
+        all.push(snapshot.clone());
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 /// Writes one document, with sorted keys.

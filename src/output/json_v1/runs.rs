@@ -9,7 +9,7 @@ use crate::output::json_v1::wire::TimeV1;
 
 /// A scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ScanV1 {
+pub(crate) struct ScanV1 {
     /// When it started.
     pub started_at: TimeV1,
     /// When it finished.
@@ -20,7 +20,7 @@ pub struct ScanV1 {
 
 /// An account in a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ScannedAccountV1 {
+pub(crate) struct ScannedAccountV1 {
     /// The account's ID.
     pub account: String,
     /// How its users were checked: `list` or `report`.
@@ -42,7 +42,7 @@ pub struct ScannedAccountV1 {
 
 /// A user that could not be checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct UncheckedUserV1 {
+pub(crate) struct UncheckedUserV1 {
     /// The user's name.
     pub user: String,
     /// Why.
@@ -51,7 +51,7 @@ pub struct UncheckedUserV1 {
 
 /// What a replay read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ReplaySummaryV1 {
+pub(crate) struct ReplaySummaryV1 {
     /// `logs`: IAM was not asked, so `confirmed` means confirmed by the logs.
     #[schemars(extend("const" = "logs"))]
     pub keys_from: &'static str,
@@ -79,7 +79,7 @@ pub struct ReplaySummaryV1 {
 
 /// How many files a replay read, by kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct FilesV1 {
+pub(crate) struct FilesV1 {
     /// How many were read as what, for example as `CloudTrail`.
     pub read_as: BTreeMap<&'static str, u64>,
     /// How many could not be read.
@@ -90,7 +90,7 @@ pub struct FilesV1 {
 
 /// A record that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct MalformedRecordV1 {
+pub(crate) struct MalformedRecordV1 {
     /// The log.
     pub file: String,
     /// Which record in the log, from 1; `null` if the log itself could not be read.
@@ -101,7 +101,7 @@ pub struct MalformedRecordV1 {
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct UserV1 {
+pub(crate) struct UserV1 {
     /// The account's ID.
     pub account: String,
     /// The user's name in lower case.
@@ -110,7 +110,7 @@ pub struct UserV1 {
 
 /// A key and its user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct KeyOfUserV1 {
+pub(crate) struct KeyOfUserV1 {
     /// The account's ID.
     pub account: String,
     /// The user's name in lower case.
@@ -121,7 +121,7 @@ pub struct KeyOfUserV1 {
 
 /// Whether audit trails are intact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct VerificationV1 {
+pub(crate) struct VerificationV1 {
     /// `1`.
     #[schemars(extend("const" = "1"))]
     pub version: &'static str,
@@ -139,7 +139,7 @@ pub struct VerificationV1 {
 
 /// A user's audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct CheckedTrailV1 {
+pub(crate) struct CheckedTrailV1 {
     /// The account's ID.
     pub account: String,
     /// The user's name in lower case, as stored in the trail.
@@ -157,7 +157,7 @@ pub struct CheckedTrailV1 {
 /// The state of an audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum TrailStateV1 {
+pub(crate) enum TrailStateV1 {
     /// No entry was changed, removed, inserted or cut off.
     Intact,
     /// An entry was.
@@ -168,7 +168,7 @@ pub enum TrailStateV1 {
 
 /// The entry of an alert in a trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct HeadV1 {
+pub(crate) struct HeadV1 {
     /// Its hash.
     pub hash: String,
     /// Its place in the trail, from 1.

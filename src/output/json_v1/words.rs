@@ -181,16 +181,6 @@ words!(
 );
 
 words!(
-    /// Why a digest is sent.
-    DigestReasonV1 of DigestKind {
-        /// The first sweep of the account ended.
-        Baseline => "baseline",
-        /// Findings are still open.
-        Reminder => "reminder",
-    }
-);
-
-words!(
     /// What a command does.
     PurposeV1 of Purpose {
         /// It deactivates the key.
@@ -237,6 +227,26 @@ words!(
         SetActive => "set_active",
     }
 );
+
+/// Why a digest is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub(crate) enum DigestReasonV1 {
+    /// The first sweep of the account found existing findings.
+    Baseline,
+    /// Findings have outlived their rotation window.
+    Reminder,
+}
+
+impl From<DigestKind> for DigestReasonV1 {
+    fn from(kind: DigestKind) -> Self {
+        match kind {
+            DigestKind::Baseline => Self::Baseline,
+            DigestKind::Reminder => Self::Reminder,
+        }
+    }
+}
 
 impl From<&AlertKind> for AlertKindV1 {
     fn from(kind: &AlertKind) -> Self {

@@ -167,16 +167,11 @@ fn by_rotation(snapshot: &FindingSnapshot) -> Said {
                 first_command: Some(key),
             }
         }
-        Err(DeactivationRefused::Verdict(verdict)) => {
-            let judged = json_v1::judged(
-                &snapshot.alert.finding,
-                &snapshot.last_uses,
-                Some(&verdict),
-                snapshot.alert.at,
-            );
-            let code = serde_json::to_value(judged).unwrap();
+        Err(DeactivationRefused::Verdict(refused)) => {
+            assert_eq!(Some(refused), verdict);
+            let shown = serde_json::to_value(json_v1::snapshot(snapshot)).unwrap();
             // It deactivates nothing unless the key is named.
-            by_fields(&code["verdict"], "code", "key")
+            by_fields(&shown["verdict"], "code", "key")
         }
         Err(other) => panic!("{other:?}"),
     }
