@@ -48,6 +48,7 @@ mod report;
 mod roles;
 mod rotate;
 mod scan;
+mod schema;
 mod stack;
 mod store_contract;
 mod story;

@@ -85,3 +85,69 @@ fn join_lines(schema: &mut Schema) {
         *description = description.replace('\n', " ");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::output::json_v1::{alert, digest_to_line, snapshot, to_line};
+    use crate::output::testing::{
+        HOSTILE, digest_of, every_alert, filled_with, last_uses, last_uses_with, opened, snapshots,
+        snapshots_with,
+    };
+
+    #[track_caller]
+    fn check(document: Document, value: &Value) {
+        let schema = schema(document);
+        let validator = jsonschema::options()
+            .should_validate_formats(true)
+            .build(&schema)
+            .unwrap();
+        let problems = validator.iter_errors(value);
+        let problems: Vec<String> = problems
+            .map(|problem| format!("{}: {problem}", problem.instance_path()))
+            .collect();
+        assert!(problems.is_empty(), "{document:?}: {problems:?}");
+    }
+
+    #[test]
+    fn every_kind_of_finding_and_alert_matches_its_schema() {
+        let hostile = snapshots_with(&HOSTILE[0]);
+        for one in snapshots().iter().chain(&hostile) {
+            check(
+                Document::Finding,
+                &serde_json::to_value(snapshot(one)).unwrap(),
+            );
+        }
+        for one in every_alert() {
+            let hostile = alert(&filled_with("x", one.clone()), &last_uses_with("x"));
+            for alert in [alert(&one, &last_uses()), hostile] {
+                check(Document::Alert, &serde_json::to_value(alert).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_digest_and_a_cut_alert_match_their_schemas() {
+        let digest = digest_of(&every_alert());
+        let line = digest_to_line(&digest, 100_000, |document| document).unwrap();
+        check(Document::Digest, &serde_json::from_str(&line).unwrap());
+        let text = "x".repeat(1_100);
+        let long = alert(&filled_with(&text, opened()), &last_uses_with(&text));
+        let line = to_line(&long, 20_000).unwrap();
+        let cut: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(cut["commands"], Value::Null);
+        check(Document::Alert, &cut);
+    }
+
+    #[test]
+    fn descriptions_are_one_line_and_every_word_has_one() {
+        let schema = schema(Document::Findings);
+        assert!(!schema.to_string().contains("\\n"));
+        let words = &schema["$defs"]["StatusV1"]["oneOf"];
+        let first =
+            json!({"const": "open", "description": "Two keys are active.", "type": "string"});
+        assert_eq!(words[0], first);
+    }
+}

@@ -40,8 +40,10 @@ async fn a_second_key_created_opens_a_finding_and_alerts() {
     assert_eq!(alerts[0]["verdict"]["code"], "contain");
     assert_eq!(alerts[0]["verdict"]["key"], second);
     assert_eq!(alerts[0]["retire"]["key"], second);
+    crate::schema::check("alert", &alerts[0]);
     let events = world.bus_events().await;
     assert_eq!(events.len(), 1);
+    crate::schema::check("alert", &events[0]["detail"]);
     assert_eq!(events[0]["detail-type"], "Second Active Access Key Opened");
     assert_eq!(events[0]["detail"]["finding"]["id"], finding.id.to_string());
     let trail = world.trail(&world.user_id()).await;

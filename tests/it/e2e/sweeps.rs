@@ -116,6 +116,7 @@ async fn the_first_sweep_reports_existing_pairs_once() {
     );
     assert_eq!(alerts[0]["reason"], "baseline");
     assert_eq!(alerts[0]["open"], 3);
+    crate::schema::check("digest", &alerts[0]);
     // Programs receive each finding.
     let mut events = swept.world.bus_events().await;
     events.sort_by_key(|event| event["detail-type"].to_string());

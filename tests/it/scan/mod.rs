@@ -37,6 +37,8 @@ async fn a_second_scan_shows_new_open_and_closed_findings() {
         "{finding:#}"
     );
 
+    crate::schema::check("findings", &first);
+
     let (said, second) = world.scan(&[]).await;
     assert_eq!(said.code, 10);
     assert!(
