@@ -10,7 +10,7 @@ const EXIT_CODES: [&str; 5] = ["0", "1", "2", "10", "130"];
 /// A name and its meaning, for the commands that have the option before them.
 type Row = (&'static str, &'static str, &'static str);
 
-const ENVIRONMENT: [Row; 6] = [
+const ENVIRONMENT: [Row; 7] = [
     (
         "profile",
         "AWS_PROFILE, AWS_REGION",
@@ -25,6 +25,11 @@ const ENVIRONMENT: [Row; 6] = [
         "profile",
         "AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE",
         "The files of the AWS CLI, instead of those under FILES.",
+    ),
+    (
+        "output",
+        "AWS_REGION, AWS_DEFAULT_REGION",
+        "The region of the Security Hub for --format asff, unless a profile or an option names it.",
     ),
     (
         "db",
