@@ -263,6 +263,7 @@ mod tests {
     use crate::output::hostile::HOSTILE_TEXTS;
     use crate::output::last_use::brief_last_use;
     use crate::output::testing::{snapshots, snapshots_with};
+    use crate::output::time::duration;
 
     fn printed(finding: &FindingSnapshot, width: usize) -> String {
         let mut out = vec![];

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+#[cfg(feature = "live")]
+use aws_config::SdkConfig;
 
 #[cfg(feature = "live")]
 use crate::cli::aws_args::{TimeoutArg, aws_config};
@@ -57,15 +59,19 @@ impl ReadOnlyStoreArgs {
     pub(crate) async fn open(&self) -> anyhow::Result<Box<dyn FindingReader>> {
         #[cfg(feature = "live")]
         if let Some(table) = &self.which.table {
-            let config = aws_config(
-                self.profile.as_deref(),
-                self.region.as_deref(),
-                self.timeout,
-            )
-            .await?;
-            return Ok(Box::new(table_store(&config, table)));
+            return Ok(Box::new(table_store(&self.config().await?, table)));
         }
         Ok(Box::new(SqliteStore::open_existing(&self.which.file()?)?))
+    }
+
+    #[cfg(feature = "live")]
+    async fn config(&self) -> anyhow::Result<SdkConfig> {
+        aws_config(
+            self.profile.as_deref(),
+            self.region.as_deref(),
+            self.timeout,
+        )
+        .await
     }
 
     /// How the command was called, for commands that are shown.
@@ -89,8 +95,8 @@ impl ReadOnlyStoreArgs {
     pub(crate) async fn region(&self) -> anyhow::Result<Option<String>> {
         #[cfg(feature = "live")]
         if self.which.table.is_some() {
-            let config = aws_config(self.profile.as_deref(), self.region.as_deref()).await?;
-            return Ok(config.region().map(ToString::to_string));
+            let region = self.config().await?.region().map(ToString::to_string);
+            return Ok(region);
         }
         Ok(None)
     }
