@@ -7,6 +7,7 @@ mod caught_up;
 pub(crate) mod changes;
 #[cfg(feature = "cli")]
 mod containers;
+#[cfg(feature = "cli")]
 mod coverage;
 #[cfg(feature = "cli")]
 mod kept_changes;
