@@ -2,6 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority, RetryReason,
 };
@@ -38,7 +39,7 @@ impl ClassifyRetry for OutageLimit {
         }
         let is_unanswered = context
             .output_or_error()
-            .is_some_and(|result| result.is_err_and(|error| error.is_timeout_error()));
+            .is_some_and(|result| result.is_err_and(OrchestratorError::is_timeout_error));
         let limit = if is_unanswered {
             ATTEMPTS_WITHOUT_ANSWER
         } else {

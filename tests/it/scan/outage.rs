@@ -58,7 +58,7 @@ async fn a_throttled_call_is_retried_until_it_succeeds() {
 #[tokio::test]
 async fn a_service_that_does_not_answer_is_waited_for_as_long_as_told() {
     let world = world().await;
-    world.proxy.delay(Duration::from_secs(3600));
+    world.proxy.delay(Duration::from_hours(1));
     let said = world.run(&["scan", "--timeout", "1"]).await;
     assert_eq!(said.code, 1, "{}", said.stderr);
     let expected = "sts:GetCallerIdentity failed: no answer in time";
