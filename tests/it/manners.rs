@@ -104,7 +104,7 @@ fn every_command_has_a_manual_page_and_help_with_examples_and_exit_codes() {
 fn a_mistyped_command_option_or_value_gets_a_suggestion() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
-        (&["scna"][..], "similar subcommand exists: 'scan'"),
+        (&["scna"][..], "similar subcommands exist: 'schema', 'scan'"),
         (
             &["rotate", "finsh", "alice"],
             "similar subcommand exists: 'finish'",
