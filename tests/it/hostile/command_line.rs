@@ -323,11 +323,14 @@ fn is_named(line: &str) -> bool {
     })
 }
 
-/// The tags of `page`, in order, without their attributes.
+/// The tags of `page`, without their attributes. They are sorted, because the order of the rows about
+/// accounts depends on the text.
 fn tags(page: &str) -> Vec<&str> {
     let ends = |character: char| !character.is_ascii_alphanumeric() && character != '/';
     let tags = page.split('<').skip(1);
-    tags.map(|tag| tag.split(ends).next().unwrap()).collect()
+    let mut tags: Vec<&str> = tags.map(|tag| tag.split(ends).next().unwrap()).collect();
+    tags.sort_unstable();
+    tags
 }
 
 fn secondkey(folder: &Path, args: &[&str]) -> (i32, String, String) {
