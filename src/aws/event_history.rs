@@ -8,14 +8,12 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudtrail::Client;
 use aws_sdk_cloudtrail::config::Builder;
 use aws_sdk_cloudtrail::config::retry::RetryConfig;
-use aws_sdk_cloudtrail::config::timeout::TimeoutConfig;
 use aws_sdk_cloudtrail::error::ProvideErrorMetadata;
 use aws_sdk_cloudtrail::primitives::DateTime;
 use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::aws::retries::OutageLimit;
 use crate::aws::sdk_errors::{is_refusal, service_error};
 use crate::detect::Timestamp;
 use crate::detect::events::cloudtrail_record::CloudTrailRecord;
@@ -121,13 +119,6 @@ fn change(event: &Event, account: &str, key: &str) -> Option<KeyChange> {
 }
 
 fn client(config: &SdkConfig, region: &str) -> Client {
-    // Together they may take longer than the command waits otherwise: CloudTrail throttles early.
-    let attempt = config
-        .timeout_config()
-        .and_then(TimeoutConfig::operation_timeout);
-    let mut timeouts = TimeoutConfig::builder();
-    // A second attempt must fit into the time.
-    timeouts.set_operation_attempt_timeout(attempt.map(|whole| whole / 2));
     let retries = RetryConfig::standard()
         .with_max_attempts(TRIES)
         .with_max_backoff(MAX_PAUSE);
@@ -135,8 +126,6 @@ fn client(config: &SdkConfig, region: &str) -> Client {
         Builder::from(config)
             .region(Region::new(region.to_owned()))
             .retry_config(retries)
-            .timeout_config(timeouts.build())
-            .retry_classifier(OutageLimit)
             .build(),
     )
 }

@@ -37,8 +37,6 @@ pub(crate) mod organization;
 pub(crate) mod pace;
 #[cfg(feature = "lambda")]
 pub(crate) mod recheck_queue;
-#[cfg(feature = "live")]
-pub(crate) mod retries;
 pub(crate) mod sdk_errors;
 #[cfg(feature = "lambda")]
 pub mod securityhub;

@@ -35,8 +35,8 @@ pub(crate) struct AwsArgs {
 /// The longest wait for AWS.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct TimeoutArg {
-    /// How long to wait for the answer to one call to AWS, retries included, in seconds. A throttled
-    /// call of a scan is retried for longer
+    /// How long to wait for one call to AWS, retries included, in seconds. A scan that is throttled
+    /// waits longer
     #[arg(
         id = "timeout",
         long = "timeout",

@@ -241,12 +241,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     })
 }
 
-/// `config` with the retries that many calls to IAM need. A call is throttled for
-/// `LONGEST_THROTTLING` at most; `timeout` limits all other waits.
+/// `config` with the retries that many calls to IAM need. A call and its retries take
+/// `LONGEST_THROTTLING` at most; `timeout` limits each attempt.
 fn with_retries(config: &SdkConfig, timeout: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        // A second attempt must fit into the time.
-        .operation_attempt_timeout(timeout / 2)
+        .operation_attempt_timeout(timeout)
         .operation_timeout(LONGEST_THROTTLING.max(timeout))
         .build();
     config

@@ -7,7 +7,6 @@ use aws_config::SdkConfig;
 
 use crate::aws::accounts::{ACCOUNT_PLACEHOLDER, Accounts, MemberRole};
 use crate::aws::organization::active_accounts;
-use crate::aws::retries::iam_client;
 use crate::cli::caller::Caller;
 use crate::cli::user_name::is_account_id;
 use crate::detect::arn::Arn;
@@ -60,7 +59,7 @@ pub(super) async fn targets(
             config.clone(),
             caller.account.clone(),
             role,
-            iam_client,
+            aws_sdk_iam::Client::new,
         ))
     };
     if let Some(name) = &others.org_role {
