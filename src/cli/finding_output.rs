@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use crate::cli::destination::Destination;
 use crate::cli::finding_lines::{write as write_whole, write_brief, write_ending};
 use crate::cli::table::width;
 use crate::detect::Timestamp;
@@ -37,6 +38,25 @@ pub(crate) enum FindingFormat {
     Ocsf,
     /// Static Analysis Results Interchange Format 2.1.0, without closed findings
     Sarif,
+}
+
+/// How and where a command prints findings.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutputArgs {
+    /// The output format
+    #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
+    pub(super) format: FindingFormat,
+
+    /// Write the result to this file instead of stdout. The file is written atomically
+    #[arg(
+        id = "output",
+        long = "output",
+        short = 'o',
+        value_name = "FILE",
+        default_value = "-",
+        hide_default_value = true
+    )]
+    pub(super) file: Destination,
 }
 
 /// A format for programs.

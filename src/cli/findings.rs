@@ -3,8 +3,9 @@
 use chrono::{TimeDelta, Utc};
 
 use crate::cli::Exit;
-use crate::cli::destination::Destination;
-use crate::cli::finding_output::{About, FindingFormat, FindingList, region_for, write};
+use crate::cli::finding_output::{
+    About, FindingFormat, FindingList, OutputArgs, region_for, write,
+};
 use crate::cli::judging::{add_trails, judge};
 use crate::cli::selection::{SelectionArgs, print_hidden};
 use crate::cli::store_args::ReadOnlyStoreArgs;
@@ -35,19 +36,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
     rotation_window_hours: u32,
 
-    /// The output format
-    #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
-    format: FindingFormat,
-
-    /// Write the findings to this file instead of stdout. The file is written atomically
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "-",
-        hide_default_value = true
-    )]
-    output: Destination,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     selection: SelectionArgs,
@@ -55,8 +45,8 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    args.output.check()?;
-    let is_asff = args.format == FindingFormat::Asff;
+    args.output.file.check()?;
+    let is_asff = args.output.format == FindingFormat::Asff;
     let of_table = if is_asff {
         args.source.region().await?
     } else {
@@ -64,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let about = About {
         run: None,
-        region: region_for(args.format, of_table)?,
+        region: region_for(args.output.format, of_table)?,
     };
     let store = args.source.open().await?;
     let mut findings = store.findings(FindingStatus::Open).await?;
@@ -103,8 +93,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         none: "No findings.",
         now,
     };
-    let mut out = args.output.stream()?;
-    write(&mut out, &list, &about, args.format)?;
+    let mut out = args.output.file.stream()?;
+    write(&mut out, &list, &about, args.output.format)?;
     out.finish()?;
     print_hidden(&mut notes(), hidden)?;
     Ok(exit)

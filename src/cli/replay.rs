@@ -10,8 +10,7 @@ use chrono::Utc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Exit;
-use crate::cli::destination::Destination;
-use crate::cli::finding_output::{FindingFormat, region_for};
+use crate::cli::finding_output::{OutputArgs, region_for};
 use crate::cli::policy_args::PolicyArgs;
 use crate::cli::replay::print::{ReplayResult, print};
 use crate::cli::streams::{is_quiet, shows_progress, stderr};
@@ -61,19 +60,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
 
-    /// The output format
-    #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
-    format: FindingFormat,
-
-    /// Write the result to this file instead of stdout. The file is written atomically
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "-",
-        hide_default_value = true
-    )]
-    output: Destination,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     policy: PolicyArgs,
@@ -102,8 +90,8 @@ impl Args {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     // Report an unusable output now: reading the logs may take long.
-    args.output.check()?;
-    let region = region_for(args.format, None)?;
+    args.output.file.check()?;
+    let region = region_for(args.output.format, None)?;
     let (logs, passed_over) = find_logs(&args.paths)?;
     // Declared first, so that the folder is removed after the store in it is closed.
     let temporary = tempfile::tempdir().context("a temporary folder cannot be created")?;

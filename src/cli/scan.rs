@@ -24,8 +24,7 @@ use crate::aws::suspects::SweepMode;
 use crate::cli::Exit;
 use crate::cli::aws_args::AwsArgs;
 use crate::cli::caller::Caller;
-use crate::cli::destination::Destination;
-use crate::cli::finding_output::FindingFormat;
+use crate::cli::finding_output::OutputArgs;
 use crate::cli::interrupt::{interrupted, signal};
 use crate::cli::policy_args::PolicyArgs;
 use crate::cli::scan::account_scan::ScanContext;
@@ -92,19 +91,8 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
 
-    /// The output format
-    #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
-    format: FindingFormat,
-
-    /// Write the findings to this file instead of stdout. The file is written atomically
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "-",
-        hide_default_value = true
-    )]
-    output: Destination,
+    #[command(flatten)]
+    output: OutputArgs,
 
     /// The lowest severity of an open finding for exit code 10
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium)]
@@ -166,7 +154,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let targets = targets(&config, &caller, &args.others).await?;
     let store = Arc::new(open_file(args.db.clone())?);
     // Report an unusable output file now: the scan may take long.
-    args.output.check()?;
+    args.output.file.check()?;
     let scanning = ScanContext {
         config: config.clone(),
         store: store.clone(),
@@ -225,8 +213,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         is_whole: failed.is_empty() && scanned.iter().all(|one| one.is_complete),
         region: config.region().map_or("", AsRef::as_ref),
     };
-    let mut out = args.output.stream()?;
-    write(&mut out, &results, args.format)?;
+    let mut out = args.output.file.stream()?;
+    write(&mut out, &results, args.output.format)?;
     out.finish()?;
     // Only after the output is written: a finding that was not printed stays new. Users that could not
     // be checked do not keep a scan open; the next scan checks them with all others.

@@ -45,8 +45,8 @@ pub(super) async fn print(
 ) -> anyhow::Result<bool> {
     let (users, open, closed) = store.summary()?;
     let others = ending::may_have_had_another(&result.reading, users)?;
-    let mut out = args.output.stream()?;
-    match args.format.for_programs() {
+    let mut out = args.output.file.stream()?;
+    match args.output.format.for_programs() {
         None => print_text(&mut out, args, store, result, &others)?,
         Some(DocumentFormat::Asff) => {
             let mut snapshots = all(args, store)?;
@@ -138,7 +138,7 @@ fn print_findings(
     findings: &[FindingSnapshot],
     args: &Args,
 ) -> anyhow::Result<()> {
-    let is_whole = |one: &&FindingSnapshot| match args.format {
+    let is_whole = |one: &&FindingSnapshot| match args.output.format {
         FindingFormat::Lines => false,
         _ => args.alerts || one.alert.finding.status != FindingStatus::Closed,
     };
