@@ -36,7 +36,7 @@ pub(crate) struct AwsArgs {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct TimeoutArg {
     /// How long to wait for one call to AWS, retries included, in seconds. A scan that is throttled
-    /// waits longer
+    /// waits longer, and `rotate` at least 20 seconds for each attempt
     #[arg(
         id = "timeout",
         long = "timeout",

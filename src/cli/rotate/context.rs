@@ -23,7 +23,8 @@ use crate::output::escape::for_terminal;
 use crate::output::invocation::Invocation;
 use crate::pipeline::key_source::KeySource;
 
-/// The timeout of one call. IAM usually answers within two seconds.
+/// The shortest timeout of one attempt. IAM usually answers within two seconds, and whether an abandoned
+/// change was made is not known.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The user whose key is rotated, and the caller.
@@ -49,7 +50,7 @@ impl<'a> RotationContext<'a> {
         let config = common.connection.config().await?;
         // Signals do not end a step that has begun, so no call may wait forever.
         let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(CALL_TIMEOUT)
+            .operation_attempt_timeout(CALL_TIMEOUT.max(common.connection.timeout()))
             .build();
         let config = config.to_builder().timeout_config(timeouts).build();
         let caller = Caller::ask(&config).await?;
